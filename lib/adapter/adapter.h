@@ -1,0 +1,47 @@
+// What trains: everything ("full"), or small additions to a frozen model ("lora" and kin). formulas/adapters.md.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fields.h"
+#include "model/model.h"
+
+namespace temper {
+
+class Adapter {
+ public:
+  virtual ~Adapter() = default;
+  // What an optimizer updates, by stable name, all fp32: model parameters for "full" and modules_to_save, adapter
+  // tensors ("base_model.model.<path>.lora_A.weight") for the rest.
+  virtual std::vector<std::pair<std::string, at::Tensor>> trainable() = 0;
+  // After an optimizer step: working copies follow the masters.
+  virtual void refresh() = 0;
+  // Off: the model computes as the base does (the reference model of an adapter run). "full" cannot be switched off.
+  virtual bool can_switch_off() const = 0;
+  virtual void set_enabled(bool enabled) = 0;
+  // The step's number feeds dropout's random stream, so that a recomputed forward draws the same mask.
+  virtual void set_step(uint64_t seed, uint64_t step) {}
+  // The folder that transformers ("full") or PEFT (the rest) loads. dtype: of full weights.
+  virtual void save(const std::string& folder, at::ScalarType dtype) = 0;
+};
+
+struct AdapterOptions : Fields {
+  // Prepares the model (freezes, attaches) and returns the adapter; the model must outlive it. Throws UserError when
+  // targets match nothing, listing the module names there are.
+  virtual std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const = 0;
+};
+const Registry<AdapterOptions>& adapter_registry();  // full, lora
+
+// Loads an adapter folder that PEFT or Temper wrote onto the model, for inference or to continue. Throws UserError.
+std::unique_ptr<Adapter> load_adapter(Model& model, const std::string& folder);
+
+// Adds a switched-on adapter's update to the model's weights in fp32 and detaches it. Returns the largest change of a
+// log-prob between adapter and merged model on `probe` (a handful of ids), for the user to see.
+double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe);
+
+}  // namespace temper

@@ -1,0 +1,527 @@
+#include "base/fields.h"
+
+#include <algorithm>
+#include <climits>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+
+namespace temper {
+
+void FieldVisitor::section(const char* name, Fields& value, const std::string& help) {
+  if (!enter(name, help)) return;
+  value.fields(*this);
+  after_fields(value);
+  leave();
+}
+
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    std::vector<size_t> row(candidate.size() + 1);
+    for (size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= name.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j <= candidate.size(); ++j) {
+        const size_t substitute = diagonal + (name[i - 1] == candidate[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+      }
+    }
+    if (row[candidate.size()] < best_distance) {
+      best_distance = row[candidate.size()];
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+namespace {
+
+std::string join(const std::vector<std::string>& items) {
+  std::string out;
+  for (const std::string& item : items) out += (out.empty() ? "" : ", ") + item;
+  return out;
+}
+
+std::string shown(const Json& value) {
+  std::string text = dump_line(value);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+// ---------------------------------------------------------------------------------------------- reading
+
+class Reader : public FieldVisitor {
+ public:
+  // partial: a lower layer of several, so nothing is missing yet and rules that span fields wait.
+  // given: keys that some layer gave, for `required`.
+  Reader(const Json& root, std::string where, std::string folder, bool partial, const Json* given)
+      : where_(std::move(where)), partial_(partial) {
+    frames_.reserve(16);
+    given_.push_back(given);
+    frames_.push_back({&root, "", std::move(folder), {}});
+    if (!root.is_object()) problem("", fmt::format("expected an object, found {}", shown(root)));
+  }
+
+  void field(const char* name, bool& value, const FieldInfo& info) override {
+    if (const Json* j = take(name, info)) {
+      if (j->is_boolean()) value = j->get<bool>();
+      else wrong(name, "true or false", *j);
+    }
+  }
+  void field(const char* name, int64_t& value, const FieldInfo& info) override {
+    if (const Json* j = take(name, info)) read_integer(name, *j, info, value);
+  }
+  void field(const char* name, double& value, const FieldInfo& info) override {
+    if (const Json* j = take(name, info)) read_number(name, *j, info, value);
+  }
+  void field(const char* name, std::string& value, const FieldInfo& info) override {
+    const Json* j = take(name, info);
+    if (j == nullptr) return;
+    if (!j->is_string()) return wrong(name, "a string", *j);
+    std::string text = j->get<std::string>();
+    if (!info.choices.empty() && std::find(info.choices.begin(), info.choices.end(), text) == info.choices.end()) {
+      return wrong(name, "one of " + join(info.choices), *j, nearest_name(text, info.choices));
+    }
+    value = info.path ? resolve(text) : text;
+  }
+  void field(const char* name, std::vector<std::string>& value, const FieldInfo& info) override {
+    const Json* j = take(name, info);
+    if (j == nullptr) return;
+    if (j->is_string()) {
+      value = {info.path ? resolve(j->get<std::string>()) : j->get<std::string>()};
+      return;
+    }
+    if (!j->is_array() || !std::all_of(j->begin(), j->end(), [](const Json& x) { return x.is_string(); })) {
+      return wrong(name, "an array of strings", *j);
+    }
+    value.clear();
+    for (const Json& item : *j) value.push_back(info.path ? resolve(item.get<std::string>()) : item.get<std::string>());
+  }
+  void field(const char* name, std::vector<double>& value, const FieldInfo& info) override {
+    const Json* j = take(name, info);
+    if (j == nullptr) return;
+    if (!j->is_array()) return wrong(name, "an array of numbers", *j);
+    std::vector<double> out(j->size());
+    for (size_t i = 0; i < j->size(); ++i) read_number(name, (*j)[i], info, out[i]);
+    value = std::move(out);
+  }
+  void field(const char* name, std::optional<double>& value, const FieldInfo& info) override {
+    const Json* j = take(name, info);
+    if (j == nullptr) return;
+    if (j->is_null()) return value.reset();
+    double number = 0;
+    if (read_number(name, *j, info, number)) value = number;
+  }
+  void field(const char* name, std::optional<int64_t>& value, const FieldInfo& info) override {
+    const Json* j = take(name, info);
+    if (j == nullptr) return;
+    if (j->is_null()) return value.reset();
+    int64_t number = 0;
+    if (read_integer(name, *j, info, number)) value = number;
+  }
+  void field(const char* name, Json& value, const FieldInfo& info) override {
+    if (const Json* j = take(name, info)) value = *j;
+  }
+
+  // Unknown keys of the outermost object; returns every problem found.
+  std::vector<std::string> finish(Fields& value) {
+    after_fields(value);
+    close_frame();
+    return problems_;
+  }
+
+ protected:
+  bool enter(const char* name, const std::string&) override {
+    const Json* j = take(name, {});
+    if (j != nullptr && !j->is_object()) {
+      wrong(name, "an object", *j);
+      j = nullptr;
+    }
+    push(j, name);
+    return true;
+  }
+  void leave() override { close_frame(); }
+  void after_fields(Fields& value) override {
+    if (partial_) return;
+    std::vector<std::string> found;
+    value.check(found, frames_.back().path);
+    for (const std::string& text : found) problems_.push_back(fmt::format("{}: {}", where_, text));
+  }
+  std::string pick(const char* tag, const std::string& current, const std::vector<std::string>& names) override {
+    const Frame& frame = frames_.back();
+    if (frame.json == nullptr) return current;
+    const Json* j = take(tag, {});
+    if (j == nullptr) {
+      if (current.empty() && !partial_) problem(tag, "missing; expected one of " + join(names));
+      return current;
+    }
+    if (!j->is_string()) {
+      wrong(tag, "a string", *j);
+      return current;
+    }
+    const std::string name = j->get<std::string>();
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      wrong(tag, "one of " + join(names), *j, nearest_name(name, names));
+      frames_.back().lenient = true;  // its other keys cannot be judged
+    }
+    return name;
+  }
+  bool replaces_lists() const override { return true; }
+  bool enter_list(const char* name, const std::string&, size_t current, size_t& count) override {
+    const Json* j = take(name, {});
+    if (j == nullptr) return false;
+    if (!j->is_array()) {
+      wrong(name, "an array of objects", *j);
+      return false;
+    }
+    count = j->size();
+    push(j, name);
+    return true;
+  }
+  void enter_item(size_t index) override {
+    const Json& item = (*frames_.back().json)[index];
+    const std::string path = fmt::format("{}.{}", frames_.back().path, index);
+    if (!item.is_object()) problems_.push_back(fmt::format("{}: {}: expected an object, found {}", where_, path, shown(item)));
+    std::string folder = frames_.back().folder;
+    frames_.push_back({item.is_object() ? &item : nullptr, path, folder, {}});
+    given_.push_back(&item);
+  }
+  void leave_item() override { close_frame(); }
+  void leave_list() override {
+    frames_.pop_back();
+    given_.pop_back();
+  }
+
+ private:
+  struct Frame {
+    const Json* json;  // null: the section was not given
+    std::string path, folder;
+    std::vector<std::string> known;
+    bool lenient = false;
+  };
+
+  void push(const Json* j, const char* name) {
+    const Frame& top = frames_.back();
+    frames_.push_back({j, top.path.empty() ? name : top.path + "." + name, top.folder, {}});
+    const Json* given = given_.back();
+    given_.push_back(given != nullptr && given->is_object() && given->contains(name) ? &given->at(name) : nullptr);
+  }
+
+  const Json* take(const char* name, const FieldInfo& info) {
+    Frame& frame = frames_.back();
+    frame.known.emplace_back(name);
+    const Json* found = nullptr;
+    if (frame.json != nullptr && frame.json->is_object()) {
+      const auto it = frame.json->find(name);
+      if (it != frame.json->end()) found = &*it;
+    }
+    if (found == nullptr && info.required && !partial_) {
+      const Json* given = given_.back();
+      if (given == nullptr || !given->is_object() || !given->contains(name)) problem(name, "missing; " + info.help);
+    }
+    return found;
+  }
+
+  void close_frame() {
+    const Frame& frame = frames_.back();
+    if (frame.json != nullptr && frame.json->is_object() && !frame.lenient) {
+      for (const auto& [key, value] : frame.json->items()) {
+        if (std::find(frame.known.begin(), frame.known.end(), key) != frame.known.end()) continue;
+        const std::string near = nearest_name(key, frame.known);
+        problem(key, near.empty() ? "unknown key; known here: " + join(frame.known)
+                                  : fmt::format("unknown key; did you mean \"{}\"?", near));
+      }
+    }
+    frames_.pop_back();
+    given_.pop_back();
+  }
+
+  bool read_integer(const char* name, const Json& j, const FieldInfo& info, int64_t& value) {
+    int64_t number = 0;
+    if (j.is_number_unsigned() && j.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
+      wrong(name, "an integer below 2^63", j);
+      return false;
+    }
+    if (j.is_number_integer()) {
+      number = j.get<int64_t>();
+    } else if (j.is_number_float() && j.get<double>() == std::floor(j.get<double>()) && std::abs(j.get<double>()) < 9e15) {
+      number = static_cast<int64_t>(j.get<double>());
+    } else {
+      wrong(name, "an integer", j);
+      return false;
+    }
+    if (!in_range(name, static_cast<double>(number), j, info)) return false;
+    value = number;
+    return true;
+  }
+  bool read_number(const char* name, const Json& j, const FieldInfo& info, double& value) {
+    if (!j.is_number()) {
+      wrong(name, "a number", j);
+      return false;
+    }
+    const double number = j.get<double>();
+    if (!in_range(name, number, j, info)) return false;
+    value = number;
+    return true;
+  }
+  bool in_range(const char* name, double number, const Json& j, const FieldInfo& info) {
+    const std::string unit = info.unit.empty() ? "" : " " + info.unit;
+    if (info.min && info.max && (number < *info.min || number > *info.max)) {
+      wrong(name, fmt::format("{} to {}{}", *info.min, *info.max, unit), j);
+    } else if (info.min && number < *info.min) {
+      wrong(name, fmt::format("at least {}{}", *info.min, unit), j);
+    } else if (info.max && number > *info.max) {
+      wrong(name, fmt::format("at most {}{}", *info.max, unit), j);
+    } else {
+      return true;
+    }
+    return false;
+  }
+
+  std::string resolve(const std::string& path) const {
+    if (path.empty() || fs::path(path).is_absolute()) return path;
+    return (fs::path(frames_.back().folder) / path).lexically_normal().string();
+  }
+
+  void wrong(const char* name, const std::string& expected, const Json& found, const std::string& near = "") {
+    problem(name, fmt::format("expected {}, found {}{}", expected, shown(found),
+                              near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+  }
+  void problem(const std::string& name, const std::string& text) {
+    const std::string& path = frames_.back().path;
+    const std::string dotted = path.empty() ? name : name.empty() ? path : path + "." + name;
+    problems_.push_back(dotted.empty() ? fmt::format("{}: {}", where_, text) : fmt::format("{}: {}: {}", where_, dotted, text));
+  }
+
+  std::string where_;
+  bool partial_;
+  std::vector<Frame> frames_;
+  std::vector<const Json*> given_;
+  std::vector<std::string> problems_;
+};
+
+// ---------------------------------------------------------------------------------------------- writing
+
+// Visits without changing anything; writes values (dump) or descriptions (describe).
+class Writer : public FieldVisitor {
+ public:
+  explicit Writer(bool describe) : describe_(describe) { stack_.push_back(describe ? Json::array() : Json::object()); }
+
+  void field(const char* n, bool& v, const FieldInfo& i) override { put(n, "bool", v, i); }
+  void field(const char* n, int64_t& v, const FieldInfo& i) override { put(n, "integer", v, i); }
+  void field(const char* n, double& v, const FieldInfo& i) override { put(n, "number", v, i); }
+  void field(const char* n, std::string& v, const FieldInfo& i) override { put(n, "string", v, i); }
+  void field(const char* n, std::vector<std::string>& v, const FieldInfo& i) override { put(n, "strings", v, i); }
+  void field(const char* n, std::vector<double>& v, const FieldInfo& i) override { put(n, "numbers", v, i); }
+  void field(const char* n, std::optional<double>& v, const FieldInfo& i) override {
+    put(n, "number or null", v ? Json(*v) : Json(nullptr), i);
+  }
+  void field(const char* n, std::optional<int64_t>& v, const FieldInfo& i) override {
+    put(n, "integer or null", v ? Json(*v) : Json(nullptr), i);
+  }
+  void field(const char* n, Json& v, const FieldInfo& i) override { put(n, "json", v, i); }
+
+  Json result() const { return stack_.back(); }
+
+ protected:
+  bool enter(const char* name, const std::string& help) override {
+    names_.emplace_back(name, help);
+    stack_.push_back(describe_ ? Json::array() : Json::object());
+    return true;
+  }
+  void leave() override {
+    Json inner = std::move(stack_.back());
+    stack_.pop_back();
+    const auto [name, help] = names_.back();
+    names_.pop_back();
+    if (describe_) {
+      stack_.back().push_back({{"name", name}, {"type", "object"}, {"help", help}, {"fields", std::move(inner)}});
+    } else if (!inner.empty()) {
+      stack_.back()[name] = std::move(inner);
+    }
+  }
+  std::string pick(const char* tag, const std::string& current, const std::vector<std::string>& names) override {
+    if (describe_) {
+      stack_.back().push_back({{"name", tag}, {"type", "string"}, {"default", current}, {"choices", names}});
+      return "";  // the fields of each kind are listed under its own name
+    }
+    if (!current.empty()) stack_.back()[tag] = current;
+    return current;
+  }
+  bool enter_list(const char* name, const std::string& help, size_t current, size_t& count) override {
+    if (describe_) {
+      stack_.back().push_back({{"name", name}, {"type", "array of objects"}, {"help", help}});
+      return false;
+    }
+    names_.emplace_back(name, help);
+    stack_.push_back(Json::array());
+    count = current;
+    return true;
+  }
+  void enter_item(size_t) override { stack_.push_back(Json::object()); }
+  void leave_item() override {
+    Json item = std::move(stack_.back());
+    stack_.pop_back();
+    stack_.back().push_back(std::move(item));
+  }
+  void leave_list() override {
+    Json items = std::move(stack_.back());
+    stack_.pop_back();
+    stack_.back()[names_.back().first] = std::move(items);
+    names_.pop_back();
+  }
+
+ private:
+  void put(const char* name, const char* type, const Json& value, const FieldInfo& info) {
+    if (!describe_) {
+      stack_.back()[name] = value;
+      return;
+    }
+    Json row = {{"name", name}, {"type", type}, {"default", info.required ? Json(nullptr) : value}, {"help", info.help}};
+    if (info.required) row["required"] = true;
+    if (!info.unit.empty()) row["unit"] = info.unit;
+    if (info.min) row["min"] = *info.min;
+    if (info.max) row["max"] = *info.max;
+    if (!info.choices.empty()) row["choices"] = info.choices;
+    stack_.back().push_back(std::move(row));
+  }
+
+  bool describe_;
+  std::vector<Json> stack_;
+  std::vector<std::pair<std::string, std::string>> names_;
+};
+
+Json visit_copyless(const Fields& value, bool describe) {
+  Writer writer(describe);
+  // Writers change nothing: fields() is non-const only because readers share it. A described choice resets its
+  // pointer, so describing is done on structs made for the purpose.
+  const_cast<Fields&>(value).fields(writer);
+  return writer.result();
+}
+
+void throw_problems(const std::vector<std::string>& problems) {
+  if (problems.empty()) return;
+  std::string text;
+  for (const std::string& line : problems) text += (text.empty() ? "" : "\n") + line;
+  throw UserError(text);
+}
+
+// ---------------------------------------------------------------------------------------------- layers
+
+struct Layer {
+  Json json;
+  std::string where, folder;
+};
+
+void collect_layers(const std::string& path, std::vector<std::string>& open, std::vector<Layer>& layers) {
+  const std::string canonical = fs::weakly_canonical(path).string();
+  if (std::find(open.begin(), open.end(), canonical) != open.end()) {
+    user_error("{}: \"extends\" goes in a circle: {}", path, join(open));
+  }
+  if (open.size() > 16) user_error("{}: more than 16 layers of \"extends\"", path);
+  open.push_back(canonical);
+  Json json = read_json_file(path);
+  if (json.is_object() && json.contains("extends")) {
+    const Json extends = json["extends"];
+    json.erase("extends");
+    const Json bases = extends.is_array() ? extends : Json::array({extends});
+    for (const Json& base : bases) {
+      if (!base.is_string()) user_error("{}: extends: expected a file name, found {}", path, shown(base));
+      collect_layers(path_beside(path, base.get<std::string>()), open, layers);
+    }
+  }
+  open.pop_back();
+  layers.push_back({std::move(json), path, fs::path(path).parent_path().string()});
+}
+
+bool is_index(const std::string& part) {
+  return !part.empty() && part.size() < 6 && part.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// a.b=VALUE into the layer of overrides; where the path goes through an array, into the layer that holds the array.
+void apply_set(const std::string& set, std::vector<Layer>& layers, Json& overrides) {
+  const size_t equals = set.find('=');
+  if (equals == std::string::npos || equals == 0) user_error("--set {}: expected a.b=VALUE", set);
+  std::vector<std::string> parts;
+  std::string key = set.substr(0, equals);
+  for (size_t at = 0; at <= key.size();) {
+    const size_t dot = std::min(key.find('.', at), key.size());
+    parts.push_back(key.substr(at, dot - at));
+    at = dot + 1;
+  }
+  const std::string text = set.substr(equals + 1);
+  Json value = Json::parse(text, nullptr, false, true);
+  if (value.is_discarded()) value = text;
+
+  const auto index = std::find_if(parts.begin(), parts.end(), is_index);
+  if (index == parts.end()) {
+    Json* at = &overrides;
+    for (size_t i = 0; i + 1 < parts.size(); ++i) {
+      at = &(*at)[parts[i]];
+      if (!at->is_null() && !at->is_object()) user_error("--set {}: \"{}\" is set to a value, not an object", set, parts[i]);
+    }
+    (*at)[parts.back()] = value;
+    return;
+  }
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    Json* at = &layer->json;
+    bool found = true;
+    for (size_t i = 0; found && i + 1 < parts.size(); ++i) {
+      if (at->is_array() && is_index(parts[i]) && std::stoul(parts[i]) < at->size()) at = &(*at)[std::stoul(parts[i])];
+      else if (at->is_object() && at->contains(parts[i])) at = &(*at)[parts[i]];
+      else found = false;
+    }
+    if (!found) continue;
+    if (at->is_array() && is_index(parts.back()) && std::stoul(parts.back()) < at->size()) {
+      (*at)[std::stoul(parts.back())] = value;
+      return;
+    }
+    if (at->is_object()) {
+      (*at)[parts.back()] = value;
+      return;
+    }
+  }
+  user_error("--set {}: the config has no such array element", set);
+}
+
+}  // namespace
+
+void read_fields(Fields& value, const Json& json, const std::string& where, const std::string& base_folder) {
+  Reader reader(json, where, base_folder, false, &json);
+  if (json.is_object()) value.fields(reader);
+  throw_problems(reader.finish(value));
+}
+
+void read_config_file(Fields& value, const std::string& path, const std::vector<std::string>& sets) {
+  std::vector<Layer> layers;
+  std::vector<std::string> open;
+  collect_layers(path, open, layers);
+  Json overrides = Json::object();
+  for (const std::string& set : sets) apply_set(set, layers, overrides);
+  if (!overrides.empty()) layers.push_back({overrides, "--set", ""});
+
+  Json given = Json::object();
+  for (const Layer& layer : layers) {
+    if (layer.json.is_object()) given.merge_patch(layer.json);
+  }
+  std::vector<std::string> problems;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const bool last = i + 1 == layers.size();
+    Reader reader(layers[i].json, layers[i].where, layers[i].folder, !last, &given);
+    if (layers[i].json.is_object()) value.fields(reader);
+    for (const std::string& problem : reader.finish(value)) problems.push_back(problem);
+  }
+  throw_problems(problems);
+}
+
+Json dump_fields(const Fields& value) { return visit_copyless(value, false); }
+Json describe_fields(const Fields& value) { return visit_copyless(value, true); }
+
+}  // namespace temper

@@ -1,0 +1,22 @@
+// Which dtype does what (DESIGN 5): parameters, compute, reduction. Reductions are always fp32.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <string>
+
+namespace temper {
+
+struct Precision {
+  at::ScalarType compute = at::kFloat;  // activations and the weights that products read
+  at::Device device = at::kCPU;
+};
+
+// "auto" is bf16 where the processor has matrix units for it (AMX or AVX512-BF16) or on CUDA, else fp32;
+// "bf16" and "f32" as said. Throws UserError on other names or an unknown device.
+Precision make_precision(const std::string& dtype, const std::string& device);
+
+const char* dtype_name(at::ScalarType dtype);  // "f32", "bf16", "f16"
+
+}  // namespace temper

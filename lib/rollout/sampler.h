@@ -1,0 +1,39 @@
+// Turning logits into one token: penalties, truncations, one draw by inverse CDF. formulas/sampling.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/fields.h"
+#include "base/random.h"
+
+namespace temper {
+
+struct SamplingOptions : Fields {
+  double temperature = 1.0;         // 0: greedy
+  int64_t top_k = 0;                // 0: off
+  double top_p = 1.0, min_p = 0.0;
+  double typical_p = 1.0, epsilon_cutoff = 0.0, eta_cutoff = 0.0;
+  double repetition_penalty = 1.0, presence_penalty = 0.0, frequency_penalty = 0.0;
+  int64_t min_new_tokens = 0;
+  int64_t max_new_tokens = 256;
+  std::vector<std::string> stop;    // stop strings; their text is cut off, their tokens are kept as ids
+  void fields(FieldVisitor& v) override;
+  bool truncates() const;           // some token may be ruled out
+};
+
+struct SampledToken {
+  int64_t id = 0;
+  float logp = 0;        // log-prob under the distribution that was sampled (after temperature, penalties, truncation)
+  float logp_full = 0;   // after temperature only, over the whole vocabulary: what the trainer computes
+};
+
+// seen: how often each id stands in prompt and output so far (for penalties); banned: ids that may not come (end ids
+// before min_new_tokens). logits [V] fp32 is scratch and is overwritten.
+SampledToken sample_token(float* logits, int64_t vocab, const SamplingOptions& options,
+                          const std::unordered_map<int64_t, int64_t>& seen, const std::vector<int64_t>& banned,
+                          double uniform);
+
+}  // namespace temper

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Sets everything up and builds: Debian packages, LibTorch into the cache, CMake, Ninja.
+#   scripts/setup.sh [--torch VERSION] [--libtorch FOLDER] [--no-build]
+# --torch      2.15.0 (default) or 2.11.0
+# --libtorch   an existing LibTorch folder (include/, lib/) to use instead of fetching one
+# TEMPER_CACHE says where downloads are kept (default ~/.cache/temper), TEMPER_BUILD the build folder (default build).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "setup: $*" >&2; exit 2; }
+say() { echo "setup: $*" >&2; }
+
+torch_version=2.15.0
+libtorch=
+build=1
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --torch) torch_version=${2:?--torch needs a version}; shift 2 ;;
+    --libtorch) libtorch=${2:?--libtorch needs a folder}; shift 2 ;;
+    --no-build) build=0; shift ;;
+    *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --no-build)" ;;
+  esac
+done
+
+[ "$(uname -s)" = Linux ] || fail "needs Linux, found $(uname -s); try Debian 12 in a container or virtual machine"
+[ "$(uname -m)" = x86_64 ] || fail "needs an x86-64 processor, found $(uname -m)"
+command -v apt-get >/dev/null || fail "needs Debian 12 or a relative of it (apt-get not found)"
+
+packages=(g++ cmake ninja-build ccache mold pkg-config python3 python3-pip ca-certificates
+  libsentencepiece-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev doctest-dev libonig-dev libutf8proc-dev)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null && sudo -n true 2>/dev/null || fail "please install, as root: apt-get install ${missing[*]}"
+    sudo=sudo
+  fi
+  say "installing ${missing[*]}"
+  { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null \
+    || fail "apt-get could not install: ${missing[*]}"
+fi
+echo '#if __GNUC__ < 12
+#error
+#endif' | g++ -std=c++20 -E -x c++ - >/dev/null 2>&1 || fail "needs g++ 12 or newer, found $(g++ -dumpversion)"
+
+cache=${TEMPER_CACHE:-$HOME/.cache/temper}
+if [ -z "$libtorch" ]; then
+  libtorch=$cache/libtorch-$torch_version
+  if [ ! -f "$libtorch/DONE" ]; then
+    # The wheel, without its Python dependencies, and the two small libraries that libtorch_cpu refers to.
+    case $torch_version in
+      2.15.0) wheels=("torch==2.15.0 --hash=sha256:48c2d861134c0b5697c7602cb5ffa68f62a2989fdcd1717e593356f67996ca1e"
+                      "nvidia-cuda-runtime==13.2.86 --hash=sha256:3498247680dfddce31bad102af7e3e26fc795342a3cac64722bb0fa95e7f60f0"
+                      "nvidia-cuda-cupti==13.2.86 --hash=sha256:8fa29f15dd8336181f961764d9d95236fc6b931dd0c8fcf8cd70aab0c310b586") ;;
+      2.11.0) wheels=("torch==2.11.0 --hash=sha256:7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a" "nvidia-cuda-runtime==13.0.96 --hash=sha256:7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548" "nvidia-cuda-cupti==13.0.85 --hash=sha256:4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8") ;;
+      *) fail "no checksums are known for torch $torch_version (known: 2.15.0, 2.11.0); use --libtorch FOLDER" ;;
+    esac
+    say "fetching LibTorch $torch_version into $libtorch"
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    printf '%s\n' "${wheels[@]}" > "$work/requirements.txt"
+    python3 -m pip download -q --no-deps --require-hashes --only-binary=:all: --python-version 3.11 --implementation cp --abi cp311 --abi none \
+      --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+      -d "$work" -r "$work/requirements.txt" >&2 || fail "could not fetch LibTorch $torch_version from PyPI (network, or a checksum that does not match)"
+    python3 - "$work" <<'PY'
+import glob, os, sys, zipfile
+work = sys.argv[1]
+keep = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1"}
+for wheel in glob.glob(work + "/*.whl"):
+    with zipfile.ZipFile(wheel) as z:
+        for name in z.namelist():
+            base = os.path.basename(name)
+            if name.startswith("torch/include/") and base:
+                out = os.path.join(work, "tree", name[len("torch/"):])
+            elif name.startswith("torch/lib/") and (base in keep or base.startswith("libgomp")):
+                out = os.path.join(work, "tree/lib", base)
+            elif name.startswith("nvidia/") and (base.startswith("libcudart.so") or base.startswith("libcupti.so")):
+                out = os.path.join(work, "tree/lib", base)
+            else:
+                continue
+            os.makedirs(os.path.dirname(out), exist_ok=True)
+            with open(out, "wb") as f:
+                f.write(z.read(name))
+PY
+    touch "$work/tree/DONE"
+    rm -rf "$libtorch"
+    mv "$work/tree" "$libtorch"
+    rm -rf "$work"
+    trap - EXIT
+  fi
+fi
+[ -f "$libtorch/lib/libtorch_cpu.so" ] || fail "$libtorch/lib/libtorch_cpu.so not found; --libtorch wants a folder with include/ and lib/"
+libtorch=$(cd "$libtorch" && pwd)
+
+[ "$build" = 1 ] || exit 0
+out=${TEMPER_BUILD:-build}
+cmake -S . -B "$out" -G Ninja -DTEMPER_LIBTORCH="$libtorch" >"${TMPDIR:-/tmp}/temper-cmake.$$" 2>&1 \
+  || { cat "${TMPDIR:-/tmp}/temper-cmake.$$" >&2; fail "cmake failed (output above)"; }
+rm -f "${TMPDIR:-/tmp}/temper-cmake.$$"
+cmake --build "$out" >&2 || fail "the build failed (output above)"
