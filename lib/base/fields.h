@@ -78,6 +78,12 @@ class FieldVisitor {
   void choice(const char* name, const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
               const Registry<Base>& registry, const std::string& help);
 
+  // The same without an object of its own: the tag and the picked struct's fields stand among the fields of the
+  // object that is being visited ({"kind": "math", "weight": 1, ...the kind's own}). Call it once per object.
+  template <class Base>
+  void choice_here(const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
+                   const Registry<Base>& registry);
+
   // An array of objects of one kind.
   template <class T>
   void list(const char* name, std::vector<T>& values, const std::string& help);

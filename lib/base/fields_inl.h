@@ -32,18 +32,24 @@ template <class Base>
 void FieldVisitor::choice(const char* name, const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
                           const Registry<Base>& registry, const std::string& help) {
   if (!enter(name, help)) return;
+  choice_here(tag, value, value_name, registry);
+  leave();
+}
+
+template <class Base>
+void FieldVisitor::choice_here(const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
+                               const Registry<Base>& registry) {
   const std::string picked = pick(tag, value_name, registry.names());
   const auto* entry = registry.find(picked);
   if (entry == nullptr) {
     value.reset();
     value_name.clear();
-  } else {
-    if (!value || value_name != picked) value = entry->make();
-    value_name = picked;
-    value->fields(*this);
-    after_fields(*value);
+    return;
   }
-  leave();
+  if (!value || value_name != picked) value = entry->make();
+  value_name = picked;
+  value->fields(*this);
+  after_fields(*value);
 }
 
 template <class T>
