@@ -1,6 +1,8 @@
 // SIGINT and SIGTERM as a question that a loop asks between steps.
 #pragma once
 
+#include <memory>
+
 namespace temper {
 
 // Owned by a program's main, one at a time. While it lives the first SIGINT or SIGTERM is only noted, so the
@@ -16,6 +18,10 @@ class StopSignal {
   StopSignal& operator=(const StopSignal&) = delete;
 
   int pending() const;  // the signal's number, or 0
+
+ private:
+  struct Old;
+  std::unique_ptr<Old> old_;
 };
 
 }  // namespace temper
