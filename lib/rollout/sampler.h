@@ -12,28 +12,38 @@
 namespace temper {
 
 struct SamplingOptions : Fields {
-  double temperature = 1.0;         // 0: greedy
-  int64_t top_k = 0;                // 0: off
+  double temperature = 1.0;  // 0: greedy
+  int64_t top_k = 0;         // 0: off
   double top_p = 1.0, min_p = 0.0;
   double typical_p = 1.0, epsilon_cutoff = 0.0, eta_cutoff = 0.0;
   double repetition_penalty = 1.0, presence_penalty = 0.0, frequency_penalty = 0.0;
   int64_t min_new_tokens = 0;
   int64_t max_new_tokens = 256;
-  std::vector<std::string> stop;    // stop strings; their text is cut off, their tokens are kept as ids
+  std::vector<std::string> stop;  // stop strings; their text is cut off, their tokens are kept as ids
   void fields(FieldVisitor& v) override;
-  bool truncates() const;           // some token may be ruled out
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff
+  bool penalises() const;  // what came before matters
 };
 
 struct SampledToken {
   int64_t id = 0;
-  float logp = 0;        // log-prob under the distribution that was sampled (after temperature, penalties, truncation)
-  float logp_full = 0;   // after temperature only, over the whole vocabulary: what the trainer computes
+  float logp =
+      0;  // log-prob under the distribution that was sampled: penalties, temperature, truncation; 0 if greedy
+  float logp_full =
+      0;  // after temperature only, over the whole vocabulary: what the trainer computes; greedy: at 1
 };
 
-// seen: how often each id stands in prompt and output so far (for penalties); banned: ids that may not come (end ids
-// before min_new_tokens). logits [V] fp32 is scratch and is overwritten.
+// The ids of prompt and output so far, each with the number of times it stands in the output: the repetition
+// penalty falls on all of them, presence and frequency penalties on those of the output.
+using SeenTokens = std::unordered_map<int64_t, int64_t>;
+
+// One draw from logits [vocab], with `uniform` in [0, 1): the lowest id whose cumulated probability exceeds
+// it. Greedy takes the largest logit, ties to the lowest id. seen is read only when options.penalises();
+// banned: ids that may not come (end ids before min_new_tokens). logits is scratch and may be overwritten. A
+// function of its arguments alone. Throws UserError when a logit is NaN or +inf (the model diverged) or every
+// token is ruled out.
 SampledToken sample_token(float* logits, int64_t vocab, const SamplingOptions& options,
-                          const std::unordered_map<int64_t, int64_t>& seen, const std::vector<int64_t>& banned,
-                          double uniform);
+                          const SeenTokens& seen, const std::vector<int64_t>& banned, double uniform);
 
 }  // namespace temper
