@@ -1,10 +1,16 @@
 # temper_room(NAME [ROOMS r...] [LIBS l...] [TORCH]): the static library temper_NAME from lib/NAME/*.cc.
 # temper_app(NAME): the program temper-NAME from apps/NAME.cc.
 
-set(TEMPER_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+# The uninitialised-value warnings are false alarms inside gcc 12's own AVX-512 headers.
+set(TEMPER_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-uninitialized -Wno-maybe-uninitialized)
 
 # One precompiled header serves every target that uses torch.
 function(temper_torch target)
+  # The wheel brings fmt headers of its own, newer than the fmt library that spdlog and we link: ours must come first.
+  get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/include/fmt)
+  file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/include/fmt/fmt SYMBOLIC)
+  target_include_directories(${target} BEFORE PUBLIC ${CMAKE_BINARY_DIR}/include/fmt)
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
   # at::parallel_for is compiled into our kernels; it must run on the OpenMP runtime that libtorch itself
   # uses, so we compile for OpenMP and link the wheel's own libgomp, never the system's.
@@ -12,10 +18,17 @@ function(temper_torch target)
   if(NOT TARGET temper_pch)
     file(WRITE ${CMAKE_BINARY_DIR}/pch/temper_pch.cc "")
     add_library(temper_pch OBJECT ${CMAKE_BINARY_DIR}/pch/temper_pch.cc)
+    target_include_directories(temper_pch BEFORE PRIVATE ${CMAKE_BINARY_DIR}/include/fmt)
     target_link_libraries(temper_pch PUBLIC LibTorch::LibTorch nlohmann_json::nlohmann_json fmt::fmt spdlog::spdlog)
     target_compile_options(temper_pch PRIVATE -fopenmp ${TEMPER_WARNINGS})
     target_precompile_headers(temper_pch PRIVATE <torch/types.h> <torch/csrc/autograd/custom_function.h>
                               <ATen/Parallel.h> <nlohmann/json.hpp> <fmt/format.h> <string> <vector> <map>)
+  endif()
+  # Programs are compiled as the precompiled header is, or gcc would not use it.
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
   endif()
   target_precompile_headers(${target} REUSE_FROM temper_pch)
 endfunction()
