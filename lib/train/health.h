@@ -46,7 +46,6 @@ class Health {
   void restore(const Json& state, const std::string& where);  // throws UserError
 
  private:
-  struct Band;
   HealthOptions options_;
   std::deque<double> losses_, grads_;  // the last finite ones, zeros (no signal) left out
   std::deque<bool> bad_;               // the last verdicts

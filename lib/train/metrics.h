@@ -69,7 +69,7 @@ class MetricsLog {
                       int64_t samples_per_step = 16);
   ~MetricsLog();
 
-  // TensorBoard tags: "<split>/<name>" and "time/<name>".
+  // TensorBoard tags: "<split>/<name>" and "<split>_time/<name>".
   void write(const MetricsRow& row);
   // The first samples_per_step of `samples`, in order.
   void write_samples(int64_t step, const std::string& split, const std::vector<SampleRow>& samples);
