@@ -233,24 +233,33 @@ bool by_key(const Candidate& a, const Candidate& b) {
 }
 
 // The last candidate that is kept when they are taken in order of key (then id) until their weights reach
-// `mass`. A quickselect on sums: linear, where sorting the vocabulary would not be.
-Candidate last_within(Candidates candidates, double mass) {
-  size_t low = 0, high = candidates.size();
-  double before = 0;  // weight of [0, low), less than mass
-  while (high - low > 1) {
-    const size_t middle = low + (high - low) / 2;
-    const auto first = candidates.begin();
-    std::nth_element(first + low, first + middle, first + high, by_key);
-    double half = 0;
-    for (size_t i = low; i < middle; ++i) half += candidates[i].weight;
-    if (before + half >= mass) {
-      high = middle;
-    } else {
-      before += half;
-      low = middle;
-    }
+// `mass`. Only the candidates of the bucket of keys in which that happens are sorted, not the vocabulary.
+Candidate last_within(const Candidates& candidates, double mass) {
+  constexpr int64_t kBuckets = 1024;
+  const auto [least, most] = std::minmax_element(candidates.begin(), candidates.end(), by_key);
+  const double base = least->key, scale = kBuckets / std::max(most->key - least->key, 1e-30);
+  const auto bucket = [&](const Candidate& c) {
+    return static_cast<int64_t>(std::min((c.key - base) * scale, kBuckets - 1.0));
+  };
+  std::vector<double> sums(kBuckets);
+  for (const Candidate& c : candidates) sums[bucket(c)] += c.weight;
+  int64_t last = 0;
+  double before = 0, reached = 0;  // weight of the buckets before `last`, and up to it
+  for (int64_t b = 0; b < kBuckets && reached < mass; ++b) {
+    if (sums[b] == 0) continue;
+    last = b, before = reached;
+    reached += sums[b];
   }
-  return candidates[low];
+  Candidates inside;
+  for (const Candidate& c : candidates) {
+    if (bucket(c) == last) inside.push_back(c);
+  }
+  std::sort(inside.begin(), inside.end(), by_key);
+  for (const Candidate& c : inside) {
+    before += c.weight;
+    if (before >= mass) return c;
+  }
+  return inside.back();
 }
 
 void keep_top_k(Candidates& candidates, int64_t k) {
