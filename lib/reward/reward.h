@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,20 +14,30 @@
 namespace temper {
 
 struct RewardItem {
-  std::string prompt;         // as the model saw it, special tokens included
-  std::string completion;     // special tokens left out
-  std::string raw_completion; // with them
+  std::string prompt;             // as the model saw it, special tokens included
+  std::string completion;         // special tokens left out
+  std::string raw_completion;     // with them
   const Json* columns = nullptr;  // the record the prompt came from: answer, level ...
-  int64_t tokens = 0;         // length of the completion
-  bool truncated = false;     // it hit the length limit
+  int64_t tokens = 0;             // length of the completion
+  bool truncated = false;         // it hit the length limit
+  const std::vector<int64_t>* ids =
+      nullptr;  // the completion's tokens; what counts tokens in n-grams needs them
 };
 
 class Reward {
  public:
   virtual ~Reward() = default;
-  // One score an item, in order. Never throws for what a completion says; throws UserError when a column it needs is
-  // missing (naming it) or an external program is gone for good.
+  // One score an item, in order. Never throws for what a completion says; throws UserError when a column it
+  // needs is missing (naming it) or an external program is gone for good.
   virtual std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) = 0;
+  // The final answer that an item gives, spelled so that equal answers are equal strings, for voting.
+  // nullopt: none, or this reward knows no answers.
+  virtual std::optional<std::string> answer(const RewardItem& item) const { return std::nullopt; }
+  virtual bool knows_answers() const { return false; }
+  // It waits for something outside this process, so score() is better called beside other work.
+  virtual bool external() const { return false; }
+  // Running totals for the metrics: time-outs, restarts ... Empty for most.
+  virtual std::map<std::string, int64_t> counters() const { return {}; }
 };
 
 // Options of one reward; the config's "rewards" array holds these. `kind` picks it from the registry.
@@ -37,23 +48,32 @@ const Registry<RewardOptions>& reward_registry();
 
 // One entry of the "rewards" array: {"kind": ..., "name"?, "weight": 1.0, ...the kind's own fields}.
 struct RewardEntry : Fields {
-  std::string kind, name;
-  double weight = 1.0;
+  std::string kind, name;  // name: in metrics; the kind when left out
+  double weight = 1.0;     // 0: scored and reported, but no part of the total
   std::unique_ptr<RewardOptions> options;
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
 };
 
 struct ScoredItem {
-  std::optional<double> total;                  // combined; null when any weighted part is null
-  std::vector<std::optional<double>> parts;     // per reward, unweighted
+  std::optional<double> total;               // combined; null when any part with a weight is null
+  std::vector<std::optional<double>> parts;  // per reward, unweighted
 };
 
-// The weighted combination of several rewards. combine: "sum", "product", "min".
+// The weighted combination of several rewards: "sum" of weight x score, their "product", or their "min", over
+// the rewards whose weight is not 0.
 class RewardSet {
  public:
+  // Throws UserError for an unknown combination, no rewards, or two of one name; starts external programs.
   RewardSet(const std::vector<RewardEntry>& entries, std::string combine = "sum");
   std::vector<ScoredItem> score(const std::vector<RewardItem>& items);
   const std::vector<std::string>& names() const { return names_; }
+  // By the first reward that knows answers.
+  std::optional<std::string> answer(const RewardItem& item) const;
+  bool knows_answers() const;
+  // Of one batch: "<name>/mean", "<name>/std" (population, nulls left out), "<name>/null" (share),
+  // "total/mean" ..., and each reward's running counters as "<name>/<counter>".
+  std::map<std::string, double> metrics(const std::vector<ScoredItem>& scored) const;
 
  private:
   std::vector<std::unique_ptr<Reward>> rewards_;
@@ -61,5 +81,6 @@ class RewardSet {
   std::vector<double> weights_;
   std::string combine_;
 };
+const std::vector<std::string>& reward_combinations();
 
 }  // namespace temper

@@ -1,0 +1,56 @@
+#include "reward/columns.h"
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace temper {
+namespace {
+
+std::string known(const Json& columns) {
+  std::string out;
+  for (const auto& [key, value] : columns.items()) out += (out.empty() ? "" : ", ") + key;
+  return out;
+}
+
+const Json* find(const Json& columns, const std::string& column) {
+  if (const auto whole = columns.find(column); whole != columns.end()) return &*whole;
+  const Json* at = &columns;
+  for (size_t begin = 0; begin <= column.size();) {
+    const size_t end = std::min(column.find('.', begin), column.size());
+    if (!at->is_object()) return nullptr;
+    const auto next = at->find(column.substr(begin, end - begin));
+    if (next == at->end()) return nullptr;
+    at = &*next;
+    begin = end + 1;
+  }
+  return at;
+}
+
+}  // namespace
+
+std::vector<std::string> column_texts(const RewardItem& item, const std::string& column,
+                                      const std::string& reward) {
+  const Json* value =
+      item.columns != nullptr && item.columns->is_object() ? find(*item.columns, column) : nullptr;
+  if (value == nullptr) {
+    const std::string have = item.columns != nullptr && item.columns->is_object() ? known(*item.columns) : "";
+    user_error("reward {}: the data has no column \"{}\"; the record has: {}; set \"column\" to one of these",
+               reward, column, have.empty() ? "none" : have);
+  }
+  std::vector<std::string> out;
+  const bool list = value->is_array();
+  const Json items = list ? *value : Json::array({*value});
+  for (const Json& one : items) {
+    if (one.is_string()) {
+      out.push_back(one.get<std::string>());
+    } else if (one.is_number() || one.is_boolean()) {
+      out.push_back(dump_line(one));
+    } else {
+      user_error("reward {}: column \"{}\": expected a string or a number{}, found {}", reward, column,
+                 list ? " in the array" : "", dump_line(one).substr(0, 60));
+    }
+  }
+  return out;
+}
+
+}  // namespace temper

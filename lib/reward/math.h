@@ -1,0 +1,18 @@
+// The verifier of answers that are numbers.
+#pragma once
+
+#include "reward/reward.h"
+
+namespace temper {
+
+struct MathOptions : RewardOptions {
+  std::string column = "answer";
+  std::string answer_in = "auto";
+  bool strict = false;
+  bool worked_out = false;
+  double correct = 1.0, incorrect = 0.0;
+  void fields(FieldVisitor& v) override;
+  std::unique_ptr<Reward> make() const override;
+};
+
+}  // namespace temper

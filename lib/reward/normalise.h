@@ -1,0 +1,22 @@
+// Text made comparable.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace temper {
+
+// Bytes that are not UTF-8 become U+FFFD.
+std::string valid_utf8(std::string_view text);
+
+struct Normalisation {
+  bool ignore_case = false;         // Unicode case folding
+  bool ignore_punctuation = false;  // drops the categories P*
+  std::string whitespace =
+      "keep";  // "keep", "trim", "collapse" (runs become one space, ends trimmed), "remove"
+};
+
+// NFC, then what `how` says.
+std::string normalised(std::string_view text, const Normalisation& how);
+
+}  // namespace temper
