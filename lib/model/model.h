@@ -17,8 +17,9 @@
 
 namespace temper {
 
-// A named weight. `master` is what an optimizer updates and what receives gradients: fp32 when it is trained, the
-// compute dtype when it is frozen. `compute` is what products read; it shares storage with master when dtypes agree.
+// A named weight. `master` is what an optimizer updates and what receives gradients: fp32 when it is trained,
+// the compute dtype when it is frozen. `compute` is what products read; it shares storage with master when
+// dtypes agree.
 struct Parameter {
   std::string name;
   at::Tensor master, compute;
@@ -28,13 +29,13 @@ struct Parameter {
 class LinearDelta {
  public:
   virtual ~LinearDelta() = default;
-  // x [N, in], y [N, out] = x W^T (+ bias); returns the output to use. `module` indexes Model::linear_modules().
-  // training: dropout and the like are on.
+  // x [N, in], y [N, out] = x W^T (+ bias); returns the output to use. `module` indexes
+  // Model::linear_modules(). training: dropout and the like are on.
   virtual at::Tensor apply(int64_t module, const at::Tensor& x, const at::Tensor& y, bool training) = 0;
 };
 
-// Where a block's attention looks up its keys and values: the packed batch itself when training, a key/value cache
-// when decoding (room rollout).
+// Where a block's attention looks up its keys and values: the packed batch itself when training, a key/value
+// cache when decoding (room rollout).
 class AttentionContext {
  public:
   virtual ~AttentionContext() = default;
@@ -49,11 +50,12 @@ struct ForwardOptions {
 
 class Model {
  public:
-  // A Hugging Face folder: config.json, *.safetensors (single or sharded). Throws UserError unless every parameter is
-  // filled with a tensor of its shape; unexpected tensors are reported by load_report().
+  // A Hugging Face folder: config.json, *.safetensors (single or sharded). Throws UserError unless every
+  // parameter is filled with a tensor of its shape; unexpected tensors are reported by load_report().
   static std::unique_ptr<Model> load(const std::string& folder, const Precision& precision);
   // Fresh weights: normal(0, 0.02), norms 1, biases 0; residual outputs scaled by 1/sqrt(2 layers).
-  static std::unique_ptr<Model> initialise(const ModelConfig& config, const Precision& precision, uint64_t seed);
+  static std::unique_ptr<Model> initialise(const ModelConfig& config, const Precision& precision,
+                                           uint64_t seed);
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
@@ -62,7 +64,8 @@ class Model {
   // Final-norm output [N, H] in the compute dtype.
   virtual at::Tensor hidden(const PackedTokens& batch, const ForwardOptions& options = {}) = 0;
   // The same blocks over any context. ids, positions [N].
-  virtual at::Tensor hidden(const at::Tensor& ids, const at::Tensor& positions, AttentionContext& context) = 0;
+  virtual at::Tensor hidden(const at::Tensor& ids, const at::Tensor& positions,
+                            AttentionContext& context) = 0;
   // The head, for selective_logp and decoding: [V, H].
   virtual const Parameter& head() const = 0;
   at::Tensor logits(const at::Tensor& hidden);  // [N, V] fp32, no gradient
@@ -75,7 +78,8 @@ class Model {
   // compute <- master for trained parameters; call once after each optimizer step.
   virtual void refresh() = 0;
 
-  // Module paths of all linears in order ("model.layers.0.self_attn.q_proj" ...), the ids that LinearDelta sees.
+  // Module paths of all linears in order ("model.layers.0.self_attn.q_proj" ...), the ids that LinearDelta
+  // sees.
   virtual const std::vector<std::string>& linear_modules() const = 0;
   virtual void set_delta(LinearDelta* delta) = 0;  // null: none. Not owned.
   virtual LinearDelta* delta() const = 0;
@@ -85,7 +89,7 @@ class Model {
 };
 
 // [M] fp32 log-probs of the targets under the model.
-LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets, const LogpOptions& logp = {},
-                      const ForwardOptions& forward = {});
+LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,
+                      const LogpOptions& logp = {}, const ForwardOptions& forward = {});
 
 }  // namespace temper

@@ -1,4 +1,5 @@
-// Log-probs of chosen tokens without ever holding [tokens, vocabulary]: chunks of rows, each recomputed in backward.
+// Log-probs of chosen tokens without ever holding [tokens, vocabulary]: chunks of rows, each recomputed in
+// backward.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,20 +11,21 @@
 namespace temper {
 
 struct LogpOptions {
-  double temperature = 1.0;     // logits are divided by it
-  bool entropy = false;         // [M] entropy of the full distribution in nats, detached
-  int64_t top_k = 0;            // also the k largest log-probs and their ids, [M, k], differentiable / int64
-  int64_t chunk_rows = 0;       // rows of logits at a time; 0: chosen so that a chunk fits the cache
-  double softcap = 0.0;         // cap * tanh(logits / cap) when > 0
+  double temperature = 1.0;  // logits are divided by it
+  bool entropy = false;      // [M] entropy of the full distribution in nats, detached
+  int64_t top_k = 0;         // also the k largest log-probs and their ids, [M, k], differentiable / int64
+  int64_t chunk_rows = 0;    // rows of logits at a time; 0: chosen so that a chunk fits the cache
+  double softcap = 0.0;      // cap * tanh(logits / cap) when > 0
 };
 
 struct LogpResult {
-  at::Tensor logp;                  // [M] fp32
-  at::Tensor entropy;               // [M] fp32 or undefined
-  at::Tensor top_logp, top_token;   // [M, k] or undefined
+  at::Tensor logp;                 // [M] fp32
+  at::Tensor entropy;              // [M] fp32 or undefined
+  at::Tensor top_logp, top_token;  // [M, k] or undefined
 };
 
-// hidden [N, H]; head [V, H] in the compute dtype, head_master receives the gradient (fp32) when it requires one.
+// hidden [N, H]; head [V, H] in the compute dtype, head_master receives the gradient (fp32) when it requires
+// one.
 LogpResult selective_logp(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& head_master,
                           const Targets& targets, const LogpOptions& options = {});
 

@@ -1,0 +1,225 @@
+// The decoder: embedding, blocks of attention and MLP with pre-norms, a final norm. One forward serves
+// training (a packed batch), prefill and decoding (a key/value cache): they differ in the AttentionContext
+// alone.
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "model/families.h"
+#include "model/load.h"
+#include "model/model.h"
+#include "model/rope.h"
+#include "model/weights.h"
+#include "tensor/ops.h"
+
+namespace temper {
+namespace {
+
+using at::Tensor;
+
+std::vector<Tensor> masters(const std::vector<Parameter*>& parameters) {
+  std::vector<Tensor> out;
+  for (const Parameter* p : parameters) out.push_back(p->master);
+  return out;
+}
+
+class PackedContext : public AttentionContext {
+ public:
+  PackedContext(const PackedTokens& batch, const ModelConfig& config)
+      : batch_(batch), config_(config), scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {}
+  Tensor attend(int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v) override {
+    return packed_attention(q, k, v, batch_, scale_, config_.window(layer));
+  }
+
+ private:
+  PackedTokens batch_;  // a copy: recomputation in backward outlives the caller's
+  const ModelConfig& config_;
+  double scale_;
+};
+
+// Runs a block without keeping what is inside it; backward runs it again. `anchor` requires a gradient, so
+// that the node is recorded even when only weights inside the block are trained.
+using Block = std::function<Tensor(const Tensor&)>;
+
+struct Recompute : torch::autograd::Function<Recompute> {
+  struct Holder : torch::CustomClassHolder {
+    explicit Holder(Block block) : block(std::move(block)) {}
+    Block block;
+  };
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& anchor,
+                        const Block& block) {
+    ctx->save_for_backward({x});
+    ctx->saved_data["block"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(block));
+    return block(x);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
+    const auto holder = ctx->saved_data["block"].toCapsule();
+    const Block& block = static_cast<Holder*>(holder.get())->block;
+    at::AutoGradMode record(true);
+    Tensor x = ctx->get_saved_variables()[0].detach().requires_grad_(true);
+    const Tensor y = block(x);
+    // Adds to the gradients of the weights inside, as the plain graph would.
+    torch::autograd::backward({y}, {grads[0]});
+    return {x.grad(), Tensor(), Tensor()};
+  }
+};
+
+class Decoder : public Model {
+ public:
+  // Writes the values of the wanted parameters into their masters, or into compute when `masters` is false.
+  using Source = std::function<void(Decoder& model, const std::vector<Parameter*>& wanted, bool masters)>;
+
+  Decoder(ModelConfig config, const Precision& precision, Source source)
+      : config_(std::move(config)),
+        precision_(precision),
+        source_(std::move(source)),
+        weights_(config_, precision) {
+    frequencies_ = rope_frequencies(config_).to(precision.device);
+    source_(*this, weights_.list(), false);
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  const Precision& precision() const override { return precision_; }
+  const Parameter& head() const override { return *weights_.head; }
+  std::vector<Parameter*> parameters() override { return weights_.list(); }
+  const std::vector<std::string>& linear_modules() const override { return weights_.modules; }
+  void set_delta(LinearDelta* delta) override { delta_ = delta; }
+  LinearDelta* delta() const override { return delta_; }
+  void refresh() override { weights_.refresh(); }
+
+  void set_trainable(const std::function<bool(const std::string&)>& trains) override {
+    std::vector<Parameter*> fresh;
+    for (Parameter* p : weights_.list()) {
+      if (!trains(p->name)) {
+        p->master = p->compute;
+      } else if (!p->master.requires_grad()) {
+        weights_.make_master(*p);
+        fresh.push_back(p);
+      }
+    }
+    // The files may hold more digits than the compute dtype kept.
+    if (precision_.compute != at::kFloat && !fresh.empty()) source_(*this, fresh, true);
+  }
+
+  Tensor hidden(const PackedTokens& batch, const ForwardOptions& options) override {
+    return run(batch.ids, batch.positions, std::make_shared<PackedContext>(batch, config_), options);
+  }
+  Tensor hidden(const Tensor& ids, const Tensor& positions, AttentionContext& context) override {
+    const std::shared_ptr<AttentionContext> borrowed(&context, [](AttentionContext*) {});
+    return run(ids, positions, borrowed, {});
+  }
+
+ private:
+  Tensor run(const Tensor& ids, const Tensor& positions, const std::shared_ptr<AttentionContext>& context,
+             const ForwardOptions& options) {
+    const auto [cos, sin] = rope_angles(frequencies_, positions);
+    Tensor x = embedding(ids, weights_.embedding->compute, weights_.embedding->master);
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      const Block block = [this, l, cos = cos, sin = sin, context, training = options.training](
+                              const Tensor& in) { return run_block(l, in, cos, sin, *context, training); };
+      const bool recompute =
+          options.checkpoint_every > 0 && l % options.checkpoint_every == 0 && at::GradMode::is_enabled();
+      x = recompute ? Recompute::apply(x, anchor_, block) : block(x);
+    }
+    return rms_norm(x, weights_.norm->master, config_.norm_eps);
+  }
+
+  Tensor run_block(int64_t l, const Tensor& in, const Tensor& cos, const Tensor& sin,
+                   AttentionContext& context, bool training) {
+    const BlockWeights& w = weights_.blocks[l];
+    const int64_t n = in.size(0);
+    // attention
+    Tensor h = rms_norm(in, w.input_norm->master, config_.norm_eps);
+    const Tensor qkv = project(w.qkv, h, training);
+    std::vector<Tensor> heads;
+    if (config_.qk_norm) {
+      heads = split_heads(qkv, config_.heads, config_.kv_heads, {}, {});
+      heads[0] = rotary(rms_norm(heads[0], w.q_norm->master, config_.norm_eps), cos, sin);
+      heads[1] = rotary(rms_norm(heads[1], w.k_norm->master, config_.norm_eps), cos, sin);
+    } else {
+      heads = split_heads(qkv, config_.heads, config_.kv_heads, cos, sin);
+    }
+    const Tensor attended =
+        context.attend(l, heads[0], heads[1], heads[2]).reshape({n, config_.heads * config_.head_dim});
+    const Tensor x = in + project(w.out, attended, training);
+    // MLP
+    h = rms_norm(x, w.post_norm->master, config_.norm_eps);
+    return x + project(w.down, swiglu(project(w.gate_up, h, training)), training);
+  }
+
+  Tensor project(const FusedLinear& w, const Tensor& x, bool training) {
+    const Tensor y = linear(x, w.compute, masters(w.weights), w.bias, masters(w.biases));
+    if (delta_ == nullptr) return y;
+    if (w.modules.size() == 1) return delta_->apply(w.modules[0], x, y, training);
+    std::vector<Tensor> parts;
+    int64_t column = 0;
+    for (size_t i = 0; i < w.modules.size(); ++i) {
+      const int64_t out = w.weights[i]->compute.size(0);
+      parts.push_back(delta_->apply(w.modules[i], x, y.narrow(1, column, out), training));
+      column += out;
+    }
+    return at::cat(parts, 1);
+  }
+
+  ModelConfig config_;
+  Precision precision_;
+  Source source_;
+  Weights weights_;
+  Tensor frequencies_;
+  Tensor anchor_ = at::empty({0}).requires_grad_(true);
+  LinearDelta* delta_ = nullptr;
+};
+
+// GPT-2's scheme: normal(0, 0.02), outputs onto the residual stream scaled by 1/sqrt(2 layers), norms 1,
+// biases 0.
+void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& name, Tensor& to) {
+  auto ends_with = [&](const std::string& tail) {
+    return name.size() >= tail.size() && name.compare(name.size() - tail.size(), tail.size(), tail) == 0;
+  };
+  if (name.find("norm") != std::string::npos) {
+    to.fill_(1.0);
+  } else if (ends_with(".bias")) {
+    to.fill_(0.0);
+  } else {
+    const bool residual = ends_with("o_proj.weight") || ends_with("down_proj.weight");
+    const double std = 0.02 / (residual ? std::sqrt(2.0 * static_cast<double>(config.layers)) : 1.0);
+    Tensor values = at::empty(to.sizes(), at::kFloat);
+    float* v = values.mutable_data_ptr<float>();
+    RandomStream stream(seed, "init." + name);
+    for (int64_t i = 0; i < values.numel(); ++i) v[i] = static_cast<float>(std * stream.normal());
+    to.copy_(values);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Model> Model::load(const std::string& folder, const Precision& precision) {
+  const ModelConfig config = read_model_config(folder);
+  auto source = [folder](Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
+    at::NoGradGuard guard;
+    std::map<std::string, Parameter*> by_name;
+    for (Parameter* p : wanted) by_name[p->name] = p;
+    read_weights(folder, parameter_shapes(model.config()),
+                 [&](const std::string& name, const Tensor& mapped) {
+                   const auto it = by_name.find(name);
+                   if (it != by_name.end())
+                     (masters ? it->second->master : it->second->compute).copy_(mapped);
+                 });
+  };
+  return std::make_unique<Decoder>(config, precision, source);
+}
+
+std::unique_ptr<Model> Model::initialise(const ModelConfig& config, const Precision& precision,
+                                         uint64_t seed) {
+  auto source = [seed](Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
+    at::NoGradGuard guard;
+    for (Parameter* p : wanted) fill_fresh(model.config(), seed, p->name, masters ? p->master : p->compute);
+  };
+  return std::make_unique<Decoder>(config, precision, source);
+}
+
+}  // namespace temper

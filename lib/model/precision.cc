@@ -1,0 +1,60 @@
+#include "model/precision.h"
+
+#include <torch/types.h>
+
+#include "base/error.h"
+
+namespace temper {
+namespace {
+
+bool has_bf16_units() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+Precision make_precision(const std::string& dtype, const std::string& device) {
+  Precision precision;
+  try {
+    precision.device = at::Device(device);
+  } catch (const std::exception&) {
+    user_error("device: expected \"cpu\" or \"cuda\", found \"{}\"", device);
+  }
+  if (precision.device.is_cuda() && !at::hasCUDA()) {
+    user_error("device: \"{}\" asked for, but this LibTorch sees no GPU; try \"cpu\"", device);
+  }
+  if (!precision.device.is_cpu() && !precision.device.is_cuda()) {
+    user_error("device: expected \"cpu\" or \"cuda\", found \"{}\"", device);
+  }
+  if (dtype == "auto") {
+    precision.compute = precision.device.is_cuda() || has_bf16_units() ? at::kBFloat16 : at::kFloat;
+  } else if (dtype == "bf16") {
+    precision.compute = at::kBFloat16;
+  } else if (dtype == "f32") {
+    precision.compute = at::kFloat;
+  } else {
+    user_error("dtype: expected auto, bf16 or f32, found \"{}\"", dtype);
+  }
+  return precision;
+}
+
+const char* dtype_name(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return "f32";
+    case at::kBFloat16:
+      return "bf16";
+    case at::kHalf:
+      return "f16";
+    case at::kDouble:
+      return "f64";
+    default:
+      return "other";
+  }
+}
+
+}  // namespace temper

@@ -1,0 +1,58 @@
+// The storage of a model's weights. Weights that share their input lie one after the other in one matrix, so
+// that q, k and v, and gate and up, are one product each; every parameter is still its own tensor by its own
+// name.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/model.h"
+
+namespace temper {
+
+// One product: y = x W^T (+ bias), W the rows of its parts.
+struct FusedLinear {
+  at::Tensor compute;               // [sum of outs, in]
+  at::Tensor bias;                  // [sum of outs] or undefined
+  std::vector<Parameter*> weights;  // in row order
+  std::vector<Parameter*> biases;   // empty or one a weight
+  std::vector<int64_t> modules;     // index of each part in linear_modules()
+};
+
+struct BlockWeights {
+  Parameter *input_norm = nullptr, *post_norm = nullptr, *q_norm = nullptr,
+            *k_norm = nullptr;  // q/k: qwen3 only
+  FusedLinear qkv, out, gate_up, down;
+};
+
+class Weights {
+ public:
+  Weights(const ModelConfig& config, const Precision& precision);
+  Weights(const Weights&) = delete;
+  Weights& operator=(const Weights&) = delete;
+
+  std::vector<Parameter*> list();
+  void freeze_all();  // master is compute, no gradients
+  // Gives p an fp32 master that takes gradients, with compute's values.
+  void make_master(Parameter& p);
+  void refresh();  // compute <- master where they do not share storage
+
+  Parameter *embedding = nullptr, *norm = nullptr, *head = nullptr;  // head is embedding when tied
+  std::vector<BlockWeights> blocks;
+  std::vector<std::string> modules;
+
+ private:
+  Parameter* add(const std::string& name, const at::Tensor& compute);
+  FusedLinear fuse(const std::string& prefix, const std::vector<std::string>& parts,
+                   const std::vector<int64_t>& outs, int64_t in, bool bias, int64_t& next_module);
+  at::TensorOptions options_;
+  std::vector<std::unique_ptr<Parameter>> parameters_;
+};
+
+}  // namespace temper

@@ -1,0 +1,432 @@
+#include "tensor/ops.h"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
+
+#include "base/error.h"
+#include "tensor/gemm.h"
+#include "tensor/vec.h"
+
+// Each operation: a kernel templated on the activation's dtype, an autograd Function around it, and the
+// public entry, which takes the composite in namespace reference on devices that have no kernel here.
+
+namespace temper {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+constexpr int64_t kRowGrain = 16;  // rows a thread takes at least
+
+bool wants_grad(std::initializer_list<const Tensor*> inputs) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const Tensor* t : inputs) {
+    if (t->defined() && t->requires_grad()) return true;
+  }
+  return false;
+}
+
+template <typename F>
+void dispatch(at::ScalarType dtype, const char* what, const F& f) {
+  if (dtype == at::kFloat)
+    f(float{});
+  else if (dtype == at::kBFloat16)
+    f(c10::BFloat16{});
+  else
+    bug("{}: activations are fp32 or bf16, found {}", what, c10::toString(dtype));
+}
+
+bool has_kernel(const Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+// ------------------------------------------------------------------------------------------------ RMS norm
+
+// y [R, H], rstd [R]
+std::pair<Tensor, Tensor> rms_norm_forward(const Tensor& x, const Tensor& weight, double eps) {
+  const int64_t width = x.size(-1), rows = x.numel() / std::max<int64_t>(width, 1);
+  Tensor y = at::empty_like(x), rstd = at::empty({rows}, x.options().dtype(at::kFloat));
+  const Tensor w = weight.detach().to(at::kFloat).contiguous();
+  dispatch(x.scalar_type(), "rms_norm", [&](auto zero) {
+    using T = decltype(zero);
+    const T* xp = x.const_data_ptr<T>();
+    T* yp = y.mutable_data_ptr<T>();
+    const float* wp = w.const_data_ptr<float>();
+    float* rp = rstd.mutable_data_ptr<float>();
+    at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T* row = xp + r * width;
+        const float squares = vec::sum_over(width, [&](int64_t i, int64_t n) {
+          const auto v = vec::load(row + i, n);
+          return v * v;
+        });
+        const float scale = 1.0f / std::sqrt(squares / static_cast<float>(width) + static_cast<float>(eps));
+        rp[r] = scale;
+        const vec::Floats s(scale);
+        vec::for_each(width, [&](int64_t i, int64_t n) {
+          vec::store(yp + r * width + i, vec::load(row + i, n) * s * vec::load(wp + i, n), n);
+        });
+      }
+    });
+  });
+  return {y, rstd};
+}
+
+struct RmsNorm : Function<RmsNorm> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, double eps) {
+    auto [y, rstd] = rms_norm_forward(x, weight, eps);
+    ctx->save_for_backward({x, weight, rstd});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1], &rstd = saved[2];
+    const Tensor dy = grads[0].contiguous();
+    const int64_t width = x.size(-1), rows = rstd.size(0);
+    const bool weight_grad = ctx->needs_input_grad(1);
+    const Tensor w = weight.detach().to(at::kFloat).contiguous();
+    Tensor dx = at::empty_like(x);
+    // One partial sum a block of rows, added in order: the result does not depend on the thread count.
+    constexpr int64_t kBlock = 64;
+    const int64_t blocks = (rows + kBlock - 1) / kBlock;
+    Tensor partial = weight_grad ? at::zeros({blocks, width}, rstd.options()) : Tensor();
+    dispatch(x.scalar_type(), "rms_norm", [&](auto zero) {
+      using T = decltype(zero);
+      const T *xp = x.const_data_ptr<T>(), *gp = dy.const_data_ptr<T>();
+      T* dp = dx.mutable_data_ptr<T>();
+      const float *wp = w.const_data_ptr<float>(), *rp = rstd.const_data_ptr<float>();
+      at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t b = begin; b < end; ++b) {
+          float* sums = weight_grad ? partial.mutable_data_ptr<float>() + b * width : nullptr;
+          for (int64_t r = b * kBlock; r < std::min(rows, (b + 1) * kBlock); ++r) {
+            const T *row = xp + r * width, *g = gp + r * width;
+            const float dot = vec::sum_over(width, [&](int64_t i, int64_t n) {
+              return vec::load(row + i, n) * vec::load(g + i, n) * vec::load(wp + i, n);
+            });
+            const vec::Floats s(rp[r]), c(dot * rp[r] * rp[r] / static_cast<float>(width));
+            vec::for_each(width, [&](int64_t i, int64_t n) {
+              const auto xi = vec::load(row + i, n), gi = vec::load(g + i, n);
+              vec::store(dp + r * width + i, s * (gi * vec::load(wp + i, n) - xi * c), n);
+              if (sums != nullptr) vec::store(sums + i, vec::load(sums + i, n) + gi * xi * s, n);
+            });
+          }
+        }
+      });
+    });
+    Tensor dw = weight_grad ? partial.sum(0).to(weight.scalar_type()) : Tensor();
+    return {dx, dw, Tensor()};
+  }
+};
+
+// ------------------------------------------------------------------------------------------------ rotary
+
+// Rotates src [N, heads, D] (any row stride) into dst (contiguous heads, own row stride); sign -1 turns back.
+template <typename T>
+void rotate(const T* src, int64_t src_row, T* dst, int64_t dst_row, const float* cos, const float* sin,
+            float sign, int64_t tokens, int64_t heads, int64_t size) {
+  const int64_t half = size / 2;
+  at::parallel_for(0, tokens, kRowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float *c = cos + t * half, *s = sin + t * half;
+      for (int64_t h = 0; h < heads; ++h) {
+        const T* in = src + t * src_row + h * size;
+        T* out = dst + t * dst_row + h * size;
+        vec::for_each(half, [&](int64_t i, int64_t n) {
+          const auto a = vec::load(in + i, n), b = vec::load(in + half + i, n);
+          const auto ci = vec::load(c + i, n), si = vec::load(s + i, n) * vec::Floats(sign);
+          vec::store(out + i, a * ci - b * si, n);
+          vec::store(out + half + i, b * ci + a * si, n);
+        });
+      }
+    }
+  });
+}
+
+template <typename T>
+void copy_heads(const T* src, int64_t src_row, T* dst, int64_t dst_row, int64_t tokens, int64_t width) {
+  for (int64_t t = 0; t < tokens; ++t) std::copy_n(src + t * src_row, width, dst + t * dst_row);
+}
+
+Tensor rotated(const Tensor& x, const Tensor& cos, const Tensor& sin, float sign) {
+  Tensor y = at::empty(x.sizes(), x.options());
+  const int64_t row = x.size(1) * x.size(2);
+  dispatch(x.scalar_type(), "rotary", [&](auto zero) {
+    using T = decltype(zero);
+    rotate(x.const_data_ptr<T>(), row, y.mutable_data_ptr<T>(), row, cos.const_data_ptr<float>(),
+           sin.const_data_ptr<float>(), sign, x.size(0), x.size(1), x.size(2));
+  });
+  return y;
+}
+
+struct Rotary : Function<Rotary> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+    ctx->save_for_backward({cos, sin});
+    return rotated(x, cos, sin, 1.0f);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    return {rotated(grads[0].contiguous(), saved[0], saved[1], -1.0f), Tensor(), Tensor()};
+  }
+};
+
+// ------------------------------------------------------------------------------------------------ split
+// heads
+
+std::vector<Tensor> split_forward(const Tensor& x, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
+                                  const Tensor& sin) {
+  const int64_t n = x.size(0), row = x.size(1), d = row / (q_heads + 2 * kv_heads);
+  Tensor q = at::empty({n, q_heads, d}, x.options()), k = at::empty({n, kv_heads, d}, x.options());
+  Tensor v = at::empty({n, kv_heads, d}, x.options());
+  dispatch(x.scalar_type(), "split_heads", [&](auto zero) {
+    using T = decltype(zero);
+    const T* in = x.const_data_ptr<T>();
+    if (cos.defined()) {
+      const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
+      rotate(in, row, q.mutable_data_ptr<T>(), q_heads * d, c, s, 1.0f, n, q_heads, d);
+      rotate(in + q_heads * d, row, k.mutable_data_ptr<T>(), kv_heads * d, c, s, 1.0f, n, kv_heads, d);
+    } else {
+      copy_heads(in, row, q.mutable_data_ptr<T>(), q_heads * d, n, q_heads * d);
+      copy_heads(in + q_heads * d, row, k.mutable_data_ptr<T>(), kv_heads * d, n, kv_heads * d);
+    }
+    copy_heads(in + (q_heads + kv_heads) * d, row, v.mutable_data_ptr<T>(), kv_heads * d, n, kv_heads * d);
+  });
+  return {q, k, v};
+}
+
+struct SplitHeads : Function<SplitHeads> {
+  static variable_list forward(AutogradContext* ctx, const Tensor& x, int64_t q_heads, int64_t kv_heads,
+                               const Tensor& cos, const Tensor& sin) {
+    ctx->save_for_backward({cos, sin});
+    return split_forward(x, q_heads, kv_heads, cos, sin);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &cos = saved[0], &sin = saved[1];
+    const Tensor dq = grads[0].contiguous(), dk = grads[1].contiguous(), dv = grads[2].contiguous();
+    const int64_t n = dq.size(0), q_heads = dq.size(1), kv_heads = dk.size(1), d = dq.size(2);
+    const int64_t row = (q_heads + 2 * kv_heads) * d;
+    Tensor dx = at::empty({n, row}, dq.options());
+    dispatch(dq.scalar_type(), "split_heads", [&](auto zero) {
+      using T = decltype(zero);
+      T* out = dx.mutable_data_ptr<T>();
+      if (cos.defined()) {
+        const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
+        rotate(dq.const_data_ptr<T>(), q_heads * d, out, row, c, s, -1.0f, n, q_heads, d);
+        rotate(dk.const_data_ptr<T>(), kv_heads * d, out + q_heads * d, row, c, s, -1.0f, n, kv_heads, d);
+      } else {
+        copy_heads(dq.const_data_ptr<T>(), q_heads * d, out, row, n, q_heads * d);
+        copy_heads(dk.const_data_ptr<T>(), kv_heads * d, out + q_heads * d, row, n, kv_heads * d);
+      }
+      copy_heads(dv.const_data_ptr<T>(), kv_heads * d, out + (q_heads + kv_heads) * d, row, n, kv_heads * d);
+    });
+    return {dx, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ------------------------------------------------------------------------------------------------ SwiGLU
+
+Tensor swiglu_forward(const Tensor& x) {
+  const int64_t rows = x.size(0), width = x.size(1) / 2;
+  Tensor y = at::empty({rows, width}, x.options());
+  dispatch(x.scalar_type(), "swiglu", [&](auto zero) {
+    using T = decltype(zero);
+    const T* in = x.const_data_ptr<T>();
+    T* out = y.mutable_data_ptr<T>();
+    at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
+      const vec::Floats one(1.0f);
+      for (int64_t r = begin; r < end; ++r) {
+        const T *g = in + r * 2 * width, *u = g + width;
+        vec::for_each(width, [&](int64_t i, int64_t n) {
+          const auto gi = vec::load(g + i, n);
+          vec::store(out + r * width + i, gi / (one + gi.neg().exp_u20()) * vec::load(u + i, n), n);
+        });
+      }
+    });
+  });
+  return y;
+}
+
+struct SwiGlu : Function<SwiGlu> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+    ctx->save_for_backward({x});
+    return swiglu_forward(x);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const Tensor x = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
+    const int64_t rows = x.size(0), width = x.size(1) / 2;
+    Tensor dx = at::empty_like(x);
+    dispatch(x.scalar_type(), "swiglu", [&](auto zero) {
+      using T = decltype(zero);
+      const T *in = x.const_data_ptr<T>(), *gp = dy.const_data_ptr<T>();
+      T* out = dx.mutable_data_ptr<T>();
+      at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
+        const vec::Floats one(1.0f);
+        for (int64_t r = begin; r < end; ++r) {
+          const T *g = in + r * 2 * width, *u = g + width, *d = gp + r * width;
+          T *dg = out + r * 2 * width, *du = dg + width;
+          vec::for_each(width, [&](int64_t i, int64_t n) {
+            const auto gi = vec::load(g + i, n), ui = vec::load(u + i, n), di = vec::load(d + i, n);
+            const auto s = one / (one + gi.neg().exp_u20());
+            vec::store(dg + i, di * ui * s * (one + gi * (one - s)), n);
+            vec::store(du + i, di * gi * s, n);
+          });
+        }
+      });
+    });
+    return {dx};
+  }
+};
+
+// ------------------------------------------------------------------------------------------------ linear
+
+// dy^T x in fp32: [out, in].
+Tensor weight_gradient(const Tensor& dy, const Tensor& x) {
+  const int64_t n = dy.size(0), out = dy.size(1), in = x.size(1);
+  if (!has_kernel(x)) return at::mm(dy.to(at::kFloat).t(), x.to(at::kFloat));
+  Tensor dw = at::empty({out, in}, x.options().dtype(at::kFloat));
+  dispatch(x.scalar_type(), "linear", [&](auto zero) {
+    using T = decltype(zero);
+    gemm(Trans::kYes, Trans::kNo, out, in, n, dy.const_data_ptr<T>(), out, x.const_data_ptr<T>(), in, false,
+         dw.mutable_data_ptr<float>(), in);
+  });
+  return dw;
+}
+
+// Rows of a gradient, each in its own storage so that no master keeps the whole alive.
+void split_rows(const Tensor& whole, const std::vector<Tensor>& like, size_t first, size_t count,
+                AutogradContext* ctx, variable_list& out) {
+  int64_t row = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t rows = like[first + i].size(0);
+    if (ctx->needs_input_grad(2 + first + i)) {
+      Tensor part = whole.narrow(0, row, rows).to(like[first + i].scalar_type());
+      out[2 + first + i] = count == 1 ? part : part.contiguous();
+    }
+    row += rows;
+  }
+}
+
+struct Linear : Function<Linear> {
+  // masters: the weights' masters, then the biases'.
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& compute,
+                        const std::vector<Tensor>& masters, int64_t weights, const Tensor& bias) {
+    ctx->saved_data["weights"] = weights;
+    variable_list saved = {x, compute};
+    saved.insert(saved.end(), masters.begin(), masters.end());
+    ctx->save_for_backward(saved);
+    return at::linear(x, compute, bias.defined() ? std::optional<Tensor>(bias) : std::nullopt);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &compute = saved[1];
+    const std::vector<Tensor> masters(saved.begin() + 2, saved.end());
+    const auto weights = static_cast<size_t>(ctx->saved_data["weights"].toInt());
+    const Tensor dy = grads[0].contiguous();
+    variable_list out(2 + masters.size() + 2);
+    if (ctx->needs_input_grad(0)) out[0] = at::mm(dy, compute);
+    bool weight_grad = false, bias_grad = false;
+    for (size_t i = 0; i < masters.size(); ++i)
+      (i < weights ? weight_grad : bias_grad) |= ctx->needs_input_grad(2 + i);
+    if (weight_grad) split_rows(weight_gradient(dy, x), masters, 0, weights, ctx, out);
+    if (bias_grad)
+      split_rows(at::sum(dy, {0}, false, at::kFloat), masters, weights, masters.size() - weights, ctx, out);
+    return out;
+  }
+};
+
+struct Embedding : Function<Embedding> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& ids, const Tensor& compute,
+                        const Tensor& master) {
+    ctx->save_for_backward({ids, master});
+    return compute.index_select(0, ids);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    Tensor d = at::zeros(saved[1].sizes(), saved[1].options().dtype(at::kFloat));
+    d.index_add_(0, saved[0], grads[0].to(at::kFloat));
+    return {Tensor(), Tensor(), d.to(saved[1].scalar_type())};
+  }
+};
+
+}  // namespace
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  if (!has_kernel(x)) return reference::rms_norm(x, weight, eps);
+  const Tensor in = x.contiguous();
+  return wants_grad({&in, &weight}) ? RmsNorm::apply(in, weight, eps)
+                                    : rms_norm_forward(in, weight, eps).first;
+}
+
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  if (!has_kernel(x)) return reference::rotary(x, cos, sin);
+  const Tensor in = x.contiguous();
+  return wants_grad({&in}) ? Rotary::apply(in, cos, sin) : rotated(in, cos, sin, 1.0f);
+}
+
+std::vector<Tensor> split_heads(const Tensor& qkv, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
+                                const Tensor& sin) {
+  if (!has_kernel(qkv)) return reference::split_heads(qkv, q_heads, kv_heads, cos, sin);
+  const Tensor in = qkv.contiguous();
+  return wants_grad({&in}) ? SplitHeads::apply(in, q_heads, kv_heads, cos, sin)
+                           : split_forward(in, q_heads, kv_heads, cos, sin);
+}
+
+Tensor swiglu(const Tensor& x) {
+  if (!has_kernel(x)) return reference::swiglu(x);
+  const Tensor in = x.contiguous();
+  return wants_grad({&in}) ? SwiGlu::apply(in) : swiglu_forward(in);
+}
+
+Tensor linear(const Tensor& x, const Tensor& compute, const std::vector<Tensor>& masters,
+              const Tensor& compute_bias, const std::vector<Tensor>& bias_masters) {
+  bool grad = wants_grad({&x});
+  for (const Tensor& m : masters) grad = grad || wants_grad({&m});
+  for (const Tensor& m : bias_masters) grad = grad || wants_grad({&m});
+  if (!grad)
+    return at::linear(x, compute,
+                      compute_bias.defined() ? std::optional<Tensor>(compute_bias) : std::nullopt);
+  std::vector<Tensor> all = masters;
+  all.insert(all.end(), bias_masters.begin(), bias_masters.end());
+  return Linear::apply(x, compute.detach(), all, static_cast<int64_t>(masters.size()), compute_bias);
+}
+
+Tensor embedding(const Tensor& ids, const Tensor& compute, const Tensor& master) {
+  if (!wants_grad({&master})) return compute.index_select(0, ids);
+  return Embedding::apply(ids, compute.detach(), master);
+}
+
+namespace reference {
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  const Tensor f = x.to(at::kFloat);
+  return (f * at::rsqrt(f.pow(2).mean({-1}, true) + eps) * weight.to(at::kFloat)).to(x.scalar_type());
+}
+
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  const auto halves = x.to(at::kFloat).chunk(2, -1);
+  const Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);
+  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s}, -1).to(x.scalar_type());
+}
+
+std::vector<Tensor> split_heads(const Tensor& qkv, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
+                                const Tensor& sin) {
+  const Tensor heads = qkv.reshape({qkv.size(0), q_heads + 2 * kv_heads, -1});
+  Tensor q = heads.narrow(1, 0, q_heads), k = heads.narrow(1, q_heads, kv_heads);
+  const Tensor v = heads.narrow(1, q_heads + kv_heads, kv_heads);
+  if (cos.defined()) {
+    q = reference::rotary(q, cos, sin);
+    k = reference::rotary(k, cos, sin);
+  }
+  return {q, k, v};
+}
+
+Tensor swiglu(const Tensor& x) {
+  const auto halves = x.to(at::kFloat).chunk(2, -1);
+  return (at::silu(halves[0]) * halves[1]).to(x.scalar_type());
+}
+
+}  // namespace reference
+}  // namespace temper

@@ -1,0 +1,63 @@
+// Rows of fp32 or bf16 read and written as vectors of floats. Only for the kernels of this room and of
+// rollout.
+#pragma once
+
+#include <ATen/cpu/vec/functional.h>
+#include <ATen/cpu/vec/vec.h>
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace temper::vec {
+
+using Floats = at::vec::Vectorized<float>;
+constexpr int64_t kWidth = Floats::size();
+
+inline Floats load(const float* p, int64_t n = kWidth) {
+  return n == kWidth ? Floats::loadu(p) : Floats::loadu(p, n);
+}
+inline Floats load(const c10::BFloat16* p, int64_t n = kWidth) {
+  return at::vec::convert<float>(at::vec::Vectorized<c10::BFloat16>::loadu(p, n));
+}
+inline void store(float* p, const Floats& v, int64_t n = kWidth) {
+  if (n == kWidth)
+    v.store(p);
+  else
+    v.store(p, static_cast<int>(n));
+}
+inline void store(c10::BFloat16* p, const Floats& v, int64_t n = kWidth) {
+  at::vec::convert<c10::BFloat16>(v).store(p, static_cast<int>(n));
+}
+
+inline float sum(const Floats& v) {
+  return at::vec::vec_reduce_all<float>([](const Floats& a, const Floats& b) { return a + b; }, v);
+}
+inline float max(const Floats& v) {
+  return at::vec::vec_reduce_all<float>(
+      [](const Floats& a, const Floats& b) { return at::vec::maximum(a, b); }, v);
+}
+
+// f(offset, count) over [0, n) in steps of one vector; count < kWidth in the last.
+template <typename F>
+inline void for_each(int64_t n, const F& f) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) f(i, kWidth);
+  if (i < n) f(i, n - i);
+}
+
+// Sums over a row: lanes beyond n do not count, because partial loads fill them with zeros.
+template <typename F>
+inline float sum_over(int64_t n, const F& f) {
+  Floats total(0.0f);
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) total = total + f(i, kWidth);
+  float rest = 0;
+  if (i < n) {
+    float lanes[kWidth];
+    f(i, n - i).store(lanes);
+    for (int64_t j = 0; j < n - i; ++j) rest += lanes[j];
+  }
+  return sum(total) + rest;
+}
+
+}  // namespace temper::vec

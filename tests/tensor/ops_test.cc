@@ -1,0 +1,207 @@
+// Each fused operation against its plain twin: values and gradients.
+#include "tensor/ops.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+
+#include "tensor/logp.h"
+#include "test.h"
+
+using at::Tensor;
+using namespace temper;
+
+namespace {
+
+Tensor random(at::IntArrayRef shape, double scale = 1.0) {
+  static at::Generator generator = at::detail::createCPUGenerator(7);
+  return at::randn(shape, generator, at::kFloat) * scale;
+}
+
+double worst(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.sizes() == b.sizes());
+  return a.numel() == 0 ? 0.0 : (a.to(at::kFloat) - b.to(at::kFloat)).abs().max().item<double>();
+}
+
+// Gradients of sum(f(inputs) * weights) for every input.
+std::vector<Tensor> gradients(const std::function<Tensor(const std::vector<Tensor>&)>& f,
+                              std::vector<Tensor> inputs, const Tensor& weights) {
+  for (Tensor& x : inputs) x = x.detach().clone().requires_grad_(true);
+  const Tensor y = f(inputs);
+  torch::autograd::backward({(y.to(at::kFloat) * weights).sum()}, {});
+  std::vector<Tensor> out;
+  for (const Tensor& x : inputs) out.push_back(x.grad());
+  return out;
+}
+
+void compare(const std::function<Tensor(const std::vector<Tensor>&)>& fast,
+             const std::function<Tensor(const std::vector<Tensor>&)>& slow, const std::vector<Tensor>& inputs,
+             double tolerance) {
+  const Tensor y = fast(inputs), expected = slow(inputs);
+  CHECK(worst(y, expected) <= tolerance * expected.abs().max().item<double>() + 1e-12);
+  const Tensor weights = random(y.sizes());
+  const auto got = gradients(fast, inputs, weights), want = gradients(slow, inputs, weights);
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    CHECK(worst(got[i], want[i]) <= tolerance * std::max(want[i].abs().max().item<double>(), 0.5));
+  }
+}
+
+// Two groups of different shape, a lone sequence, and a chain of three.
+Packer several_trees() {
+  Packer packer;
+  auto ids = [](int64_t n) {
+    std::vector<int64_t> v(n);
+    for (int64_t i = 0; i < n; ++i) v[i] = (i * 7 + n) % 11;
+    return v;
+  };
+  const int64_t p = packer.add_segment(ids(5));
+  for (const int64_t n : {3, 1, 70}) packer.add_segment(ids(n), p);
+  packer.add_segment(ids(67));
+  const int64_t a = packer.add_segment(ids(2));
+  const int64_t b = packer.add_segment(ids(4), a);
+  packer.add_segment(ids(6), b);
+  packer.add_segment(ids(0), a);
+  return packer;
+}
+
+}  // namespace
+
+TEST_CASE("rms_norm equals the plain form") {
+  for (const int64_t width : {64, 50, 7}) {
+    compare([](const auto& x) { return rms_norm(x[0], x[1], 1e-5); },
+            [](const auto& x) { return reference::rms_norm(x[0], x[1], 1e-5); },
+            {random({130, width}), random({width})}, 3e-6);
+  }
+}
+
+TEST_CASE("swiglu equals the plain form") {
+  for (const int64_t width : {32, 19}) {
+    compare([](const auto& x) { return swiglu(x[0]); }, [](const auto& x) { return reference::swiglu(x[0]); },
+            {random({40, 2 * width}, 3.0)}, 5e-6);
+  }
+}
+
+TEST_CASE("split_heads rotates and splits as the plain form") {
+  const Tensor angles = random({21, 6});
+  const Tensor cos = angles.cos(), sin = angles.sin();
+  for (const bool rotate : {true, false}) {
+    const Tensor c = rotate ? cos : Tensor(), s = rotate ? sin : Tensor();
+    for (const int part : {0, 1, 2}) {
+      compare([&](const auto& x) { return split_heads(x[0], 4, 2, c, s)[part]; },
+              [&](const auto& x) { return reference::split_heads(x[0], 4, 2, c, s)[part]; },
+              {random({21, 8 * 12})}, 1e-6);
+    }
+  }
+  compare([&](const auto& x) { return rotary(x[0], cos, sin); },
+          [&](const auto& x) { return reference::rotary(x[0], cos, sin); }, {random({21, 3, 12})}, 1e-6);
+}
+
+TEST_CASE("linear gives each master its own rows") {
+  const Tensor a = random({5, 8}), b = random({3, 8}), ba = random({5}), bb = random({3});
+  compare(
+      [](const auto& x) {
+        const Tensor compute = at::cat({x[1], x[2]}).detach(), bias = at::cat({x[3], x[4]}).detach();
+        return linear(x[0], compute, {x[1], x[2]}, bias, {x[3], x[4]});
+      },
+      [](const auto& x) {
+        return at::linear(x[0], at::cat({x[1], x[2]}), at::cat({x[3], x[4]}));
+      },
+      {random({9, 8}), a, b, ba, bb}, 1e-6);
+}
+
+TEST_CASE("embedding adds up repeated ids") {
+  const Tensor ids = at::tensor({1, 3, 1, 0}, at::kLong);
+  compare([&](const auto& x) { return embedding(ids, x[0].detach(), x[0]); },
+          [&](const auto& x) { return x[0].index_select(0, ids); }, {random({5, 6})}, 1e-6);
+}
+
+TEST_CASE("packed attention equals the dense mask, windows too") {
+  const PackedTokens batch = several_trees().tokens_on(at::kCPU);
+  const int64_t n = batch.tokens();
+  for (const int64_t window : {0, 1, 6}) {
+    for (const int64_t kv : {1, 2, 4}) {
+      CAPTURE(window);
+      CAPTURE(kv);
+      compare(
+          [&](const auto& x) { return packed_attention(x[0], x[1], x[2], batch, 0.3, window); },
+          [&](const auto& x) { return reference::packed_attention(x[0], x[1], x[2], batch, 0.3, window); },
+          {random({n, 4, 12}), random({n, kv, 12}), random({n, kv, 12})}, 5e-6);
+    }
+  }
+}
+
+TEST_CASE("packed attention in bf16 stays within its rounding") {
+  const PackedTokens batch = several_trees().tokens_on(at::kCPU);
+  const int64_t n = batch.tokens();
+  const Tensor q = random({n, 4, 16}).to(at::kBFloat16), k = random({n, 2, 16}).to(at::kBFloat16),
+               v = random({n, 2, 16}).to(at::kBFloat16);
+  compare([&](const auto& x) { return packed_attention(x[0], x[1], x[2], batch, 0.25); },
+          [&](const auto& x) { return reference::packed_attention(x[0], x[1], x[2], batch, 0.25); },
+          {q, k, v}, 2e-2);
+}
+
+TEST_CASE("a shared prompt gives the same attention as a copy of it in every sequence") {
+  const std::vector<int64_t> prompt = {1, 2, 3}, one = {4, 5}, two = {6};
+  Packer shared, flat;
+  const int64_t p = shared.add_segment(prompt);
+  shared.add_segment(one, p);
+  shared.add_segment(two, p);
+  flat.add_segment({1, 2, 3, 4, 5});
+  flat.add_segment({1, 2, 3, 6});
+  const Tensor x = random({6, 2, 8});
+  const Tensor rows = at::tensor({0, 1, 2, 3, 4, 0, 1, 2, 5}, at::kLong);
+  const Tensor a = packed_attention(x, x, x, shared.tokens_on(at::kCPU), 0.5);
+  const Tensor copies = x.index_select(0, rows);
+  const Tensor b = packed_attention(copies, copies, copies, flat.tokens_on(at::kCPU), 0.5);
+  CHECK(worst(a.index_select(0, rows), b) < 1e-6);
+  CHECK(at::equal(shared.tokens_on(at::kCPU).positions.index_select(0, rows),
+                  flat.tokens_on(at::kCPU).positions));
+}
+
+TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft cap") {
+  const int64_t vocab = 53, width = 12;
+  Packer packer;
+  const int64_t p = packer.add_segment({1, 2, 3});
+  const int64_t a = packer.add_segment({4, 5, 6, 7}, p), b = packer.add_segment({8, 9}, p);
+  packer.add_targets(a, 0, 4, 0);
+  packer.add_targets(b, 0, 2, 1);
+  const Targets targets = packer.targets_on(at::kCPU, 2);
+  CHECK(at::equal(targets.source, at::tensor({2, 3, 4, 5, 2, 7}, at::kLong)));
+  for (const int64_t chunk : {0, 1, 4}) {
+    for (const double cap : {0.0, 3.0}) {
+      LogpOptions o;
+      o.chunk_rows = chunk;
+      o.softcap = cap;
+      o.temperature = 0.7;
+      o.entropy = true;
+      o.top_k = 3;
+      compare([&](const auto& x) { return selective_logp(x[0], x[1].detach(), x[1], targets, o).logp; },
+              [&](const auto& x) {
+                return reference::selective_logp(x[0], x[1].detach(), x[1], targets, o).logp;
+              },
+              {random({9, width}), random({vocab, width})}, 5e-6);
+      compare([&](const auto& x) { return selective_logp(x[0], x[1].detach(), x[1], targets, o).top_logp; },
+              [&](const auto& x) {
+                return reference::selective_logp(x[0], x[1].detach(), x[1], targets, o).top_logp;
+              },
+              {random({9, width}), random({vocab, width})}, 5e-6);
+      const Tensor h = random({9, width}), w = random({vocab, width});
+      const LogpResult fast = selective_logp(h, w, w, targets, o),
+                       slow = reference::selective_logp(h, w, w, targets, o);
+      CHECK(worst(fast.entropy, slow.entropy) < 1e-5);
+      CHECK(at::equal(fast.top_token, slow.top_token));
+    }
+  }
+}
+
+TEST_CASE("segment operations") {
+  const Tensor value = at::tensor({1.0f, 2.0f, 4.0f, 8.0f}), sequence = at::tensor({0, 0, 2, 0}, at::kLong);
+  CHECK(at::equal(segment_sum(value, sequence, 4), at::tensor({11.0f, 0.0f, 4.0f, 0.0f})));
+  CHECK(at::equal(segment_count(sequence, 4), at::tensor({3.0f, 0.0f, 1.0f, 0.0f})));
+  CHECK(worst(segment_mean(value, sequence, 4), at::tensor({11.0f / 3, 0.0f, 4.0f, 0.0f})) < 1e-6);
+  const Tensor top = segment_max(value, sequence, 3);
+  CHECK(top[0].item<float>() == 8.0f);
+  CHECK(std::isinf(top[1].item<float>()));
+  CHECK(at::equal(gather_sequence(at::tensor({5.0f, 6.0f, 7.0f}), sequence),
+                  at::tensor({5.0f, 5.0f, 7.0f, 5.0f})));
+}
