@@ -1,0 +1,337 @@
+#include "rollout/decode_attention.h"
+
+#include <ATen/Parallel.h>
+#include <torch/types.h>
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/error.h"
+#include "tensor/vec.h"
+
+namespace temper {
+namespace {
+
+using at::Tensor;
+using vec::Floats;
+using vec::kWidth;
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr int kTileRows = 4, kTileVectors = 4;  // 16 sums and 4 loads: within the registers of AVX-512
+
+// f(0) ... f(N - 1), unrolled so that arrays indexed by it stay in registers.
+template <int N, typename F>
+inline __attribute__((always_inline)) void unrolled(const F& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    (f(I), ...);
+  }
+  (std::make_integer_sequence<int, N>());
+}
+
+// c [R, V vectors] (+)= a [R, k in [from, to)] b [k, V vectors]; the last vector has `tail` numbers.
+template <int R, int V, typename T>
+void tile(const float* a, int64_t lda, const T* b, int64_t ldb, int64_t from, int64_t to, float* c,
+          int64_t ldc, int64_t tail, bool add) {
+  Floats sum[R][V];
+  const auto width = [&](int v) { return v == V - 1 ? tail : kWidth; };
+  unrolled<R>([&](int r) {
+    unrolled<V>(
+        [&](int v) { sum[r][v] = add ? vec::load(c + r * ldc + v * kWidth, width(v)) : Floats(0.0f); });
+  });
+  for (int64_t k = from; k < to; ++k) {
+    Floats row[V];
+    unrolled<V>([&](int v) { row[v] = vec::load(b + k * ldb + v * kWidth, width(v)); });
+    unrolled<R>([&](int r) {
+      const Floats x(a[r * lda + k]);
+      unrolled<V>([&](int v) { sum[r][v] = at::vec::fmadd(x, row[v], sum[r][v]); });
+    });
+  }
+  unrolled<R>(
+      [&](int r) { unrolled<V>([&](int v) { vec::store(c + r * ldc + v * kWidth, sum[r][v], width(v)); }); });
+}
+
+template <int V, typename T>
+void strip(const float* a, int64_t lda, int64_t rows, const T* b, int64_t ldb, int64_t from, int64_t to,
+           float* c, int64_t ldc, int64_t tail, bool add) {
+  int64_t r = 0;
+  for (; r + kTileRows <= rows; r += kTileRows) {
+    tile<kTileRows, V>(a + r * lda, lda, b, ldb, from, to, c + r * ldc, ldc, tail, add);
+  }
+  a += r * lda, c += r * ldc;
+  if (rows - r == 3) tile<3, V>(a, lda, b, ldb, from, to, c, ldc, tail, add);
+  if (rows - r == 2) tile<2, V>(a, lda, b, ldb, from, to, c, ldc, tail, add);
+  if (rows - r == 1) tile<1, V>(a, lda, b, ldb, from, to, c, ldc, tail, add);
+}
+
+// c [rows, columns] (+)= a [rows, k] b [k, columns] over k in [from, to), one fused multiply-add after the
+// other for each number of c, whatever the tile: a row's result does not depend on its neighbours.
+template <typename T>
+void product(const float* a, int64_t lda, int64_t rows, const T* b, int64_t ldb, int64_t from, int64_t to,
+             float* c, int64_t ldc, int64_t columns, bool add) {
+  for (int64_t j = 0; j < columns; j += kTileVectors * kWidth) {
+    const int64_t vectors = std::min<int64_t>(kTileVectors, (columns - j + kWidth - 1) / kWidth);
+    const int64_t tail = std::min(kWidth, columns - j - (vectors - 1) * kWidth);
+    if (vectors == 4) strip<4>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
+    if (vectors == 3) strip<3>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
+    if (vectors == 2) strip<2>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
+    if (vectors == 1) strip<1>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
+  }
+}
+
+// Some sequences of one prompt, and one key/value head: what a thread computes at a time.
+struct Work {
+  int64_t first = 0, rows = 0, head = 0;
+  double cost = 0;
+};
+
+// The running softmax of the queries of a piece of work: scores seen so far have maximum `max` and weights
+// summing to `sum`; out is their weighted values.
+template <typename T>
+class Attention {
+ public:
+  Attention(const KvShape& shape, int64_t layer, int64_t queries, float scale, int64_t window)
+      : shape_(shape), layer_(layer), queries_(queries), scale_(scale), window_(window) {}
+
+  // q, out [N, Q, D]; k, v [N, K, D].
+  void run(const std::vector<DecodeRow>& rows, const Work& work, const T* q, const T* k, const T* v, T* out) {
+    const int64_t d = shape_.head_dim, kv_stride = shape_.heads * d, q_stride = kv_stride * queries_;
+    const int64_t n = work.rows * queries_;
+    query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kNever), out_.assign(n * d, 0.0f);
+    scores_.resize(n * kBlockTokens);
+    for (int64_t r = 0; r < work.rows; ++r) {
+      const int64_t row = work.first + r;
+      const KvRun& own = *rows[row].own;
+      own.store(layer_, work.head, own.length() - 1, 1, k + row * kv_stride + work.head * d,
+                v + row * kv_stride + work.head * d, kv_stride);
+      const T* from = q + row * q_stride + work.head * queries_ * d;
+      float* to = query_.data() + r * queries_ * d;
+      vec::for_each(queries_ * d, [&](int64_t i, int64_t count) {
+        vec::store(to + i, vec::load(from + i, count) * Floats(scale_), count);
+      });
+    }
+    const KvRun& prompt = *rows[work.first].prompt;
+    over_prompt(rows, work, prompt);
+    for (int64_t r = 0; r < work.rows; ++r)
+      over_own(r, *rows[work.first + r].own, prompt.length(), work.head);
+    for (int64_t i = 0; i < n; ++i) {
+      const Floats scale(1.0f / sums_[i]);
+      T* to = out + (work.first + i / queries_) * q_stride + (work.head * queries_ + i % queries_) * d;
+      vec::for_each(d, [&](int64_t j, int64_t count) {
+        vec::store(to + j, vec::load(out_.data() + i * d + j, count) * scale, count);
+      });
+    }
+  }
+
+ private:
+  // The first position that a sequence of `length` tokens still sees.
+  int64_t horizon(int64_t length) const { return window_ > 0 ? std::max<int64_t>(0, length - window_) : 0; }
+
+  void over_prompt(const std::vector<DecodeRow>& rows, const Work& work, const KvRun& prompt) {
+    lowest_.clear();
+    for (int64_t r = 0; r < work.rows; ++r) {
+      lowest_.push_back(horizon(prompt.length() + rows[work.first + r].own->length()));
+    }
+    const int64_t lowest = *std::min_element(lowest_.begin(), lowest_.end());
+    for (int64_t begin = lowest / kBlockTokens * kBlockTokens; begin < prompt.length();
+         begin += kBlockTokens) {
+      const int64_t end = std::min(kBlockTokens, prompt.length() - begin);
+      // With a window, sequences of different lengths see different parts of a block.
+      for (int64_t r = 0; r < work.rows;) {
+        const int64_t from = std::clamp<int64_t>(lowest_[r] - begin, 0, end), first = r;
+        while (r < work.rows && std::clamp<int64_t>(lowest_[r] - begin, 0, end) == from) ++r;
+        over_block(first * queries_, (r - first) * queries_,
+                   prompt.data<T>(begin / kBlockTokens, layer_, work.head), from, end);
+      }
+    }
+  }
+
+  void over_own(int64_t r, const KvRun& own, int64_t before, int64_t head) {
+    const int64_t lowest = std::max<int64_t>(0, horizon(before + own.length()) - before);
+    for (int64_t begin = lowest / kBlockTokens * kBlockTokens; begin < own.length(); begin += kBlockTokens) {
+      over_block(r * queries_, queries_, own.data<T>(begin / kBlockTokens, layer_, head),
+                 std::max<int64_t>(lowest - begin, 0), std::min(kBlockTokens, own.length() - begin));
+    }
+  }
+
+  // Queries [first, first + n) against tokens [from, to) of a block.
+  void over_block(int64_t first, int64_t n, const T* block, int64_t from, int64_t to) {
+    if (from >= to) return;
+    const int64_t d = shape_.head_dim;
+    float *scores = scores_.data() + first * kBlockTokens, *out = out_.data() + first * d;
+    const int64_t start = from / kWidth * kWidth, columns = to - start;
+    product(query_.data() + first * d, d, n, block + start, kBlockTokens, 0, d, scores + start, kBlockTokens,
+            columns, false);
+    for (int64_t i = 0; i < n; ++i) weigh(scores + i * kBlockTokens, out + i * d, first + i, start, from, to);
+    product(scores, kBlockTokens, n, block + kBlockTokens * d, d, from, to, out, d, d, true);
+  }
+
+  // Scores [start, to) of query i become weights exp(score - max), 0 before `from`; what was summed is
+  // rescaled.
+  void weigh(float* scores, float* out, int64_t i, int64_t start, int64_t from, int64_t to) {
+    for (int64_t j = start; j < from; ++j) scores[j] = kNever;
+    const int64_t stop = (to + kWidth - 1) / kWidth * kWidth;
+    for (int64_t j = to; j < stop; ++j) scores[j] = kNever;
+    Floats most(kNever);
+    for (int64_t j = start; j < stop; j += kWidth) most = at::vec::maximum(most, Floats::loadu(scores + j));
+    const float max = std::max(max_[i], vec::max(most));
+    if (max != max_[i]) {
+      const float shrink = std::exp(max_[i] - max);
+      sums_[i] *= shrink;
+      max_[i] = max;
+      vec::for_each(shape_.head_dim, [&](int64_t j, int64_t count) {
+        vec::store(out + j, vec::load(out + j, count) * Floats(shrink), count);
+      });
+    }
+    Floats sum(0.0f);
+    for (int64_t j = start; j < stop; j += kWidth) {
+      const Floats weight = (Floats::loadu(scores + j) - Floats(max)).exp_u20();
+      weight.store(scores + j);
+      sum = sum + weight;
+    }
+    sums_[i] += vec::sum(sum);
+  }
+
+  const KvShape& shape_;
+  int64_t layer_, queries_;  // queries: query heads of a key/value head
+  float scale_;
+  int64_t window_;
+  std::vector<float> query_, scores_, out_, max_, sums_;
+  std::vector<int64_t> lowest_;
+};
+
+// Pieces for the threads: the sequences of a prompt together, cut further when that leaves too few pieces.
+std::vector<Work> divide(const std::vector<DecodeRow>& rows, int64_t heads, int64_t threads) {
+  std::vector<std::pair<int64_t, int64_t>> groups;  // first row, rows
+  for (int64_t r = 0; r < static_cast<int64_t>(rows.size()); ++r) {
+    if (r > 0 && rows[r].prompt == rows[r - 1].prompt)
+      ++groups.back().second;
+    else
+      groups.emplace_back(r, 1);
+  }
+  const int64_t pieces = static_cast<int64_t>(groups.size()) * heads, wanted = 4 * threads;
+  const int64_t cuts = (wanted + pieces - 1) / pieces;
+  std::vector<Work> out;
+  for (const auto& [first, count] : groups) {
+    const int64_t size = std::max<int64_t>(1, (count + cuts - 1) / cuts);
+    for (int64_t head = 0; head < heads; ++head) {
+      for (int64_t r = first; r < first + count; r += size) {
+        Work work{r, std::min(size, first + count - r), head, 0};
+        for (int64_t i = r; i < r + work.rows; ++i) {
+          work.cost += static_cast<double>(rows[i].prompt->length() + 2 * rows[i].own->length() + 16);
+        }
+        out.push_back(work);
+      }
+    }
+  }
+  return out;
+}
+
+template <typename T>
+void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<DecodeRow>& rows,
+            int64_t layer, double scale, int64_t window, Tensor& out) {
+  const KvShape& shape = rows[0].own->shape();
+  const int64_t threads = at::get_num_threads();
+  const std::vector<Work> all = divide(rows, shape.heads, threads);
+  double total = 0;
+  for (const Work& work : all) total += work.cost;
+  const T *qp = q.const_data_ptr<T>(), *kp = k.const_data_ptr<T>(), *vp = v.const_data_ptr<T>();
+  T* op = out.mutable_data_ptr<T>();
+  // Equal shares of the cost, in order.
+  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+    Attention<T> attention(shape, layer, q.size(1) / shape.heads, static_cast<float>(scale), window);
+    const double low = total * static_cast<double>(begin) / static_cast<double>(threads);
+    const double high =
+        end == threads ? total : total * static_cast<double>(end) / static_cast<double>(threads);
+    double at = 0;  // the work whose middle lies in [low, high) is ours
+    for (const Work& work : all) {
+      const double middle = at + work.cost / 2;
+      at += work.cost;
+      if (middle >= low && middle < high) attention.run(rows, work, qp, kp, vp, op);
+    }
+  });
+}
+
+}  // namespace
+
+at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                            const std::vector<DecodeRow>& rows, int64_t layer, double scale, int64_t window) {
+  if (rows.empty()) return at::empty_like(q);
+  if (!q.is_cpu()) return reference::decode_attention(q, k, v, rows, layer, scale, window);
+  const Tensor qc = q.contiguous(), kc = k.contiguous(), vc = v.contiguous();
+  Tensor out = at::empty_like(qc);
+  if (q.scalar_type() == at::kFloat) {
+    attend<float>(qc, kc, vc, rows, layer, scale, window, out);
+  } else if (q.scalar_type() == at::kBFloat16) {
+    attend<c10::BFloat16>(qc, kc, vc, rows, layer, scale, window, out);
+  } else {
+    bug("decode_attention: queries are fp32 or bf16, found {}", c10::toString(q.scalar_type()));
+  }
+  return out;
+}
+
+void store_prompt(const KvRun& run, int64_t layer, const Tensor& k, const Tensor& v) {
+  const KvShape& shape = run.shape();
+  const int64_t n = k.size(0), d = shape.head_dim;
+  if (!k.is_cpu()) {
+    for (int64_t begin = 0; begin < n; begin += kBlockTokens) {
+      const int64_t count = std::min(kBlockTokens, n - begin);
+      const auto halves =
+          run.blocks()[begin / kBlockTokens].select(0, layer).chunk(2, 1);  // [K, D * tokens] each
+      halves[0]
+          .view({shape.heads, d, kBlockTokens})
+          .narrow(2, 0, count)
+          .copy_(k.narrow(0, begin, count).permute({1, 2, 0}));
+      halves[1]
+          .view({shape.heads, kBlockTokens, d})
+          .narrow(1, 0, count)
+          .copy_(v.narrow(0, begin, count).transpose(0, 1));
+    }
+    return;
+  }
+  const auto store = [&](auto zero) {
+    using T = decltype(zero);
+    const T *kp = k.const_data_ptr<T>(), *vp = v.const_data_ptr<T>();
+    const int64_t stride = shape.heads * d;
+    at::parallel_for(0, shape.heads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t h = begin; h < end; ++h) run.store(layer, h, 0, n, kp + h * d, vp + h * d, stride);
+    });
+  };
+  k.scalar_type() == at::kFloat ? store(float{}) : store(c10::BFloat16{});
+}
+
+namespace reference {
+
+at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                            const std::vector<DecodeRow>& rows, int64_t layer, double scale, int64_t window) {
+  Tensor out = at::empty_like(q);
+  for (int64_t r = 0; r < static_cast<int64_t>(rows.size()); ++r) {
+    const KvShape& shape = rows[r].own->shape();
+    const int64_t heads = shape.heads, d = shape.head_dim;
+    const KvRun& own = *rows[r].own;
+    {
+      const auto halves = own.blocks()[(own.length() - 1) / kBlockTokens].select(0, layer).chunk(2, 1);
+      const int64_t slot = (own.length() - 1) % kBlockTokens;
+      halves[0].view({heads, d, kBlockTokens}).select(2, slot).copy_(k[r]);
+      halves[1].view({heads, kBlockTokens, d}).select(1, slot).copy_(v[r]);
+    }
+    std::vector<Tensor> keys, values;
+    for (const KvRun* run : {rows[r].prompt, rows[r].own}) {
+      for (int64_t begin = 0; begin < run->length(); begin += kBlockTokens) {
+        const int64_t count = std::min(kBlockTokens, run->length() - begin);
+        const auto halves = run->blocks()[begin / kBlockTokens].select(0, layer).chunk(2, 1);
+        keys.push_back(halves[0].view({heads, d, kBlockTokens}).narrow(2, 0, count));
+        values.push_back(halves[1].view({heads, kBlockTokens, d}).narrow(1, 0, count));
+      }
+    }
+    const Tensor query = q[r].view({heads, -1, d}).to(at::kFloat);  // [K, queries of a head, D]
+    Tensor scores = at::matmul(query, at::cat(keys, 2).to(at::kFloat)) * scale;
+    const int64_t length = scores.size(2);
+    if (window > 0 && length > window) scores.narrow(2, 0, length - window).fill_(kNever);
+    out[r].copy_(at::matmul(at::softmax(scores, -1), at::cat(values, 1).to(at::kFloat)).view({-1, d}));
+  }
+  return out;
+}
+
+}  // namespace reference
+}  // namespace temper

@@ -1,0 +1,37 @@
+// Attention of a decoding step: one new token a sequence against its cached keys and values.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "rollout/kv_cache.h"
+
+namespace temper {
+
+// A sequence in the batch. Neighbours with the same prompt are computed together, so that the prompt's keys
+// and values are read once for all of them.
+struct DecodeRow {
+  const KvRun* prompt = nullptr;
+  const KvRun* own = nullptr;  // the tokens after the prompt, already extended by the new one
+};
+
+// Stores the new tokens' k and v [N, K, D] as the last of each row's own and returns the attention of q [N,
+// Q, D] over prompt and own: [N, Q, D], softmax in fp32. With window > 0 only the last `window` tokens count,
+// the new one included. A row's result does not depend on the other rows, nor on the number of threads.
+at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const std::vector<DecodeRow>& rows, int64_t layer, double scale,
+                            int64_t window = 0);
+
+namespace reference {
+// The same by whole-tensor operations, sequence by sequence: what runs on other devices.
+at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const std::vector<DecodeRow>& rows, int64_t layer, double scale,
+                            int64_t window = 0);
+}  // namespace reference
+
+// Stores a prompt's k and v [n, K, D] (rows of a packed batch, contiguous) as tokens [0, n) of the run.
+void store_prompt(const KvRun& run, int64_t layer, const at::Tensor& k, const at::Tensor& v);
+
+}  // namespace temper

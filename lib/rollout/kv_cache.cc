@@ -1,0 +1,33 @@
+#include "rollout/kv_cache.h"
+
+#include <torch/types.h>
+
+namespace temper {
+
+at::Tensor KvPool::take() {
+  if (free_.empty()) {
+    ++made_;
+    return at::empty({shape_.layers, shape_.heads, shape_.run()}, shape_.options);
+  }
+  at::Tensor block = std::move(free_.back());
+  free_.pop_back();
+  return block;
+}
+
+int64_t KvPool::item_bytes() const {
+  return static_cast<int64_t>(shape_.options.dtype().itemsize());
+}
+
+KvRun::~KvRun() {
+  for (at::Tensor& block : blocks_) pool_->give(std::move(block));
+}
+
+void KvRun::extend(int64_t tokens) {
+  length_ += tokens;
+  while (static_cast<int64_t>(blocks_.size()) * kBlockTokens < length_) {
+    blocks_.push_back(pool_->take());
+    data_.push_back(blocks_.back().mutable_data_ptr());
+  }
+}
+
+}  // namespace temper

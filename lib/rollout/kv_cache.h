@@ -1,0 +1,88 @@
+// Keys and values of decoded tokens, in blocks that one kernel reads end to end.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/config.h"
+
+namespace temper {
+
+constexpr int64_t kBlockTokens = 64;
+
+// What one token's keys and values look like.
+struct KvShape {
+  int64_t layers = 0, heads = 0, head_dim = 0;  // heads: of keys and values
+  at::TensorOptions options;                    // dtype, device
+  // A block's numbers for one layer and head: keys [head_dim, kBlockTokens], then values [kBlockTokens,
+  // head_dim]. The keys stand on their sides so that scores of neighbouring tokens fill a vector without a
+  // sum across it.
+  int64_t run() const { return 2 * kBlockTokens * head_dim; }
+};
+
+// Hands out blocks [layers, heads, run()] and takes them back; keeps what was given back for the next caller.
+class KvPool {
+ public:
+  explicit KvPool(const KvShape& shape) : shape_(shape) {}
+  const KvShape& shape() const { return shape_; }
+  at::Tensor take();
+  void give(at::Tensor block) { free_.push_back(std::move(block)); }
+  int64_t bytes() const { return made_ * shape_.layers * shape_.heads * shape_.run() * item_bytes(); }
+
+ private:
+  int64_t item_bytes() const;
+  KvShape shape_;
+  std::vector<at::Tensor> free_;
+  int64_t made_ = 0;
+};
+
+// The keys and values of consecutive tokens: a prompt's, or those of one sequence after its prompt.
+class KvRun {
+ public:
+  explicit KvRun(KvPool& pool) : pool_(&pool) {}
+  ~KvRun();
+  KvRun(const KvRun&) = delete;
+  KvRun& operator=(const KvRun&) = delete;
+
+  const KvShape& shape() const { return pool_->shape(); }
+  int64_t length() const { return length_; }
+  // Makes room for `tokens` more, whose keys and values are then stored layer by layer.
+  void extend(int64_t tokens);
+  const std::vector<at::Tensor>& blocks() const { return blocks_; }
+
+  // Where block b keeps its keys and values of a layer and head. CPU only.
+  template <typename T>
+  T* data(int64_t block, int64_t layer, int64_t head) const {
+    const KvShape& s = pool_->shape();
+    return static_cast<T*>(data_[block]) + (layer * s.heads + head) * s.run();
+  }
+
+  // k and v [n, head_dim] of one layer and head, `stride` numbers from token to token, become tokens [at, at
+  // + n).
+  template <typename T>
+  void store(int64_t layer, int64_t head, int64_t at, int64_t n, const T* k, const T* v,
+             int64_t stride) const;
+
+ private:
+  KvPool* pool_;
+  std::vector<at::Tensor> blocks_;
+  std::vector<void*> data_;
+  int64_t length_ = 0;
+};
+
+template <typename T>
+void KvRun::store(int64_t layer, int64_t head, int64_t at, int64_t n, const T* k, const T* v,
+                  int64_t stride) const {
+  const int64_t d = pool_->shape().head_dim;
+  for (int64_t t = 0; t < n; ++t, k += stride, v += stride) {
+    T* block = data<T>((at + t) / kBlockTokens, layer, head);
+    const int64_t slot = (at + t) % kBlockTokens;
+    T *keys = block + slot, *values = block + (kBlockTokens + slot) * d;
+    for (int64_t i = 0; i < d; ++i) keys[i * kBlockTokens] = k[i];
+    for (int64_t i = 0; i < d; ++i) values[i] = v[i];
+  }
+}
+
+}  // namespace temper
