@@ -7,14 +7,15 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fields.h"
 
 namespace temper {
 
-// What is optimized: a name, the fp32 master (its .grad() is the gradient), and a learning-rate factor and decay switch
-// that the rules of OptimizerOptions decided.
+// What is optimized: a name, the fp32 master (its .grad() is the gradient), and a learning-rate factor and
+// decay switch that the rules of OptimizerOptions decided.
 struct OptimParameter {
   std::string name;
   at::Tensor value;
@@ -25,30 +26,57 @@ struct OptimParameter {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // One update with learning rate lr (times each parameter's factor). Parameters without a gradient are left alone.
+  // One update with learning rate lr (times each parameter's factor). Parameters without a gradient are left
+  // alone.
   virtual void step(double lr) = 0;
-  // State by "parameter/slot" ("model.norm.weight/exp_avg"); tensors are the live ones. steps are [] int64 tensors.
+  // State by "parameter/slot" ("model.norm.weight/exp_avg"); tensors are the live ones. Steps are [] int64
+  // tensors. A parameter that never had a gradient has no state.
   virtual std::map<std::string, at::Tensor> state() = 0;
-  // Throws UserError when names or shapes do not match.
+  // Takes copies. Throws UserError when a name, a shape or a type does not fit, and then changes nothing.
   virtual void load_state(const std::map<std::string, at::Tensor>& state) = 0;
-  // Bytes of state for these parameters, before any exists; for --plan.
+  // Bytes of state when every parameter has its state; for --plan.
   virtual int64_t state_bytes() const = 0;
+};
+
+// Names that hold `match` learn at `factor` times the learning rate.
+struct LrRule : Fields {
+  std::string match;
+  double factor = 1.0;
+  void fields(FieldVisitor& v) override;
 };
 
 // The options of one optimizer ("lr", "weight_decay", "clip_norm" ...).
 struct OptimizerOptions : Fields {
   double lr = 1e-5;
   double weight_decay = 0.0;
-  double clip_norm = 1.0;  // of the whole gradient; 0: off
+  double clip_norm = 1.0;                                // of the whole gradient; 0: off
   std::vector<std::string> no_decay = {"norm", "bias"};  // names that hold one of these are not decayed
-  void fields(FieldVisitor& v) override;  // kinds call this first, then list their own
+  std::vector<LrRule> lr_rules;                          // the first rule that matches a name counts
+  void fields(FieldVisitor& v) override;                 // kinds call this first, then list their own
   virtual std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const = 0;
+  // Applies the name rules. Throws UserError for a learning-rate rule that matches no parameter.
+  std::vector<OptimParameter> parameters(const std::vector<std::pair<std::string, at::Tensor>>& named) const;
 };
-const Registry<OptimizerOptions>& optimizer_registry();  // adamw, sgd
+const Registry<OptimizerOptions>& optimizer_registry();
 
-// Global l2 norm of the gradients of `parameters` (fp32, deterministic order).
+// Global l2 norm of the gradients of `parameters`: summed in double over fixed blocks, so the same for any
+// number of threads. Not finite when a gradient is not.
 double gradient_norm(const std::vector<OptimParameter>& parameters);
-// Scales all gradients by min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ does.
+// Scales all gradients by min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ does. max_norm
+// 0: nothing.
 void clip_gradients(const std::vector<OptimParameter>& parameters, double norm, double max_norm);
+
+namespace reference {
+
+double gradient_norm(const std::vector<OptimParameter>& parameters);
+
+// One AdamW update (decoupled decay, Loshchilov & Hutter 2019), in place; step counts from 1.
+struct AdamWConstants {
+  double lr, beta1, beta2, eps, weight_decay;
+};
+void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, at::Tensor& exp_avg_sq,
+                int64_t step, const AdamWConstants& constants);
+
+}  // namespace reference
 
 }  // namespace temper

@@ -1,0 +1,73 @@
+// AdamW: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr m^ / (sqrt(v^) + eps), hats
+// bias-corrected.
+#include <cmath>
+
+#include "optim/kinds.h"
+#include "optim/state.h"
+
+namespace temper {
+namespace reference {
+
+void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, at::Tensor& exp_avg_sq,
+                int64_t step, const AdamWConstants& c) {
+  const double correction1 = 1 - std::pow(c.beta1, static_cast<double>(step));
+  const double correction2 = 1 - std::pow(c.beta2, static_cast<double>(step));
+  exp_avg.copy_(c.beta1 * exp_avg + (1 - c.beta1) * grad);
+  exp_avg_sq.copy_(c.beta2 * exp_avg_sq + (1 - c.beta2) * grad * grad);
+  const at::Tensor denominator = (exp_avg_sq / correction2).sqrt() + c.eps;
+  value.copy_(value * (1 - c.lr * c.weight_decay) - c.lr * (exp_avg / correction1) / denominator);
+}
+
+}  // namespace reference
+
+namespace {
+
+struct AdamWOptions : OptimizerOptions {
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  void fields(FieldVisitor& v) override {
+    OptimizerOptions::fields(v);
+    v.field("beta1", beta1, {.help = "decay of the first moment", .min = 0, .max = 1});
+    v.field("beta2", beta2, {.help = "decay of the second moment", .min = 0, .max = 1});
+    v.field("eps", eps, {.help = "added to the root of the second moment", .min = 0});
+  }
+  void check(std::vector<std::string>& problems, const std::string& where) const override {
+    if (beta1 >= 1 || beta2 >= 1)
+      problems.push_back(where + ": beta1 and beta2 must be below 1, or the moments never move");
+  }
+  std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const override;
+};
+
+class AdamW : public SlotOptimizer {
+ public:
+  AdamW(std::vector<OptimParameter> parameters, const AdamWOptions& options)
+      : SlotOptimizer(std::move(parameters), {"exp_avg", "exp_avg_sq"}), options_(options) {}
+
+  void step(double lr) override {
+    const at::NoGradGuard no_grad;
+    for (Entry* entry : begin_step()) {
+      // The fused kernel wants the step as a float tensor; it is exact up to 2^24 updates.
+      const at::Tensor count = at::scalar_tensor(
+          entry->step, at::TensorOptions(entry->parameter.value.device()).dtype(at::kFloat));
+      at::_fused_adamw_({entry->parameter.value}, {entry->parameter.value.grad()}, {entry->slots[0]},
+                        {entry->slots[1]}, {}, {count}, lr * entry->parameter.lr_factor, options_.beta1,
+                        options_.beta2, entry->parameter.decays ? options_.weight_decay : 0.0, options_.eps,
+                        /*amsgrad=*/false,
+                        /*maximize=*/false);
+    }
+  }
+
+ private:
+  AdamWOptions options_;
+};
+
+std::unique_ptr<Optimizer> AdamWOptions::make(std::vector<OptimParameter> parameters) const {
+  return std::make_unique<AdamW>(std::move(parameters), *this);
+}
+
+}  // namespace
+
+std::unique_ptr<OptimizerOptions> adamw_options() {
+  return std::make_unique<AdamWOptions>();
+}
+
+}  // namespace temper

@@ -1,0 +1,33 @@
+#include "optim/kinds.h"
+
+namespace temper {
+
+const Registry<OptimizerOptions>& optimizer_registry() {
+  static const Registry<OptimizerOptions> registry = [] {
+    Registry<OptimizerOptions> r("optimizer");
+    r.add({"adamw", "Adam with decoupled weight decay, fused", "Loshchilov & Hutter, arXiv 1711.05101",
+           adamw_options});
+    r.add({"sgd", "stochastic gradient descent, with momentum and Nesterov's form", "torch.optim.SGD",
+           sgd_options});
+    return r;
+  }();
+  return registry;
+}
+
+const Registry<ScheduleOptions>& schedule_registry() {
+  static const Registry<ScheduleOptions> registry = [] {
+    Registry<ScheduleOptions> r("schedule");
+    r.add({"constant", "1 after the warm-up", "", constant_schedule});
+    r.add({"linear", "straight down to the floor", "", linear_schedule});
+    r.add({"cosine", "half a cosine down to the floor", "Loshchilov & Hutter, arXiv 1608.03983",
+           cosine_schedule});
+    r.add({"wsd", "warm-up, stable, then decay", "Hu et al. (MiniCPM), arXiv 2404.06395", wsd_schedule});
+    r.add({"inverse_sqrt", "1/sqrt(step)", "Vaswani et al., arXiv 1706.03762; Zhai et al., arXiv 2106.04560",
+           inverse_sqrt_schedule});
+    r.add({"polynomial", "(1 - progress)^power down to the floor", "", polynomial_schedule});
+    return r;
+  }();
+  return registry;
+}
+
+}  // namespace temper

@@ -1,0 +1,69 @@
+// SGD as in torch.optim: g += wd p (coupled decay); buf = momentum buf + (1 - dampening) g, the first time
+// buf = g; nesterov: g += momentum buf, else g = buf; p -= lr g.
+#include "optim/kinds.h"
+#include "optim/state.h"
+
+namespace temper {
+namespace {
+
+struct SgdOptions : OptimizerOptions {
+  double momentum = 0.0, dampening = 0.0;
+  bool nesterov = false;
+  void fields(FieldVisitor& v) override {
+    OptimizerOptions::fields(v);
+    v.field("momentum", momentum, {.help = "share of the last direction that is kept", .min = 0});
+    v.field("dampening", dampening,
+            {.help = "share of the gradient that does not enter the momentum", .min = 0, .max = 1});
+    v.field("nesterov", nesterov, {.help = "look ahead along the momentum"});
+  }
+  void check(std::vector<std::string>& problems, const std::string& where) const override {
+    if (nesterov && (momentum == 0 || dampening != 0)) {
+      problems.push_back(where + ": nesterov needs a momentum above 0 and no dampening");
+    }
+  }
+  std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const override;
+};
+
+class Sgd : public SlotOptimizer {
+ public:
+  Sgd(std::vector<OptimParameter> parameters, const SgdOptions& options)
+      : SlotOptimizer(std::move(parameters), options.momentum > 0
+                                                 ? std::vector<std::string>{"momentum_buffer"}
+                                                 : std::vector<std::string>{}),
+        options_(options) {}
+
+  void step(double lr) override {
+    const at::NoGradGuard no_grad;
+    for (Entry* entry : begin_step()) {
+      OptimParameter& parameter = entry->parameter;
+      at::Tensor direction = parameter.value.grad();
+      if (parameter.decays && options_.weight_decay > 0) {
+        direction = direction.add(parameter.value, options_.weight_decay);
+      }
+      if (options_.momentum > 0) {
+        at::Tensor& buffer = entry->slots[0];
+        if (entry->step == 1)
+          buffer.copy_(direction);
+        else
+          buffer.mul_(options_.momentum).add_(direction, 1 - options_.dampening);
+        direction = options_.nesterov ? direction.add(buffer, options_.momentum) : buffer;
+      }
+      parameter.value.add_(direction, -lr * parameter.lr_factor);
+    }
+  }
+
+ private:
+  SgdOptions options_;
+};
+
+std::unique_ptr<Optimizer> SgdOptions::make(std::vector<OptimParameter> parameters) const {
+  return std::make_unique<Sgd>(std::move(parameters), *this);
+}
+
+}  // namespace
+
+std::unique_ptr<OptimizerOptions> sgd_options() {
+  return std::make_unique<SgdOptions>();
+}
+
+}  // namespace temper
