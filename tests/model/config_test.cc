@@ -1,0 +1,167 @@
+#include "model/config.h"
+
+#include <torch/types.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "model/families.h"
+#include "model/load.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+Json llama() {
+  return parse_json(R"({"model_type": "llama", "vocab_size": 100, "hidden_size": 32, "intermediate_size": 48,
+    "num_hidden_layers": 2, "num_attention_heads": 4})",
+                    "text");
+}
+
+std::string refusal(const Json& json) {
+  try {
+    ModelConfig::from_json(json, "x/config.json");
+  } catch (const UserError& e) {
+    CHECK(std::string(e.what()).find('\n') == std::string::npos);
+    CHECK(std::string(e.what()).substr(0, 14) == "x/config.json:");
+    return e.what();
+  }
+  return "";
+}
+
+std::string refusal(const char* key, Json value) {
+  Json json = llama();
+  json[key] = std::move(value);
+  return refusal(json);
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("config: the defaults of transformers stand in for missing keys") {
+  const ModelConfig c = ModelConfig::from_json(llama(), "x");
+  CHECK(c.kv_heads == 4);
+  CHECK(c.head_dim == 8);
+  CHECK(c.max_positions == 2048);
+  CHECK(c.norm_eps == 1e-6);
+  CHECK(c.rope_theta == 10000.0);
+  CHECK(c.rope.type == "default");
+  CHECK(c.eos_ids == std::vector<int64_t>{2});
+  CHECK(c.bos_id == 1);
+  CHECK_FALSE(c.pad_id.has_value());
+  CHECK_FALSE(c.tied);
+}
+
+TEST_CASE("config: both spellings of the rotary embedding") {
+  Json old = llama();
+  old["rope_theta"] = 500000.0;
+  old["rope_scaling"] = {{"type", "linear"}, {"factor", 2}};
+  Json both = llama();
+  both["rope_parameters"] = {{"rope_type", "linear"}, {"rope_theta", 500000.0}, {"factor", 2.0}};
+  for (const Json& json : {old, both}) {
+    const ModelConfig c = ModelConfig::from_json(json, "x");
+    CHECK(c.rope_theta == 500000.0);
+    CHECK(c.rope.type == "linear");
+    CHECK(c.rope.factor == 2.0);
+  }
+  Json llama3 = llama();
+  llama3["max_position_embeddings"] = 4096;
+  llama3["rope_scaling"] = {
+      {"rope_type", "llama3"}, {"factor", 32.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
+  const ModelConfig c = ModelConfig::from_json(llama3, "x");
+  CHECK(c.rope.high_freq_factor == 4.0);
+  CHECK(c.rope.original_max_positions == 4096);  // when the key is left out, as transformers does
+}
+
+TEST_CASE("config: windows by family") {
+  Json json = llama();
+  json["num_key_value_heads"] = 2;
+  json["model_type"] = "mistral";
+  CHECK(ModelConfig::from_json(json, "x").window(1) == 4096);
+  json["sliding_window"] = nullptr;
+  CHECK(ModelConfig::from_json(json, "x").window(1) == 0);
+  json["model_type"] = "qwen2";
+  json["sliding_window"] = 16;
+  CHECK(ModelConfig::from_json(json, "x").sliding_window ==
+        0);  // switched off unless use_sliding_window says so
+  json["use_sliding_window"] = true;
+  json["max_window_layers"] = 1;
+  ModelConfig c = ModelConfig::from_json(json, "x");
+  CHECK(c.window(0) == 0);
+  CHECK(c.window(1) == 16);
+  CHECK(c.qkv_bias);
+  CHECK_FALSE(c.out_bias);
+  json["layer_types"] = {"sliding_attention", "full_attention"};
+  c = ModelConfig::from_json(json, "x");
+  CHECK(c.window(0) == 16);
+  CHECK(c.window(1) == 0);
+  json["layer_types"] = {"sliding_attention"};
+  CHECK(has(refusal(json), "layer_types"));
+  json["layer_types"] = {"sliding_attention", "chunked_attention"};
+  CHECK(has(refusal(json), "chunked_attention"));
+}
+
+TEST_CASE("config: what cannot be computed is refused with key, expectation and value") {
+  CHECK(refusal(llama()) == "");
+  CHECK(has(refusal(Json::array()), "expected an object"));
+  CHECK(has(refusal("model_type", "gpt2"), "llama, mistral, qwen2, qwen3"));
+  CHECK(has(refusal("model_type", nullptr), "llama, mistral, qwen2, qwen3"));
+  CHECK(has(refusal("model_type", 3), "expected a string"));
+  for (const char* key :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "head_dim", "max_position_embeddings"}) {
+    CHECK(has(refusal(key, 0), key));
+    CHECK(has(refusal(key, -4), key));
+    CHECK(has(refusal(key, 2.5), key));
+    CHECK(has(refusal(key, "32"), key));
+    CHECK(has(refusal(key, 1000000000000000), key));
+    CHECK(has(refusal(key, 18446744073709551615ULL), key));
+    CHECK(has(refusal(key, Json::array()), key));
+  }
+  Json missing = llama();
+  missing.erase("hidden_size");
+  CHECK(has(refusal(missing), "hidden_size: missing"));
+  CHECK(has(refusal("num_attention_heads", 5), "multiple"));
+  CHECK(has(refusal("num_key_value_heads", 3), "multiple"));
+  CHECK(has(refusal("num_attention_heads", 32), "even"));
+  CHECK(has(refusal("head_dim", 7), "even"));
+  CHECK(has(refusal("rms_norm_eps", "tiny"), "rms_norm_eps"));
+  CHECK(has(refusal("rope_theta", -1), "rope_theta"));
+  CHECK(has(refusal("rope_scaling", {{"rope_type", "yarn"}, {"factor", 4}}), "yarn"));
+  CHECK(has(refusal("rope_scaling", {{"rope_type", "linear"}}), "factor: missing"));
+  CHECK(has(refusal("rope_scaling", "linear"), "rope_scaling: expected an object"));
+  CHECK(
+      has(refusal("rope_scaling",
+                  {{"rope_type", "llama3"}, {"factor", 4}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
+          "high_freq_factor"));
+  CHECK(has(refusal("partial_rotary_factor", 0.5), "partial_rotary_factor"));
+  CHECK(has(refusal("hidden_act", "gelu"), "gelu"));
+  CHECK(has(refusal("quantization_config", {{"bits", 4}}), "quantization_config"));
+  CHECK(has(refusal("eos_token_id", "two"), "eos_token_id"));
+  CHECK(has(refusal("eos_token_id", {2, "x"}), "eos_token_id"));
+  CHECK(has(refusal("tie_word_embeddings", 1), "tie_word_embeddings"));
+  Json vast = llama();
+  vast["hidden_size"] = 1 << 20;
+  vast["intermediate_size"] = 1 << 20;
+  vast["num_hidden_layers"] = 4096;
+  vast["num_attention_heads"] = 1024;
+  CHECK(has(refusal(vast), "parameters"));
+}
+
+TEST_CASE("config: what is written is read back the same") {
+  for (const std::string name : {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"}) {
+    CAPTURE(name);
+    const std::string folder = test_file("model/golden/" + name);
+    const ModelConfig a = read_model_config(folder);
+    const ModelConfig b = ModelConfig::from_json(parse_json(dump_line(a.to_json()), "again"), "again");
+    CHECK(a.to_json() == b.to_json());
+    CHECK(a.parameter_count() == read_json_file(folder + "/golden.json")["parameters"].get<int64_t>());
+    CHECK(parameter_shapes(a) == parameter_shapes(b));
+    for (int64_t layer = 0; layer < a.layers; ++layer) CHECK(a.window(layer) == b.window(layer));
+  }
+  CHECK(read_model_config(test_file("model/golden/llama3")).eos_ids == std::vector<int64_t>{2, 7});
+}

@@ -1,0 +1,119 @@
+#include "model/load.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+struct TempFolder {
+  std::string path;
+  TempFolder() {
+    char name[] = "/tmp/temper_test_XXXXXX";
+    path = mkdtemp(name);
+  }
+  ~TempFolder() { fs::remove_all(path); }
+};
+
+const std::string kNames[] = {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"};
+
+std::string golden(const std::string& name) {
+  return test_file("model/golden/" + name);
+}
+
+NamedTensors read_all(const std::string& folder, const ModelConfig& config) {
+  NamedTensors out;
+  read_weights(folder, parameter_shapes(config),
+               [&](const std::string& name, const at::Tensor& t) { out.emplace_back(name, t.clone()); });
+  return out;
+}
+
+std::string refusal(const std::string& folder, const NamedShapes& wanted) {
+  int filled = 0;
+  try {
+    read_weights(folder, wanted, [&](const std::string&, const at::Tensor&) { ++filled; });
+  } catch (const UserError& e) {
+    CHECK(filled == 0);
+    CHECK(std::string(e.what()).find('\n') == std::string::npos);
+    return e.what();
+  }
+  return "";
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("load: every family's folder is complete, by our names and shapes") {
+  for (const std::string& name : kNames) {
+    CAPTURE(name);
+    const ModelConfig config = read_model_config(golden(name));
+    const WeightReport report = inspect_weights(golden(name), parameter_shapes(config));
+    CHECK(report.complete());
+    CHECK(report.unexpected.empty());
+    CHECK(report.parameters == config.parameter_count());
+    CHECK(read_all(golden(name), config).size() == parameter_shapes(config).size());
+  }
+}
+
+TEST_CASE("load: a saved folder reads back equal, and its configs say the same") {
+  for (const std::string& name : kNames) {
+    CAPTURE(name);
+    const TempFolder folder;
+    const ModelConfig config = read_model_config(golden(name));
+    const NamedTensors tensors = read_all(golden(name), config);
+    save_pretrained(folder.path + "/out", config, tensors, at::kFloat);
+    const ModelConfig again = read_model_config(folder.path + "/out");
+    CHECK(again.to_json() == config.to_json());
+    const NamedTensors read = read_all(folder.path + "/out", again);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      CHECK(read[i].first == tensors[i].first);
+      CHECK(read[i].second.equal(tensors[i].second.to(at::kFloat)));
+    }
+    CHECK(read_json_file(folder.path + "/out/config.json")["dtype"] == "float32");
+  }
+}
+
+TEST_CASE("load: missing, misshapen and unexpected tensors") {
+  const ModelConfig config = read_model_config(golden("qwen2"));
+  NamedShapes wanted = parameter_shapes(config);
+  wanted.emplace_back("model.extra.weight", std::vector<int64_t>{3});
+  CHECK(has(refusal(golden("qwen2"), wanted), "1 of 39 parameters are missing: model.extra.weight"));
+  wanted = parameter_shapes(config);
+  wanted[1].second = {5, 5};
+  CHECK(has(refusal(golden("qwen2"), wanted), "q_proj.weight: expected [5, 5], found [32, 32]"));
+  wanted = parameter_shapes(config);
+  wanted.pop_back();
+  CHECK(inspect_weights(golden("qwen2"), wanted).unexpected == std::vector<std::string>{"model.norm.weight"});
+  CHECK(has(refusal(test_file("model"), wanted), "neither model.safetensors nor"));
+  CHECK_THROWS_AS(read_model_config(test_file("model")), UserError);
+  CHECK_THROWS_AS(read_model_config("/nowhere"), UserError);
+}
+
+TEST_CASE("load: rotary buffers are passed over; a tied head may be there when it is the embedding") {
+  const TempFolder folder;
+  const ModelConfig config = read_model_config(golden("smollm"));
+  NamedTensors tensors = read_all(golden("smollm"), config);
+  auto rewrite = [&] { write_safetensors(folder.path + "/model.safetensors", tensors); };
+  tensors.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", at::ones({4}));
+  tensors.emplace_back("lm_head.weight", tensors[0].second);
+  rewrite();
+  CHECK(refusal(folder.path, parameter_shapes(config)) == "");
+  CHECK(inspect_weights(folder.path, parameter_shapes(config)).unexpected.empty());
+  tensors.back().second = tensors[0].second * 2;
+  rewrite();
+  CHECK(has(refusal(folder.path, parameter_shapes(config)), "tie_word_embeddings"));
+  tensors.pop_back();
+  tensors[0].second = tensors[0].second.to(at::kInt);
+  rewrite();
+  CHECK(has(refusal(folder.path, parameter_shapes(config)), "floating-point"));
+}
