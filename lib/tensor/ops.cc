@@ -39,6 +39,10 @@ void dispatch(at::ScalarType dtype, const char* what, const F& f) {
     bug("{}: activations are fp32 or bf16, found {}", what, c10::toString(dtype));
 }
 
+std::optional<Tensor> maybe(const Tensor& t) {
+  return t.defined() ? std::optional<Tensor>(t) : std::nullopt;
+}
+
 bool has_kernel(const Tensor& x) {
   return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
 }
@@ -198,9 +202,9 @@ std::vector<Tensor> split_forward(const Tensor& x, int64_t q_heads, int64_t kv_h
 
 struct SplitHeads : Function<SplitHeads> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x, int64_t q_heads, int64_t kv_heads,
-                               const Tensor& cos, const Tensor& sin) {
-    ctx->save_for_backward({cos, sin});
-    return split_forward(x, q_heads, kv_heads, cos, sin);
+                               const std::optional<Tensor>& cos, const std::optional<Tensor>& sin) {
+    ctx->save_for_backward({cos.value_or(Tensor()), sin.value_or(Tensor())});
+    return split_forward(x, q_heads, kv_heads, cos.value_or(Tensor()), sin.value_or(Tensor()));
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
@@ -311,13 +315,13 @@ void split_rows(const Tensor& whole, const std::vector<Tensor>& like, size_t fir
 
 struct Linear : Function<Linear> {
   // masters: the weights' masters, then the biases'.
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& compute,
-                        const std::vector<Tensor>& masters, int64_t weights, const Tensor& bias) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& compute, at::TensorList masters,
+                        int64_t weights, const std::optional<Tensor>& bias) {
     ctx->saved_data["weights"] = weights;
     variable_list saved = {x, compute};
     saved.insert(saved.end(), masters.begin(), masters.end());
     ctx->save_for_backward(saved);
-    return at::linear(x, compute, bias.defined() ? std::optional<Tensor>(bias) : std::nullopt);
+    return at::linear(x, compute, bias);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
@@ -370,7 +374,7 @@ std::vector<Tensor> split_heads(const Tensor& qkv, int64_t q_heads, int64_t kv_h
                                 const Tensor& sin) {
   if (!has_kernel(qkv)) return reference::split_heads(qkv, q_heads, kv_heads, cos, sin);
   const Tensor in = qkv.contiguous();
-  return wants_grad({&in}) ? SplitHeads::apply(in, q_heads, kv_heads, cos, sin)
+  return wants_grad({&in}) ? SplitHeads::apply(in, q_heads, kv_heads, maybe(cos), maybe(sin))
                            : split_forward(in, q_heads, kv_heads, cos, sin);
 }
 
@@ -385,12 +389,11 @@ Tensor linear(const Tensor& x, const Tensor& compute, const std::vector<Tensor>&
   bool grad = wants_grad({&x});
   for (const Tensor& m : masters) grad = grad || wants_grad({&m});
   for (const Tensor& m : bias_masters) grad = grad || wants_grad({&m});
-  if (!grad)
-    return at::linear(x, compute,
-                      compute_bias.defined() ? std::optional<Tensor>(compute_bias) : std::nullopt);
+  if (!grad) return at::linear(x, compute, maybe(compute_bias));
   std::vector<Tensor> all = masters;
   all.insert(all.end(), bias_masters.begin(), bias_masters.end());
-  return Linear::apply(x, compute.detach(), all, static_cast<int64_t>(masters.size()), compute_bias);
+  return Linear::apply(x, compute.detach(), at::TensorList(all), static_cast<int64_t>(masters.size()),
+                       maybe(compute_bias));
 }
 
 Tensor embedding(const Tensor& ids, const Tensor& compute, const Tensor& master) {
