@@ -1,7 +1,8 @@
 // Policy objectives: pure functions of ragged per-token numbers. formulas/policy.md.
 //
 // The axes are separate: advantage estimator x objective x reduction x KL (where, which estimator) x rollout
-// correction x group filter. A named preset sets them all; see registry.cc.
+// correction x group filter. A named preset sets them all; see registry.cc. Everything computes in the type
+// of PolicyBatch::logp: fp32 in training, fp64 in temper-inspect and the tests.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,22 +19,32 @@ namespace temper::objective {
 
 // What an objective may ask for; the trainer computes nothing that nobody needs.
 struct Needs {
-  bool logp_old = false, logp_ref = false, logp_rollout = false, entropy = false, whole_groups = false;
+  bool logp_old = false;      // behaviour policy, as the trainer computes it
+  bool logp_ref = false;      // reference model
+  bool logp_rollout = false;  // as the decode engine reported it
+  bool entropy = false;       // of the full distribution, detached
+  bool reward = false;        // the objective itself reads rewards, not only the advantage estimator
+  bool group = false;         // the objective itself reads groups
+  // prepare() wants the current log-probs of the whole step: a pass without gradient for every update after
+  // the first of a rollout (before the first update they are logp_old).
+  bool step_logp = false;
   int64_t top_k = 0;
 };
 
-// Ragged numbers of S sequences with M response tokens. Undefined tensors were not asked for.
+// Ragged numbers of S sequences with M response tokens. Undefined tensors were not asked for. A sequence's
+// tokens are never split over micro-batches; a group's sequences may be.
 struct PolicyBatch {
-  at::Tensor logp;          // [M] fp32, requires grad in training
-  at::Tensor logp_old;      // [M] behaviour policy, as the trainer computes it
-  at::Tensor logp_ref;      // [M] reference model
-  at::Tensor logp_rollout;  // [M] as the decode engine reported it
-  at::Tensor entropy;       // [M] detached
-  at::Tensor sequence;      // [M] int64 in [0, S)
-  at::Tensor advantage;     // [S] or [M]
-  at::Tensor reward;        // [S]
-  at::Tensor group;         // [S] int64, any labels
-  at::Tensor include;       // [S] fp32, 1 or 0; 0 leaves a sequence out of loss and denominators. Undefined: all 1
+  at::Tensor logp;             // [M] fp32 or fp64, requires grad in training
+  at::Tensor logp_old;         // [M]
+  at::Tensor logp_ref;         // [M]
+  at::Tensor logp_rollout;     // [M]
+  at::Tensor entropy;          // [M] detached
+  at::Tensor sequence;         // [M] int64 in [0, S); a sequence may have no tokens
+  at::Tensor advantage;        // [S]
+  at::Tensor token_advantage;  // [M], used instead of `advantage` when defined
+  at::Tensor reward;           // [S], NaN: null
+  at::Tensor group;            // [S] int64, any labels, the same ones in every micro-batch of a step
+  at::Tensor include;  // [S], 1 or 0; 0 leaves a sequence out of loss and denominators. Undefined: all 1
   int64_t sequences = 0;
 };
 
@@ -43,17 +54,25 @@ struct StepTotals {
 };
 StepTotals totals(const PolicyBatch& step);
 
+// What one value of an objective stands for, and so what the trainer divides by. A kGroup value is a
+// sequence's share of its group's value: the shares of a group add up to it, so a group may be split over
+// micro-batches.
 enum class Unit { kToken, kSequence, kGroup };
+
+struct Metric {
+  at::Tensor value;  // detached: [M] for kToken, [S] otherwise
+  Unit unit;
+};
 struct Terms {
-  at::Tensor value;  // [M], [S] or [groups], before any reduction
-  Unit unit = Unit::kToken;
-  std::map<std::string, at::Tensor> metrics;  // detached, [M] or [S]; the trainer averages them the same way
+  at::Tensor value;  // [M] for kToken, [S] otherwise; to be minimised, before any reduction
+  std::map<std::string, Metric> metrics;  // averaged over the tokens or sequences of the step
 };
 
 class PolicyObjective {
  public:
   virtual ~PolicyObjective() = default;
   virtual Needs needs() const = 0;
+  virtual Unit unit() const { return Unit::kToken; }
   // Sees a whole step's detached numbers before the first micro-batch of it.
   virtual void prepare(const PolicyBatch& step) {}
   virtual Terms operator()(const PolicyBatch& batch) const = 0;
@@ -66,47 +85,89 @@ struct PolicyObjectiveOptions : Fields {
 
 // The whole "algorithm" section of an RL config.
 struct PolicyAlgorithm : Fields {
-  std::string name = "grpo";          // the preset
-  std::string advantage = "group_zscore";  // group_zscore | group_center | batch_zscore | rloo
+  std::string name;  // the preset it was made from; read by the registry's `choice`, not a field
+  std::string advantage = "group_zscore";
   double advantage_eps = 1e-4;
-  std::string reduction = "seq_mean_token_mean";  // | token_mean | seq_mean_token_sum (over max_new_tokens)
+  std::string reduction = "seq_mean_token_mean";  // of per-token values: | token_mean | seq_mean_token_sum
+  double max_length = 0;                          // constant of seq_mean_token_sum; 0: rollout.max_new_tokens
   double kl_coef = 0.0;
-  std::string kl_estimator = "k3";    // k1 | k2 | k3
-  std::string kl_in = "loss";         // loss | reward
-  std::string correction = "none";    // none | truncate | mask: weight exp(logp_old - logp_rollout)
-  std::string correction_level = "token";  // token | sequence
+  std::string kl_in = "loss";         // | reward
+  std::string kl_estimator = "k3";    // of the KL in the loss: k1 | k2 | k3 | k3+; in the reward it is k1
+  bool kl_importance_weight = false;  // weighs the KL in the loss by exp(logp - logp_old)
+  std::string correction = "none";    // | truncate | mask: weight exp(logp_old - logp_rollout)
+  std::string correction_level = "token";  // | sequence
   double correction_low = 0.0, correction_high = 2.0;
   bool filter_zero_variance = false;  // drop groups whose unshaped rewards are all equal, and refill
   int64_t filter_max_rounds = 8;      // generation rounds a step may take before it is an error
-  double overlong_buffer = 0;         // tokens; soft penalty in the last `buffer` tokens before the limit. 0: off
+  double overlong_buffer = 0;         // below 1 a share of max_new_tokens, else tokens; 0: off
   double overlong_penalty = 1.0;
-  bool mask_truncated = false;        // truncated responses are left out of the loss
-  double entropy_bonus = 0.0;
-  std::unique_ptr<PolicyObjectiveOptions> objective;  // own fields, listed among these in the config
+  bool mask_truncated = false;                        // truncated responses are left out of the loss
+  std::unique_ptr<PolicyObjectiveOptions> objective;  // own fields, listed first among these in the config
+
   void fields(FieldVisitor& v) override;
-  Needs needs() const;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  Needs needs() const;  // of the objective and of all axes
 };
-// name -> preset with the paper's values. The registry's Base is PolicyAlgorithm itself, so `choice` can read it.
+// name -> preset with the paper's values. The registry's Base is PolicyAlgorithm itself, so `choice` can read
+// it.
 const Registry<PolicyAlgorithm>& policy_registry();
 // Fields of `algorithm` that differ from its preset: one line "clip_high 0.28 (paper: 0.2)" each.
 std::vector<std::string> departures(const PolicyAlgorithm& algorithm);
 
-// Advantages of a step. reward [S] (NaN: null, left out of the group's statistics, advantage 0), group [S] -> [S].
+// ---- before the loss: advantages, filters and shaping, over a whole step of sequences ----
+
+// reward [S] (NaN: null, left out of all statistics, advantage 0), group [S] int64 -> [S] in the reward's
+// type. A group with fewer than two rewards and a group of equal rewards get 0.
 at::Tensor advantages(const PolicyAlgorithm& algorithm, const at::Tensor& reward, const at::Tensor& group);
 
-// Scalar whose sum over the micro-batches of a step is the step's loss. max_length: the constant of seq_mean_token_sum.
-at::Tensor reduce(const Terms& terms, const std::string& reduction, const PolicyBatch& batch, const StepTotals& step,
-                  double max_length);
+// True for the sequences of groups whose rewards (nulls aside) are not all equal: [S] bool. Give unshaped
+// rewards.
+at::Tensor keep_groups(const at::Tensor& reward, const at::Tensor& group);
 
-// The loss of one micro-batch as the trainer sums it: objective, correction weight, KL and entropy terms, reduced.
+// DAPO's soft overlong penalty, to be added to the reward: 0 up to max_length - buffer tokens, then linear
+// down to -factor at max_length and beyond. lengths [S] int64 -> [S] fp32.
+at::Tensor overlong_penalty(const at::Tensor& lengths, double max_length, double buffer, double factor);
+// algorithm.overlong_buffer in tokens.
+double overlong_buffer_tokens(const PolicyAlgorithm& algorithm, double max_new_tokens);
+
+// KL in the reward: -kl_coef * sum of (logp_old - logp_ref) over each sequence's tokens, [S], to be added to
+// the reward.
+at::Tensor kl_reward(const PolicyAlgorithm& algorithm, const PolicyBatch& step);
+
+// ---- the loss ----
+
+// KL estimators per token, differentiable in logp; with d = logp - logp_ref: k1 = d; k2 = d^2 / 2;
+// k3 = exp(-d) + d - 1; k3+ has the value of k3 and the gradient of k2.
+at::Tensor kl(const std::string& estimator, const at::Tensor& logp, const at::Tensor& logp_ref);
+
+// Weight of the rollout correction: [M] for correction_level token, [S] for sequence. Detached.
+at::Tensor correction_weight(const PolicyAlgorithm& algorithm, const PolicyBatch& batch);
+
+// Scalar whose sum over the micro-batches of a step is the step's loss. `reduction` is how kToken values are
+// reduced; kSequence values are averaged over the step's sequences and kGroup values over its groups.
+// max_length: the constant of seq_mean_token_sum.
+at::Tensor reduce(const at::Tensor& value, Unit unit, const std::string& reduction, const PolicyBatch& batch,
+                  const StepTotals& step, double max_length);
+
+// The loss of one micro-batch as the trainer sums it: objective, correction weight and KL term, reduced.
+// Every metric is this micro-batch's share of the step's mean (its sum over included tokens or sequences,
+// divided by the step's number of them), so adding the shares of all micro-batches and ranks gives the mean
+// over the step:
+//   loss                  the loss itself
+//   policy_loss           the part of it that is not KL
+//   kl_loss               kl_coef times the reduced KL, when it is in the loss
+//   kl                    mean over tokens of the configured estimator against the reference, when logp_ref
+//   is given approx_kl             mean over tokens of exp(d) - 1 - d, d = logp - logp_old: KL(old || new) by
+//   k3 entropy               mean over tokens, when it is given rollout_gap           mean over tokens of
+//   |logp_old - logp_rollout|, when logp_rollout is given rollout_ratio         mean over tokens of
+//   exp(logp_old - logp_rollout) correction_weight     mean over tokens or sequences of the correction's
+//   weight, when it is on
+// and those of the objective, defined in its file.
 struct PolicyLoss {
   at::Tensor loss;
-  std::map<std::string, at::Tensor> metrics;  // scalars: sums over the micro-batch ready to be added up over the step
+  std::map<std::string, at::Tensor> metrics;  // [] detached
 };
-PolicyLoss policy_loss(const PolicyAlgorithm& algorithm, const PolicyObjective& objective, const PolicyBatch& batch,
-                       const StepTotals& step, double max_length);
-
-// KL estimators per token: k1, k2, k3 of formulas/policy.md. Differentiable in logp.
-at::Tensor kl(const std::string& estimator, const at::Tensor& logp, const at::Tensor& logp_ref);
+PolicyLoss policy_loss(const PolicyAlgorithm& algorithm, const PolicyObjective& objective,
+                       const PolicyBatch& batch, const StepTotals& step, double max_length);
 
 }  // namespace temper::objective

@@ -10,7 +10,8 @@
 
 namespace temper::objective {
 
-// logp [M] of the targets -> per-token loss [M]; the trainer divides the sum by the targets of the whole step.
+// logp [M] of the targets -> per-token loss [M]; the trainer divides the sum by the targets of the whole
+// step.
 class SupervisedLoss {
  public:
   virtual ~SupervisedLoss() = default;

@@ -1,0 +1,34 @@
+// One objective on numbers given as JSON, in float64: `temper-inspect objective NAME --input batch.json --set
+// f=v`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json_fwd.h"
+
+namespace temper::objective {
+
+// {"loss": x, "grad": {"logp": [[...], ...]}, "metrics": {...}}: the whole input is one optimizer step.
+//
+// Policy objectives: {"sequences": [{"logp": [...], "logp_old": [...], "logp_ref": [...], "logp_rollout":
+// [...],
+//   "entropy": [...], "advantage": a or [...], "reward": r or null, "group": g, "include": true}, ...],
+//   "max_length": n (only for seq_mean_token_sum, unless the field max_length is set)}. Arrays have one
+//   number a token; an objective takes those it needs (objective_inputs) and the others may be left out.
+//   Without "advantage" the algorithm's own estimator makes it of "reward" and "group", after the KL when
+//   kl_in is "reward". What happens before a loss (group filter, overlong penalty, masking of truncated
+//   responses) is not done here.
+// Supervised losses: {"sequences": [{"logp": [...]}, ...]}; the mean over all tokens.
+//
+// `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not
+// finite.
+Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides);
+
+// The arrays and numbers of a sequence that the objective with these overrides reads, for `list`.
+std::vector<std::string> objective_inputs(const std::string& name, const Json& overrides);
+
+// Every name that evaluate_objective knows.
+std::vector<std::string> objective_names();
+
+}  // namespace temper::objective

@@ -1,0 +1,35 @@
+// What the policy objectives share: bounded ratios and per-token advantages.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "objective/policy.h"
+
+namespace temper::objective {
+
+// exp() of anything above this is cut off: e^20 is 5e8, far outside every clip range, and its square still
+// fits fp32. A token beyond it has no gradient through its ratio, instead of one that makes the whole step
+// infinite.
+inline constexpr double kMaxLogRatio = 20.0;
+at::Tensor bounded_exp(const at::Tensor& log_ratio);
+
+// logp - logp_old, [M]. A broken promise (std::logic_error) when logp_old is missing.
+at::Tensor log_ratio(const PolicyBatch& batch);
+
+// token_advantage, or advantage of each token's sequence: [M] in logp's type.
+at::Tensor advantage_per_token(const PolicyBatch& batch);
+
+// Number of tokens of each sequence, at least 1, in logp's type: [S].
+at::Tensor lengths_at_least_one(const PolicyBatch& batch);
+
+// include as [S] in logp's type; ones when it is undefined.
+at::Tensor included(const PolicyBatch& batch);
+
+// Labels -> indices 0 .. count-1.
+struct GroupIndex {
+  at::Tensor index;  // [S] int64
+  int64_t count = 0;
+};
+GroupIndex index_groups(const at::Tensor& group);
+
+}  // namespace temper::objective
