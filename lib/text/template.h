@@ -30,16 +30,24 @@ class ChatTemplate {
   // source: Jinja text, or "chatml" for the built-in one. Throws UserError with line and reason.
   explicit ChatTemplate(const std::string& source, const std::string& where = "chat template");
   ~ChatTemplate();
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ChatTemplate& operator=(ChatTemplate&&) noexcept;
 
   // messages: [{"role","content",...}...]; extra: further variables (tools, enable_thinking, bos_token ...).
-  // Throws UserError for raise_exception() and for anything undefined that the template needs.
+  // As transformers: a message's null keys are left out, tools and documents are None unless given, and
+  // reasoning is found under reasoning_content and thinking alike. Plain-word roles and ..._token variables
+  // count as template text. Throws UserError for raise_exception(), for anything undefined that the template
+  // needs, and for a template that would use up too much time or memory.
   RenderedChat render(const Json& messages, bool generation_prompt, const Json& extra) const;
 
-  // Renders with the tokenizer's bos/eos and encodes: template text may hold special tokens, message text never
-  // does. The assistant mask comes from generation spans; where a template has none, from the differences between
-  // the renderings of the chat's prefixes, checked (UserError when a prefix is not a prefix of the whole).
+  // Renders with the tokenizer's bos/eos/pad and encodes: template text may hold special tokens, message text
+  // never does. The assistant mask comes from generation spans, each with the special token that ends the
+  // turn even when the span stops before it; where a template has none, from the differences between the
+  // renderings of the chat's prefixes, checked (UserError when a prefix is not a prefix of the whole), up to
+  // and with the turn's last special token.
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
-                     const Json& extra = nullptr) const;
+                     const Json& extra) const;
+  EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt) const;
 
   bool has_generation_spans() const;
 
@@ -48,8 +56,8 @@ class ChatTemplate {
   std::unique_ptr<Impl> impl_;
 };
 
-// The template a run uses. choice: "auto" (the tokenizer's own; UserError that suggests "chatml" when it has none),
-// "chatml", or a path to a .jinja file.
+// The template a run uses. choice: "auto" (the tokenizer's own; UserError that suggests "chatml" when it has
+// none), "chatml", or a path to a .jinja file.
 ChatTemplate resolve_template(const Tokenizer& tokenizer, const std::string& choice);
 
 }  // namespace temper

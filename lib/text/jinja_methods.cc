@@ -1,0 +1,437 @@
+// Methods and attributes of values, as Python has them.
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "text/jinja_evaluator.h"
+#include "text/jinja_functions.h"
+
+namespace temper::jinja {
+namespace {
+
+using Method = Value (*)(Evaluator&, const Value& self, CallArgs& args);
+
+const Text& text_of(const Value& self) {
+  return *self.text();
+}
+
+// strip, lstrip, rstrip
+Value stripped(Evaluator&, const Value& self, CallArgs& args, bool left, bool right) {
+  ArgReader reader("strip", args);
+  const Value* chars = reader.optional("chars");
+  reader.done();
+  const bool given = chars != nullptr && !chars->is_none();
+  return Value(
+      strip(text_of(self), given ? &need_text(*chars, "strip's chars").str() : nullptr, left, right));
+}
+Value method_strip(Evaluator& e, const Value& s, CallArgs& args) {
+  return stripped(e, s, args, true, true);
+}
+Value method_lstrip(Evaluator& e, const Value& s, CallArgs& args) {
+  return stripped(e, s, args, true, false);
+}
+Value method_rstrip(Evaluator& e, const Value& s, CallArgs& args) {
+  return stripped(e, s, args, false, true);
+}
+
+Value split_method(Evaluator& e, const Value& self, CallArgs& args, bool from_right) {
+  ArgReader reader("split", args);
+  const Value* separator = reader.optional("sep");
+  const int64_t limit = reader.integer("maxsplit", -1);
+  reader.done();
+  const bool given = separator != nullptr && !separator->is_none();
+  const std::string* by = given ? &need_text(*separator, "split's separator").str() : nullptr;
+  return Value::sequence(to_values(split(text_of(self), by, limit, from_right, e.budget())));
+}
+Value method_split(Evaluator& e, const Value& s, CallArgs& args) {
+  return split_method(e, s, args, false);
+}
+Value method_rsplit(Evaluator& e, const Value& s, CallArgs& args) {
+  return split_method(e, s, args, true);
+}
+
+Value method_splitlines(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("splitlines", args);
+  const bool keep = reader.flag("keepends", false);
+  reader.done();
+  return Value::sequence(to_values(split_lines(text_of(self), keep, e.budget())));
+}
+
+Value partition(const Value& self, CallArgs& args, bool from_right) {
+  ArgReader reader("partition", args);
+  const Text separator = need_text(reader.required("sep"), "partition's separator");
+  reader.done();
+  if (separator.empty()) throw Error("partition: empty separator");
+  const Text& text = text_of(self);
+  const size_t at =
+      from_right ? find_last(text.str(), separator.str()) : find_first(text.str(), separator.str());
+  std::vector<Value> out;
+  if (at == std::string::npos) {
+    out = from_right ? std::vector<Value>{Value(Text()), Value(Text()), self}
+                     : std::vector<Value>{self, Value(Text()), Value(Text())};
+  } else {
+    const size_t after = at + separator.size();
+    out = {Value(text.slice(0, at)), Value(text.slice(at, after)), Value(text.slice(after, text.size()))};
+  }
+  return Value::sequence(std::move(out), Sequence::Kind::kTuple);
+}
+Value method_partition(Evaluator&, const Value& s, CallArgs& args) {
+  return partition(s, args, false);
+}
+Value method_rpartition(Evaluator&, const Value& s, CallArgs& args) {
+  return partition(s, args, true);
+}
+
+Value method_replace(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("replace", args);
+  const Text& old_part = need_text(reader.required("old"), "what replace looks for");
+  const Text& new_part = need_text(reader.required("new"), "what replace puts in");
+  const int64_t count = reader.integer("count", -1);
+  reader.done();
+  return Value(replace(text_of(self), old_part.str(), new_part, count, e.budget()));
+}
+
+// The bytes of text[start:end] that find, count, startswith and endswith look at; false when start lies
+// behind the end.
+bool window(ArgReader& reader, const Text& text, size_t& begin, size_t& end) {
+  begin = 0;
+  end = text.size();
+  const Value* first = reader.optional("start");
+  const Value* last = reader.optional("end");
+  if (first == nullptr && last == nullptr) return true;
+  const auto starts = code_point_starts(text.str());
+  const auto length = static_cast<int64_t>(starts.size()) - 1;
+  auto place = [&](const Value* value, int64_t otherwise) {
+    int64_t at = otherwise;
+    if (value != nullptr && !value->is_none() && !as_int(*value, at)) throw Error("positions are integers");
+    return at < 0 ? std::max<int64_t>(at + length, 0) : at;
+  };
+  const int64_t from = place(first, 0), to = std::min(place(last, length), length);
+  if (from > to) return false;
+  begin = starts[static_cast<size_t>(from)];
+  end = starts[static_cast<size_t>(to)];
+  return true;
+}
+
+Value fix(const Value& self, CallArgs& args, bool at_end) {
+  ArgReader reader(at_end ? "endswith" : "startswith", args);
+  const Value parts = reader.required("prefix");
+  size_t begin, end;
+  if (!window(reader, text_of(self), begin, end)) return Value(false);
+  reader.done();
+  const std::string_view seen = std::string_view(text_of(self).str()).substr(begin, end - begin);
+  auto fits = [&](const Value& part) {
+    const std::string& wanted = need_text(part, "what startswith and endswith look for").str();
+    return at_end ? seen.ends_with(wanted) : seen.starts_with(wanted);
+  };
+  if (!parts.is_tuple()) return Value(fits(parts));
+  const auto& items = parts.sequence()->items;
+  return Value(std::any_of(items.begin(), items.end(), fits));
+}
+Value method_startswith(Evaluator&, const Value& s, CallArgs& args) {
+  return fix(s, args, false);
+}
+Value method_endswith(Evaluator&, const Value& s, CallArgs& args) {
+  return fix(s, args, true);
+}
+
+Value find_method(const Value& self, CallArgs& args, bool from_right, bool must) {
+  ArgReader reader("find", args);
+  const std::string part = need_text(reader.required("sub"), "what find looks for").str();
+  size_t begin, end;
+  const std::string& text = text_of(self).str();
+  size_t at = std::string::npos;
+  if (window(reader, text_of(self), begin, end)) {
+    const std::string_view seen = std::string_view(text).substr(begin, end - begin);
+    at = from_right ? find_last(seen, part) : find_first(seen, part);
+  }
+  reader.done();
+  if (at == std::string::npos && must) throw Error("substring not found");
+  if (at == std::string::npos) return Value(int64_t{-1});
+  return Value(static_cast<int64_t>(count_code_points(std::string_view(text).substr(0, begin + at))));
+}
+Value method_find(Evaluator&, const Value& s, CallArgs& args) {
+  return find_method(s, args, false, false);
+}
+Value method_rfind(Evaluator&, const Value& s, CallArgs& args) {
+  return find_method(s, args, true, false);
+}
+Value method_index(Evaluator&, const Value& s, CallArgs& args) {
+  return find_method(s, args, false, true);
+}
+
+Value method_count(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader reader("count", args);
+  const std::string part = need_text(reader.required("sub"), "what count looks for").str();
+  size_t begin, end;
+  int64_t count = 0;
+  if (window(reader, text_of(self), begin, end)) {
+    const std::string_view seen = std::string_view(text_of(self).str()).substr(begin, end - begin);
+    if (part.empty()) return Value(static_cast<int64_t>(count_code_points(seen)) + 1);
+    for (size_t at = find_first(seen, part); at != std::string::npos;
+         at = find_first(seen, part, at + part.size())) {
+      ++count;
+    }
+  }
+  reader.done();
+  return Value(count);
+}
+
+Value method_join(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("join", args);
+  const Value list = reader.required("iterable");
+  reader.done();
+  std::vector<Text> parts;
+  for (const Value& item : iterate(list, e.budget())) {
+    parts.push_back(need_text(item, "what join puts together"));
+    e.budget().alloc(sizeof(Text) + parts.back().size());
+  }
+  return Value(join(text_of(self), parts, e.budget()));
+}
+
+template <std::string (*change)(char32_t)>
+Value method_mapped(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader("upper/lower", args).done();
+  return Value(map_code_points(text_of(self), [](char32_t c, bool) { return change(c); }));
+}
+Value method_title(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("title", args).done();
+  return Value(title_case(text_of(self), true));
+}
+Value method_capitalize(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("capitalize", args).done();
+  return Value(capitalized(text_of(self)));
+}
+Value method_format(Evaluator& e, const Value& self, CallArgs& args) {
+  return Value(format_braces(e, text_of(self), args));
+}
+
+Value remove_fix(const Value& self, CallArgs& args, bool at_end) {
+  ArgReader reader("removeprefix", args);
+  const std::string& part = need_text(reader.required("prefix"), "what is removed").str();
+  reader.done();
+  const Text& text = text_of(self);
+  if (at_end) return text.str().ends_with(part) ? Value(text.slice(0, text.size() - part.size())) : self;
+  return text.str().starts_with(part) ? Value(text.slice(part.size(), text.size())) : self;
+}
+Value method_removeprefix(Evaluator&, const Value& s, CallArgs& args) {
+  return remove_fix(s, args, false);
+}
+Value method_removesuffix(Evaluator&, const Value& s, CallArgs& args) {
+  return remove_fix(s, args, true);
+}
+
+// isdigit, isalpha ...: all code points of a text that is not empty.
+template <bool (*good)(char32_t)>
+Value method_all(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("is...", args).done();
+  const std::string& text = text_of(self).str();
+  for (size_t at = 0; at < text.size();) {
+    if (!good(decode_at(text, at))) return Value(false);
+  }
+  return Value(!text.empty());
+}
+bool is_digit(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
+}
+bool is_letter(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+bool is_letter_or_digit(char32_t c) {
+  return is_letter(c) || is_digit(c);
+}
+
+Value view(std::vector<Value> items, const char* label) {
+  return Value::sequence(std::move(items), Sequence::Kind::kView, label);
+}
+Value method_keys(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader("keys", args).done();
+  return view(iterate(self, e.budget()), "dict_keys");
+}
+Value method_values(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader("values", args).done();
+  std::vector<Value> out;
+  e.budget().alloc(self.dict()->items.size() * sizeof(Value));
+  for (const auto& [key, value] : self.dict()->items) out.push_back(value);
+  return view(std::move(out), "dict_values");
+}
+Value method_items(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader("items", args).done();
+  std::vector<Value> out;
+  e.budget().alloc(self.dict()->items.size() * sizeof(Sequence));
+  for (const auto& [key, value] : self.dict()->items) {
+    out.push_back(Value::sequence({key, value}, Sequence::Kind::kTuple));
+  }
+  return view(std::move(out), "dict_items");
+}
+Value method_get(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("get", args);
+  const Value& key = reader.required("key");
+  const Value* otherwise = reader.optional("default");
+  reader.done();
+  if (const Value* value = self.dict()->find(key, e.budget())) return *value;
+  return otherwise != nullptr ? *otherwise : Value();
+}
+Value method_copy(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("copy", args).done();
+  return self;
+}
+Value method_list_count(Evaluator& e, const Value& self, CallArgs& args) {
+  const Value wanted = ArgReader("count", args).required("value");
+  const auto& items = self.sequence()->items;
+  return Value(static_cast<int64_t>(std::count_if(
+      items.begin(), items.end(), [&](const Value& v) { return equals(v, wanted, e.budget()); })));
+}
+Value method_list_index(Evaluator& e, const Value& self, CallArgs& args) {
+  const Value wanted = ArgReader("index", args).required("value");
+  const auto& items = self.sequence()->items;
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (equals(items[i], wanted, e.budget())) return Value(static_cast<int64_t>(i));
+  }
+  throw Error("the value is not in the list");
+}
+
+const std::map<std::string, Method>& text_methods() {
+  static const std::map<std::string, Method> kMethods = {
+      {"strip", method_strip},
+      {"lstrip", method_lstrip},
+      {"rstrip", method_rstrip},
+      {"split", method_split},
+      {"rsplit", method_rsplit},
+      {"splitlines", method_splitlines},
+      {"partition", method_partition},
+      {"rpartition", method_rpartition},
+      {"replace", method_replace},
+      {"startswith", method_startswith},
+      {"endswith", method_endswith},
+      {"find", method_find},
+      {"rfind", method_rfind},
+      {"index", method_index},
+      {"count", method_count},
+      {"join", method_join},
+      {"upper", method_mapped<to_upper>},
+      {"lower", method_mapped<to_lower>},
+      {"title", method_title},
+      {"capitalize", method_capitalize},
+      {"format", method_format},
+      {"removeprefix", method_removeprefix},
+      {"removesuffix", method_removesuffix},
+      {"isdigit", method_all<is_digit>},
+      {"isnumeric", method_all<is_digit>},
+      {"isalpha", method_all<is_letter>},
+      {"isalnum", method_all<is_letter_or_digit>},
+      {"isspace", method_all<is_space>},
+  };
+  return kMethods;
+}
+
+bool bind(const std::map<std::string, Method>& methods, const Value& self, const std::string& name,
+          Value& out) {
+  const auto at = methods.find(name);
+  if (at == methods.end()) return false;
+  out = Value::callable(
+      name,
+      [self, method = at->second](Evaluator& e, CallArgs& args) {
+        if (self.text()) e.budget().work(self.text()->size());
+        Value result = method(e, self, args);
+        if (result.text()) e.budget().alloc(result.text()->size() + sizeof(Text));
+        return result;
+      },
+      self.depth() + 1);
+  return true;
+}
+
+// A method that would change its list or dict: using it is an error.
+bool refuse(std::initializer_list<const char*> names, const Value& object, const std::string& name,
+            Value& out) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) return false;
+  out = Value::undefined(
+      fmt::format("'{}' of a {} would change it, which templates may not do", name, object.type_name()));
+  return true;
+}
+
+bool loop_attribute(const std::shared_ptr<Loop>& loop, const std::string& name, Value& out) {
+  const auto length = static_cast<int64_t>(loop->items.size());
+  const auto index = static_cast<int64_t>(loop->index);
+  auto neighbour = [&](int64_t at) {
+    return at >= 0 && at < length ? loop->items[static_cast<size_t>(at)]
+                                  : Value::undefined("there is no " + name + " here");
+  };
+  if (name == "index") return out = Value(index + 1), true;
+  if (name == "index0") return out = Value(index), true;
+  if (name == "revindex") return out = Value(length - index), true;
+  if (name == "revindex0") return out = Value(length - index - 1), true;
+  if (name == "first") return out = Value(index == 0), true;
+  if (name == "last") return out = Value(index + 1 == length), true;
+  if (name == "length") return out = Value(length), true;
+  if (name == "depth")
+    return out = Value(int64_t{1}), true;  // counts recursive loops only, which there are none of
+  if (name == "depth0") return out = Value(int64_t{0}), true;
+  if (name == "previtem") return out = neighbour(index - 1), true;
+  if (name == "nextitem") return out = neighbour(index + 1), true;
+  if (name == "cycle") {
+    out = Value::callable(
+        name,
+        [loop](Evaluator&, CallArgs& args) {
+          if (args.positional.empty()) throw Error("no items for cycling given");
+          return args.positional[loop->index % args.positional.size()];
+        },
+        loop->depth + 1);
+    return true;
+  }
+  if (name == "changed") {
+    out = Value::callable(
+        name,
+        [loop](Evaluator& e, CallArgs& args) {
+          bool same = loop->last_changed.size() == args.positional.size();
+          for (size_t i = 0; same && i < args.positional.size(); ++i) {
+            same = equals(loop->last_changed[i], args.positional[i], e.budget());
+          }
+          for (const Value& value : args.positional) {
+            if (value.depth() >= loop->depth)
+              throw Error("loop.changed() compares items and plain values only");
+          }
+          loop->last_changed = args.positional;
+          return Value(!same);
+        },
+        loop->depth + 1);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool find_attribute(Evaluator&, const Value& object, const std::string& name, Value& out) {
+  static const std::map<std::string, Method> kDictMethods = {{"keys", method_keys},
+                                                             {"values", method_values},
+                                                             {"items", method_items},
+                                                             {"get", method_get},
+                                                             {"copy", method_copy}};
+  static const std::map<std::string, Method> kListMethods = {
+      {"count", method_list_count}, {"index", method_list_index}, {"copy", method_copy}};
+  if (object.text()) return bind(text_methods(), object, name, out);
+  if (object.dict()) {
+    return bind(kDictMethods, object, name, out) ||
+           refuse({"clear", "pop", "popitem", "setdefault", "update"}, object, name, out);
+  }
+  if (object.is_list() || object.is_tuple()) {
+    if (object.is_tuple() && name == "copy") return false;
+    return bind(kListMethods, object, name, out) ||
+           (object.is_list() &&
+            refuse({"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"}, object, name,
+                   out));
+  }
+  if (const Namespace* space = object.name_space()) {
+    for (const auto& [key, value] : space->items) {
+      if (key == name) return out = value, true;
+    }
+  }
+  if (object.loop()) return loop_attribute(*object.get<std::shared_ptr<Loop>>(), name, out);
+  return false;
+}
+
+}  // namespace temper::jinja

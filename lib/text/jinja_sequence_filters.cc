@@ -1,0 +1,300 @@
+// Filters of lists and mappings.
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "base/error.h"
+#include "text/jinja_evaluator.h"
+#include "text/jinja_functions.h"
+
+namespace temper::jinja {
+namespace {
+
+constexpr size_t kItemBytes = 64;
+
+// x.a.b or x.0 of an attribute argument.
+Value dotted(Evaluator& e, const Value& item, const Value& path) {
+  if (path.text() == nullptr) return path.is_none() ? item : e.subscript(item, path);
+  const std::string dot = ".";
+  Value at = item;
+  for (const Text& part : split(*path.text(), &dot, -1, false, e.budget())) {
+    int64_t index = 0;
+    const std::string& s = part.str();
+    const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), index);
+    const bool number = error == std::errc() && end == s.data() + s.size() && s[0] != '-';
+    at = e.subscript(at, number ? Value(index) : Value(part));
+  }
+  return at;
+}
+
+Value folded(const Value& value, bool case_sensitive) {
+  if (case_sensitive || value.text() == nullptr) return value;
+  return Value(map_code_points(*value.text(), [](char32_t c, bool) { return to_lower(c); }));
+}
+
+Value length(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader("length", args).done();
+  if (const Text* text = input.text()) {
+    e.budget().work(text->size());
+    return Value(static_cast<int64_t>(count_code_points(text->str())));
+  }
+  if (const Sequence* s = input.sequence()) return Value(static_cast<int64_t>(s->items.size()));
+  if (const Dict* dict = input.dict()) return Value(static_cast<int64_t>(dict->items.size()));
+  if (const Loop* loop = input.loop()) return Value(static_cast<int64_t>(loop->items.size()));
+  if (input.is_undefined()) return Value(int64_t{0});
+  throw Error(fmt::format("object of type '{}' has no length", input.type_name()));
+}
+
+Value join_filter(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("join", args);
+  const Value* separator = reader.optional("d");
+  const Value* attribute = reader.optional("attribute");
+  reader.done();
+  std::vector<Text> parts;
+  for (const Value& item : iterate(input, e.budget())) {
+    parts.push_back(to_text(attribute != nullptr ? dotted(e, item, *attribute) : item, e.budget()));
+    e.budget().alloc(kItemBytes + parts.back().size());
+  }
+  return Value(join(separator != nullptr ? to_text(*separator, e.budget()) : Text(), parts, e.budget()));
+}
+
+Value first(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader("first", args).done();
+  if (Iterator* it = input.iterator()) {
+    if (it->next < it->items.size()) return it->items[it->next++];
+  } else {
+    const auto items = iterate(input, e.budget());
+    if (!items.empty()) return items.front();
+  }
+  return Value::undefined("No first item, sequence was empty.");
+}
+
+Value last(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader("last", args).done();
+  if (input.iterator()) throw Error("'generator' object is not reversible");
+  const auto items = iterate(input, e.budget());
+  return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
+}
+
+Value list(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader("list", args).done();
+  return Value::sequence(iterate(input, e.budget()));
+}
+
+Value items(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader("items", args).done();
+  if (input.is_undefined()) return Value::iterator({});
+  if (input.dict() == nullptr) throw Error("Can only get item pairs from a mapping.");
+  std::vector<Value> out;
+  e.budget().alloc(input.dict()->items.size() * kItemBytes);
+  for (const auto& [key, value] : input.dict()->items) {
+    out.push_back(Value::sequence({key, value}, Sequence::Kind::kTuple));
+  }
+  return Value::iterator(std::move(out));
+}
+
+Value dictsort(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("dictsort", args);
+  const bool case_sensitive = reader.flag("case_sensitive", false);
+  const Value* by = reader.optional("by");
+  const bool reverse = reader.flag("reverse", false);
+  reader.done();
+  const std::string by_name = by != nullptr ? need_text(*by, "dictsort's by").str() : "key";
+  if (by_name != "key" && by_name != "value") throw Error("dictsort sorts by \"key\" or \"value\"");
+  if (input.dict() == nullptr) throw Error("dictsort needs a mapping");
+  auto pairs = input.dict()->items;
+  auto key = [&](const auto& pair) {
+    return folded(by_name == "key" ? pair.first : pair.second, case_sensitive);
+  };
+  std::stable_sort(pairs.begin(), pairs.end(), [&](const auto& a, const auto& b) {
+    const int order = compare(key(a), key(b), e.budget());
+    return reverse ? order > 0 : order < 0;
+  });
+  std::vector<Value> out;
+  for (const auto& [k, v] : pairs) out.push_back(Value::sequence({k, v}, Sequence::Kind::kTuple));
+  return Value::sequence(std::move(out));
+}
+
+Value sort(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("sort", args);
+  const bool reverse = reader.flag("reverse", false);
+  const bool case_sensitive = reader.flag("case_sensitive", false);
+  const Value* attribute = reader.optional("attribute");
+  reader.done();
+  std::vector<std::pair<std::vector<Value>, Value>> keyed;
+  for (const Value& item : iterate(input, e.budget())) {
+    std::vector<Value> keys;
+    if (attribute != nullptr && attribute->text()) {
+      const std::string comma = ",";
+      for (const Text& path : split(*attribute->text(), &comma, -1, false, e.budget())) {
+        keys.push_back(folded(dotted(e, item, Value(path)), case_sensitive));
+      }
+    } else {
+      keys.push_back(folded(attribute != nullptr ? dotted(e, item, *attribute) : item, case_sensitive));
+    }
+    e.budget().alloc(kItemBytes);
+    keyed.emplace_back(std::move(keys), item);
+  }
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
+    for (size_t i = 0; i < a.first.size(); ++i) {
+      const int order = compare(a.first[i], b.first[i], e.budget());
+      if (order != 0) return reverse ? order > 0 : order < 0;
+    }
+    return false;
+  });
+  std::vector<Value> out;
+  for (auto& [key, value] : keyed) out.push_back(std::move(value));
+  return Value::sequence(std::move(out));
+}
+
+Value unique(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("unique", args);
+  const bool case_sensitive = reader.flag("case_sensitive", false);
+  const Value* attribute = reader.optional("attribute");
+  reader.done();
+  Dict seen;
+  std::vector<Value> out;
+  for (const Value& item : iterate(input, e.budget())) {
+    const Value key = folded(attribute != nullptr ? dotted(e, item, *attribute) : item, case_sensitive);
+    if (seen.find(key, e.budget()) != nullptr) continue;
+    seen.set(key, Value(), e.budget());
+    out.push_back(item);
+  }
+  return Value::iterator(std::move(out));
+}
+
+Value extreme(Evaluator& e, const Value& input, CallArgs& args, int sign) {
+  ArgReader reader(sign < 0 ? "min" : "max", args);
+  const bool case_sensitive = reader.flag("case_sensitive", false);
+  const Value* attribute = reader.optional("attribute");
+  reader.done();
+  Value best = Value::undefined("No aggregated item, sequence was empty."), best_key;
+  for (const Value& item : iterate(input, e.budget())) {
+    const Value key = folded(attribute != nullptr ? dotted(e, item, *attribute) : item, case_sensitive);
+    if (best.is_undefined() || compare(key, best_key, e.budget()) == sign) {
+      best = item;
+      best_key = key;
+    }
+  }
+  return best;
+}
+
+Value min_filter(Evaluator& e, const Value& input, CallArgs& args) {
+  return extreme(e, input, args, -1);
+}
+Value max_filter(Evaluator& e, const Value& input, CallArgs& args) {
+  return extreme(e, input, args, 1);
+}
+
+Value sum(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("sum", args);
+  const Value* attribute = reader.optional("attribute");
+  const Value* start = reader.optional("start");
+  reader.done();
+  bool all_int = true;
+  int64_t whole = 0, i;
+  double total = 0, d;
+  auto add = [&](const Value& value) {
+    if (as_int(value, i)) {
+      if (__builtin_add_overflow(whole, i, &whole)) throw Error("an integer does not fit 64 bits");
+    } else if (as_number(value, d)) {
+      all_int = false;
+      total += d;
+    } else {
+      throw Error(fmt::format("sum adds numbers, not '{}'", value.type_name()));
+    }
+  };
+  if (start != nullptr) add(*start);
+  for (const Value& item : iterate(input, e.budget()))
+    add(attribute != nullptr ? dotted(e, item, *attribute) : item);
+  return all_int ? Value(whole) : Value(total + static_cast<double>(whole));
+}
+
+Value reverse(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader("reverse", args).done();
+  auto items = iterate(input, e.budget());
+  std::reverse(items.begin(), items.end());
+  if (input.text() == nullptr) return Value::iterator(std::move(items));
+  Text out;
+  for (const Value& item : items) out.append(*item.text());
+  return Value(std::move(out));
+}
+
+Value map_filter(Evaluator& e, const Value& input, CallArgs& args) {
+  std::vector<Value> out;
+  if (!input.truthy()) return Value::iterator({});
+  if (args.positional.empty()) {
+    ArgReader reader("map", args);
+    const Value attribute = reader.required("attribute");
+    const Value* otherwise = reader.optional("default");
+    reader.done();
+    for (const Value& item : iterate(input, e.budget())) {
+      const Value value = dotted(e, item, attribute);
+      out.push_back(value.is_undefined() && otherwise != nullptr ? *otherwise : value);
+    }
+    return Value::iterator(std::move(out));
+  }
+  const std::string name = need_text(args.positional[0], "map's filter").str();
+  const FilterFunction filter = find_filter(name);
+  if (filter == nullptr) throw Error(fmt::format("no filter named '{}'", name));
+  for (const Value& item : iterate(input, e.budget())) {
+    CallArgs rest{{args.positional.begin() + 1, args.positional.end()}, args.named};
+    out.push_back(filter(e, item, rest));
+  }
+  return Value::iterator(std::move(out));
+}
+
+Value select_if(Evaluator& e, const Value& input, CallArgs& args, bool by_attribute, bool wanted) {
+  std::vector<Value> out;
+  if (!input.truthy()) return Value::iterator({});
+  const size_t skip = by_attribute ? 1 : 0;
+  if (args.positional.size() < skip) throw Error("selectattr and rejectattr need the name of an attribute");
+  TestFunction test = nullptr;
+  if (args.positional.size() > skip) {
+    const std::string name = need_text(args.positional[skip], "a test's name").str();
+    test = find_test(name);
+    if (test == nullptr) throw Error(fmt::format("no test named '{}'", name));
+  }
+  for (const Value& item : iterate(input, e.budget())) {
+    const Value seen = by_attribute ? dotted(e, item, args.positional[0]) : item;
+    bool good = seen.truthy();
+    if (test != nullptr) {
+      CallArgs rest{{args.positional.begin() + static_cast<std::ptrdiff_t>(skip) + 1, args.positional.end()},
+                    args.named};
+      good = test(e, seen, rest);
+    }
+    if (good == wanted) out.push_back(item);
+  }
+  return Value::iterator(std::move(out));
+}
+
+Value select(Evaluator& e, const Value& in, CallArgs& args) {
+  return select_if(e, in, args, false, true);
+}
+Value reject(Evaluator& e, const Value& in, CallArgs& args) {
+  return select_if(e, in, args, false, false);
+}
+Value selectattr(Evaluator& e, const Value& in, CallArgs& args) {
+  return select_if(e, in, args, true, true);
+}
+Value rejectattr(Evaluator& e, const Value& in, CallArgs& args) {
+  return select_if(e, in, args, true, false);
+}
+
+}  // namespace
+
+FilterFunction find_sequence_filter(std::string_view name) {
+  static const std::map<std::string_view, FilterFunction> kFilters = {
+      {"count", length},          {"dictsort", dictsort}, {"first", first},
+      {"items", items},           {"join", join_filter},  {"last", last},
+      {"length", length},         {"list", list},         {"map", map_filter},
+      {"max", max_filter},        {"min", min_filter},    {"reject", reject},
+      {"rejectattr", rejectattr}, {"reverse", reverse},   {"select", select},
+      {"selectattr", selectattr}, {"sort", sort},         {"sum", sum},
+      {"unique", unique},
+  };
+  const auto at = kFilters.find(name);
+  return at == kFilters.end() ? nullptr : at->second;
+}
+
+}  // namespace temper::jinja

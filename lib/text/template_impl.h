@@ -1,0 +1,27 @@
+// What template.cc and template_encode.cc share.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "text/jinja_ast.h"
+#include "text/template.h"
+
+namespace temper {
+
+using Spans = std::vector<std::pair<size_t, size_t>>;  // bytes [begin, end), sorted
+
+struct ChatTemplate::Impl {
+  jinja::Template tree;
+  std::string where;
+  bool built_in = false;
+
+  // The first `count` messages. The text's bytes know which message they came from.
+  jinja::Text render(const Json& messages, size_t count, bool generation_prompt, const Json& extra) const;
+};
+
+// Where the tag has one of the bits, adjoining runs as one span.
+Spans spans_of(const jinja::Text& text, jinja::Tag bits);
+
+}  // namespace temper
