@@ -71,7 +71,8 @@ class Repetition : public Reward {
     std::vector<std::optional<double>> scores;
     for (const RewardItem& item : items) {
       if (!words_ && item.ids == nullptr) bug("reward repetition: the items carry no token ids");
-      scores.emplace_back(penalty_ * repeated_share(words_ ? word_ids(item.completion) : *item.ids));
+      const double share = repeated_share(words_ ? word_ids(item.completion) : *item.ids);
+      scores.emplace_back(share > 0 ? penalty_ * share : 0.0);
     }
     return scores;
   }

@@ -1,0 +1,45 @@
+// Every reward that a config can name.
+#include "reward/math.h"
+#include "reward/pattern.h"
+#include "reward/process.h"
+#include "reward/shaping.h"
+#include "reward/text_match.h"
+
+namespace temper {
+namespace {
+
+template <class Options>
+std::unique_ptr<RewardOptions> make() {
+  return std::make_unique<Options>();
+}
+
+}  // namespace
+
+const Registry<RewardOptions>& reward_registry() {
+  static const Registry<RewardOptions> registry = [] {
+    Registry<RewardOptions> r("reward");
+    r.add(
+        {"math",
+         "the final answer is the reference's number, compared exactly; null when the reference is no number",
+         "GSM8K (arXiv 2110.14168) and MATH (arXiv 2103.03874) answer conventions", make<MathOptions>});
+    r.add({"exact", "the completion, or its answer, is the reference text", "Temper", make<ExactOptions>});
+    r.add({"contains", "the completion contains a text", "Temper", make<ContainsOptions>});
+    r.add({"regex", "the completion matches a regular expression; null when the match takes too long",
+           "Temper", make<RegexOptions>});
+    r.add({"format", "the completion keeps to a named format, such as <think>...</think> and then the answer",
+           "DeepSeek-R1 (arXiv 2501.12948), format reward", make<FormatOptions>});
+    r.add({"cosine",
+           "a verifier's verdict scaled by length: right answers earn more when short, wrong ones lose more",
+           "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.1", make<CosineOptions>});
+    r.add({"overlong", "soft penalty for completions that come near the longest allowed length",
+           "DAPO (arXiv 2503.14476), equation 13", make<OverlongOptions>});
+    r.add({"repetition", "penalty for repeated n-grams",
+           "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.2", make<RepetitionOptions>});
+    r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
+           make<ProcessOptions>});
+    return r;
+  }();
+  return registry;
+}
+
+}  // namespace temper

@@ -1,0 +1,141 @@
+#include "reward/reward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <future>
+#include <set>
+
+#include "base/error.h"
+
+namespace temper {
+namespace {
+
+std::optional<double> combined(const std::string& how, const std::vector<double>& weights,
+                               const std::vector<std::optional<double>>& parts) {
+  std::optional<double> total;
+  for (size_t r = 0; r < parts.size(); ++r) {
+    if (weights[r] == 0) continue;
+    if (!parts[r]) return std::nullopt;
+    const double part = weights[r] * *parts[r];
+    if (!total)
+      total = part;
+    else if (how == "sum")
+      *total += part;
+    else if (how == "product")
+      *total *= part;
+    else
+      *total = std::min(*total, part);
+  }
+  return total ? total : std::optional(0.0);  // nothing has a weight: rewards that are only watched
+}
+
+struct Summary {
+  double mean = 0, squares = 0;  // Welford
+  int64_t count = 0, nulls = 0;
+  void add(const std::optional<double>& x) {
+    if (!x) {
+      ++nulls;
+      return;
+    }
+    ++count;
+    const double delta = *x - mean;
+    mean += delta / static_cast<double>(count);
+    squares += delta * (*x - mean);
+  }
+  void write(const std::string& name, std::map<std::string, double>& out) const {
+    if (count > 0) out[name + "/mean"] = mean;
+    if (count > 0) out[name + "/std"] = std::sqrt(squares / static_cast<double>(count));
+    if (count + nulls > 0)
+      out[name + "/null"] = static_cast<double>(nulls) / static_cast<double>(count + nulls);
+  }
+};
+
+}  // namespace
+
+const std::vector<std::string>& reward_combinations() {
+  static const std::vector<std::string> names = {"sum", "product", "min"};
+  return names;
+}
+
+void RewardEntry::fields(FieldVisitor& v) {
+  v.field("name", name, {.help = "its name in metrics and samples; empty: the kind"});
+  v.field("weight", weight, {.help = "factor in the combined reward; 0: only reported"});
+  v.choice_here("kind", options, kind, reward_registry());
+}
+
+void RewardEntry::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (!std::isfinite(weight)) problems.push_back(where + ".weight: expected a finite number");
+  if (name.find_first_of("/ \t\n") != std::string::npos)
+    problems.push_back(where + ".name: expected no spaces and no slashes");
+}
+
+RewardSet::RewardSet(const std::vector<RewardEntry>& entries, std::string combine)
+    : combine_(std::move(combine)) {
+  const auto& known = reward_combinations();
+  if (std::find(known.begin(), known.end(), combine_) == known.end()) {
+    user_error("rewards: expected one of sum, product, min to combine them, found \"{}\"", combine_);
+  }
+  if (entries.empty()) user_error("rewards: expected at least one, as {{\"kind\": \"math\"}}");
+  std::set<std::string> taken;
+  for (const RewardEntry& entry : entries) {
+    names_.push_back(entry.name.empty() ? entry.kind : entry.name);
+    if (!taken.insert(names_.back()).second || names_.back() == "total") {
+      user_error("rewards: two are called \"{}\"; give each a \"name\" of its own", names_.back());
+    }
+    weights_.push_back(entry.weight);
+  }
+  for (const RewardEntry& entry : entries) rewards_.push_back(entry.options->make());
+}
+
+std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items) {
+  // Those that wait for others are set going first; the rest are scored meanwhile.
+  std::vector<std::future<std::vector<std::optional<double>>>> waits(rewards_.size());
+  std::vector<std::vector<std::optional<double>>> scores(rewards_.size());
+  for (size_t r = 0; r < rewards_.size(); ++r) {
+    if (rewards_[r]->external() && rewards_.size() > 1) {
+      waits[r] = std::async(std::launch::async,
+                            [&items, reward = rewards_[r].get()] { return reward->score(items); });
+    }
+  }
+  for (size_t r = 0; r < rewards_.size(); ++r) {
+    if (!waits[r].valid()) scores[r] = rewards_[r]->score(items);
+  }
+  for (size_t r = 0; r < rewards_.size(); ++r) {
+    if (waits[r].valid()) scores[r] = waits[r].get();
+  }
+  std::vector<ScoredItem> out(items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    for (size_t r = 0; r < rewards_.size(); ++r) out[i].parts.push_back(scores[r].at(i));
+    out[i].total = combined(combine_, weights_, out[i].parts);
+  }
+  return out;
+}
+
+std::optional<std::string> RewardSet::answer(const RewardItem& item) const {
+  for (const auto& reward : rewards_) {
+    if (reward->knows_answers()) return reward->answer(item);
+  }
+  return std::nullopt;
+}
+
+bool RewardSet::knows_answers() const {
+  return std::any_of(rewards_.begin(), rewards_.end(),
+                     [](const auto& reward) { return reward->knows_answers(); });
+}
+
+std::map<std::string, double> RewardSet::metrics(const std::vector<ScoredItem>& scored) const {
+  std::map<std::string, double> out;
+  Summary total;
+  for (const ScoredItem& item : scored) total.add(item.total);
+  total.write("total", out);
+  for (size_t r = 0; r < rewards_.size(); ++r) {
+    Summary part;
+    for (const ScoredItem& item : scored) part.add(item.parts.at(r));
+    part.write(names_[r], out);
+    for (const auto& [counter, value] : rewards_[r]->counters())
+      out[names_[r] + "/" + counter] = static_cast<double>(value);
+  }
+  return out;
+}
+
+}  // namespace temper
