@@ -1,0 +1,245 @@
+#include "train/report.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "test.h"
+#include "train/metrics.h"
+#include "train/svg.h"
+
+using namespace temper;
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+struct Folder {
+  Folder() : path((fs::temp_directory_path() / ("temper_report_" + std::to_string(::getpid()))).string()) {
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  ~Folder() { fs::remove_all(path); }
+  std::string path;
+};
+
+int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+// The first thing wrong with the nesting of the tags, or "". The page is written so that every tag is closed.
+std::string nesting_problem(const std::string& html) {
+  std::vector<std::string> open;
+  for (size_t at = 0; (at = html.find('<', at)) != std::string::npos;) {
+    const size_t end = html.find('>', at);
+    if (end == std::string::npos) return "a tag without an end";
+    const std::string tag = html.substr(at + 1, end - at - 1);
+    at = end;
+    if (tag[0] == '!' || tag.rfind("meta", 0) == 0 || tag.back() == '/') continue;
+    const std::string name = tag.substr(0, tag.find(' '));
+    if (name[0] != '/') {
+      open.push_back(name);
+    } else if (open.empty() || "/" + open.back() != name) {
+      return "<" + name + "> closes <" + (open.empty() ? "nothing" : open.back()) + ">";
+    } else {
+      open.pop_back();
+    }
+  }
+  return open.empty() ? "" : "<" + open.back() + "> stays open";
+}
+
+void write_run(const std::string& path, int64_t steps) {
+  write_file_atomic(
+      path + "/config.json",
+      R"({"task":"rl","model":{"path":"models/<b>x"},"algorithm":{"name":"grpo"},"train":{"steps":100}})");
+  MetricsLog log(path);
+  for (int64_t step = 0; step <= steps; ++step) {
+    const auto x = static_cast<double>(step);
+    if (step > 0) {
+      log.write({.step = step,
+                 .values = {{"loss", step == 7 ? kNan : 0.01 * std::sin(x)},
+                            {"reward", x / 100},
+                            {"reward/<i>", 0.5},
+                            {"kl", x * 1e-4},
+                            {"grad_norm", step == 9 ? 1e4 : 1},
+                            {"odd & new", x}},
+                 .time = {{"seconds", 2}, {"tokens_per_s", 100 + x}}});
+    }
+    if (step % 10 == 0) {
+      log.write({.step = step,
+                 .split = "eval",
+                 .values = {{"accuracy", x / 200}, {"low", x / 250}, {"high", x / 150}, {"n", 64}}});
+      log.write_samples(step, "eval",
+                        {{.prompt = "What is <1 & 2>?",
+                          .completion = "</pre><script>alert(" + std::to_string(step) + ")</script>\x1b\xff",
+                          .rewards = {{"math", 1.0}, {"\"><img src=x>", std::nullopt}},
+                          .reward = x,
+                          .finish = "length",
+                          .tokens = 5}});
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("axis values are round, few and cover the range") {
+  CHECK(nice_ticks(0, 1, 4) == std::vector<double>{0, 0.5, 1});
+  CHECK(nice_ticks(0, 0.3, 3) == std::vector<double>{0, 0.1, 0.2, 0.3});
+  CHECK(nice_ticks(-3, 7, 5) == std::vector<double>{-4, -2, 0, 2, 4, 6, 8});
+  CHECK(nice_ticks(5, 5, 4).front() == 0);
+  CHECK(nice_ticks(5, 5, 4).back() >= 5);
+  CHECK(nice_ticks(0, 0, 4) == std::vector<double>{0, 0.5, 1});
+  RandomStream random(1, "ticks");
+  for (int i = 0; i < 2000; ++i) {
+    const double size = std::pow(10.0, 40 * random.uniform() - 20);
+    double low = size * random.normal(), high = low + size * random.uniform();
+    if (i % 10 == 0) high = std::nextafter(low, 1e99);
+    const auto ticks = nice_ticks(low, high, 4);
+    CHECK(ticks.size() >= 2);
+    CHECK(ticks.size() <= 8);
+    CHECK(std::is_sorted(ticks.begin(), ticks.end()));
+    CHECK(ticks.front() <= low + 1e-8 * size);
+    CHECK(ticks.back() >= high - 1e-8 * size);
+  }
+  for (double value : nice_ticks(-1e300, 1e300, 4)) CHECK(std::isfinite(value));
+}
+
+TEST_CASE("thinning keeps the ends, the extremes and the gaps") {
+  std::vector<double> y;
+  RandomStream random(1, "thin");
+  for (int i = 0; i < 50000; ++i) y.push_back(random.normal());
+  y[31234] = 1e6;
+  y[777] = -1e6;
+  y[40000] = kNan;
+  const auto kept = thin(y, 2000);
+  CHECK(kept.size() <= 2000);
+  CHECK(kept.size() > 1000);
+  CHECK(kept.front() == 0);
+  CHECK(kept.back() == y.size() - 1);
+  for (size_t i = 1; i < kept.size(); ++i) CHECK(kept[i - 1] < kept[i]);
+  for (size_t i : {31234, 777, 40000}) CHECK(std::count(kept.begin(), kept.end(), i) == 1);
+  CHECK(thin({1, 2, 3}, 2000) == std::vector<size_t>{0, 1, 2});
+  CHECK(thin({}, 8).empty());
+  CHECK(thin(std::vector<double>(100, kNan), 8).size() <= 8);
+}
+
+TEST_CASE("smoothing: constants stay, lines do not lag, gaps stay gaps") {
+  for (double value : smoothed({3, 3, 3, 3}, 2)) CHECK(value == doctest::Approx(3));
+  std::vector<double> line;
+  for (int i = 0; i < 201; ++i) line.push_back(i);
+  CHECK(smoothed(line, 5)[100] == doctest::Approx(100));
+  const auto gap = smoothed({1, kNan, 3}, 1);
+  CHECK(std::isnan(gap[1]));
+  CHECK(gap[0] == doctest::Approx((1 + 0.25 * 3) / 1.25));  // by the definition
+  CHECK(gap[2] == doctest::Approx((3 + 0.25 * 1) / 1.25));
+}
+
+TEST_CASE("text cannot leave its place") {
+  CHECK(escape_html("<a href=\"x\" b='y'>&") == "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;");
+  CHECK(escape_html("é\n\t→") == "é\n\t→");
+  CHECK(escape_html(std::string("a\0b\x1b\x7f", 5)) == "a\uFFFDb\uFFFD\uFFFD");
+  CHECK(escape_html("\xff\xc3") == "\uFFFD\uFFFD");
+  CHECK(escape_html("a\u202eb\u2066c\u2069") == "a\uFFFDb\uFFFDc\uFFFD");
+  CHECK(escape_html("\u2029\u202f\u2065\u206a") == "\u2029\u202f\u2065\u206a");
+}
+
+TEST_CASE("charts: gaps, lone points, nothing to draw, a log scale") {
+  CHECK(render_chart({.title = "t", .series = {}}).empty());
+  CHECK(render_chart({.title = "t", .series = {{.name = "a", .x = {1, 2}, .y = {kNan, kNan}}}}).empty());
+  CHECK(render_chart({.title = "t", .series = {{.name = "a", .x = {1, 2}, .y = {-1, 0}}}, .log_y = true})
+            .empty());
+  const std::string one = render_chart({.title = "t", .series = {{.name = "a", .x = {5}, .y = {2}}}});
+  CHECK(one.find("nan") == std::string::npos);
+  CHECK(nesting_problem(one).empty());
+  const std::string gap =
+      render_chart({.title = "t", .series = {{.name = "a", .x = {1, 2, 3, 4, 5}, .y = {1, 2, kNan, 3, 4}}}});
+  const size_t line = gap.find("class=\"line\"");
+  CHECK(count(gap.substr(line, gap.find("/>", line) - line), "M") == 2);
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::string wild =
+      render_chart({.title = "t", .series = {{.name = "a", .x = {1, 2, 3, 4}, .y = {inf, 1e305, -3, 4}}}});
+  CHECK(wild.find("nan") == std::string::npos);
+  CHECK(wild.find("inf\"") == std::string::npos);
+  const std::string logs = render_chart(
+      {.title = "t", .series = {{.name = "a", .x = {1, 2, 3}, .y = {1e-4, 0, 1e4}}}, .log_y = true});
+  CHECK(logs.find("log scale") != std::string::npos);
+  CHECK(logs.find(">0.0001<") != std::string::npos);
+  CHECK(logs.find(">10k<") != std::string::npos);
+  const std::string band = render_chart({.title = "t",
+                                         .series = {{.name = "a",
+                                                     .x = {1, 2, 3},
+                                                     .y = {1, 2, 3},
+                                                     .low = {0, kNan, 2},
+                                                     .high = {2, kNan, 4},
+                                                     .points = true}}});
+  CHECK(count(band, "<circle") == 3);
+  CHECK(count(band, "whisker") == 2);
+  CHECK(band.find("a, step 1: 1 (0 to 2)") != std::string::npos);
+}
+
+TEST_CASE("the page of a run") {
+  Folder folder;
+  write_run(folder.path, 40);
+  write_report(folder.path, {.state = "stopped", .note = "SIGINT <now>"});
+  const std::string page = read_file(folder.path + "/report.html");
+  CHECK(page == report_html(folder.path, {.state = "stopped", .note = "SIGINT <now>"}));
+  CHECK(nesting_problem(page) == "");
+  // Nothing that runs or is fetched, whatever the samples say.
+  for (const char* bad : {"<script", "<img", "http:", "https:", "<b>x", "<i>\"", "\x1b"}) {
+    INFO(bad);
+    CHECK(page.find(bad) == std::string::npos);
+  }
+  CHECK(page.find("&lt;script&gt;alert(0)") != std::string::npos);
+  CHECK(page.find("&lt;script&gt;alert(40)") != std::string::npos);
+  CHECK(page.find("alert(20)") == std::string::npos);  // only the first and the last evaluation
+  CHECK(page.find("40 of 100") != std::string::npos);
+  CHECK(page.find("1m 20s") != std::string::npos);
+  CHECK(page.find("0.0% → </span>20.0%") != std::string::npos);
+  CHECK(page.find("+20.0 points") != std::string::npos);
+  CHECK(page.find("95% interval 0.0% to 0.0% → 16.0% to 26.7%") != std::string::npos);
+  CHECK(page.find("SIGINT &lt;now&gt;") != std::string::npos);
+  for (const char* title : {"<b>Reward</b>", "<b>Rewards by part</b>", "<b>Loss</b>", "<b>Gradient norm</b>",
+                            "<b>Speed</b>", "<b>odd &amp; new</b>"}) {
+    INFO(title);
+    CHECK(count(page, title) == 1);
+  }
+  CHECK(page.find(">nan<") == std::string::npos);
+}
+
+TEST_CASE("a page of an empty folder, of a run without evaluations, and of one that is broken") {
+  Folder folder;
+  CHECK(nesting_problem(report_html(folder.path)) == "");
+  {
+    MetricsLog log(folder.path);
+    log.write({.step = 1, .values = {{"loss", kNan}}});
+    log.write({.step = 2, .values = {{"loss", kNan}}});
+    log.write_samples(2, "train", {{.prompt = "p", .completion = "c", .reward = kNan, .finish = "end"}});
+  }
+  const std::string page = report_html(folder.path);
+  CHECK(nesting_problem(page) == "");
+  CHECK(page.find("Training samples") != std::string::npos);
+  write_file_atomic(folder.path + "/metrics.jsonl", "x\n{}\n");
+  CHECK_THROWS_AS(write_report(folder.path), UserError);
+}
+
+TEST_CASE("a long run makes a page of bounded size") {
+  Folder folder;
+  {
+    MetricsLog log(folder.path);
+    RandomStream random(1, "long");
+    for (int64_t step = 1; step <= 20000; ++step)
+      log.write({.step = step, .values = {{"loss", random.normal()}}});
+    log.write_samples(20000, "eval",
+                      {{.prompt = "p", .completion = std::string(1 << 20, '<'), .finish = "length"}});
+  }
+  const std::string page = report_html(folder.path);
+  CHECK(page.size() < 400'000);
+  CHECK(page.find("1028576 more bytes") != std::string::npos);
+}
