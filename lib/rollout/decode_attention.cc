@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -18,65 +19,60 @@ using vec::Floats;
 using vec::kWidth;
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-constexpr int kTileRows = 4, kTileVectors = 4;  // 16 sums and 4 loads: within the registers of AVX-512
+static_assert(kLanePad % kWidth == 0 && kBlockTokens % kWidth == 0);
 
-// f(0) ... f(N - 1), unrolled so that arrays indexed by it stay in registers.
-template <int N, typename F>
-inline __attribute__((always_inline)) void unrolled(const F& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    (f(I), ...);
-  }
-  (std::make_integer_sequence<int, N>());
+inline Floats load(const float* p) {
+  return Floats::loadu(p);
+}
+inline Floats load(const c10::BFloat16* p) {
+  Floats out;
+  at::vec::load_fp32_from_bf16(p, out);
+  return out;
 }
 
-// c [R, V vectors] (+)= a [R, k in [from, to)] b [k, V vectors]; the last vector has `tail` numbers.
-template <int R, int V, typename T>
+// c [R, V vectors] (+)= a [R, k in [from, to)] b [k, V vectors]. Unrolled whole, so that the sums stay in
+// registers; S is 0, 1, ... R V - 1.
+template <int R, int V, typename T, int... S>
 void tile(const float* a, int64_t lda, const T* b, int64_t ldb, int64_t from, int64_t to, float* c,
-          int64_t ldc, int64_t tail, bool add) {
-  Floats sum[R][V];
-  const auto width = [&](int v) { return v == V - 1 ? tail : kWidth; };
-  unrolled<R>([&](int r) {
-    unrolled<V>(
-        [&](int v) { sum[r][v] = add ? vec::load(c + r * ldc + v * kWidth, width(v)) : Floats(0.0f); });
-  });
+          int64_t ldc, bool add, std::integer_sequence<int, S...>) {
+  Floats sum[] = {Floats(static_cast<float>(0 * S))...};
   for (int64_t k = from; k < to; ++k) {
-    Floats row[V];
-    unrolled<V>([&](int v) { row[v] = vec::load(b + k * ldb + v * kWidth, width(v)); });
-    unrolled<R>([&](int r) {
-      const Floats x(a[r * lda + k]);
-      unrolled<V>([&](int v) { sum[r][v] = at::vec::fmadd(x, row[v], sum[r][v]); });
-    });
+    const T* row = b + k * ldb;
+    ((sum[S] = at::vec::fmadd(Floats(a[S / V * lda + k]), load(row + S % V * kWidth), sum[S])), ...);
   }
-  unrolled<R>(
-      [&](int r) { unrolled<V>([&](int v) { vec::store(c + r * ldc + v * kWidth, sum[r][v], width(v)); }); });
+  if (add) ((sum[S] = sum[S] + load(c + S / V * ldc + S % V * kWidth)), ...);
+  (sum[S].store(c + S / V * ldc + S % V * kWidth), ...);
 }
 
 template <int V, typename T>
 void strip(const float* a, int64_t lda, int64_t rows, const T* b, int64_t ldb, int64_t from, int64_t to,
-           float* c, int64_t ldc, int64_t tail, bool add) {
+           float* c, int64_t ldc, bool add) {
   int64_t r = 0;
-  for (; r + kTileRows <= rows; r += kTileRows) {
-    tile<kTileRows, V>(a + r * lda, lda, b, ldb, from, to, c + r * ldc, ldc, tail, add);
-  }
+  for (; r + 4 <= rows; r += 4)
+    tile<4, V>(a + r * lda, lda, b, ldb, from, to, c + r * ldc, ldc, add,
+               std::make_integer_sequence<int, 4 * V>());
   a += r * lda, c += r * ldc;
-  if (rows - r == 3) tile<3, V>(a, lda, b, ldb, from, to, c, ldc, tail, add);
-  if (rows - r == 2) tile<2, V>(a, lda, b, ldb, from, to, c, ldc, tail, add);
-  if (rows - r == 1) tile<1, V>(a, lda, b, ldb, from, to, c, ldc, tail, add);
+  if (rows - r == 3)
+    tile<3, V>(a, lda, b, ldb, from, to, c, ldc, add, std::make_integer_sequence<int, 3 * V>());
+  if (rows - r == 2)
+    tile<2, V>(a, lda, b, ldb, from, to, c, ldc, add, std::make_integer_sequence<int, 2 * V>());
+  if (rows - r == 1)
+    tile<1, V>(a, lda, b, ldb, from, to, c, ldc, add, std::make_integer_sequence<int, 1 * V>());
 }
 
 // c [rows, columns] (+)= a [rows, k] b [k, columns] over k in [from, to), one fused multiply-add after the
-// other for each number of c, whatever the tile: a row's result does not depend on its neighbours.
+// other for each number of c, whatever the tile: a row's result does not depend on its neighbours. Columns
+// are whole vectors.
 template <typename T>
 void product(const float* a, int64_t lda, int64_t rows, const T* b, int64_t ldb, int64_t from, int64_t to,
              float* c, int64_t ldc, int64_t columns, bool add) {
-  for (int64_t j = 0; j < columns; j += kTileVectors * kWidth) {
-    const int64_t vectors = std::min<int64_t>(kTileVectors, (columns - j + kWidth - 1) / kWidth);
-    const int64_t tail = std::min(kWidth, columns - j - (vectors - 1) * kWidth);
-    if (vectors == 4) strip<4>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
-    if (vectors == 3) strip<3>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
-    if (vectors == 2) strip<2>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
-    if (vectors == 1) strip<1>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, tail, add);
-  }
+  int64_t j = 0;
+  for (; j + 4 * kWidth <= columns; j += 4 * kWidth)
+    strip<4>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, add);
+  const int64_t rest = (columns - j) / kWidth;
+  if (rest == 3) strip<3>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, add);
+  if (rest == 2) strip<2>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, add);
+  if (rest == 1) strip<1>(a, lda, rows, b + j, ldb, from, to, c + j, ldc, add);
 }
 
 // Some sequences of one prompt, and one key/value head: what a thread computes at a time.
@@ -97,7 +93,8 @@ class Attention {
   void run(const std::vector<DecodeRow>& rows, const Work& work, const T* q, const T* k, const T* v, T* out) {
     const int64_t d = shape_.head_dim, kv_stride = shape_.heads * d, q_stride = kv_stride * queries_;
     const int64_t n = work.rows * queries_;
-    query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kNever), out_.assign(n * d, 0.0f);
+    query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kNever),
+        out_.assign(n * shape_.padded(), 0.0f);
     scores_.resize(n * kBlockTokens);
     for (int64_t r = 0; r < work.rows; ++r) {
       const int64_t row = work.first + r;
@@ -118,7 +115,7 @@ class Attention {
       const Floats scale(1.0f / sums_[i]);
       T* to = out + (work.first + i / queries_) * q_stride + (work.head * queries_ + i % queries_) * d;
       vec::for_each(d, [&](int64_t j, int64_t count) {
-        vec::store(to + j, vec::load(out_.data() + i * d + j, count) * scale, count);
+        vec::store(to + j, vec::load(out_.data() + i * shape_.padded() + j, count) * scale, count);
       });
     }
   }
@@ -157,21 +154,22 @@ class Attention {
   // Queries [first, first + n) against tokens [from, to) of a block.
   void over_block(int64_t first, int64_t n, const T* block, int64_t from, int64_t to) {
     if (from >= to) return;
-    const int64_t d = shape_.head_dim;
-    float *scores = scores_.data() + first * kBlockTokens, *out = out_.data() + first * d;
-    const int64_t start = from / kWidth * kWidth, columns = to - start;
+    const int64_t d = shape_.head_dim, padded = shape_.padded();
+    float *scores = scores_.data() + first * kBlockTokens, *out = out_.data() + first * padded;
+    const int64_t start = from / kWidth * kWidth, stop = (to + kWidth - 1) / kWidth * kWidth;
     product(query_.data() + first * d, d, n, block + start, kBlockTokens, 0, d, scores + start, kBlockTokens,
-            columns, false);
-    for (int64_t i = 0; i < n; ++i) weigh(scores + i * kBlockTokens, out + i * d, first + i, start, from, to);
-    product(scores, kBlockTokens, n, block + kBlockTokens * d, d, from, to, out, d, d, true);
+            stop - start, false);
+    for (int64_t i = 0; i < n; ++i) {
+      float* row = scores + i * kBlockTokens;
+      std::fill(row + start, row + from, kNever);
+      std::fill(row + to, row + stop, kNever);
+      weigh(row, start, stop, out + i * padded, first + i);
+    }
+    product(scores, kBlockTokens, n, block + kBlockTokens * d, padded, from, to, out, padded, padded, true);
   }
 
-  // Scores [start, to) of query i become weights exp(score - max), 0 before `from`; what was summed is
-  // rescaled.
-  void weigh(float* scores, float* out, int64_t i, int64_t start, int64_t from, int64_t to) {
-    for (int64_t j = start; j < from; ++j) scores[j] = kNever;
-    const int64_t stop = (to + kWidth - 1) / kWidth * kWidth;
-    for (int64_t j = to; j < stop; ++j) scores[j] = kNever;
+  // Scores [start, stop) of query i become weights exp(score - max); what was summed before is rescaled.
+  void weigh(float* scores, int64_t start, int64_t stop, float* out, int64_t i) {
     Floats most(kNever);
     for (int64_t j = start; j < stop; j += kWidth) most = at::vec::maximum(most, Floats::loadu(scores + j));
     const float max = std::max(max_[i], vec::max(most));
@@ -179,9 +177,7 @@ class Attention {
       const float shrink = std::exp(max_[i] - max);
       sums_[i] *= shrink;
       max_[i] = max;
-      vec::for_each(shape_.head_dim, [&](int64_t j, int64_t count) {
-        vec::store(out + j, vec::load(out + j, count) * Floats(shrink), count);
-      });
+      for (int64_t j = 0; j < shape_.padded(); j += kWidth) (load(out + j) * Floats(shrink)).store(out + j);
     }
     Floats sum(0.0f);
     for (int64_t j = start; j < stop; j += kWidth) {
@@ -276,14 +272,10 @@ void store_prompt(const KvRun& run, int64_t layer, const Tensor& k, const Tensor
   if (!k.is_cpu()) {
     for (int64_t begin = 0; begin < n; begin += kBlockTokens) {
       const int64_t count = std::min(kBlockTokens, n - begin);
-      const auto halves =
-          run.blocks()[begin / kBlockTokens].select(0, layer).chunk(2, 1);  // [K, D * tokens] each
-      halves[0]
-          .view({shape.heads, d, kBlockTokens})
+      run.keys(begin / kBlockTokens, layer)
           .narrow(2, 0, count)
           .copy_(k.narrow(0, begin, count).permute({1, 2, 0}));
-      halves[1]
-          .view({shape.heads, kBlockTokens, d})
+      run.values(begin / kBlockTokens, layer)
           .narrow(1, 0, count)
           .copy_(v.narrow(0, begin, count).transpose(0, 1));
     }
@@ -309,19 +301,15 @@ at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
     const KvShape& shape = rows[r].own->shape();
     const int64_t heads = shape.heads, d = shape.head_dim;
     const KvRun& own = *rows[r].own;
-    {
-      const auto halves = own.blocks()[(own.length() - 1) / kBlockTokens].select(0, layer).chunk(2, 1);
-      const int64_t slot = (own.length() - 1) % kBlockTokens;
-      halves[0].view({heads, d, kBlockTokens}).select(2, slot).copy_(k[r]);
-      halves[1].view({heads, kBlockTokens, d}).select(1, slot).copy_(v[r]);
-    }
+    const int64_t last = own.length() - 1;
+    own.keys(last / kBlockTokens, layer).select(2, last % kBlockTokens).copy_(k[r]);
+    own.values(last / kBlockTokens, layer).select(1, last % kBlockTokens).copy_(v[r]);
     std::vector<Tensor> keys, values;
     for (const KvRun* run : {rows[r].prompt, rows[r].own}) {
       for (int64_t begin = 0; begin < run->length(); begin += kBlockTokens) {
         const int64_t count = std::min(kBlockTokens, run->length() - begin);
-        const auto halves = run->blocks()[begin / kBlockTokens].select(0, layer).chunk(2, 1);
-        keys.push_back(halves[0].view({heads, d, kBlockTokens}).narrow(2, 0, count));
-        values.push_back(halves[1].view({heads, kBlockTokens, d}).narrow(1, 0, count));
+        keys.push_back(run->keys(begin / kBlockTokens, layer).narrow(2, 0, count));
+        values.push_back(run->values(begin / kBlockTokens, layer).narrow(1, 0, count));
       }
     }
     const Tensor query = q[r].view({heads, -1, d}).to(at::kFloat);  // [K, queries of a head, D]

@@ -30,4 +30,21 @@ void KvRun::extend(int64_t tokens) {
   }
 }
 
+at::Tensor KvRun::keys(int64_t block, int64_t layer) const {
+  const KvShape& s = shape();
+  return blocks_[block]
+      .select(0, layer)
+      .narrow(1, 0, s.head_dim * kBlockTokens)
+      .view({s.heads, s.head_dim, kBlockTokens});
+}
+
+at::Tensor KvRun::values(int64_t block, int64_t layer) const {
+  const KvShape& s = shape();
+  return blocks_[block]
+      .select(0, layer)
+      .narrow(1, s.head_dim * kBlockTokens, s.padded() * kBlockTokens)
+      .view({s.heads, kBlockTokens, s.padded()})
+      .narrow(2, 0, s.head_dim);
+}
+
 }  // namespace temper

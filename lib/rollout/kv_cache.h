@@ -12,14 +12,17 @@ namespace temper {
 
 constexpr int64_t kBlockTokens = 64;
 
+constexpr int64_t kLanePad = 16;  // rows of values are filled up to whole vectors
+
 // What one token's keys and values look like.
 struct KvShape {
   int64_t layers = 0, heads = 0, head_dim = 0;  // heads: of keys and values
   at::TensorOptions options;                    // dtype, device
+  int64_t padded() const { return (head_dim + kLanePad - 1) / kLanePad * kLanePad; }
   // A block's numbers for one layer and head: keys [head_dim, kBlockTokens], then values [kBlockTokens,
-  // head_dim]. The keys stand on their sides so that scores of neighbouring tokens fill a vector without a
+  // padded()]. The keys stand on their sides so that scores of neighbouring tokens fill a vector without a
   // sum across it.
-  int64_t run() const { return 2 * kBlockTokens * head_dim; }
+  int64_t run() const { return kBlockTokens * (head_dim + padded()); }
 };
 
 // Hands out blocks [layers, heads, run()] and takes them back; keeps what was given back for the next caller.
@@ -50,7 +53,9 @@ class KvRun {
   int64_t length() const { return length_; }
   // Makes room for `tokens` more, whose keys and values are then stored layer by layer.
   void extend(int64_t tokens);
-  const std::vector<at::Tensor>& blocks() const { return blocks_; }
+  // Views of a block's keys [heads, head_dim, kBlockTokens] and values [heads, kBlockTokens, head_dim].
+  at::Tensor keys(int64_t block, int64_t layer) const;
+  at::Tensor values(int64_t block, int64_t layer) const;
 
   // Where block b keeps its keys and values of a layer and head. CPU only.
   template <typename T>
@@ -75,11 +80,11 @@ class KvRun {
 template <typename T>
 void KvRun::store(int64_t layer, int64_t head, int64_t at, int64_t n, const T* k, const T* v,
                   int64_t stride) const {
-  const int64_t d = pool_->shape().head_dim;
+  const int64_t d = pool_->shape().head_dim, padded = pool_->shape().padded();
   for (int64_t t = 0; t < n; ++t, k += stride, v += stride) {
     T* block = data<T>((at + t) / kBlockTokens, layer, head);
     const int64_t slot = (at + t) % kBlockTokens;
-    T *keys = block + slot, *values = block + (kBlockTokens + slot) * d;
+    T *keys = block + slot, *values = block + kBlockTokens * d + slot * padded;
     for (int64_t i = 0; i < d; ++i) keys[i * kBlockTokens] = k[i];
     for (int64_t i = 0; i < d; ++i) values[i] = v[i];
   }
