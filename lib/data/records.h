@@ -19,8 +19,8 @@ struct Record {
   std::string where() const { return file + ":" + std::to_string(line); }
 };
 
-// Reads JSONL files in order. Throws UserError with file and line: not an object, invalid JSON, invalid UTF-8, an
-// empty file, or no file. Blank lines are passed over.
+// Reads JSONL files in order. Throws UserError with file and line: not an object, invalid JSON, invalid
+// UTF-8, an empty file, or no file. Blank lines are passed over.
 std::vector<Record> read_jsonl(const std::vector<std::string>& files);
 
 enum class RecordKind { kText, kPromptCompletion, kMessages, kPreference, kPrompt, kUnpaired, kStepwise };
@@ -36,11 +36,12 @@ struct Example {
 };
 
 struct EncodeSettings {
-  int64_t max_tokens = 1024;       // longer examples: see `overlong`
+  int64_t max_tokens = 1024;          // longer examples: see `overlong`
   std::string overlong = "truncate";  // "truncate" (from the right), "drop", "error"
-  std::string targets = "auto";    // "auto" (completion or assistant turns; all for text), "all", "assistant", "completion"
-  bool add_eos = true;             // after text and string completions
-  Json template_extra;             // variables for the chat template (tools, enable_thinking ...)
+  std::string targets =
+      "auto";  // "auto" (completion or assistant turns; all for text), "all", "assistant", "completion"
+  bool add_eos = true;  // after text and string completions
+  Json template_extra;  // variables for the chat template (tools, enable_thinking ...)
 };
 
 class RecordEncoder {
@@ -48,23 +49,30 @@ class RecordEncoder {
   // chat may be null: chat records are then an error that names the line and suggests "template": "chatml".
   RecordEncoder(const Tokenizer& tokenizer, const ChatTemplate* chat, EncodeSettings settings);
 
-  // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages. Empty ids when dropped as overlong.
+  // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages. Empty ids when dropped as
+  // overlong.
   Example supervised(const Record& record) const;
 
-  // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant turn),
-  // rendered with the generation prompt when it is a chat. Throws UserError when longer than max_tokens.
+  // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
+  // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
+  // max_tokens.
   std::vector<int64_t> prompt(const Record& record) const;
   // The prompt as text, as the model sees it, special tokens included.
   std::string prompt_text(const Record& record) const;
 
  private:
+  const ChatTemplate& chat(const Record& record) const;
+  Json prompt_chat(const Record& record, RecordKind kind) const;
   const Tokenizer& tokenizer_;
   const ChatTemplate* chat_;
   EncodeSettings settings_;
 };
 
-// Which records a step uses: epochs of a seeded permutation; a pure function of (seed, position), so the cursor is
-// one number. order: "shuffle" or "sequential".
+// All text of the records, for training a tokenizer on them.
+std::vector<std::string> training_texts(const std::vector<Record>& records);
+
+// Which records a step uses: epochs of a seeded permutation; a pure function of (seed, position), so the
+// cursor is one number. order: "shuffle" or "sequential".
 class RecordOrder {
  public:
   RecordOrder(int64_t records, uint64_t seed, std::string order);

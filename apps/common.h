@@ -1,0 +1,34 @@
+// What every program's main shares: exceptions become one line and an exit code.
+#pragma once
+
+#include <malloc.h>
+
+#include <cstdio>
+#include <exception>
+#include <functional>
+
+#include "base/error.h"
+
+namespace temper {
+
+// Runs `body` and maps what it throws: UserError -> 2, Interrupted -> 128 + signal, anything else -> 1.
+inline int run_app(const char* name, const std::function<int()>& body) {
+  // Tensors of a training step are made and dropped all the time. Let malloc keep their memory instead of
+  // giving it back to the kernel and taking fresh zeroed pages for each.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 2000 << 20);
+  mallopt(M_ARENA_MAX, 2);
+  try {
+    return body();
+  } catch (const UserError& e) {
+    std::fprintf(stderr, "%s: %s\n", name, e.what());
+    return kExitUser;
+  } catch (const Interrupted& e) {
+    return 128 + e.signal;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s: internal error: %s\n", name, e.what());
+    return kExitBug;
+  }
+}
+
+}  // namespace temper

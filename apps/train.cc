@@ -1,0 +1,50 @@
+// temper-train: trains what a config says, in a run folder that can be continued.
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "common.h"
+#include "train/plan.h"
+#include "train/tasks.h"
+
+using namespace temper;
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains what CONFIG.json says. The run folder can be continued at any time.", "temper-train"};
+  std::string config_file, run, resume = "auto";
+  std::vector<std::string> sets;
+  bool plan = false, quiet = false;
+  app.add_option("config", config_file, "the config file (JSON, comments allowed)")->required();
+  app.add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
+  app.add_option("--run", run, "the run folder (overrides the config's)");
+  app.add_option("--resume", resume, "auto: continue if there is something; must; never")
+      ->check(CLI::IsMember({"auto", "must", "never"}));
+  app.add_flag("--plan", plan, "print the resolved config, parameters, memory and steps, and stop");
+  app.add_flag("--quiet", quiet, "warnings only");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kExitDone : kExitUser;
+  }
+  return run_app("temper-train", [&] {
+    RunConfig config;
+    load_run_config(config, config_file, sets);
+    if (!run.empty()) config.run = run;
+    if (plan) {
+      std::printf("%s\n", plan_run(config).dump(2).c_str());
+      return kExitDone;
+    }
+    at::set_num_threads(static_cast<int>(config.threads));
+    ConsoleOptions console_options;
+    console_options.quiet = quiet;
+    Console console(console_options);
+    StopSignal stop;
+    run_training(config, {resume, &stop, &console});
+    console.line("done: " + config.run + "/final, " + config.run + "/report.html");
+    return kExitDone;
+  });
+}

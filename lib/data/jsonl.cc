@@ -1,0 +1,32 @@
+#include "base/error.h"
+#include "base/file.h"
+#include "data/records.h"
+
+namespace temper {
+
+std::vector<Record> read_jsonl(const std::vector<std::string>& files) {
+  std::vector<Record> records;
+  for (const std::string& file : files) {
+    const MappedFile map(file);
+    const std::string_view text(reinterpret_cast<const char*>(map.data()), map.size());
+    const size_t before = records.size();
+    int64_t line = 0;
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = std::min(text.find('\n', at), text.size());
+      const std::string_view row = text.substr(at, end - at);
+      ++line;
+      at = end + 1;
+      if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+      const std::string where = fmt::format("{}:{}", file, line);
+      Json json = parse_json(std::string(row), where);
+      if (!json.is_object())
+        user_error("{}: expected an object such as {{\"prompt\": ..., \"completion\": ...}}, found {}", where,
+                   json.type_name());
+      records.push_back({std::move(json), file, line});
+    }
+    if (records.size() == before) user_error("{}: no records in this file", file);
+  }
+  return records;
+}
+
+}  // namespace temper

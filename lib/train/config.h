@@ -1,0 +1,112 @@
+// The whole config of a run. DESIGN 8. Each section lists its fields once; see base/fields.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapter/adapter.h"
+#include "base/fields.h"
+#include "model/config.h"
+#include "objective/policy.h"
+#include "objective/supervised.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "reward/reward.h"
+#include "rollout/sampler.h"
+#include "train/health.h"
+
+namespace temper {
+
+// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data.
+struct InitSection : Fields {
+  std::string family = "llama";
+  int64_t vocab = 0, hidden = 256, intermediate = 704, layers = 6, heads = 4, kv_heads = 2,
+          max_positions = 1024;
+  bool tied = true;
+  double rope_theta = 10000.0, norm_eps = 1e-5;
+  void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  ModelConfig model_config() const;
+};
+
+struct ModelSection : Fields {
+  std::string path;  // a Hugging Face folder; empty: init
+  std::string dtype = "auto";
+  std::string checkpointing = "off";  // "off", "all", or "every_2" ... "every_8"
+  InitSection init;
+  void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  int64_t checkpoint_every() const;  // 0: off
+};
+
+struct DataSection : Fields {
+  std::vector<std::string> train, eval;
+  std::string chat_template = "auto";
+  int64_t max_tokens = 1024;
+  std::string overlong = "drop", targets = "auto", order = "shuffle";
+  void fields(FieldVisitor& v) override;
+};
+
+struct RolloutSection : SamplingOptions {
+  int64_t prompts_per_step = 16, group_size = 8, max_batch = 64;
+  void fields(FieldVisitor& v) override;
+};
+
+struct TrainSection : Fields {
+  int64_t steps = 100;
+  int64_t batch_size = 16;  // sft: examples an optimizer step; rl: prompts an optimizer step
+  int64_t micro_batch_tokens = 4096;
+  int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
+  bool share_prompts = true;
+  bool rl = false;  // which of these a task has
+  void fields(FieldVisitor& v) override;
+};
+
+struct EvalSection : Fields {
+  int64_t every = 0, samples = 1, limit = 0, max_new_tokens = 0;
+  double temperature = 0.0;
+  void fields(FieldVisitor& v) override;
+};
+
+struct CheckpointSection : Fields {
+  int64_t every = 50, keep = 2;
+  bool best = false;
+  void fields(FieldVisitor& v) override;
+};
+
+struct RunConfig : Fields {
+  std::string task;
+  int64_t seed = 1, threads = 0;
+  std::string device = "cpu";
+  ModelSection model;
+  std::string adapter_kind = "full";
+  std::unique_ptr<AdapterOptions> adapter;
+  DataSection data;
+  RolloutSection rollout;
+  std::vector<RewardEntry> rewards;
+  std::string combine = "sum";
+  std::string algorithm_name = "grpo";
+  std::unique_ptr<objective::PolicyAlgorithm> algorithm;
+  std::string loss_name = "nll";
+  std::unique_ptr<objective::SupervisedOptions> loss;
+  std::string optimizer_name = "adamw";
+  std::unique_ptr<OptimizerOptions> optimizer;
+  std::string schedule_name = "cosine";
+  std::unique_ptr<ScheduleOptions> schedule;
+  TrainSection train;
+  EvalSection eval;
+  CheckpointSection checkpoint;
+  HealthOptions health;
+  int64_t samples_logged = 16;  // rows of samples.jsonl a step
+  std::string run;
+  void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+};
+
+// The config of a file with its layers and --set overrides; threads and "auto" dtype resolved. Throws
+// UserError with every problem.
+void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);
+
+}  // namespace temper

@@ -1,0 +1,59 @@
+#include "train/micro_batch.h"
+
+namespace temper {
+namespace {
+
+MicroBatch pack(const std::vector<Sequence>& all, int64_t first, int64_t last, bool share,
+                at::Device device) {
+  Packer packer;
+  MicroBatch batch;
+  int64_t prompt = -1, group = 0;
+  for (int64_t i = first; i < last; ++i) {
+    const Sequence& s = all[i];
+    if (prompt < 0 || s.group != group || !share) {
+      prompt = packer.add_segment(*s.prompt);
+      group = s.group;
+    }
+    const int64_t own = packer.add_segment(*s.completion, prompt);
+    const auto length = static_cast<int64_t>(s.completion->size());
+    const int64_t index = i - first;
+    if (s.target == nullptr) {
+      packer.add_targets(own, 0, length, index);
+    } else {
+      for (int64_t t = 0; t < length; ++t) {
+        if ((*s.target)[t]) packer.add_targets(own, t, t + 1, index);
+      }
+    }
+    batch.sequences.push_back(i);
+  }
+  batch.tokens = packer.tokens_on(device);
+  batch.targets = packer.targets_on(device, last - first);
+  return batch;
+}
+
+}  // namespace
+
+std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequences, int64_t max_tokens,
+                                               bool share_prompts, at::Device device) {
+  std::vector<MicroBatch> out;
+  const auto n = static_cast<int64_t>(sequences.size());
+  int64_t first = 0, tokens = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Sequence& s = sequences[i];
+    const auto prompt = static_cast<int64_t>(s.prompt->size()),
+               own = static_cast<int64_t>(s.completion->size());
+    const bool shares = share_prompts && i > first && sequences[i - 1].group == s.group;
+    int64_t more = own + (shares ? 0 : prompt);
+    if (i > first && tokens + more > max_tokens) {
+      out.push_back(pack(sequences, first, i, share_prompts, device));
+      first = i;
+      tokens = 0;
+      more = own + prompt;
+    }
+    tokens += more;
+  }
+  if (first < n) out.push_back(pack(sequences, first, n, share_prompts, device));
+  return out;
+}
+
+}  // namespace temper

@@ -1,0 +1,30 @@
+// A step's sequences cut into packed micro-batches of bounded size.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tensor/packed.h"
+
+namespace temper {
+
+// A prompt, what follows it, and which tokens of that are learnt.
+struct Sequence {
+  const std::vector<int64_t>* prompt = nullptr;  // may be empty
+  const std::vector<int64_t>* completion = nullptr;
+  const std::vector<bool>* target = nullptr;  // of the completion's tokens; null: all
+  int64_t group = 0;                          // neighbours of one group share the prompt
+};
+
+struct MicroBatch {
+  PackedTokens tokens;
+  Targets targets;                 // .sequence counts inside the micro-batch
+  std::vector<int64_t> sequences;  // index in the step of each
+};
+
+// Micro-batches of at most `max_tokens` tokens each, in order; a single sequence may be larger. Neighbouring
+// sequences of one group share one copy of their prompt inside a micro-batch when share_prompts is on.
+std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequences, int64_t max_tokens,
+                                               bool share_prompts, at::Device device);
+
+}  // namespace temper

@@ -1,0 +1,159 @@
+// Reinforcement learning from verifiable rewards: sample groups, score them, turn rewards into advantages,
+// take optimizer steps on the policy objective. Which estimator, objective, reduction, KL and filter: the
+// "algorithm" section.
+#include <torch/types.h>
+
+#include "base/error.h"
+#include "objective/policy.h"
+#include "train/rollouts.h"
+#include "train/tasks.h"
+
+namespace temper {
+namespace {
+
+// What the metrics of several optimizer updates add up to.
+struct Totals {
+  std::map<std::string, double> sums;
+  double updates = 0, skipped = 0, loss = 0, grad_norm = 0, lr = 0;
+};
+
+// The reference model of a full run: the weights it started from, frozen. An adapter run switches its adapter
+// off.
+std::unique_ptr<Model> reference_model(Session& s) {
+  if (s.adapter->can_switch_off()) return nullptr;
+  if (!s.config.model.path.empty()) return Model::load(s.config.model.path, s.model->precision());
+  return Model::initialise(s.model->config(), s.model->precision(), static_cast<uint64_t>(s.config.seed));
+}
+
+at::Tensor reference_logp(Session& s, Model* reference, const std::vector<Sequence>& sequences) {
+  if (reference != nullptr) return logp_of(s, *reference, sequences);
+  s.adapter->set_enabled(false);
+  const at::Tensor logp = logp_of(s, *s.model, sequences);
+  s.adapter->set_enabled(true);
+  return logp;
+}
+
+}  // namespace
+
+void train_rl(Session& s) {
+  const RunConfig& c = s.config;
+  const objective::PolicyAlgorithm& algorithm = *c.algorithm;
+  const objective::Needs needs = algorithm.needs();
+  const auto objective = algorithm.objective->make();
+  for (const std::string& line : objective::departures(algorithm))
+    s.progress->message("departs from the paper: " + line);
+
+  std::vector<std::vector<int64_t>> prompts;
+  for (const Record& record : s.train_records) prompts.push_back(s.encoder->prompt(record));
+  const auto reference = needs.logp_ref ? reference_model(s) : nullptr;
+
+  const int64_t parts = c.rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
+  const int64_t updates_per_step = c.train.updates_per_rollout * parts;
+  const double max_length =
+      algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(c.rollout.max_new_tokens);
+  // With one update the policy that is trained is the one that sampled, and its log-probs come with the
+  // update's own pass.
+  const bool old_pass = updates_per_step > 1 || needs.step_logp || algorithm.kl_in == "reward" ||
+                        algorithm.filter_zero_variance;
+
+  s.evaluate_first();
+  while (s.state.step < c.train.steps) {
+    s.begin_step();
+
+    // Sample and score.
+    const RolloutBatch rollouts = collect_rollouts(s, prompts, old_pass);
+    RolloutTensors all = rollout_tensors(rollouts.groups);
+    if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, reference.get(), all.sequences);
+
+    // Rewards become advantages.
+    at::Tensor reward = all.batch.reward;
+    const at::Tensor lengths = objective::totals(all.batch).tokens > 0
+                                   ? at::bincount(all.batch.sequence, {}, all.batch.sequences)
+                                   : at::zeros({all.batch.sequences}, at::kLong);
+    const double buffer =
+        objective::overlong_buffer_tokens(algorithm, static_cast<double>(c.rollout.max_new_tokens));
+    if (buffer > 0) {
+      reward = reward + objective::overlong_penalty(lengths, static_cast<double>(c.rollout.max_new_tokens),
+                                                    buffer, algorithm.overlong_penalty);
+    }
+    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
+      reward = reward + objective::kl_reward(algorithm, all.batch);
+    all.batch.reward = reward;
+    all.batch.advantage = objective::advantages(algorithm, reward, all.batch.group);
+    if (algorithm.mask_truncated) {
+      std::vector<float> include;
+      for (const RolloutGroup& g : rollouts.groups) {
+        for (const Rollout& r : g.rollouts)
+          include.push_back(r.finish == finish_name(FinishReason::kLength) ? 0.0f : 1.0f);
+      }
+      all.batch.include = at::tensor(include);
+    }
+
+    // Optimizer steps over the batch, part by part, pass by pass.
+    Totals sum;
+    for (int64_t pass = 0; pass < c.train.updates_per_rollout; ++pass) {
+      for (int64_t part = 0; part < parts; ++part) {
+        const int64_t per_part = c.train.batch_size * c.rollout.group_size, first = part * per_part,
+                      last = first + per_part;
+        objective::PolicyBatch step = slice(all, first, last);
+        const objective::StepTotals totals = objective::totals(step);
+        const std::vector<Sequence> sequences(all.sequences.begin() + first, all.sequences.begin() + last);
+        if (old_pass)
+          step.logp = needs.step_logp && pass + part > 0 ? logp_of(s, *s.model, sequences) : step.logp_old;
+        objective->prepare(step);
+
+        const auto batches =
+            cut_into_micro_batches(sequences, c.train.micro_batch_tokens, c.train.share_prompts, s.device());
+        const UpdateOutcome done =
+            s.update(batches, c.train.steps * updates_per_step, [&](const MicroBatch& micro) {
+              objective::PolicyBatch batch =
+                  slice(all, first + micro.sequences.front(), first + micro.sequences.back() + 1);
+              LogpOptions options;
+              options.temperature = c.rollout.temperature;
+              options.entropy = true;
+              options.top_k = needs.top_k;
+              const LogpResult result =
+                  model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(true));
+              batch.logp = result.logp;
+              batch.entropy = result.entropy;
+              if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
+              const objective::PolicyLoss loss =
+                  objective::policy_loss(algorithm, *objective, batch, totals, max_length);
+              for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
+              return loss.loss;
+            });
+        sum.updates += 1;
+        sum.skipped += done.skipped ? 1 : 0;
+        sum.loss += done.loss;
+        sum.grad_norm += done.grad_norm;
+        sum.lr = done.lr;
+      }
+    }
+
+    MetricsRow row;
+    row.values = rollout_metrics(s, rollouts);
+    row.values.emplace_back("loss", sum.loss / sum.updates);
+    row.values.emplace_back("grad_norm", sum.grad_norm / sum.updates);
+    row.values.emplace_back("lr", sum.lr);
+    row.values.emplace_back("skipped", sum.skipped);
+    row.values.emplace_back("advantage_abs", all.batch.advantage.abs().mean().item<double>());
+    for (const auto& [name, value] : sum.sums) {
+      if (name != "loss") row.values.emplace_back(name, value / sum.updates);
+    }
+    row.time = {{"rollout_s", rollouts.seconds}, {"train_s", s.seconds_in_step() - rollouts.seconds}};
+    s.log->write_samples(s.state.step + 1, "train", rollout_samples(s, rollouts, all.batch.advantage));
+    s.end_step(std::move(row), {"reward", "groups_kept", "kl", "entropy", "grad_norm", "truncated"},
+               rollouts.generated_tokens);
+  }
+}
+
+void run_training(const RunConfig& config, const RunOptions& options) {
+  Session session(config, options);
+  if (config.task == "sft")
+    train_sft(session);
+  else
+    train_rl(session);
+  session.finish();
+}
+
+}  // namespace temper

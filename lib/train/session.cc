@@ -1,0 +1,216 @@
+#include "train/session.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/report.h"
+#include "train/run_folder.h"
+
+namespace temper {
+
+Session::Session(const RunConfig& run, const RunOptions& options) : config(run), options_(options) {
+  train_records = read_jsonl(config.data.train);
+  if (!config.data.eval.empty()) eval_records = read_jsonl(config.data.eval);
+  if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
+    eval_records.resize(static_cast<size_t>(config.eval.limit));
+  }
+  if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
+  found_ = open_run_folder(config, options_.resume);
+  load_text();
+  load_model();
+  restore();
+  progress = std::make_unique<Progress>(*options_.console, config.train.steps, config.task, state.step);
+}
+
+Session::~Session() = default;
+
+void Session::load_text() {
+  std::string folder = config.model.path;
+  if (folder.empty()) {
+    // Trained on the run's own data; the same data gives the same tokenizer, so a resumed run finds its own.
+    folder = config.run + "/tokenizer";
+    if (!fs::exists(folder + "/DONE")) {
+      train_sentencepiece(training_texts(train_records), config.model.init.vocab, folder);
+      write_file_atomic(folder + "/DONE", "");
+    }
+  }
+  tokenizer = Tokenizer::load(folder);
+  if (config.data.chat_template != "auto" || !tokenizer->chat_template().empty()) {
+    chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, config.data.chat_template));
+  }
+  EncodeSettings settings;
+  settings.max_tokens = config.data.max_tokens;
+  settings.overlong = config.data.overlong;
+  settings.targets = config.data.targets;
+  encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), settings);
+}
+
+void Session::load_model() {
+  const Precision precision = make_precision(config.model.dtype, config.device);
+  if (config.model.path.empty()) {
+    ModelConfig shape = config.model.init.model_config();
+    shape.vocab = tokenizer->vocab_size();
+    if (tokenizer->eos()) shape.eos_ids = {*tokenizer->eos()};
+    shape.bos_id = tokenizer->bos();
+    shape.pad_id = tokenizer->pad();
+    model = Model::initialise(shape, precision, static_cast<uint64_t>(config.seed));
+  } else {
+    model = Model::load(config.model.path, precision);
+  }
+  if (tokenizer->vocab_size() > model->config().vocab) {
+    user_error("{}: the tokenizer has {} tokens, the model's embedding only {}", config.model.path,
+               tokenizer->vocab_size(), model->config().vocab);
+  }
+  end_ids = temper::end_ids(config.model.path, *model, *tokenizer);
+  adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
+  parameters_ = config.optimizer->parameters(adapter->trainable());
+  optimizer = config.optimizer->make(parameters_);
+  health = std::make_unique<Health>(config.health);
+}
+
+void Session::restore() {
+  if (found_) {
+    LoadedCheckpoint loaded = read_checkpoint(*found_);
+    at::NoGradGuard guard;
+    for (const auto& [name, tensor] : adapter->trainable()) {
+      const auto it = loaded.trainable.find(name);
+      if (it == loaded.trainable.end() || it->second.sizes() != tensor.sizes()) {
+        user_error("{}: has no tensor {} of this run's shape", found_->folder, name);
+      }
+      at::Tensor(tensor).copy_(it->second);
+    }
+    adapter->refresh();
+    optimizer->load_state(loaded.optimizer);
+    state = std::move(loaded.state);
+    health->restore(state.health, found_->folder);
+    saved_step_ = state.step;
+    log_info("resuming {} after step {}", config.run, state.step);
+  }
+  log = std::make_unique<MetricsLog>(config.run, state.log, config.samples_logged);
+}
+
+ForwardOptions Session::forward_options(bool training) const {
+  ForwardOptions options;
+  options.training = training;
+  options.checkpoint_every = training ? config.model.checkpoint_every() : 0;
+  return options;
+}
+
+UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t total_updates,
+                              const std::function<at::Tensor(const MicroBatch&)>& loss) {
+  UpdateOutcome outcome;
+  for (const MicroBatch& batch : batches) {
+    const at::Tensor part = loss(batch);
+    outcome.loss += part.item<double>();
+    if (part.requires_grad()) torch::autograd::backward({part}, {});
+  }
+  outcome.grad_norm = gradient_norm(parameters_);
+  outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, total_updates);
+  const auto problem = health->check(state.step + 1, outcome.loss, outcome.grad_norm);
+  if (problem) {
+    progress->message(*problem, LogLevel::kWarning);
+    outcome.skipped = true;
+  } else {
+    clip_gradients(parameters_, outcome.grad_norm, config.optimizer->clip_norm);
+    optimizer->step(outcome.lr);
+    adapter->refresh();
+  }
+  // Undefined, not zero: the next step's first micro-batch then hands its gradient over without a copy.
+  for (OptimParameter& p : parameters_) p.value.mutable_grad() = at::Tensor();
+  ++state.updates;
+  return outcome;
+}
+
+void Session::check_signal() {
+  const int signal = options_.stop == nullptr ? 0 : options_.stop->pending();
+  if (signal == 0) return;
+  progress->message("stopping: saving first");
+  save_checkpoint();
+  write_report(config.run, {"stopped", fmt::format("signal {} after step {}", signal, state.step)});
+  throw Interrupted(signal);
+}
+
+void Session::begin_step() {
+  check_signal();
+  step_start_ = std::chrono::steady_clock::now();
+  adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.step));
+  progress->begin_step(state.step + 1);
+}
+
+double Session::seconds_in_step() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - step_start_).count();
+}
+
+void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens) {
+  ++state.step;
+  state.tokens += tokens;
+  row.step = state.step;
+  row.values.emplace_back("tokens", static_cast<double>(state.tokens));
+  const double seconds = seconds_in_step();
+  row.time.emplace_back("seconds", seconds);
+  row.time.emplace_back("tokens_per_s", static_cast<double>(tokens) / seconds);
+  row.time.emplace_back("memory_gb", static_cast<double>(peak_memory_bytes()) / 1e9);
+  log->write(row);
+  std::vector<std::pair<std::string, double>> numbers;
+  for (const std::string& name : shown) {
+    if (const auto value = row.find(name)) numbers.emplace_back(name, *value);
+  }
+  progress->end_step(numbers, tokens);
+  for (const std::string& line : health->advise(config.task, row))
+    progress->message(line, LogLevel::kWarning);
+
+  const bool last = state.step == config.train.steps;
+  const bool evaluates = config.eval.every > 0 && (last || state.step % config.eval.every == 0);
+  const int64_t best_before = state.best_step;
+  if (evaluates) evaluate();
+  const bool best = config.checkpoint.best && state.best_step != best_before;
+  const bool saves =
+      last || best || (config.checkpoint.every > 0 && state.step % config.checkpoint.every == 0);
+  if (saves) save_checkpoint();
+  if (saves || evaluates) write_report(config.run);
+}
+
+void Session::evaluate_first() {
+  if (config.eval.every > 0 && state.step == 0) evaluate();
+}
+
+void Session::evaluate() {
+  const Evaluation result = evaluate_run(*this);
+  log->write(result.row);
+  log->write_samples(state.step, "eval", result.samples);
+  progress->message(result.line);
+  if (result.score && (!state.best || *result.score > *state.best)) {
+    state.best = result.score;
+    state.best_step = state.step;
+  }
+}
+
+NamedTensors Session::trainable() const {
+  NamedTensors out;
+  for (const auto& [name, tensor] : adapter->trainable()) out.emplace_back(name, tensor.detach());
+  return out;
+}
+
+void Session::save_checkpoint() {
+  if (saved_step_ == state.step) return;
+  state.log = log->sync();
+  state.health = health->state();
+  write_checkpoint(config.run, state, trainable(), optimizer->state());
+  saved_step_ = state.step;
+  prune_checkpoints(config.run, config.checkpoint.keep, config.checkpoint.best ? state.best_step : 0);
+}
+
+void Session::finish() {
+  const std::string folder = config.run + "/final";
+  adapter->save(folder, model->precision().compute);
+  tokenizer->save(folder);
+  write_report(config.run, {"finished", ""});
+}
+
+}  // namespace temper

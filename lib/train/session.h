@@ -1,0 +1,104 @@
+// What every task's loop stands on: the loaded parts of a run, one optimizer update, and what happens around
+// a step (metrics, evaluation, checkpoints, signals).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapter/adapter.h"
+#include "base/progress.h"
+#include "base/signals.h"
+#include "data/records.h"
+#include "model/model.h"
+#include "optim/optimizer.h"
+#include "reward/reward.h"
+#include "rollout/engine.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+#include "train/config.h"
+#include "train/health.h"
+#include "train/metrics.h"
+#include "train/micro_batch.h"
+#include "train/state.h"
+
+namespace temper {
+
+struct RunOptions {
+  std::string resume = "auto";       // auto | must | never
+  const StopSignal* stop = nullptr;  // asked between steps and during generation
+  Console* console = nullptr;
+};
+
+struct UpdateOutcome {
+  double loss = 0, grad_norm = 0, lr = 0;
+  bool skipped = false;
+};
+
+class Session {
+ public:
+  // Reads the data, opens the run folder, loads tokenizer and model, attaches the adapter, restores the
+  // newest checkpoint. total_updates: optimizer updates of the whole run, for the schedule. Throws UserError.
+  Session(const RunConfig& config, const RunOptions& options);
+  ~Session();
+
+  const RunConfig& config;
+  RunState state;
+  std::vector<Record> train_records, eval_records;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat;  // null: the tokenizer has none and no record needs one
+  std::unique_ptr<RecordEncoder> encoder;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Adapter> adapter;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<RewardSet> rewards;  // null: none configured
+  std::vector<int64_t> end_ids;
+  std::unique_ptr<MetricsLog> log;
+  std::unique_ptr<Progress> progress;
+  std::unique_ptr<Health> health;
+
+  at::Device device() const { return model->precision().device; }
+  ForwardOptions forward_options(bool training) const;
+
+  // One optimizer update. loss(micro-batch) gives the part of the step's loss that the micro-batch holds, so
+  // that the parts of all micro-batches add up to the loss.
+  UpdateOutcome update(const std::vector<MicroBatch>& batches, int64_t total_updates,
+                       const std::function<at::Tensor(const MicroBatch&)>& loss);
+
+  // Before a step's work; throws Interrupted, after saving, when a signal has come.
+  void begin_step();
+  // Counts the step and writes its row; `shown` go to the progress line. Then evaluation and checkpoint when
+  // due.
+  void end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens);
+  // The evaluation before the first step. Called once by every loop; a resumed run has it already.
+  void evaluate_first();
+
+  // For long work inside a step during which nothing of the state changes (generation): saves and throws
+  // Interrupted when a signal has come.
+  void check_signal();
+  double seconds_in_step() const;
+
+  // final/ (weights or adapter, tokenizer), the last checkpoint, the report.
+  void finish();
+
+ private:
+  void open_run_folder(const std::string& resume);
+  void load_text();
+  void load_model();
+  void restore();
+  void save_checkpoint();
+  void evaluate();
+  NamedTensors trainable() const;
+
+  RunOptions options_;
+  std::vector<OptimParameter> parameters_;
+  std::optional<struct CheckpointInfo> found_;
+  int64_t saved_step_ = -1;
+  std::chrono::steady_clock::time_point step_start_;
+};
+
+}  // namespace temper

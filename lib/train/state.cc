@@ -1,0 +1,37 @@
+#include "train/state.h"
+
+#include "base/error.h"
+
+namespace temper {
+
+Json RunState::to_json() const {
+  return {{"step", step},
+          {"updates", updates},
+          {"tokens", tokens},
+          {"cursor", cursor},
+          {"best", best ? Json(*best) : Json(nullptr)},
+          {"best_step", best_step},
+          {"health", health},
+          {"log", log.to_json()},
+          {"leftovers", leftovers}};
+}
+
+RunState RunState::from_json(const Json& json, const std::string& where) {
+  RunState s;
+  try {
+    s.step = json.at("step").get<int64_t>();
+    s.updates = json.at("updates").get<int64_t>();
+    s.tokens = json.at("tokens").get<int64_t>();
+    s.cursor = json.at("cursor").get<int64_t>();
+    if (!json.at("best").is_null()) s.best = json.at("best").get<double>();
+    s.best_step = json.at("best_step").get<int64_t>();
+    s.health = json.at("health");
+    s.leftovers = json.at("leftovers");
+  } catch (const Json::exception& e) {
+    user_error("{}: not a run state: {}", where, e.what());
+  }
+  s.log = LogPosition::from_json(json.at("log"), where);
+  return s;
+}
+
+}  // namespace temper

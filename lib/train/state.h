@@ -1,0 +1,29 @@
+// Everything a continuation needs, and nothing else: there is no generator state, because random draws are
+// named.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "train/metrics.h"
+
+namespace temper {
+
+struct RunState {
+  int64_t step = 0;                // finished steps
+  int64_t updates = 0;             // finished optimizer updates
+  int64_t tokens = 0;              // trained on so far
+  int64_t cursor = 0;              // draws taken from the RecordOrder
+  Json leftovers = Json::array();  // rl: groups generated but not used yet
+  std::optional<double> best;      // best evaluation so far, larger is better
+  int64_t best_step = 0;
+  Json health = Json::object();
+  LogPosition log;
+
+  Json to_json() const;
+  static RunState from_json(const Json& json, const std::string& where);  // throws UserError
+};
+
+}  // namespace temper
