@@ -23,9 +23,10 @@ using NamedValues = std::vector<std::pair<std::string, double>>;
 // the same bytes up to "time". Integral values are written without a point, NaN and infinity as null and
 // named under "nonfinite"; every finite double reads back as the same double.
 //
-// Names that the progress line, the report and the health checks know: loss, lr, grad_norm, tokens, reward,
-// reward/<name>, reward_std, kl, entropy, clip_low, clip_high, length, truncated, groups_kept, advantage_abs,
-// ratio, rollout_gap. Rows of split "eval": accuracy or reward, with low, high (95 % interval) and n.
+// Names that the progress line, the report and the health checks know: loss, lr, grad_norm, tokens (so far),
+// reward, reward/<name>, reward_std, kl, entropy, clip_low, clip_high, length, truncated, groups_kept,
+// advantage_abs, ratio, rollout_gap, approx_kl, skipped, null_rewards. Rows of split "eval": accuracy or
+// reward, with low, high (95 % interval) and n.
 struct MetricsRow {
   int64_t step = 0;             // 1-based; 0: before the first step
   std::string split = "train";  // "train", "eval"
@@ -38,8 +39,8 @@ struct MetricsRow {
 // One line of samples.jsonl.
 struct SampleRow {
   std::string prompt, completion;
-  std::vector<std::pair<std::string, std::optional<double>>>
-      rewards;                                // by part, unweighted; null: could not tell
+  // By part, unweighted; null: could not tell.
+  std::vector<std::pair<std::string, std::optional<double>>> rewards;
   std::optional<double> reward;               // combined
   std::optional<double> advantage;            // train only
   std::string finish;                         // "end", "length", "stop"

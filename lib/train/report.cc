@@ -63,16 +63,16 @@ std::string header(const ReportRun& run) {
   if (!run.status.note.empty()) out += fmt::format("<p>{}</p>", escape_html(run.status.note));
   const int64_t step = run.train.empty() ? 0 : run.train.back().step;
   const std::string total = config_text(config, "train.steps");
-  double seconds = 0, tokens = 0;
+  double seconds = 0;
   for (const auto* rows : {&run.train, &run.eval}) {
     for (const MetricsRow& row : *rows) {
-      const double s = row.find("seconds").value_or(0), t = row.find("tokens").value_or(0);
-      if (std::isfinite(s)) seconds += s;
-      if (std::isfinite(t) && rows == &run.train) tokens += t;
+      if (const double s = row.find("seconds").value_or(0); std::isfinite(s)) seconds += s;
     }
   }
+  const double tokens = run.train.empty() ? 0 : run.train.back().find("tokens").value_or(0);
+  const int64_t all = total.empty() ? 0 : std::strtoll(total.c_str(), nullptr, 10);
   std::vector<std::pair<std::string, std::string>> facts = {
-      {"Steps", format_count(step) + (total.empty() ? "" : " of " + total)}};
+      {"Steps", format_count(step) + (all > 0 ? " of " + format_count(all) : "")}};
   if (seconds > 0) facts.emplace_back("Time", format_duration(seconds));
   if (tokens > 0) facts.emplace_back("Tokens", format_count(std::llround(std::min(tokens, 9e15))));
   for (const auto& [name, path] : {std::pair{"Model", "model.path"},
@@ -89,7 +89,6 @@ std::string header(const ReportRun& run) {
     out += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", name, escape_html(text));
   }
   out += "</dl>";
-  const int64_t all = total.empty() ? 0 : std::strtoll(total.c_str(), nullptr, 10);
   if (run.status.state == "running" && all > 0) {
     out += fmt::format("<progress max=\"{}\" value=\"{}\" aria-label=\"steps done\"></progress>", all,
                        std::min(step, all));

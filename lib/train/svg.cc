@@ -64,7 +64,7 @@ std::vector<double> log_ticks(double low, double high) {
 // Smoothed on the scale that it is drawn on.
 std::vector<double> calmed(std::vector<double> y, bool log_y) {
   for (double& value : y) value = !drawable(value, log_y) ? kNan : log_y ? std::log(value) : value;
-  y = smoothed(y, static_cast<double>(y.size()) / 40);
+  y = smoothed(y, 0.4 * std::sqrt(static_cast<double>(y.size())));  // calmer where there are more points
   for (double& value : y) value = log_y ? std::exp(value) : value;
   return y;
 }
