@@ -1,0 +1,48 @@
+#include <torch/types.h>
+
+#include "adapter/adapter.h"
+#include "adapter/full.h"
+#include "adapter/lora.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+
+namespace temper {
+
+const Registry<AdapterOptions>& adapter_registry() {
+  static const Registry<AdapterOptions> registry = [] {
+    Registry<AdapterOptions> r("adapter");
+    r.add({"full", "every weight trains", "", [] { return std::make_unique<FullOptions>(); }});
+    r.add({"lora", "low-rank updates of frozen linears: y = W x + alpha/r B A drop(x)",
+           "Hu et al. 2021, arXiv:2106.09685; rslora: Kalajdzievski 2023, arXiv:2312.03732; files: PEFT",
+           [] { return std::make_unique<LoraOptions>(); }});
+    return r;
+  }();
+  return registry;
+}
+
+std::unique_ptr<Adapter> load_adapter(Model& model, const std::string& folder) {
+  const std::string path = folder + "/adapter_config.json";
+  if (!fs::exists(path))
+    user_error("{}: not an adapter folder: there is no adapter_config.json in it", folder);
+  const Json config = read_json_file(path);
+  const Json type = config.is_object() && config.contains("peft_type") ? config["peft_type"] : Json(nullptr);
+  if (type != "LORA")
+    user_error("{}: peft_type: expected \"LORA\", found {}", path, dump_line(type).substr(0, 60));
+  return load_lora(model, folder, config);
+}
+
+double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe) {
+  const at::NoGradGuard no_grad;
+  Packer packer;
+  packer.add_targets(packer.add_segment(probe), 0, static_cast<int64_t>(probe.size()), 0);
+  const auto device = model.precision().device;
+  const PackedTokens tokens = packer.tokens_on(device);
+  const Targets targets = packer.targets_on(device, 1);
+  const at::Tensor before = model_logp(model, tokens, targets).logp;
+  adapter.merge();
+  const at::Tensor after = model_logp(model, tokens, targets).logp;
+  return before.numel() == 0 ? 0.0 : (after - before).abs().max().item<double>();
+}
+
+}  // namespace temper
