@@ -67,7 +67,7 @@ Text title_case(const Text& text, bool words_start_after_any_non_letter) {
   bool start = true;
   return map_code_points(text, [&](char32_t c, bool after_cased) {
     if (words_start_after_any_non_letter) start = !after_cased;
-    std::string out = start ? to_upper(c) : to_lower(c);
+    std::string out = !start ? to_lower(c) : words_start_after_any_non_letter ? to_title(c) : to_upper(c);
     start = is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     return out;
   });
@@ -76,7 +76,7 @@ Text title_case(const Text& text, bool words_start_after_any_non_letter) {
 Text capitalized(const Text& text) {
   bool first = true;
   return map_code_points(
-      text, [&](char32_t c, bool) { return std::exchange(first, false) ? to_upper(c) : to_lower(c); });
+      text, [&](char32_t c, bool) { return std::exchange(first, false) ? to_title(c) : to_lower(c); });
 }
 
 namespace {

@@ -12,9 +12,13 @@ namespace {
 
 constexpr size_t kItemBytes = 64;
 
-// x.a.b or x.0 of an attribute argument.
-Value dotted(Evaluator& e, const Value& item, const Value& path) {
-  if (path.text() == nullptr) return path.is_none() ? item : e.subscript(item, path);
+// x.a.b or x.0 of an attribute argument; `otherwise` stands in for each step that is undefined.
+Value dotted(Evaluator& e, const Value& item, const Value& path, const Value* otherwise = nullptr) {
+  auto step = [&](const Value& from, const Value& key) {
+    Value value = e.subscript(from, key);
+    return value.is_undefined() && otherwise != nullptr ? *otherwise : value;
+  };
+  if (path.text() == nullptr) return path.is_none() ? item : step(item, path);
   const std::string dot = ".";
   Value at = item;
   for (const Text& part : split(*path.text(), &dot, -1, false, e.budget())) {
@@ -22,7 +26,7 @@ Value dotted(Evaluator& e, const Value& item, const Value& path) {
     const std::string& s = part.str();
     const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), index);
     const bool number = error == std::errc() && end == s.data() + s.size() && s[0] != '-';
-    at = e.subscript(at, number ? Value(index) : Value(part));
+    at = step(at, number ? Value(index) : Value(part));
   }
   return at;
 }
@@ -229,8 +233,7 @@ Value map_filter(Evaluator& e, const Value& input, CallArgs& args) {
     const Value* otherwise = reader.optional("default");
     reader.done();
     for (const Value& item : iterate(input, e.budget())) {
-      const Value value = dotted(e, item, attribute);
-      out.push_back(value.is_undefined() && otherwise != nullptr ? *otherwise : value);
+      out.push_back(dotted(e, item, attribute, otherwise));
     }
     return Value::iterator(std::move(out));
   }

@@ -10,8 +10,8 @@
 namespace temper::jinja {
 namespace {
 
-constexpr size_t kMaxSteps = 20'000'000;
-constexpr size_t kMaxWork = size_t{1} << 30;
+constexpr size_t kMaxSteps = 10'000'000;
+constexpr size_t kMaxWork = size_t{512} << 20;
 constexpr size_t kMaxBytes = size_t{256} << 20;
 constexpr size_t kPieceBytes = 128;  // what a piece of a split costs beyond its bytes
 
@@ -83,12 +83,12 @@ std::vector<Text> split_spaces_from_right(const Text& text, int64_t limit, Budge
 }  // namespace
 
 void Budget::step() {
-  if (++steps_ > kMaxSteps) throw Error("the template runs for more than 20 million steps");
+  if (++steps_ > kMaxSteps) throw Error("the template runs for more than 10 million steps");
 }
 
 void Budget::work(size_t bytes) {
-  work_ += bytes;
-  if (work_ > kMaxWork) throw Error("the template goes through more than 1 GiB of text");
+  work_ += std::min(bytes, kMaxWork + 1);
+  if (work_ > kMaxWork) throw Error("the template goes through more than 512 MiB of text");
 }
 
 void Budget::alloc(size_t bytes) {
@@ -190,11 +190,18 @@ bool is_lower(char32_t c) {
   return utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
 }
 
-// The one-to-one mappings of Unicode, and the one common letter that becomes two.
+// The one-to-one mappings of Unicode, and the few letters beyond them that are common.
 std::string to_upper(char32_t c) {
   if (c == 0xDF) return "SS";
   std::string out;
   append_utf8(out, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))));
+  return out;
+}
+
+std::string to_title(char32_t c) {
+  if (c == 0xDF) return "Ss";
+  std::string out;
+  append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
   return out;
 }
 
@@ -314,11 +321,12 @@ Text replace(const Text& text, const std::string& old_part, const Text& new_part
 }
 
 Text repeat(const Text& text, int64_t times, Budget& budget) {
+  size_t size = 0;
+  if (times <= 0 || text.empty()) return Text();
+  if (__builtin_mul_overflow(text.size(), static_cast<size_t>(times), &size)) size = SIZE_MAX / 2;
+  budget.alloc(size);
   Text out;
-  for (int64_t i = 0; i < times && !text.empty(); ++i) {
-    budget.alloc(text.size());
-    out.append(text);
-  }
+  for (int64_t i = 0; i < times; ++i) out.append(text);
   return out;
 }
 

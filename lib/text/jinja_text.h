@@ -76,6 +76,7 @@ bool is_upper(char32_t c);
 bool is_lower(char32_t c);
 std::string to_upper(char32_t c);
 std::string to_lower(char32_t c);
+std::string to_title(char32_t c);  // a word's first letter
 
 // Python's str methods. `chars` null: white space.
 Text strip(const Text& text, const std::string* chars, bool left, bool right);

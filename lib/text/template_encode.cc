@@ -24,9 +24,7 @@ class TokenPlaces {
       decoded += decoder.push(id);
       ends_.push_back(decoded.size());
     }
-    decoded += decoder.finish();
-    counted_ = decoded == text;
-    if (counted_ && !ends_.empty()) ends_.back() = text.size();
+    counted_ = decoder.finish().empty() && decoded == text;
   }
 
   // The first token that has a byte at or behind `begin`; a character spread over tokens belongs to each of
