@@ -17,8 +17,9 @@
 namespace temper::objective {
 namespace {
 
-const std::vector<std::string> kKnown = {"logp",      "logp_old", "logp_ref", "logp_rollout", "entropy",
-                                         "advantage", "reward",   "group",    "include"};
+const std::vector<std::string> kKnown = {"logp",    "logp_old",  "logp_ref", "logp_rollout",
+                                         "entropy", "advantage", "reward",   "group",
+                                         "include", "greedy",    "rewards"};
 
 double finite_number(const Json& value, const std::string& where) {
   if (!value.is_number() || !std::isfinite(value.get<double>())) {
@@ -35,8 +36,10 @@ class Columns {
       user_error("input: expected an object with \"sequences\", an array of objects");
     }
     for (const auto& [key, value] : batch.items()) {
-      if (key != "sequences" && key != "max_length")
-        user_error("input: unknown key \"{}\"; known here: sequences, max_length", key);
+      const std::vector<std::string> known = {"sequences", "max_length", "reward_weights"};
+      if (std::find(known.begin(), known.end(), key) == known.end()) {
+        user_error("input: unknown key \"{}\"; known here: {}", key, fmt::join(known, ", "));
+      }
     }
     sequences_ = &batch["sequences"];
     for (size_t i = 0; i < size(); ++i) check_keys((*sequences_)[i], fmt::format("sequences.{}", i));
@@ -103,6 +106,25 @@ class Columns {
     return at::tensor(out, at::kLong);
   }
 
+  // [S, F], null is NaN.
+  at::Tensor table(const std::string& key) const {
+    std::vector<double> out;
+    const size_t width = (*sequences_)[0][key].size();
+    for (size_t i = 0; i < size(); ++i) {
+      const Json& row = (*sequences_)[i][key];
+      if (!row.is_array() || row.size() != width || width == 0) {
+        user_error("sequences.{}.{}: expected an array of as many numbers as the other sequences have", i,
+                   key);
+      }
+      for (size_t f = 0; f < width; ++f) {
+        const bool null = row[f].is_null();
+        out.push_back(null ? std::numeric_limits<double>::quiet_NaN()
+                           : finite_number(row[f], fmt::format("sequences.{}.{}.{}", i, key, f)));
+      }
+    }
+    return at::tensor(out, at::kDouble).reshape({static_cast<int64_t>(size()), static_cast<int64_t>(width)});
+  }
+
   at::Tensor token_sequence() const {  // [M]
     std::vector<int64_t> out;
     for (size_t i = 0; i < size(); ++i)
@@ -160,7 +182,19 @@ std::vector<std::string> names_of(const Needs& needs) {
   return out;
 }
 
-PolicyBatch read_policy_batch(const Columns& columns, const PolicyAlgorithm& algorithm,
+std::vector<double> input_weights(const Json& input, int64_t count) {
+  if (!input.contains("reward_weights")) return std::vector<double>(count, 1.0);
+  const Json& weights = input["reward_weights"];
+  if (!weights.is_array() || static_cast<int64_t>(weights.size()) != count) {
+    user_error("reward_weights: expected an array of {} numbers, one for each of \"rewards\"", count);
+  }
+  std::vector<double> out;
+  for (size_t f = 0; f < weights.size(); ++f)
+    out.push_back(finite_number(weights[f], fmt::format("reward_weights.{}", f)));
+  return out;
+}
+
+PolicyBatch read_policy_batch(const Json& input, const Columns& columns, const PolicyAlgorithm& algorithm,
                               const std::string& who) {
   for (const std::string& key : names_of(algorithm.needs())) columns.demand(key, who);
   PolicyBatch batch;
@@ -183,9 +217,20 @@ PolicyBatch read_policy_batch(const Columns& columns, const PolicyAlgorithm& alg
         fmt::format("the advantage estimator {} (give these or \"advantage\")", algorithm.advantage);
     columns.demand("reward", estimator);
     columns.demand("group", estimator);
-    at::Tensor reward = batch.reward;
-    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward") reward = reward + kl_reward(algorithm, batch);
-    batch.advantage = advantages(algorithm, reward, batch.group);
+    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
+      batch.reward = batch.reward + kl_reward(algorithm, batch);
+    StepRewards step{.reward = batch.reward, .group = batch.group};
+    step.length = segment_count(batch.sequence, batch.sequences);
+    if (algorithm.needs().greedy_reward) {
+      columns.demand("greedy", estimator);
+      step.greedy = columns.numbers("greedy");
+    }
+    if (algorithm.needs().reward_parts) {
+      columns.demand("rewards", estimator);
+      step.parts = columns.table("rewards");
+      step.part_weights = input_weights(input, step.parts.size(1));
+    }
+    batch.advantage = advantages(algorithm, step);
   }
   return batch;
 }
@@ -203,7 +248,7 @@ Json evaluate_policy(const std::string& name, const Json& input, const Json& ove
   const auto algorithm = make_algorithm(name, overrides);
   const Columns columns(input);
   if (columns.size() == 0) user_error("input: \"sequences\" is empty");
-  const PolicyBatch batch = read_policy_batch(columns, *algorithm, "objective " + name);
+  const PolicyBatch batch = read_policy_batch(input, columns, *algorithm, "objective " + name);
   double max_length = algorithm->max_length;
   if (input.contains("max_length") && max_length == 0)
     max_length = finite_number(input["max_length"], "max_length");
@@ -245,7 +290,12 @@ std::vector<std::string> objective_inputs(const std::string& name, const Json& o
   std::vector<std::string> out = {"logp"};
   if (policy_registry().find(name) == nullptr) return out;
   for (const std::string& key : names_of(make_algorithm(name, overrides)->needs())) out.push_back(key);
-  out.push_back("advantage, or reward and group");
+  const auto algorithm = make_algorithm(name, overrides);
+  std::string estimator = "advantage, or reward and group";
+  if (algorithm->needs().greedy_reward) estimator += " and greedy";
+  if (algorithm->needs().reward_parts)
+    estimator += " and rewards (an array, with reward_weights beside sequences)";
+  out.push_back(estimator);
   return out;
 }
 

@@ -14,11 +14,12 @@ namespace temper::objective {
 // Policy objectives: {"sequences": [{"logp": [...], "logp_old": [...], "logp_ref": [...], "logp_rollout":
 // [...],
 //   "entropy": [...], "advantage": a or [...], "reward": r or null, "group": g, "include": true}, ...],
-//   "max_length": n (only for seq_mean_token_sum, unless the field max_length is set)}. Arrays have one
-//   number a token; an objective takes those it needs (objective_inputs) and the others may be left out.
-//   Without "advantage" the algorithm's own estimator makes it of "reward" and "group", after the KL when
-//   kl_in is "reward". What happens before a loss (group filter, overlong penalty, masking of truncated
-//   responses) is not done here.
+//   "max_length": n (only for seq_mean_token_sum, unless the field max_length is set)}. Advantage remax also
+//   reads "greedy": r of a sequence, gdpo "rewards": [...] and beside the sequences "reward_weights": [...]
+//   (default: ones). Arrays have one number a token; an objective takes those it needs (objective_inputs) and
+//   the others may be left out. Without "advantage" the algorithm's own estimator makes it of "reward" and
+//   "group", after the KL when kl_in is "reward". What happens before a loss (group filter, overlong penalty,
+//   masking of truncated responses) is not done here.
 // Supervised losses: {"sequences": [{"logp": [...]}, ...]}; the mean over all tokens.
 //
 // `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not

@@ -76,6 +76,9 @@ Needs PolicyAlgorithm::needs() const {
   Needs needs = objective->make()->needs();
   if (kl_coef > 0) needs.logp_ref = true;
   if (kl_coef > 0 && (kl_in == "reward" || kl_importance_weight)) needs.logp_old = true;
+  const Needs estimator = advantage_needs(advantage);
+  needs.greedy_reward |= estimator.greedy_reward;
+  needs.reward_parts |= estimator.reward_parts;
   if (correction != "none") needs.logp_old = needs.logp_rollout = true;
   return needs;
 }
@@ -90,6 +93,7 @@ std::vector<std::string> departures(const PolicyAlgorithm& algorithm) {
     if (paper.at(key) != value)
       out.push_back(fmt::format("{} {} (paper: {})", key, value.dump(), paper.at(key).dump()));
   }
+  for (const std::string& line : algorithm.objective->warnings()) out.push_back(line);
   return out;
 }
 

@@ -28,6 +28,8 @@ struct Needs {
   // prepare() wants the current log-probs of the whole step: a pass without gradient for every update after
   // the first of a rollout (before the first update they are logp_old).
   bool step_logp = false;
+  bool greedy_reward = false;  // the reward of a greedy response to each prompt (advantage remax)
+  bool reward_parts = false;   // the rewards of each function apart (advantage gdpo)
   int64_t top_k = 0;
 };
 
@@ -81,6 +83,8 @@ class PolicyObjective {
 // The parameters of one objective ("clip_low", "log_clip" ...).
 struct PolicyObjectiveOptions : Fields {
   virtual std::unique_ptr<PolicyObjective> make() const = 0;
+  // Lines about values that are allowed but known to hurt; departures() ends with them.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 // The whole "algorithm" section of an RL config.
@@ -111,13 +115,25 @@ struct PolicyAlgorithm : Fields {
 // name -> preset with the paper's values. The registry's Base is PolicyAlgorithm itself, so `choice` can read
 // it.
 const Registry<PolicyAlgorithm>& policy_registry();
-// Fields of `algorithm` that differ from its preset: one line "clip_high 0.28 (paper: 0.2)" each.
+// Fields of `algorithm` that differ from its preset: one line "clip_high 0.28 (paper: 0.2)" each, then the
+// warnings.
 std::vector<std::string> departures(const PolicyAlgorithm& algorithm);
 
 // ---- before the loss: advantages, filters and shaping, over a whole step of sequences ----
 
-// reward [S] (NaN: null, left out of all statistics, advantage 0), group [S] int64 -> [S] in the reward's
-// type. A group with fewer than two rewards and a group of equal rewards get 0.
+// What the estimators of advantages.cc read; the last four only by those that say so.
+struct StepRewards {
+  at::Tensor reward;                 // [S], NaN: null, left out of all statistics, advantage 0
+  at::Tensor group;                  // [S] int64
+  at::Tensor length;                 // [S] response tokens: opo, reinforce_pp, reinforce_pp_baseline
+  at::Tensor greedy;                 // [S] reward of the greedy response to the same prompt: remax
+  at::Tensor parts;                  // [S, F] rewards of F functions: gdpo
+  std::vector<double> part_weights;  // [F]: gdpo
+};
+// [S] in the reward's type. A group with fewer than two rewards and a group of equal rewards get 0 from the
+// estimators that compare within groups.
+at::Tensor advantages(const PolicyAlgorithm& algorithm, const StepRewards& step);
+// For the estimators that read nothing else.
 at::Tensor advantages(const PolicyAlgorithm& algorithm, const at::Tensor& reward, const at::Tensor& group);
 
 // True for the sequences of groups whose rewards (nulls aside) are not all equal: [S] bool. Give unshaped
@@ -133,6 +149,10 @@ double overlong_buffer_tokens(const PolicyAlgorithm& algorithm, double max_new_t
 // KL in the reward: -kl_coef * sum of (logp_old - logp_ref) over each sequence's tokens, [S], to be added to
 // the reward.
 at::Tensor kl_reward(const PolicyAlgorithm& algorithm, const PolicyBatch& step);
+
+// TOPR's baseline c for a wished share of sum (R - c)+ in sum |R - c|. With rewards of 1 and -1, a share p of
+// ones and a wished share q it is (p - q) / (p + q - 2 p q). reward [S], nulls left out.
+double topr_baseline(const at::Tensor& reward, double share);
 
 // ---- the loss ----
 

@@ -47,7 +47,7 @@ class PpoClip : public PolicyObjective {
       const at::Tensor ceiling = -*o_.dual_clip * a;
       const at::Tensor held = a.lt(0).logical_and(clip_loss.gt(ceiling));
       terms.value = at::where(held, ceiling, clip_loss);
-      terms.metrics["dual_clip"] = {held.to(r.scalar_type()), Unit::kToken};
+      terms.metrics["dual_clip"] = share(held, Unit::kToken, batch);
     }
     return terms;
   }
@@ -64,10 +64,7 @@ std::unique_ptr<PolicyObjective> PpoClipOptions::make() const {
 
 // TRL's defaults: clip .2 on both sides and no KL (the paper used kl_coef 0.04).
 std::unique_ptr<PolicyAlgorithm> grpo() {
-  auto algorithm = std::make_unique<PolicyAlgorithm>();
-  algorithm->name = "grpo";
-  algorithm->objective = std::make_unique<PpoClipOptions>();
-  return algorithm;
+  return preset("grpo", std::make_unique<PpoClipOptions>());
 }
 
 // Clip-higher, dynamic sampling, token-level mean, soft overlong penalty (the paper: 4096 of 20480 tokens),

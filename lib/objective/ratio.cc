@@ -20,6 +20,35 @@ at::Tensor advantage_per_token(const PolicyBatch& batch) {
   return gather_sequence(batch.advantage.to(batch.logp.scalar_type()), batch.sequence);
 }
 
+at::Tensor advantage_per_sequence(const PolicyBatch& batch) {
+  if (!batch.advantage.defined()) bug("the policy batch has no advantage per sequence");
+  return batch.advantage.to(batch.logp.scalar_type());
+}
+
+at::Tensor has_tokens(const PolicyBatch& batch) {
+  return segment_count(batch.sequence, batch.sequences).gt(0).to(batch.logp.scalar_type());
+}
+
+at::Tensor sequence_sum(const PolicyBatch& batch, const at::Tensor& per_token) {
+  return segment_sum(per_token, batch.sequence, batch.sequences);
+}
+
+at::Tensor sequence_mean(const PolicyBatch& batch, const at::Tensor& per_token) {
+  return sequence_sum(batch, per_token) / lengths_at_least_one(batch);
+}
+
+Metric share(const at::Tensor& condition, Unit unit, const PolicyBatch& batch) {
+  return {condition.detach().to(batch.logp.scalar_type()), unit};
+}
+
+std::unique_ptr<PolicyAlgorithm> preset(const std::string& name,
+                                        std::unique_ptr<PolicyObjectiveOptions> objective) {
+  auto algorithm = std::make_unique<PolicyAlgorithm>();
+  algorithm->name = name;
+  algorithm->objective = std::move(objective);
+  return algorithm;
+}
+
 at::Tensor lengths_at_least_one(const PolicyBatch& batch) {
   return segment_count(batch.sequence, batch.sequences).to(batch.logp.scalar_type()).clamp_min(1);
 }

@@ -13,9 +13,12 @@ import random
 import sys
 from types import SimpleNamespace
 
-import torch
-from trl import GRPOTrainer
-from trl.trainer.utils import nanstd
+sys.path.pop(0)  # this folder has files named like packages (tokenizers.py)
+
+import torch  # noqa: E402
+from trl import GRPOTrainer, RLOOTrainer  # noqa: E402
+from trl.experimental.gmpo import GMPOTrainer  # noqa: E402
+from trl.trainer.utils import nanstd  # noqa: E402
 
 torch.set_default_dtype(torch.float64)
 
@@ -68,9 +71,10 @@ def grpo_loss(rows, advantage, **o):
     options = {
         "loss_type": "grpo", "epsilon": 0.2, "epsilon_high": None, "delta": None, "beta": 0.0, "max_length": 1,
         "level": "token", "kl_weight": False, "sapo_pos": 1.0, "sapo_neg": 1.05, "correction": None,
-        "vespo": (2.0, 3.0, 3.0, 2.0), **o,
+        "vespo": (2.0, 3.0, 3.0, 2.0), "trainer": GRPOTrainer, **o,
     }  # fmt: skip
-    t = GRPOTrainer.__new__(GRPOTrainer)
+    trainer = options["trainer"]
+    t = trainer.__new__(trainer)
     t.model = SimpleNamespace(training=True)
     t._metrics = {"train": __import__("collections").defaultdict(list)}
     t.accelerator = SimpleNamespace(
@@ -104,6 +108,7 @@ def grpo_loss(rows, advantage, **o):
         "advantages": advantage,
         "old_per_token_logps": padded(rows["logp_old"])[0],
         "num_items_in_batch": mask.sum(),
+        "old_logps": (padded(rows["logp_old"])[0] * mask).sum(1),
     }
     if "logp_ref" in rows:
         inputs["ref_per_token_logps"] = padded(rows["logp_ref"])[0]
@@ -212,7 +217,252 @@ def ppo_clip_cases():
     return cases
 
 
-FILES = {"ppo_clip": ppo_clip_cases}
+def autograd(rows, formula):
+    """Loss and gradient of a formula of (lp, lp_old, lp_ref, mask), each [B, T]."""
+    logp, mask = padded(rows["logp"])
+    logp.requires_grad_()
+    others = [padded(rows[k])[0] if k in rows else None for k in ("logp_old", "logp_ref")]
+    loss = formula(logp, *others, mask)
+    loss.backward()
+    return rounded(loss.item()), ragged(logp.grad, mask)
+
+
+def group_mean(x, group):
+    group = torch.tensor(group)
+    out = torch.zeros_like(x)
+    for g in group.unique():
+        rows = group == g
+        out = torch.where(rows, x[rows].mean(), out)
+    return out
+
+
+def gmpo_formula(a, low, high, clip, length_norm):
+    def formula(lp, old, _, m):
+        d = (lp - old) * m
+        s = torch.where(a >= 0, 1.0, -1.0)
+        bound = torch.where(a >= 0, high, low)
+        if clip == "token":  # the sign trick of the authors' code: min over s * d
+            d = s[:, None] * torch.min(s[:, None] * d, bound[:, None].expand_as(d)) * m
+        total = d.sum(1)
+        if clip == "sequence":
+            total = s * torch.min(s * total, bound)
+        return (-a * torch.exp(total / m.sum(1) if length_norm else total)).mean()
+
+    return formula
+
+
+def cispo_formula(a, low, high, mask_range):
+    def formula(lp, old, _, m):
+        r = torch.exp(lp - old).detach()
+        w = r.clamp(low, high)
+        if mask_range is not None:
+            drop = ((a[:, None] > 0) & (r > 1 + mask_range[1])) | ((a[:, None] < 0) & (r < 1 - mask_range[0]))
+            w = w * ~drop
+        return (-w * a[:, None] * lp * m).sum() / m.sum()
+
+    return formula
+
+
+def topr_formula(x, level, positive=(1.0, 1.0), negative=(0.0, 1.0), length_norm=False):
+    def formula(lp, old, _, m):
+        d = ((lp - old) * m).detach()
+        log_rho = {"token": d, "sequence": d.sum(1, keepdim=True), "sequence_mean": d.sum(1, keepdim=True) / m.sum(1, keepdim=True)}
+        rho = torch.exp(log_rho[level])
+        w = torch.where(x[:, None] >= 0, rho.clamp(*positive), rho.clamp(*negative))
+        loss = -(w * x[:, None] * lp * m).sum(1)
+        return (loss / m.sum(1) if length_norm else loss).mean()
+
+    return formula
+
+
+def gvpo_formula(reward, group, beta, against):
+    reward = torch.tensor(reward)
+
+    def formula(lp, old, ref, m):
+        l = beta * ((lp - (ref if against == "ref" else old)) * m).sum(1)
+        e = (l - group_mean(l, group)) - (reward - group_mean(reward, group))  # gradient through the mean
+        total = 0.0
+        for g in set(group):
+            rows = torch.tensor(group) == g
+            total = total + (0.5 * e[rows] ** 2).sum() / (rows.sum() - 1)
+        return total / len(set(group))
+
+    return formula
+
+
+def copg_formula(reward, group, beta, against):
+    def formula(lp, old, ref, m):
+        l = ((lp - (ref if against == "ref" else old)) * m).sum(1)
+        total = 0.0
+        for g in set(group):
+            rows = [i for i in range(len(group)) if group[i] == g]
+            for i in rows:
+                for j in rows:
+                    if i < j:
+                        bi, bj = reward[i] - beta / 2 * l[i], reward[j] - beta / 2 * l[j]
+                        total = total - ((bi - bj) * l[i] + (bj - bi) * l[j]) / (len(rows) - 1)
+        return total / len(set(group))
+
+    return formula
+
+
+def policy_cases():
+    cases = []
+    z = advantages(GOLDEN_REWARD, GOLDEN_GROUP, "group")
+    c = advantages(GOLDEN_REWARD, GOLDEN_GROUP, "none")
+    rng = random.Random(2)
+
+    def draw(arrays=("logp", "logp_old"), empty=True):
+        rows = random_rows(rng, arrays, empty=empty)
+        return (rows, *random_rewards(rng, len(rows["logp"])))
+
+    def add(name, settings, rows, value, reward, group):
+        cases.append(case(name, settings, rows, value, reward, group))
+
+    def golden(name, settings, value):
+        add(name, settings, GOLDEN, value, GOLDEN_REWARD, GOLDEN_GROUP)
+
+    # TRL's classes.
+    two = {"clip_low": 0.2, "clip_high": 0.2}
+    golden("gspo", two, grpo_loss(GOLDEN, z, level="sequence"))
+    golden("gspo", {}, grpo_loss(GOLDEN, z, level="sequence", epsilon=3e-4, epsilon_high=4e-4))
+    golden("gspo_token", {}, grpo_loss(GOLDEN, z, level="sequence", epsilon=3e-4, epsilon_high=4e-4))
+    golden("luspo", {}, grpo_loss(GOLDEN, z, loss_type="luspo", level="sequence"))
+    golden("sapo", {}, grpo_loss(GOLDEN, z, loss_type="sapo"))
+    golden("vespo", {}, grpo_loss(GOLDEN, z, loss_type="vespo"))
+    golden("cispo", {}, grpo_loss(GOLDEN, z, loss_type="cispo", epsilon_high=5.0))
+    golden("gmpo", {}, grpo_loss(GOLDEN, z, trainer=GMPOTrainer, epsilon=0.4))
+    for i in range(30):
+        rows, reward, group = draw()
+        a = advantages(reward, group, "group")
+        low, high = round(rng.uniform(0.02, 0.4), 3), round(rng.uniform(0.02, 0.5), 3)
+        o, clip = {"epsilon": low, "epsilon_high": high}, {"clip_low": low, "clip_high": high}
+        if i % 5 == 0:
+            add("gspo", clip, rows, grpo_loss(rows, a, level="sequence", **o), reward, group)
+            add("luspo", clip, rows, grpo_loss(rows, a, level="sequence", loss_type="luspo", **o), reward, group)
+        elif i % 5 == 1:
+            pos, neg = round(rng.uniform(0.5, 2), 2), round(rng.uniform(0.5, 2), 2)
+            value = grpo_loss(rows, a, loss_type="sapo", sapo_pos=pos, sapo_neg=neg)
+            add("sapo", {"tau_positive": pos, "tau_negative": neg}, rows, value, reward, group)
+        elif i % 5 == 2:
+            k = [round(rng.uniform(0.5, 4), 2) for _ in range(4)]
+            names = ("k_positive", "lambda_positive", "k_negative", "lambda_negative")
+            add("vespo", dict(zip(names, k)), rows, grpo_loss(rows, a, loss_type="vespo", vespo=k), reward, group)
+        elif i % 5 == 3:
+            top = round(rng.uniform(1, 3), 2)
+            value = grpo_loss(rows, a, loss_type="cispo", epsilon_high=top)
+            add("cispo", {"weight_max": top}, rows, value, reward, group)
+        else:
+            rows, reward, group = draw(("logp", "logp_old", "logp_ref"), empty=False)
+            a = advantages(reward, group, "group")
+            value = grpo_loss(rows, a, trainer=GMPOTrainer, beta=0.1, **o)
+            add("gmpo", {"log_clip_low": low, "log_clip_high": high, "kl_coef": 0.1}, rows, value, reward, group)
+    for _ in range(6):
+        rows, reward, group = draw(("logp", "logp_old", "logp_ref"), empty=False)
+        k1 = [sum(x - y for x, y in zip(p, q)) for p, q in zip(rows["logp_old"], rows["logp_ref"])]
+        r = torch.tensor(reward) - 0.05 * torch.tensor(k1)
+        a = torch.tensor([r[i] - torch.stack([r[j] for j in range(len(r)) if group[j] == group[i] and j != i]).mean() for i in range(len(r))])
+        add("rloo", {}, rows, grpo_loss(rows, a, trainer=RLOOTrainer), reward, group)
+
+    # Transliterations of the papers' formulas, with autograd.
+    center = {"advantage": "group_center"}
+    for low, clip, norm in ((0.4, "token", True), (0.35, "token", True), (0.4, "none", True), (0.4, "sequence", True), (0.4, "token", False)):
+        f = gmpo_formula(c, torch.tensor(low), torch.tensor(low), clip, norm)
+        s = {**center, "log_clip_low": low, "log_clip_high": low, "clip": clip, "length_norm": norm}
+        golden("gmpo", s, autograd(GOLDEN, f))
+    golden("cispo", center, autograd(GOLDEN, cispo_formula(c, 0, 5, None)))
+    golden("cispo", {**center, "unified_mask": True}, autograd(GOLDEN, cispo_formula(c, 0, 5, (0.2, 0.2))))
+    for level in ("sequence", "sequence_mean", "token"):
+        golden("topr", {**center, "split_on": "advantage", "ratio_level": level}, autograd(GOLDEN, topr_formula(c, level)))
+    golden("topr", {}, autograd(GOLDEN, topr_formula(torch.tensor(GOLDEN_REWARD), "sequence")))
+    golden("gvpo", {}, autograd(GOLDEN, gvpo_formula(GOLDEN_REWARD, GOLDEN_GROUP, 0.1, "old")))
+    golden("copg", {}, autograd(GOLDEN, copg_formula(GOLDEN_REWARD, GOLDEN_GROUP, 0.1, "ref")))
+    for i in range(30):
+        rows, reward, group = draw(("logp", "logp_old", "logp_ref"), empty=False)
+        a = advantages(reward, group, "none")
+        r = torch.tensor(reward)
+        if i % 5 == 0:
+            low, high = round(rng.uniform(0.1, 0.6), 2), round(rng.uniform(0.1, 0.6), 2)
+            clip, norm = rng.choice(["token", "sequence", "none"]), rng.random() < 0.5
+            f = gmpo_formula(a, torch.tensor(low), torch.tensor(high), clip, norm)
+            s = {**center, "log_clip_low": low, "log_clip_high": high, "clip": clip, "length_norm": norm}
+            add("gmpo", s, rows, autograd(rows, f), reward, group)
+        elif i % 5 == 1:
+            b = [round(rng.uniform(0, 0.9), 2), round(rng.uniform(1, 2), 2), round(rng.uniform(0.1, 0.5), 2), round(rng.uniform(0.1, 0.5), 2)]
+            s = {**center, "weight_min": b[0], "weight_max": b[1], "unified_mask": True, "clip_low": b[2], "clip_high": b[3]}
+            add("cispo", s, rows, autograd(rows, cispo_formula(a, b[0], b[1], (b[2], b[3]))), reward, group)
+        elif i % 5 == 2:
+            level, norm, base = rng.choice(["sequence", "sequence_mean", "token"]), rng.random() < 0.5, round(rng.uniform(-0.5, 0.5), 2)
+            bounds = [round(rng.uniform(0.2, 1), 2), round(rng.uniform(1, 2), 2), round(rng.uniform(0, 0.3), 2), round(rng.uniform(0.8, 1.5), 2)]
+            s = dict(zip(("positive_min", "positive_max", "negative_min", "negative_max"), bounds))
+            f = topr_formula(r - base, level, bounds[:2], bounds[2:], norm)
+            add("topr", {**s, "baseline": base, "ratio_level": level, "length_norm": norm}, rows, autograd(rows, f), reward, group)
+        elif i % 5 == 3:
+            beta, against = round(rng.uniform(0.05, 1), 2), rng.choice(["old", "ref"])
+            s = {"beta": beta, "against": against}
+            add("gvpo", s, rows, autograd(rows, gvpo_formula(reward, group, beta, against)), reward, group)
+            add("copg", s, rows, autograd(rows, copg_formula(reward, group, beta, against)), reward, group)
+        else:
+            beta = round(rng.uniform(0.05, 1), 2)
+            add("gpg", {}, rows, autograd(rows, lambda lp, old, ref, m: (-a[:, None] * lp * m).sum() / m.sum()), reward, group)
+            f = lambda lp, old, ref, m: ((-(lp * a[:, None] - beta / 2 * (lp - old) ** 2) * m).sum(1) / m.sum(1)).mean()  # noqa: E731
+            add("dro", {"beta": beta}, rows, autograd(rows, f), reward, group)
+            f = lambda lp, old, ref, m: -((lp * m).sum(1) * a - beta / 2 * ((lp - old) * m).sum(1) ** 2).mean()  # noqa: E731
+            add("kimi", {"beta": beta}, rows, autograd(rows, f), reward, group)
+    return cases
+
+
+# ---- advantages: the forms of verl's core_algos and of TRL, one response after the other ----
+
+
+def verl_whiten(per_response, lengths):
+    mask = torch.zeros(len(lengths), max(lengths))
+    for i, n in enumerate(lengths):
+        mask[i, :n] = 1
+    x = torch.tensor(per_response)[:, None] * mask
+    mean = (x * mask).sum() / mask.sum()
+    variance = (((x - mean) ** 2) * mask).sum() / mask.sum() * mask.sum() / (mask.sum() - 1)
+    return [((x - mean) * torch.rsqrt(variance + 1e-8))[i, 0].item() for i in range(len(lengths))]
+
+
+def advantage_cases():
+    rng = random.Random(3)
+    cases = []
+    for _ in range(12):
+        n = rng.choice([4, 6, 8])
+        reward, group = random_rewards(rng, n)
+        lengths = [rng.randint(1, 6) for _ in range(n)]
+        members = [[j for j in range(n) if group[j] == group[i]] for i in range(n)]
+        mean = [sum(reward[j] for j in m) / len(m) for m in members]
+        greedy = [round(rng.gauss(0, 1), 2) for _ in range(n)]
+        parts = [[round(rng.gauss(0, 1), 2), float(rng.random() < 0.5)] for _ in range(n)]
+        weights = [1.0, 0.5]
+        expected = {
+            "reinforce_pp": verl_whiten(reward, lengths),
+            "reinforce_pp_baseline": verl_whiten([r - m for r, m in zip(reward, mean)], lengths),
+            "remax": [r - g for r, g in zip(reward, greedy)],
+            "opo": [reward[i] - sum(lengths[j] * reward[j] for j in m) / sum(lengths[j] for j in m) for i, m in enumerate(members)],
+            "rloo": [reward[i] - (sum(reward[j] for j in m) - reward[i]) / (len(m) - 1) for i, m in enumerate(members)],
+        }
+        passk = []
+        for i, m in enumerate(members):
+            top = sorted((reward[j] for j in m), reverse=True)
+            passk.append(top[0] - top[1] if reward[i] == top[0] else 0.0)
+        expected["pass_at_k"] = passk
+        # GRPOTrainer, multi_objective_aggregation="normalize_then_sum".
+        size = len(members[0])
+        grouped = torch.tensor(parts).view(-1, size, 2)
+        reward_k = (grouped - torch.nanmean(grouped, dim=1, keepdim=True)) / (nanstd(grouped, dim=1, keepdim=True) + 1e-4)
+        rewards = (reward_k.view(-1, 2) * torch.tensor(weights)).nansum(dim=1)
+        expected["gdpo"] = ((rewards - torch.nanmean(rewards)) / (nanstd(rewards) + 1e-4)).tolist()
+        cases.append(
+            {"reward": reward, "group": group, "length": lengths, "greedy": greedy, "parts": parts, "weights": weights,
+             "expected": {k: [rounded(x) for x in v] for k, v in expected.items()}}
+        )  # fmt: skip
+    return cases
+
+
+FILES = {"ppo_clip": ppo_clip_cases, "policy": policy_cases, "advantages": advantage_cases}
 
 
 def main():

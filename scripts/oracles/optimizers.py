@@ -7,9 +7,14 @@ import json
 import os
 import sys
 
-import torch
-from transformers import get_scheduler
-from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup, get_wsd_schedule
+sys.path.pop(0)  # this folder has files named like packages (tokenizers.py)
+
+import torch  # noqa: E402
+from transformers import get_scheduler  # noqa: E402
+from transformers.optimization import (  # noqa: E402
+    get_cosine_with_min_lr_schedule_with_warmup,
+    get_wsd_schedule,
+)
 
 STEPS = 50
 

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "objective/inspect.h"
 #include "objective/policy.h"
+#include "tensor/packed.h"
 #include "test.h"
 
 namespace temper::objective {
@@ -85,6 +86,16 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
   batch.group = at::tensor(group, at::kLong);
   batch.include = at::tensor(include, type);
   return batch;
+}
+
+// The algorithm's own advantages of a step made by random_step, whatever its estimator reads.
+inline at::Tensor advantage_of(const PolicyAlgorithm& algorithm, const PolicyBatch& step) {
+  StepRewards rewards{.reward = step.reward, .group = step.group};
+  rewards.length = segment_count(step.sequence, step.sequences);
+  rewards.greedy = at::full_like(step.reward, 0.1);
+  rewards.parts = at::stack({step.reward, step.reward.square()}, 1);
+  rewards.part_weights = {1.0, 0.5};
+  return advantages(algorithm, rewards);
 }
 
 // The given sequences of a step, in that order, as a batch of their own. tokens: where its tokens lie in the

@@ -41,7 +41,7 @@ TEST_CASE("every policy objective: any split and any order give the same loss, g
       for (uint64_t seed = 0; seed < 5; ++seed) {
         CAPTURE(name + " " + overrides.dump() + " seed " + std::to_string(seed));
         PolicyBatch step = random_step(seed);
-        step.advantage = advantages(*algorithm, step.reward, step.group);
+        step.advantage = advantage_of(*algorithm, step);
         const StepResult whole = run_step(*algorithm, step, {all_rows(step)});
         CHECK(std::isfinite(whole.loss));
         CHECK(whole.gradient.abs().max().item<double>() > 0);
@@ -65,7 +65,7 @@ TEST_CASE("every policy objective: a sequence that is left out changes nothing")
     PolicyBatch step = random_step(1);
     step.include = at::ones({step.sequences});
     step.include[4] = step.include[5] = step.include[6] = step.include[7] = 0;  // one whole group
-    step.advantage = advantages(*algorithm, step.reward, step.group);
+    step.advantage = advantage_of(*algorithm, step);
     const std::vector<int64_t> rest = {0, 1, 2, 3, 8, 9, 10, 11};
     at::Tensor tokens;
     const PolicyBatch kept = take(step, rest, &tokens);
@@ -81,7 +81,7 @@ TEST_CASE("every policy objective: degenerate steps are finite") {
     CAPTURE(name);
     const auto algorithm = algorithm_of(name, {{"kl_coef", 0.1}});
     const auto finite = [&](PolicyBatch step) {
-      step.advantage = advantages(*algorithm, step.reward, step.group);
+      step.advantage = advantage_of(*algorithm, step);
       CHECK(step.advantage.isfinite().all().item<bool>());
       const StepResult result = run_step(*algorithm, step, {all_rows(step)});
       CHECK(std::isfinite(result.loss));
