@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "text/tokenizer_folder.h"
 #include "text/tokenizer_hf.h"
+#include "text/tokenizer_sentencepiece.h"
 
 namespace temper {
 namespace {
@@ -31,6 +32,7 @@ std::unique_ptr<TextStream> Tokenizer::stream(bool special) const {
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
   TokenizerFolder folder = read_tokenizer_folder(path);
   if (folder.has("tokenizer.json")) return load_hf_tokenizer(std::move(folder));
+  if (folder.has("tokenizer.model")) return load_sentencepiece_tokenizer(std::move(folder));
   user_error("{}: neither tokenizer.json nor tokenizer.model is there", path);
 }
 

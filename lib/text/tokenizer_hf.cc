@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "text/tokenizer_bpe.h"
+#include "text/tokenizer_common.h"
 #include "text/tokenizer_decoder.h"
 #include "text/tokenizer_normalizer.h"
 #include "text/tokenizer_pretokenizer.h"
@@ -224,14 +225,7 @@ void HfTokenizer::read_added(const JsonPart& root) {
 }
 
 std::vector<int64_t> HfTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  if (!is_valid_utf8(text)) {
-    EncodeOptions moved = options;
-    for (auto& [begin, end] : moved.plain) {
-      begin = replace_invalid_utf8(text.substr(0, begin)).size();
-      end = replace_invalid_utf8(text.substr(0, end)).size();
-    }
-    return encode(replace_invalid_utf8(text), moved);
-  }
+  if (!is_valid_utf8(text)) return encode(replace_invalid_utf8(text), repaired_options(text, options));
   const bool guarded = !options.parse_special || !options.plain.empty();
   PreText pre;
   std::vector<AddedTokens::Span> spans, inner;
@@ -345,21 +339,6 @@ bool HfTokenizer::is_special(int64_t id) const {
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(TokenizerFolder folder) {
   return std::make_unique<HfTokenizer>(std::move(folder));
-}
-
-NamedIds find_named_ids(const TokenizerFolder& folder, const Tokenizer& tokenizer) {
-  const auto find = [&](const char* name) -> std::optional<int64_t> {
-    const auto content = folder.named.find(name);
-    if (content == folder.named.end()) return std::nullopt;
-    const auto id = tokenizer.id(content->second);
-    if (!id) {
-      user_error(
-          "{}: the {} \"{}\" of tokenizer_config.json or special_tokens_map.json is not in the vocabulary",
-          folder.path, name, content->second);
-    }
-    return id;
-  };
-  return {find("bos_token"), find("eos_token"), find("pad_token")};
 }
 
 }  // namespace temper

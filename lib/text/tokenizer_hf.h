@@ -10,11 +10,4 @@ namespace temper {
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(TokenizerFolder folder);
 
-// The named tokens that generation and batching need.
-struct NamedIds {
-  std::optional<int64_t> bos, eos, pad;
-};
-// Throws UserError when one is named and the tokenizer has no such token.
-NamedIds find_named_ids(const TokenizerFolder& folder, const Tokenizer& tokenizer);
-
 }  // namespace temper

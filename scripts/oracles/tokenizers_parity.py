@@ -19,7 +19,7 @@ def temper(driver, folder, lines):
         source.write_text("".join(line.hex() + "\n" for line in lines))
         env = os.environ | {"TEMPER_TOKENIZER": str(folder), "TEMPER_INPUT": str(source), "TEMPER_OUTPUT": str(target)}
         subprocess.run([driver, "-tc=oracle driver", "--no-skip"], env=env, check=True, stdout=subprocess.DEVNULL)
-        return [json.loads(line) for line in target.read_text().splitlines()]
+        return [json.loads(line) for line in target.read_text().split("\n")[:-1]]
 
 
 def expected_json(folder, lines):
