@@ -96,35 +96,38 @@ std::optional<Mark> boxed_mark(std::string_view text) {
   return best;
 }
 
-// "answer is 5", "Answer: 5", "the answer to 2 + 3 is 5", and lines "A: 5".
-std::vector<Mark> prose_marks(std::string_view text) {
+// Where the words begin that "answer ..." at `at` speaks of; npos when it is no such phrase.
+size_t prose_slot(std::string_view text, size_t at) {
   constexpr size_t kReach = 80;  // between "answer" and its verb
-  std::vector<Mark> marks;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool word_start = i == 0 || !is_letter(text[i - 1]);
-    if (!word_start) continue;
-    const bool line_start = i == 0 || text[i - 1] == '\n';
-    if (line_start && text.substr(i, 2) == "A:") marks.push_back({i, sentence(text, i + 2), true});
-    if (!starts_with_any_case(text.substr(i), "answer")) continue;
-    for (size_t j = i + 6; j < text.size() && j < i + 6 + kReach && text[j] != '\n'; ++j) {
-      const std::string_view rest = text.substr(j);
-      size_t verb = 0;
-      if (text[j] == ':' || text[j] == '=')
-        verb = 1;
-      else if (starts_with_any_case(rest, " is ") || starts_with_any_case(rest, " is:") ||
-               starts_with_any_case(rest, " is\n"))
-        verb = 3;
-      else if (starts_with_any_case(rest, " was "))
-        verb = 4;
-      else if ((text[j] == '.' || text[j] == '?' || text[j] == '!') && j + 1 < text.size() &&
-               is_space(text[j + 1]))
-        break;
-      if (verb == 0) continue;
-      size_t slot = j + verb;
-      while (slot < text.size() && (text[slot] == ':' || text[slot] == '=')) ++slot;
-      marks.push_back({i, sentence(text, slot), true});
-      break;
+  const bool line_start = at == 0 || text[at - 1] == '\n';
+  if (line_start && text.substr(at, 2) == "A:") return at + 2;
+  if (!starts_with_any_case(text.substr(at), "answer")) return npos;
+  for (size_t i = at + 6; i < std::min(text.size(), at + 6 + kReach); ++i) {
+    const std::string_view rest = text.substr(i);
+    const bool ends = rest[0] == '\n' || ((rest[0] == '.' || rest[0] == '?' || rest[0] == '!') &&
+                                          rest.size() > 1 && is_space(rest[1]));
+    if (ends) return npos;
+    size_t verb = 0;
+    if (rest[0] == ':' || rest[0] == '=') verb = 1;
+    for (const std::string_view word : {" is ", " is:", " is\n", " was "}) {
+      if (starts_with_any_case(rest, word)) verb = word.size() - 1;
     }
+    if (verb == 0) continue;
+    size_t slot = i + verb;
+    while (slot < text.size() && (text[slot] == ':' || text[slot] == '=')) ++slot;
+    return slot;
+  }
+  return npos;
+}
+
+// "answer is 5", "Answer: 5", "the answer to 2 + 3 is 5", and lines "A: 5"; the last few.
+std::vector<Mark> prose_marks(std::string_view text) {
+  constexpr size_t kMost = 16;
+  std::vector<Mark> marks;
+  for (size_t i = text.size(); i-- > 0 && marks.size() < kMost;) {
+    if ((text[i] != 'a' && text[i] != 'A') || (i > 0 && is_letter(text[i - 1]))) continue;
+    const size_t slot = prose_slot(text, i);
+    if (slot != npos) marks.push_back({i, sentence(text, slot), true});
   }
   return marks;
 }

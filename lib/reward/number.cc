@@ -439,7 +439,7 @@ bool same_number(const Number& a, const Number& b) {
 }
 
 std::string canonical(const Number& number) {
-  return number.value.to_string();
+  return (number.scaled && !number.percent ? *number.scaled : number.value).to_string();
 }
 
 std::optional<Number> read_number(std::string_view text) {

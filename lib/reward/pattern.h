@@ -19,9 +19,8 @@ class Pattern {
   Pattern(const Pattern&) = delete;
   Pattern& operator=(const Pattern&) = delete;
 
-  // whole: the match must span all of `text`. nullopt: the limit of retries was reached. Any bytes are
-  // accepted; invalid UTF-8 is matched as U+FFFD.
-  std::optional<bool> matches(const std::string& text, bool whole) const;
+  // nullopt: the limit of retries was reached. Any bytes are accepted; invalid UTF-8 is matched as U+FFFD.
+  std::optional<bool> matches(const std::string& text) const;
 
  private:
   void* regex_ = nullptr;

@@ -221,7 +221,7 @@ class Process : public Reward {
   std::string command_line() const {
     std::string out;
     for (const std::string& part : command_) out += (out.empty() ? "" : " ") + part;
-    return out;
+    return one_line(out);
   }
   static std::string one_line(std::string text) {
     if (text.size() > 1000) text = "..." + text.substr(text.size() - 1000);

@@ -111,16 +111,16 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items) {
   return out;
 }
 
-std::optional<std::string> RewardSet::answer(const RewardItem& item) const {
-  for (const auto& reward : rewards_) {
-    if (reward->knows_answers()) return reward->answer(item);
+std::optional<int64_t> RewardSet::answering() const {
+  for (size_t r = 0; r < rewards_.size(); ++r) {
+    if (rewards_[r]->knows_answers()) return static_cast<int64_t>(r);
   }
   return std::nullopt;
 }
 
-bool RewardSet::knows_answers() const {
-  return std::any_of(rewards_.begin(), rewards_.end(),
-                     [](const auto& reward) { return reward->knows_answers(); });
+std::optional<std::string> RewardSet::answer(const RewardItem& item) const {
+  const auto index = answering();
+  return index ? rewards_[static_cast<size_t>(*index)]->answer(item) : std::nullopt;
 }
 
 std::map<std::string, double> RewardSet::metrics(const std::vector<ScoredItem>& scored) const {

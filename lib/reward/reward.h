@@ -70,7 +70,9 @@ class RewardSet {
   const std::vector<std::string>& names() const { return names_; }
   // By the first reward that knows answers.
   std::optional<std::string> answer(const RewardItem& item) const;
-  bool knows_answers() const;
+  bool knows_answers() const { return answering().has_value(); }
+  // The first reward that knows answers, as an index of names().
+  std::optional<int64_t> answering() const;
   // Of one batch: "<name>/mean", "<name>/std" (population, nulls left out), "<name>/null" (share),
   // "total/mean" ..., and each reward's running counters as "<name>/<counter>".
   std::map<std::string, double> metrics(const std::vector<ScoredItem>& scored) const;

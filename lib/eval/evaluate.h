@@ -1,0 +1,81 @@
+// Sampled answers, scored: what temper-eval and the evaluation inside a run share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json_fwd.h"
+#include "eval/metrics.h"
+#include "reward/reward.h"
+#include "rollout/engine.h"
+
+namespace temper {
+
+// A prompt as the model gets it, and the record it came from, which must outlive the evaluation.
+struct EvalPrompt {
+  std::vector<int64_t> ids;
+  std::string text;  // special tokens included
+  const Json* columns = nullptr;
+};
+
+struct EvalOptions {
+  int64_t samples = 1;     // completions a prompt
+  std::vector<int64_t> k;  // for pass@k and its kin, each <= samples; empty: the powers of two up to samples
+  std::string correct_by;  // the reward that says what is correct; empty: the first that knows answers, else
+                           // the total
+  double correct_above = 0.5;  // its score above which a sample is correct
+  double level = 0.95;         // of the intervals
+};
+
+// One number with its interval, over `count` prompts.
+struct Figure {
+  std::string name;
+  double value = 0;
+  Interval interval;
+  int64_t count = 0;
+};
+
+struct EvalSample {
+  int64_t prompt = 0, sample = 0;
+  Completion completion;
+  ScoredItem score;
+  std::optional<bool> correct;  // none: the verifier could not tell
+  std::optional<std::string> answer;
+};
+
+struct EvalResult {
+  // "accuracy" (the mean over prompts of the share of correct samples, mean@k for k = samples), for k > 1
+  // "pass@k", "maj@k" (when a reward knows answers), for the largest k "g_pass@k_0.5", "g_pass@k_1" and
+  // "mg_pass@k"; "reward" and "reward/<name>", "length" in tokens and "truncated". Prompts whose samples are
+  // all null are left out of the first group, and those with fewer than k that are not null out of the
+  // figures at k.
+  std::vector<Figure> figures;
+  std::vector<std::string> reward_names;  // the parts of EvalSample::score
+  std::vector<EvalSample> samples;        // prompt by prompt
+  int64_t prompts = 0, nulls = 0, tokens = 0;
+
+  const Figure* find(const std::string& name) const;  // null when there is none
+  // {"prompts", "samples", "nulls", "tokens", "figures": {name: {"value", "low", "high", "prompts"}}}
+  Json to_json() const;
+  // {"prompt", "sample", "completion", "finish", "tokens", "correct", "answer", "total", "rewards": {...},
+  // "columns": {...}}
+  Json sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts) const;
+};
+
+// Samples every prompt and scores the completions. Throws UserError when a k or correct_by fits nothing, or
+// from a reward.
+EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<EvalPrompt>& prompts,
+                    RewardSet& rewards, const EvalOptions& options, const SamplingOptions& sampling,
+                    const EngineOptions& engine,
+                    const std::function<void(const EngineProgress&)>& on_progress = {});
+
+// The second half of evaluate(): completions [prompt][sample] that exist already.
+EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
+                             std::vector<std::vector<Completion>> completions, RewardSet& rewards,
+                             const EvalOptions& options);
+
+}  // namespace temper

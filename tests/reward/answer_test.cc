@@ -1,0 +1,211 @@
+#include "reward/answer.h"
+
+#include <chrono>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "reward/latex.h"
+#include "reward/math.h"
+#include "reward/reward.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+std::string read(const std::string& text) {
+  const auto number = read_number(text);
+  return number ? number->value.to_string() : "none";
+}
+
+std::optional<double> math_score(const MathOptions& options, const std::string& completion,
+                                 const Json& columns) {
+  RewardItem item;
+  item.completion = completion;
+  item.columns = &columns;
+  return options.make()->score({item}).at(0);
+}
+
+}  // namespace
+
+TEST_CASE("answers: the goldens of scripts/oracles/rewards.py") {
+  std::ifstream in(test_file("reward/golden/math.jsonl"));
+  std::string line;
+  int rows = 0;
+  while (std::getline(in, line)) {
+    const Json row = Json::parse(line);
+    CAPTURE(line);
+    MathOptions options;
+    options.answer_in = row["answer_in"];
+    const auto score = math_score(options, row["completion"], {{"answer", row["reference"]}});
+    const Json verdict = score ? Json(*score == 1.0) : Json(nullptr);
+    CHECK(verdict == row["verdict"]);
+    ++rows;
+  }
+  CHECK(rows > 1000);
+}
+
+TEST_CASE("answers: numbers are read exactly") {
+  CHECK(read("1,080") == "1080");
+  CHECK(read("$-1{,}080.50$") == "-2161/2");
+  CHECK(read("\\frac{-3}{6}") == "-1/2");
+  CHECK(read("12\\frac{3}{4}\\%") == "51/4");
+  CHECK(read("0.1\\overline{6}") == "1/6");
+  CHECK(read("2.5 \\times 10^{-3}") == "1/400");
+  CHECK(read("2^{-3}") == "1/8");
+  CHECK(read("10^{400}").size() == 401);
+  CHECK(read("10^{1300}") == "none");
+  CHECK(read("\\text{about } 5") == "none");
+  CHECK(read("3 - 5") == "none");
+  CHECK(read("4^{1/2}") == "none");
+  CHECK(read("1/2/3") == "none");
+}
+
+TEST_CASE("answers: what only restates the question can be refused") {
+  MathOptions options;
+  const Json reference = {{"answer", 36}};
+  for (const char* text : {"\\boxed{4*9}", "\\boxed{72/2}", "\\boxed{6^2}", "\\boxed{\\frac{72}{2}}"}) {
+    CAPTURE(text);
+    options.worked_out = false;
+    CHECK(math_score(options, text, reference) == 1.0);
+    options.worked_out = true;
+    CHECK(math_score(options, text, reference) == 0.0);
+  }
+  for (const char* text : {"\\boxed{36}", "\\boxed{36.0}", "\\boxed{3.6 \\times 10^1}", "\\boxed{3.6e1}"}) {
+    CAPTURE(text);
+    CHECK(math_score(options, text, reference) == 1.0);
+  }
+  CHECK(math_score(options, "\\boxed{3/4}", {{"answer", 0.75}}) == 1.0);
+  CHECK(math_score(options, "\\boxed{\\frac{6}{8}}", {{"answer", 0.75}}) == 0.0);
+  CHECK(math_score(options, "\\boxed{1\\frac{3}{4}}", {{"answer", 1.75}}) == 1.0);
+}
+
+TEST_CASE("answers: strict wants the number alone at a mark") {
+  MathOptions options;
+  options.strict = true;
+  const Json reference = {{"answer", 72}};
+  CHECK(math_score(options, "so it is 72", reference) == 0.0);
+  CHECK(math_score(options, "#### 72", reference) == 1.0);
+  CHECK(math_score(options, "#### 72 apples", reference) == 1.0);
+  CHECK(math_score(options, "#### it must be 72", reference) == 0.0);
+  CHECK(math_score(options, "The answer is 72", reference) == 1.0);
+  options.strict = false;
+  options.answer_in = "boxed";
+  CHECK(math_score(options, "#### 72", reference) == 0.0);
+}
+
+TEST_CASE("answers: references come as numbers, texts, arrays and nested columns") {
+  MathOptions options;
+  CHECK(math_score(options, "72", {{"answer", 72}}) == 1.0);
+  CHECK(math_score(options, "0.1", {{"answer", 0.1}}) == 1.0);
+  CHECK(math_score(options, "72", {{"answer", {"71", "72"}}}) == 1.0);
+  CHECK(math_score(options, "72", {{"answer", {"no number", "71"}}}) == 0.0);
+  CHECK_FALSE(math_score(options, "72", {{"answer", "no number"}}).has_value());
+  options.column = "reward_model.ground_truth";
+  CHECK(math_score(options, "72", {{"reward_model", {{"ground_truth", "72"}}}}) == 1.0);
+  CHECK(math_score(options, "72", {{"reward_model.ground_truth", "72"}}) == 1.0);
+  CHECK_THROWS_WITH_AS(
+      math_score(options, "72", {{"answer", 72}, {"level", 1}}),
+      doctest::Contains("no column \"reward_model.ground_truth\"; the record has: answer, level"), UserError);
+  options.column = "answer";
+  CHECK_THROWS_WITH_AS(math_score(options, "72", {{"answer", Json::object()}}),
+                       doctest::Contains("expected a string or a number"), UserError);
+  options.correct = 2;
+  options.incorrect = -1;
+  CHECK(math_score(options, "72", {{"answer", 72}}) == 2.0);
+  CHECK(math_score(options, "71", {{"answer", 72}}) == -1.0);
+}
+
+TEST_CASE("answers: equal answers are spelled alike for votes") {
+  const auto reward = MathOptions().make();
+  const auto vote = [&](const std::string& text) {
+    RewardItem item;
+    item.completion = text;
+    return reward->answer(item).value_or("none");
+  };
+  CHECK(vote("\\boxed{0.50}") == vote("#### 2/4"));
+  CHECK(vote("50%") == vote("50"));
+  CHECK(vote("3 million") == vote("3,000,000"));
+  CHECK(vote("3") != vote("4"));
+  CHECK(vote("who knows") == "none");
+}
+
+TEST_CASE("answers: rationals") {
+  const auto r = [](const char* whole, const char* fraction = "") {
+    return *Rational::from_digits(whole, fraction);
+  };
+  CHECK(r("007", "500") == *Rational::of(15).over(Rational::of(2)));
+  CHECK(r("0").to_string() == "0");
+  CHECK(Rational::of(INT64_MIN).to_string() == "-9223372036854775808");
+  CHECK(Rational::of(INT64_MAX).to_int64() == INT64_MAX);
+  CHECK_FALSE(r("9223372036854775808").to_int64().has_value());
+  CHECK_FALSE(Rational::of(1).over(Rational()).has_value());
+  CHECK_FALSE(Rational().to_power(-1).has_value());
+  CHECK(Rational().to_power(0) == Rational::of(1));
+  CHECK_FALSE(Rational::of(2).to_power(4096).has_value());
+  CHECK(Rational::of(2).to_power(4095).has_value());
+  CHECK(Rational::of(-1).to_power(INT64_MAX) == Rational::of(-1));
+  // Against 64-bit arithmetic.
+  RandomStream random(1, "rational");
+  for (int i = 0; i < 2000; ++i) {
+    const int64_t a = static_cast<int64_t>(random.below(2000001)) - 1000000,
+                  b = static_cast<int64_t>(random.below(1000000)) + 1;
+    const int64_t c = static_cast<int64_t>(random.below(2000001)) - 1000000,
+                  d = static_cast<int64_t>(random.below(1000000)) + 1;
+    const auto x = *Rational::of(a).over(Rational::of(b)), y = *Rational::of(c).over(Rational::of(d));
+    CHECK(*x.plus(y) == *Rational::of(a * d + c * b).over(Rational::of(b * d)));
+    CHECK(*x.times(y) == *Rational::of(a * c).over(Rational::of(b * d)));
+    if (c != 0) CHECK(*x.over(y)->times(y) == x);
+    CHECK(x.plus(x.negated())->is_zero());
+  }
+  // Against itself, far beyond 64 bits: (x + y)^2 = x^2 + 2xy + y^2.
+  for (int i = 0; i < 50; ++i) {
+    std::string digits[4];
+    for (std::string& one : digits) {
+      for (int k = 0; k < 60; ++k) one += static_cast<char>('0' + random.below(10));
+      one[0] = '7';
+    }
+    const auto x = *r(digits[0].c_str()).over(r(digits[1].c_str())),
+               y = *r(digits[2].c_str()).over(r(digits[3].c_str()));
+    const auto left = x.plus(y)->to_power(2);
+    const auto right = x.to_power(2)->plus(*x.times(y)->times(Rational::of(2)))->plus(*y.to_power(2));
+    REQUIRE(left);
+    CHECK(*left == *right);
+  }
+}
+
+TEST_CASE("answers: hostile text takes no time and throws nothing") {
+  const auto start = std::chrono::steady_clock::now();
+  const size_t n = 100000;
+  const auto repeated = [&](const std::string& what) {
+    std::string out;
+    while (out.size() < n) out += what;
+    return out;
+  };
+  const std::string tokens[] = {"\\boxed{", "}",         "{",        "\\frac", "\\frac{1",    "(",
+                                "1",        ",",         "9",        ".",      "-",           "answer is ",
+                                "####",     "1,234",     "^",        "*",      "/",           "\\text{",
+                                "1/",       "10^9",      "\n",       "%",      "$",           "\\",
+                                "<answer>", "</answer>", "e9",       "\xff",   "½",           " ",
+                                "x",        "=",         "answer: ", "A:",     "\\overline{", "²"};
+  for (const std::string& token : tokens) {
+    for (const std::string& place : answer_places()) {
+      read_answer(repeated(token), place, false);
+      read_answer(repeated("#### 1" + token), place, false);
+    }
+    read_reference(repeated(token));
+  }
+  RandomStream random(2, "hostile");
+  for (int i = 0; i < 3000; ++i) {
+    std::string text;
+    const uint64_t pieces = random.below(40);
+    for (uint64_t k = 0; k < pieces; ++k) text += tokens[random.below(std::size(tokens))];
+    for (const std::string& place : answer_places()) read_answer(text, place, i % 2 == 0);
+    read_reference(text);
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  CHECK(seconds < 20);
+  MESSAGE("hostile text: " << seconds << " s");
+}

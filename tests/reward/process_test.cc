@@ -1,0 +1,262 @@
+#include "reward/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "temp_folder.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+// A shell program: for each line, $line is the request and $id its id; `body` answers.
+std::vector<std::string> program(const std::string& body, const std::string& before = "") {
+  return {"/bin/sh", "-c",
+          before + "\nwhile IFS= read -r line; do id=${line#*'\"id\":'}; id=${id%%,*}\n" + body + "\ndone"};
+}
+const std::string kOne = "echo \"{\\\"id\\\": $id, \\\"score\\\": 1}\"";
+
+ProcessOptions options(const std::vector<std::string>& command, double timeout_s = 5) {
+  ProcessOptions o;
+  o.command = command;
+  o.timeout_s = timeout_s;
+  return o;
+}
+
+std::vector<RewardItem> items(const std::vector<std::string>& completions) {
+  std::vector<RewardItem> out;
+  for (const std::string& text : completions) {
+    out.emplace_back();
+    out.back().completion = text;
+  }
+  return out;
+}
+
+bool alive(int pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  if (!std::getline(in, text)) return false;
+  const size_t after = text.rfind(')');
+  return after != std::string::npos && text[after + 2] != 'Z';
+}
+
+// Whether this process has a child that it did not reap.
+bool has_zombie() {
+  siginfo_t info{};
+  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+double since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::string problem(Reward& reward, const std::vector<RewardItem>& batch) {
+  try {
+    reward.score(batch);
+  } catch (const UserError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+std::string shown(const std::vector<std::optional<double>>& scores) {
+  std::string out;
+  for (const auto& score : scores)
+    out += (out.empty() ? "" : " ") + (score ? fmt::format("{}", *score) : "null");
+  return out;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("process: scores come back to their items, whatever their order") {
+  // Holds the first answer back until the third, and answers half, null and true.
+  const auto reward = options(program(R"(n=$((n+1))
+case $n in 1) first=$id;; 2) echo "{\"id\": $id, \"score\": null}";;
+3) echo "{\"id\": $id, \"score\": 0.5, \"why\": \"x\"}"; echo "{\"score\": true, \"id\": $first}"; n=0;; esac)"))
+                          .make();
+  for (int round = 0; round < 3; ++round) {
+    const auto scores = reward->score(items({"a", "b", "c", "d", "e", "f"}));
+    CHECK(shown(scores) == "1 null 0.5 1 null 0.5");
+  }
+  CHECK(reward->score({}).empty());
+  CHECK(reward->counters().at("restarts") == 0);
+  CHECK(reward->counters().at("nulls") == 6);
+}
+
+TEST_CASE("process: the request holds the item and its record") {
+  TempFolder folder;
+  const std::string log = (folder / "log").string();
+  const auto reward = options(program("printf '%s\\n' \"$line\" >> " + log + "; " + kOne)).make();
+  const Json columns = {{"answer", 3}, {"prompt", {"a chat"}}, {"id", "mine"}};
+  RewardItem item;
+  item.prompt = "P\n";
+  item.completion = "C\"\xff";
+  item.raw_completion = "C<end>";
+  item.columns = &columns;
+  item.tokens = 7;
+  item.truncated = true;
+  reward->score({item});
+  const Json seen = parse_json(folder.read("log"), "log");
+  CHECK(seen["id"] == 0);
+  CHECK(seen["prompt"] == "P\n");
+  CHECK(seen["completion"] == "C\"\xef\xbf\xbd");
+  CHECK(seen["raw_completion"] == "C<end>");
+  CHECK(seen["tokens"] == 7);
+  CHECK(seen["truncated"] == true);
+  CHECK(seen["answer"] == 3);
+  CHECK(seen["record_prompt"] == columns["prompt"]);
+  CHECK(seen["record_id"] == "mine");
+}
+
+TEST_CASE("process: thousands of items in flight fill no pipe for good") {
+  const auto reward =
+      options(program("echo noise >&2; echo \"{\\\"id\\\": $id, \\\"score\\\": ${#line}}\"")).make();
+  std::vector<RewardItem> batch = items(std::vector<std::string>(3000));
+  for (size_t i = 0; i < batch.size(); ++i) batch[i].completion = std::string(i % 7 == 0 ? 2000 : 10, 'x');
+  const auto scores = reward->score(batch);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    REQUIRE(scores[i].has_value());
+    CHECK((*scores[i] > 1000) == (i % 7 == 0));
+  }
+  CHECK(reward->counters().at("restarts") == 0);
+}
+
+TEST_CASE("process: an item that hangs is tried twice and null; the others are scored") {
+  const auto reward =
+      options(program("case $line in *hang*) sleep 100;; *) " + kOne + ";; esac"), 0.3).make();
+  const auto start = std::chrono::steady_clock::now();
+  const auto scores = reward->score(items({"a", "hang", "b", "c", "d"}));
+  CHECK(shown(scores) == "1 null 1 1 1");
+  CHECK(since(start) < 5);
+  CHECK(reward->counters().at("timeouts") == 2);
+  CHECK(reward->counters().at("restarts") == 2);
+  CHECK(reward->score(items({"a"})).at(0) == 1.0);
+}
+
+TEST_CASE("process: it is started again when it dies, and the item tried once more") {
+  TempFolder folder;
+  const std::string mark = (folder / "mark").string();
+  const auto once = options(program("case $line in *die*) [ -e " + mark + " ] || { touch " + mark +
+                                    "; kill -9 $$; };; esac; " + kOne))
+                        .make();
+  CHECK(shown(once->score(items({"a", "die", "b"}))) == "1 1 1");
+  CHECK(once->counters().at("restarts") == 1);
+  CHECK(once->counters().at("nulls") == 0);
+  const auto always = options(program("case $line in *die*) exit 3;; esac; " + kOne)).make();
+  CHECK(shown(always->score(items({"a", "die", "b"}))) == "1 null 1");
+  CHECK(always->counters().at("restarts") == 2);
+}
+
+TEST_CASE("process: lines that are no answer are passed over or count as failures") {
+  const auto reward = options(program(R"(case $line in
+*noise*) echo loading; echo '{"id": 999, "score": 1}'; echo '[1,'; echo; echo "{\"id\": $id, \"score\": 2}";;
+*nan*) echo "{\"id\": $id, \"score\": NaN}";;
+*text*) echo "{\"id\": $id, \"score\": \"good\"}";;
+*none*) echo "{\"id\": $id}";;
+*twice*) echo "{\"id\": $id, \"score\": 3}"; echo "{\"id\": $id, \"score\": 4}";;
+esac)"))
+                          .make();
+  const auto scores = reward->score(items({"noise", "nan", "text", "none", "twice"}));
+  CHECK(shown(scores) == "2 null null null 3");
+  CHECK(reward->counters().at("restarts") == 0);
+  CHECK(reward->counters().at("malformed") >= 7);
+}
+
+TEST_CASE("process: too many nulls stop the run, with the program's last words") {
+  const auto reward = options(program("exit 7", "echo 'Traceback: no module named foo' >&2")).make();
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(problem(*reward, items(std::vector<std::string>(19, "x"))).empty());
+  const std::string text = problem(*reward, items({"x"}));
+  CAPTURE(text);
+  CHECK(has(text, "20 of its last 20 scores are null"));
+  CHECK(has(text, "no module named foo"));
+  CHECK(has(text, "exited with 7"));
+  CHECK(text.find('\n') == std::string::npos);
+  CHECK(since(start) < 20);
+
+  // A share: 10 nulls of 20 are allowed, 11 of 21 are not.
+  const auto half =
+      options(program("case $line in *bad*) echo \"{\\\"id\\\": $id, \\\"score\\\": null}\";; *) " + kOne +
+                      ";; esac"))
+          .make();
+  for (int i = 0; i < 10; ++i) CHECK(problem(*half, items({"good", "bad"})).empty());
+  CHECK(has(problem(*half, items({"bad"})), "11 of its last 21 scores are null"));
+}
+
+TEST_CASE("process: a program that is not there") {
+  const auto start = [](const std::vector<std::string>& command) {
+    try {
+      options(command).make();
+    } catch (const UserError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(has(start({"temper-no-such-program"}),
+            "cannot start the reward program \"temper-no-such-program\": No such file"));
+  TempFolder folder;
+  CHECK(has(start({folder.write("plain", "x")}), "Permission denied"));
+  CHECK(has(start({folder.path().string()}), "cannot start"));
+  std::vector<std::string> problems;
+  ProcessOptions().check(problems, "rewards.0");
+  CHECK(has(problems.at(0), "rewards.0.command: missing"));
+  problems.clear();
+  options({"python3 reward.py"}).check(problems, "rewards.0");
+  CHECK(has(problems.at(0), "strings of their own"));
+}
+
+TEST_CASE("process: nothing of it stays behind") {
+  TempFolder folder;
+  const std::string pids = (folder / "pids").string();
+  {
+    const auto reward =
+        options(program(kOne, "trap '' TERM INT HUP; sleep 1000 & echo $! $$ > " + pids)).make();
+    CHECK(reward->score(items({"a"})).at(0) == 1.0);
+  }
+  std::ifstream in(pids);
+  int helper = 0, leader = 0;
+  in >> helper >> leader;
+  REQUIRE(leader > 0);
+  for (int i = 0; i < 100 && (alive(helper) || alive(leader)); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK_FALSE(alive(helper));
+  CHECK_FALSE(alive(leader));
+  CHECK_FALSE(has_zombie());
+}
+
+TEST_CASE("process: it gets none of our descriptors, and one that reads nothing kills nobody") {
+  const int leak = ::open("/dev/null", O_RDONLY);  // without close-on-exec
+  const auto reward =
+      options(program("set -- /proc/$$/fd/*; echo \"{\\\"id\\\": $id, \\\"score\\\": $#}\"")).make();
+  const auto open = reward->score(items({"a"})).at(0);
+  ::close(leak);
+  CHECK(*open <= 4);  // its three, and perhaps one of the shell's own
+  auto deaf = options({"/bin/sh", "-c", "exec 0<&-; sleep 0.2; exit 1"}, 2);
+  deaf.fail_share = 1;
+  const auto scores =
+      deaf.make()->score(items({std::string(1 << 20, 'x')}));  // more than a pipe holds: SIGPIPE
+  CHECK_FALSE(scores.at(0).has_value());
+}
+
+TEST_CASE("process: a flood of output is no answer") {
+  auto flood = options({"/bin/sh", "-c", "while :; do echo flood; echo flood >&2; done"}, 0.3);
+  const auto start = std::chrono::steady_clock::now();
+  CHECK_FALSE(flood.make()->score(items({"x"})).at(0).has_value());
+  CHECK(since(start) < 5);
+  auto endless = options({"/bin/sh", "-c", "exec tr '\\0' x < /dev/zero"}, 5);
+  CHECK_FALSE(endless.make()->score(items({"x"})).at(0).has_value());
+  CHECK(since(start) < 20);
+}

@@ -1,0 +1,247 @@
+#include "reward/reward.h"
+
+#include <cmath>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "reward/math.h"
+#include "reward/normalise.h"
+#include "reward/pattern.h"
+#include "reward/shaping.h"
+#include "reward/text_match.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+struct Config : Fields {
+  std::vector<RewardEntry> rewards;
+  void fields(FieldVisitor& v) override { v.list("rewards", rewards, "the rewards"); }
+};
+
+std::vector<RewardEntry> entries(const std::string& text) {
+  Config config;
+  read_fields(config, parse_json("{\"rewards\": " + text + "}", "c"), "c", "");
+  return std::move(config.rewards);
+}
+
+std::string problems(const std::string& text) {
+  try {
+    entries(text);
+  } catch (const UserError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+RewardItem item_of(const std::string& completion, const Json* columns = nullptr) {
+  RewardItem item;
+  item.completion = item.raw_completion = completion;
+  item.columns = columns;
+  return item;
+}
+
+std::optional<double> score(const std::string& kind, const std::string& completion,
+                            const Json& columns = Json::object()) {
+  const auto list = entries("[" + kind + "]");
+  return list[0].options->make()->score({item_of(completion, &columns)}).at(0);
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("rewards: length and repetition shaping equal TRL's") {
+  const Json golden = read_json_file(test_file("reward/golden/shaping.json"));
+  for (const Json& row : golden["cosine"]) {
+    CAPTURE(row.dump());
+    CosineOptions options;
+    options.max_tokens = row[0];
+    options.verifier = std::make_unique<MathOptions>();
+    const Json columns = {{"answer", 1}};
+    RewardItem right = item_of("\\boxed{1}", &columns), wrong = item_of("\\boxed{2}", &columns);
+    right.tokens = wrong.tokens = row[1];
+    const auto scores = options.make()->score({right, wrong});
+    CHECK(std::abs(*scores[0] - row[2].get<double>()) < 1e-12);
+    CHECK(std::abs(*scores[1] - row[3].get<double>()) < 1e-12);
+  }
+  for (const Json& row : golden["overlong"]) {
+    CAPTURE(row.dump());
+    CHECK(soft_overlong(row[2], row[0], row[1]) == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
+  }
+  for (const Json& row : golden["repetition"]) {
+    CAPTURE(row.dump());
+    RepetitionOptions options;
+    options.ngram = row[1];
+    options.penalty = row[2];
+    const auto ids = row[0].get<std::vector<int64_t>>();
+    RewardItem item;
+    item.ids = &ids;
+    CHECK(*options.make()->score({item})[0] == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
+    options.unit = "words";
+    for (const int64_t id : ids) item.completion += std::to_string(id) + " \n";
+    CHECK(*options.make()->score({item})[0] == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
+  }
+  for (const Json& row : golden["think"]) {
+    CAPTURE(row.dump());
+    CHECK(score(R"({"kind": "format", "pattern": "think"})", row[0]) == row[1].get<double>());
+  }
+}
+
+TEST_CASE("rewards: a cosine is null where its verifier is") {
+  CHECK_FALSE(score(R"({"kind": "cosine"})", "5", {{"answer", "none"}}).has_value());
+  CHECK(score(R"({"kind": "cosine", "verifier": {"kind": "contains", "texts": ["yes"]}})", "yes") == 1.0);
+}
+
+TEST_CASE("rewards: exact") {
+  const Json yes = {{"answer", "Yes, it is"}};
+  CHECK(score(R"({"kind": "exact"})", " Yes, it is\n", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "whitespace": "keep"})", " Yes, it is", yes) == 0.0);
+  CHECK(score(R"({"kind": "exact"})", "yes, it is", yes) == 0.0);
+  CHECK(score(R"({"kind": "exact", "ignore_case": true})", "YES, IT IS", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "ignore_punctuation": true})", "Yes it is!", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "whitespace": "collapse"})", "Yes,  it\n is", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "whitespace": "remove"})", "Y e s,itis", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "answer_in": "last_line"})", "Well.\nYes, it is\n\n", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "answer_in": "last_line"})", "\n", yes) == 0.0);
+  CHECK(score(R"({"kind": "exact", "answer_in": "tag"})", "<answer> Yes, it is</answer>", yes) == 1.0);
+  CHECK(score(R"({"kind": "exact", "answer_in": "boxed"})", "no box", yes) == 0.0);
+  CHECK(score(R"({"kind": "exact"})", "b", {{"answer", {"a", "b"}}}) == 1.0);
+  CHECK(score(R"({"kind": "exact", "ignore_case": true})", "STRASSE", {{"answer", "straße"}}) == 1.0);
+  CHECK(score(R"({"kind": "exact"})", "caf\xc3\xa9", {{"answer", "cafe\xcc\x81"}}) ==
+        1.0);  // composed and not
+  CHECK(score(R"({"kind": "exact", "column": "n"})", "3", {{"n", 3}}) == 1.0);
+  CHECK_THROWS_AS(score(R"({"kind": "exact"})", "x"), UserError);
+}
+
+TEST_CASE("rewards: contains") {
+  CHECK(score(R"({"kind": "contains", "texts": ["a", "b"]})", "xbx") == 1.0);
+  CHECK(score(R"({"kind": "contains", "texts": ["a", "b"], "need": "all"})", "xbx") == 0.0);
+  CHECK(score(R"({"kind": "contains", "column": "word", "ignore_case": true})", "The WORD",
+              {{"word", "word"}}) == 1.0);
+  CHECK(has(problems(R"([{"kind": "contains"}])"), "needs either \"column\" or \"texts\""));
+}
+
+TEST_CASE("rewards: regular expressions") {
+  CHECK(score(R"({"kind": "regex", "pattern": "^\\d+$"})", "12") == 1.0);
+  CHECK(score(R"({"kind": "regex", "pattern": "a.b"})", "xa\nb") == 1.0);
+  CHECK(score(R"({"kind": "regex", "pattern": "a.b", "dot_is_newline": false})", "xa\nb") == 0.0);
+  CHECK(score(R"({"kind": "regex", "pattern": "b|bc", "whole": true})", "bc") == 1.0);
+  CHECK(score(R"({"kind": "regex", "pattern": "b", "whole": true})", "bc") == 0.0);
+  CHECK(score(R"({"kind": "regex", "pattern": "É", "ignore_case": true})", "é") == 1.0);
+  CHECK(score(R"({"kind": "regex", "column": "re"})", "abc", {{"re", {"x", "c$"}}}) == 1.0);
+  CHECK(score(R"({"kind": "regex", "column": "re"})", "abc", {{"re", "x"}}) == 0.0);
+  CHECK_THROWS_WITH_AS(score(R"({"kind": "regex", "column": "re"})", "abc", {{"re", "("}}),
+                       doctest::Contains("column re"), UserError);
+  CHECK(score(R"({"kind": "regex", "pattern": "x"})", "\xff\xc3") == 0.0);
+  CHECK(score(R"({"kind": "regex", "pattern": ".\\z"})", "\xe2\x82") == 1.0);
+  CHECK(has(problems(R"([{"kind": "regex", "pattern": "(a"}])"),
+            "rewards.0.pattern: \"(a\" is not a regular expression"));
+  CHECK(has(problems(R"([{"kind": "regex"}])"), "needs either \"pattern\" or \"column\""));
+}
+
+TEST_CASE("rewards: an expression that backtracks without end is given up, and null") {
+  const auto list = entries(R"([{"kind": "regex", "pattern": "^(a+)+$"}])");
+  const auto reward = list[0].options->make();
+  const auto scores = reward->score({item_of(std::string(100, 'a') + "b"), item_of("aaa")});
+  CHECK_FALSE(scores[0].has_value());
+  CHECK(scores[1] == 1.0);
+  CHECK(reward->counters().at("gave_up") == 1);
+}
+
+TEST_CASE("rewards: named formats") {
+  const auto format = [](const std::string& name, const std::string& text) {
+    return *score("{\"kind\": \"format\", \"pattern\": \"" + name + "\"}", text);
+  };
+  CHECK(format("think_answer", "<think>\na\n</think>\n<answer>5</answer>\n") == 1);
+  CHECK(format("think_answer", "<think>a</think> so <answer>5</answer>") == 0);
+  CHECK(format("think_answer", "<think>a</think><answer>5</answer> there") == 0);
+  CHECK(format("think_answer", "<think>a</think><answer>5</answer><answer>6</answer>") == 0);
+  CHECK(format("answer", "so <answer>5</answer>") == 1);
+  CHECK(format("answer", "<answer>5</answer> <answer>6</answer>") == 0);
+  CHECK(format("boxed", "it is \\\\boxed{5}") == 1);
+  CHECK(format("hash", "so\n#### 5") == 1);
+  CHECK(format("hash", "so #### 5") == 0);
+  CHECK(format("^yes", "yes") == 1);
+  CHECK(has(problems(R"([{"kind": "format", "pattern": "thnik"}])"),
+            "no format is named \"thnik\"; did you mean \"think\"?"));
+}
+
+TEST_CASE("rewards: the config's array of them") {
+  const auto list = entries(
+      R"([{"kind": "math", "weight": 2, "column": "a"}, {"kind": "format", "name": "shape", "weight": 0}])");
+  CHECK(list[0].kind == "math");
+  CHECK(list[0].weight == 2);
+  CHECK(dynamic_cast<MathOptions&>(*list[0].options).column == "a");
+  CHECK(list[1].name == "shape");
+  Config config;
+  read_fields(
+      config,
+      parse_json(R"({"rewards": [{"kind": "cosine", "max_tokens": 5, "verifier": {"kind": "exact"}}]})", "c"),
+      "c", "");
+  const Json dump = dump_fields(config);
+  CHECK(dump["rewards"][0]["verifier"]["kind"] == "exact");
+  CHECK(dump["rewards"][0]["max_tokens"] == 5);
+  Config again;
+  read_fields(again, dump, "c", "");
+  CHECK(dump_fields(again) == dump);
+  CHECK(has(problems(R"([{"kind": "maths"}])"), "did you mean \"math\"?"));
+  CHECK(has(problems(R"([{"kind": "math", "colunm": "a"}])"),
+            "rewards.0.colunm: unknown key; did you mean \"column\"?"));
+  CHECK(has(problems(R"([{"weight": 1}])"), "rewards.0.kind: missing; expected one of math, exact"));
+  CHECK(has(problems(R"([{"kind": "overlong"}])"), "rewards.0.max_tokens: missing"));
+  CHECK(has(problems(R"([{"kind": "overlong", "max_tokens": 10, "cache": 20}])"), "above max_tokens"));
+}
+
+TEST_CASE("rewards: every kind says what it does and where it comes from, and has fields") {
+  for (const auto& entry : reward_registry().entries()) {
+    CAPTURE(entry.name);
+    CHECK_FALSE(entry.summary.empty());
+    CHECK_FALSE(entry.source.empty());
+    CHECK(describe_fields(*entry.make()).size() > 0);
+  }
+}
+
+TEST_CASE("rewards: combinations") {
+  const std::string three =
+      R"([{"kind": "math", "weight": 2}, {"kind": "contains", "texts": ["so"], "weight": 0.5, "incorrect": -1},
+      {"kind": "format", "pattern": "hash", "weight": 0}])";
+  const Json columns = {{"answer", 5}}, unreadable = {{"answer", "?"}};
+  const std::vector<RewardItem> items = {item_of("so 5", &columns), item_of("5", &columns),
+                                         item_of("so", &columns), item_of("5", &unreadable)};
+  RewardSet sum(entries(three)), product(entries(three), "product"), least(entries(three), "min");
+  const auto a = sum.score(items), b = product.score(items), c = least.score(items);
+  CHECK(a[0].total == 2.5);
+  CHECK(a[1].total == 1.5);
+  CHECK(a[2].total == 0.5);
+  CHECK_FALSE(a[3].total.has_value());
+  CHECK((a[0].parts == std::vector<std::optional<double>>{1.0, 1.0, 0.0}));
+  CHECK_FALSE(a[3].parts[0].has_value());
+  CHECK(a[3].parts[1] == -1.0);
+  CHECK(b[0].total == 1.0);
+  CHECK(b[1].total == -1.0);
+  CHECK(c[0].total == 0.5);
+  CHECK(c[1].total == -0.5);
+  const auto metrics = sum.metrics(a);
+  CHECK(metrics.at("math/mean") == doctest::Approx(2.0 / 3));
+  CHECK(metrics.at("math/std") == doctest::Approx(std::sqrt(2.0 / 9)));
+  CHECK(metrics.at("math/null") == 0.25);
+  CHECK(metrics.at("format/mean") == 0.0);
+  CHECK(metrics.at("total/mean") == doctest::Approx(1.5));
+  CHECK(sum.names() == std::vector<std::string>{"math", "contains", "format"});
+  CHECK(sum.answer(items[0]) == "5");
+  CHECK(sum.score({}).empty());
+}
+
+TEST_CASE("rewards: sets that cannot be") {
+  CHECK_THROWS_WITH_AS(RewardSet(entries("[]")), doctest::Contains("at least one"), UserError);
+  CHECK_THROWS_WITH_AS(RewardSet(entries(R"([{"kind": "math"}, {"kind": "math"}])")),
+                       doctest::Contains("two are called \"math\""), UserError);
+  CHECK_THROWS_WITH_AS(RewardSet(entries(R"([{"kind": "math"}])"), "mean"),
+                       doctest::Contains("sum, product, min"), UserError);
+  CHECK_NOTHROW(RewardSet(entries(R"([{"kind": "math"}, {"kind": "math", "name": "math2"}])")));
+}
