@@ -111,7 +111,7 @@ TEST_CASE("a restored state judges as the undisturbed one") {
   Health resumed{HealthOptions()};
   for (int64_t step = 1; step <= 150; ++step) {
     const auto row = MetricsRow{.step = step, .values = {{"truncated", 0.9}, {"reward", 0}, {"loss", 0}}};
-    CHECK(whole.check(step, loss_at(step), 1.0) == resumed.check(step, loss_at(step), 1.0));
+    CHECK((whole.check(step, loss_at(step), 1.0) == resumed.check(step, loss_at(step), 1.0)));
     CHECK(whole.advise("rl", row) == resumed.advise("rl", row));
     Health next{HealthOptions()};
     next.restore(parse_json(dump_line(resumed.state()), "test"), "test");
