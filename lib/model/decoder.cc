@@ -222,4 +222,9 @@ std::unique_ptr<Model> Model::initialise(const ModelConfig& config, const Precis
   return std::make_unique<Decoder>(config, precision, source);
 }
 
+std::unique_ptr<Model> Model::shapes_only(const ModelConfig& config, Precision precision) {
+  precision.device = at::kMeta;
+  return std::make_unique<Decoder>(config, precision, [](Decoder&, const std::vector<Parameter*>&, bool) {});
+}
+
 }  // namespace temper

@@ -56,6 +56,8 @@ class Model {
   // Fresh weights: normal(0, 0.02), norms 1, biases 0; residual outputs scaled by 1/sqrt(2 layers).
   static std::unique_ptr<Model> initialise(const ModelConfig& config, const Precision& precision,
                                            uint64_t seed);
+  // Tensors with shapes and no storage, for planning.
+  static std::unique_ptr<Model> shapes_only(const ModelConfig& config, Precision precision);
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;

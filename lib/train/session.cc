@@ -69,6 +69,7 @@ void Session::load_model() {
   }
   end_ids = temper::end_ids(config.model.path, *model, *tokenizer);
   adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
+  adapter->set_base_model(config.model.path);
   parameters_ = config.optimizer->parameters(adapter->trainable());
   optimizer = config.optimizer->make(parameters_);
   health = std::make_unique<Health>(config.health);
@@ -105,8 +106,9 @@ ForwardOptions Session::forward_options(bool training) const {
 UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t total_updates,
                               const std::function<at::Tensor(const MicroBatch&)>& loss) {
   UpdateOutcome outcome;
-  for (const MicroBatch& batch : batches) {
-    const at::Tensor part = loss(batch);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
+    const at::Tensor part = loss(batches[i]);
     outcome.loss += part.item<double>();
     if (part.requires_grad()) torch::autograd::backward({part}, {});
   }
@@ -139,7 +141,6 @@ void Session::check_signal() {
 void Session::begin_step() {
   check_signal();
   step_start_ = std::chrono::steady_clock::now();
-  adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.step));
   progress->begin_step(state.step + 1);
 }
 

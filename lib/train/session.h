@@ -20,6 +20,7 @@
 #include "rollout/engine.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
+#include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/health.h"
 #include "train/metrics.h"
@@ -86,7 +87,6 @@ class Session {
   void finish();
 
  private:
-  void open_run_folder(const std::string& resume);
   void load_text();
   void load_model();
   void restore();
@@ -96,7 +96,7 @@ class Session {
 
   RunOptions options_;
   std::vector<OptimParameter> parameters_;
-  std::optional<struct CheckpointInfo> found_;
+  std::optional<CheckpointInfo> found_;
   int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point step_start_;
 };

@@ -1,0 +1,102 @@
+// temper-inspect: the window into every part. All output is JSON on stdout.
+#include "train/inspect.h"
+
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "common.h"
+#include "objective/inspect.h"
+#include "text/inspect.h"
+#include "train/config.h"
+
+using namespace temper;
+
+namespace {
+
+void print(const Json& value) {
+  std::printf("%s\n", dump_line(value).c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Shows what Temper has and what it makes of files. All output is JSON.", "temper-inspect"};
+  app.require_subcommand(1);
+  std::string model, adapter, input, text, name, file, dtype = "f32", chat_template = "auto";
+  std::vector<std::string> sets;
+  bool special = false, add_special = false, generation_prompt = false;
+
+  auto* list = app.add_subcommand(
+      "list", "algorithms, losses, rewards, adapters, optimizers, schedules, samplers, families");
+  list->add_option("kind", file, "one kind only");
+  list->add_option("name", name, "one entry only, with its fields");
+  auto* config = app.add_subcommand("config", "the resolved config, or every problem in it");
+  config->add_option("file", file)->required();
+  config->add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
+  auto* tokenize = app.add_subcommand("tokenize", "ids, pieces and the decoded text, a line each");
+  tokenize->add_option("--model", model, "a Hugging Face folder")->required();
+  auto* text_option = tokenize->add_option("--text", text);
+  tokenize->add_option("--input", input, "JSONL with \"text\"")->excludes(text_option);
+  tokenize->add_flag("--special", special, "special tokens in the text are special");
+  tokenize->add_flag("--add-special", add_special, "add begin and end tokens");
+  auto* render = app.add_subcommand("template", "a chat as the model sees it");
+  render->add_option("--model", model, "a Hugging Face folder")->required();
+  render->add_option("--input", input, "JSON: messages, or {\"messages\", further variables}")->required();
+  render->add_option("--template", chat_template, "auto, chatml, or a .jinja file");
+  render->add_flag("--generation-prompt", generation_prompt);
+  auto* logprob = app.add_subcommand("logprob", "log p(ids[t] | ids[<t]) for t >= 1, a line each");
+  logprob->add_option("--model", model, "a Hugging Face folder")->required();
+  logprob->add_option("--adapter", adapter, "an adapter folder");
+  logprob->add_option("--dtype", dtype)->check(CLI::IsMember({"f32", "bf16", "auto"}));
+  logprob->add_option("--input", input, "JSONL with \"ids\"")->required();
+  auto* objective = app.add_subcommand("objective", "one objective on the numbers given");
+  objective->add_option("name", name)->required();
+  objective->add_option("--input", input, "JSON")->required();
+  objective->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
+  auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
+  shapes->add_option("folder", file)->required();
+  auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
+  run->add_option("folder", file)->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kExitDone : kExitUser;
+  }
+
+  return run_app("temper-inspect", [&]() -> int {
+    if (*list) print(inspect_list(file, name));
+    if (*config) {
+      RunConfig resolved;
+      load_run_config(resolved, file, sets);
+      std::printf("%s\n", dump_fields(resolved).dump(2).c_str());
+    }
+    if (*tokenize) {
+      const auto tokenizer = Tokenizer::load(model);
+      const EncodeOptions options{.add_special = add_special, .parse_special = special};
+      if (input.empty())
+        print(inspect_tokenize(*tokenizer, text, options));
+      else
+        inspect_tokenize_file(*tokenizer, input, options, print);
+    }
+    if (*render)
+      print(inspect_template(model, chat_template, read_json_file(input), input, generation_prompt));
+    if (*logprob) inspect_logprob(model, adapter, dtype, input, print);
+    if (*objective) {
+      Json overrides = Json::object();
+      for (const std::string& set : sets) {
+        const size_t equals = set.find('=');
+        if (equals == std::string::npos) user_error("--set {}: expected field=value", set);
+        Json value = Json::parse(set.substr(equals + 1), nullptr, false);
+        overrides[set.substr(0, equals)] = value.is_discarded() ? Json(set.substr(equals + 1)) : value;
+      }
+      print(objective::evaluate_objective(name, read_json_file(input), overrides));
+    }
+    if (*shapes) print(inspect_model(file));
+    if (*run) print(inspect_run(file));
+    return kExitDone;
+  });
+}

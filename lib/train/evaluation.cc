@@ -1,0 +1,99 @@
+#include "train/evaluation.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+
+#include "eval/evaluate.h"
+#include "train/session.h"
+
+namespace temper {
+namespace {
+
+// Mean negative log-prob of the held-out targets.
+double held_out_loss(Session& s) {
+  at::NoGradGuard guard;
+  std::vector<Example> examples;
+  for (const Record& record : s.eval_records) {
+    Example e = s.encoder->supervised(record);
+    if (!e.ids.empty()) examples.push_back(std::move(e));
+  }
+  const std::vector<int64_t> no_prompt;
+  std::vector<Sequence> sequences;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    sequences.push_back({&no_prompt, &examples[i].ids, &examples[i].target, static_cast<int64_t>(i)});
+  }
+  double sum = 0, count = 0;
+  for (const MicroBatch& b :
+       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {
+    sum -= model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
+    count += static_cast<double>(b.targets.token.size(0));
+  }
+  return sum / std::max(count, 1.0);
+}
+
+// Completions of the held-out prompts, scored by the run's rewards.
+void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
+  std::vector<EvalPrompt> prompts;
+  for (const Record& record : s.eval_records)
+    prompts.push_back({s.encoder->prompt(record), s.encoder->prompt_text(record), &record.json});
+  SamplingOptions sampling = s.config.rollout;
+  sampling.temperature = s.config.eval.temperature;
+  if (s.config.eval.max_new_tokens > 0) sampling.max_new_tokens = s.config.eval.max_new_tokens;
+  EngineOptions engine;
+  engine.max_batch = s.config.rollout.max_batch;
+  engine.seed = static_cast<uint64_t>(s.config.seed) ^ 0x6576616cULL;  // apart from the training rollouts
+  engine.step = static_cast<uint64_t>(s.state.step);
+  engine.end_ids = s.end_ids;
+  EvalOptions options;
+  options.samples = s.config.eval.samples;
+  const EvalResult result = evaluate(
+      *s.model, *s.tokenizer, prompts, *s.rewards, options, sampling, engine, [&](const EngineProgress& p) {
+        s.progress->inner(
+            fmt::format("evaluating {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
+      });
+
+  for (const Figure& f : result.figures) out.row.values.emplace_back(f.name, f.value);
+  // The headline: the share of correct answers where a verifier says what is correct, else the reward.
+  const Figure* headline = result.find("accuracy");
+  if (headline == nullptr) headline = result.find("reward");
+  if (headline != nullptr) {
+    out.row.values.emplace_back("low", headline->interval.low);
+    out.row.values.emplace_back("high", headline->interval.high);
+    out.row.values.emplace_back("n", static_cast<double>(headline->count));
+    out.score = headline->value;
+    out.line = fmt::format("{}: held-out {} {:.3f} [{:.3f}, {:.3f}] on {} prompts", when, headline->name,
+                           headline->value, headline->interval.low, headline->interval.high, headline->count);
+  }
+  for (const EvalSample& e : result.samples) {
+    SampleRow row;
+    row.prompt = prompts[e.prompt].text;
+    row.completion = e.completion.text;
+    for (size_t i = 0; i < e.score.parts.size(); ++i)
+      row.rewards.emplace_back(result.reward_names[i], e.score.parts[i]);
+    row.reward = e.score.total;
+    row.finish = finish_name(e.completion.finish);
+    row.tokens = static_cast<int64_t>(e.completion.ids.size());
+    out.samples.push_back(std::move(row));
+  }
+}
+
+}  // namespace
+
+Evaluation evaluate_run(Session& s) {
+  Evaluation out;
+  out.row.split = "eval";
+  out.row.step = s.state.step;
+  const std::string when = s.state.step == 0 ? "before training" : fmt::format("after step {}", s.state.step);
+  s.progress->inner("evaluating");
+  if (s.config.task == "sft") {
+    const double loss = held_out_loss(s);
+    out.row.values.emplace_back("loss", loss);
+    out.score = -loss;
+    out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
+  }
+  if (s.rewards != nullptr) evaluate_samples(s, when, out);
+  return out;
+}
+
+}  // namespace temper

@@ -1,0 +1,36 @@
+// The verbs of temper-inspect that need more than one room.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/json.h"
+#include "text/tokenizer.h"
+
+namespace temper {
+
+using PrintLine = std::function<void(const Json&)>;
+
+// kind "": {kind: [{"name","summary","source"}...]...}; kind: that list with fields; kind and name: one
+// entry. Throws UserError for a name that is not there, with the nearest one.
+Json inspect_list(const std::string& kind, const std::string& name);
+
+// JSONL lines {"text": ...}; each line's result goes to `print`.
+void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,
+                           const PrintLine& print);
+
+// {"text","ids","assistant_mask"}
+Json inspect_template(const std::string& model, const std::string& chat_template, const Json& input,
+                      const std::string& where, bool generation_prompt);
+
+// JSONL lines {"ids": [...]} -> {"logprobs": [...]}
+void inspect_logprob(const std::string& model, const std::string& adapter, const std::string& dtype,
+                     const std::string& file, const PrintLine& print);
+
+// {"family","config","parameters","dtype","missing","unexpected","misshapen"}
+Json inspect_model(const std::string& folder);
+
+// {"state","last","checkpoints": [{"step","folder","whole","problem"?,"bytes"}...]}
+Json inspect_run(const std::string& folder);
+
+}  // namespace temper

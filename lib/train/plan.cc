@@ -1,0 +1,72 @@
+#include "train/plan.h"
+
+#include <torch/types.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "model/families.h"
+#include "model/load.h"
+#include "model/precision.h"
+
+namespace temper {
+
+Json plan_run(const RunConfig& config) {
+  const ModelConfig shape =
+      config.model.path.empty() ? config.model.init.model_config() : read_model_config(config.model.path);
+  const Precision precision = make_precision(config.model.dtype, config.device);
+  const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
+
+  // The model's shapes without its memory: tensors on the meta device have no storage.
+  const auto model = Model::shapes_only(shape, precision);
+  const auto adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
+  int64_t trained = 0;
+  for (const auto& [name, tensor] : adapter->trainable()) trained += tensor.numel();
+  const int64_t state =
+      config.optimizer->make(config.optimizer->parameters(adapter->trainable()))->state_bytes();
+
+  const bool full = config.adapter_kind == "full";
+  const int64_t parameters = shape.parameter_count();
+  const int64_t weights = parameters * item;
+  // With fp32 compute a full run's masters are the weights themselves.
+  const int64_t masters = full && precision.compute == at::kFloat ? 0 : trained * 4;
+  const int64_t gradients = trained * 4;
+
+  // What one token of a micro-batch keeps for backward in one block: the inputs of the norms and products, q,
+  // k, v, the attention's output, gate | up and their product. Adapters keep a low-rank activation a linear,
+  // which is small beside it.
+  const int64_t q = shape.heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
+  const int64_t block = (4 * shape.hidden + 2 * q + 2 * kv + 3 * shape.intermediate) * item;
+  const int64_t every = config.model.checkpoint_every();
+  const int64_t kept = every == 0 ? shape.layers : shape.layers - (shape.layers + every - 1) / every;
+  const int64_t inputs = (shape.layers - kept) * shape.hidden * item;
+  const int64_t tokens = config.train.micro_batch_tokens;
+  const int64_t activations = tokens * (std::max<int64_t>(kept, 1) * block + inputs);
+  const int64_t logits = 2 * (12 << 20) + (full ? shape.vocab * shape.hidden * 4 : 0);
+  int64_t cache = 0;
+  if (config.task == "rl") {
+    const int64_t batch =
+        std::min(config.rollout.max_batch, config.rollout.prompts_per_step * config.rollout.group_size);
+    cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
+  }
+  constexpr int64_t kProgram = 300 << 20;  // the program and its libraries
+  const int64_t peak =
+      kProgram + weights + masters + state + std::max(gradients + activations + logits, cache);
+
+  const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
+                                                    config.rollout.prompts_per_step / config.train.batch_size
+                                              : config.train.steps;
+  return {{"config", dump_fields(config)},
+          {"parameters", {{"total", parameters}, {"trained", trained}}},
+          {"memory",
+           {{"weights_bytes", weights},
+            {"masters_bytes", masters},
+            {"gradients_bytes", gradients},
+            {"optimizer_bytes", state},
+            {"activations_bytes", activations},
+            {"logits_bytes", logits},
+            {"cache_bytes", cache},
+            {"peak_bytes", peak}}},
+          {"steps", {{"steps", config.train.steps}, {"updates", updates}}}};
+}
+
+}  // namespace temper
