@@ -8,7 +8,8 @@ std::vector<Record> read_jsonl(const std::vector<std::string>& files) {
   std::vector<Record> records;
   for (const std::string& file : files) {
     const MappedFile map(file);
-    const std::string_view text(reinterpret_cast<const char*>(map.data()), map.size());
+    std::string_view text(reinterpret_cast<const char*>(map.data()), map.size());
+    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
     const size_t before = records.size();
     int64_t line = 0;
     for (size_t at = 0; at < text.size();) {
@@ -19,9 +20,10 @@ std::vector<Record> read_jsonl(const std::vector<std::string>& files) {
       if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
       const std::string where = fmt::format("{}:{}", file, line);
       Json json = parse_json(std::string(row), where);
-      if (!json.is_object())
+      if (!json.is_object()) {
         user_error("{}: expected an object such as {{\"prompt\": ..., \"completion\": ...}}, found {}", where,
                    json.type_name());
+      }
       records.push_back({std::move(json), file, line});
     }
     if (records.size() == before) user_error("{}: no records in this file", file);

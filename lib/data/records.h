@@ -23,10 +23,25 @@ struct Record {
 // UTF-8, an empty file, or no file. Blank lines are passed over.
 std::vector<Record> read_jsonl(const std::vector<std::string>& files);
 
+// The formats of TRL's datasets, each as strings or as lists of chat messages:
+//   kText              text
+//   kPromptCompletion  prompt, completion
+//   kMessages          messages
+//   kPreference        chosen, rejected, and prompt unless the two begin with it
+//   kPrompt            prompt
+//   kUnpaired          prompt, completion, label
+//   kStepwise          prompt, completions, labels
+// Further columns travel along: "tools" (a list, or its JSON as a string) and "chat_template_kwargs" reach
+// the chat template, all of them reach the rewards.
 enum class RecordKind { kText, kPromptCompletion, kMessages, kPreference, kPrompt, kUnpaired, kStepwise };
 
-// The kind from a record's keys; UserError with the keys found and those each kind expects.
+// The kind from a record's keys; UserError with the keys found and those each kind expects, or with what is
+// wrong with a column's type.
 RecordKind record_kind(const Record& record);
+
+// Whether the column holds chat messages rather than a string. Throws UserError for anything else, and for
+// messages that are not {"role": text, "content": text or parts}.
+bool is_chat_column(const Record& record, const std::string& key);
 
 // One sequence to learn from: ids and which of them are targets.
 struct Example {
@@ -38,8 +53,9 @@ struct Example {
 struct EncodeSettings {
   int64_t max_tokens = 1024;          // longer examples: see `overlong`
   std::string overlong = "truncate";  // "truncate" (from the right), "drop", "error"
-  std::string targets =
-      "auto";  // "auto" (completion or assistant turns; all for text), "all", "assistant", "completion"
+  // "auto": completion or assistant turns, all for text. "completion": the completion, or the chat's last
+  // assistant turn. "assistant": all assistant turns of a chat. "all": every token.
+  std::string targets = "auto";
   bool add_eos = true;  // after text and string completions
   Json template_extra;  // variables for the chat template (tools, enable_thinking ...)
 };
@@ -47,10 +63,14 @@ struct EncodeSettings {
 class RecordEncoder {
  public:
   // chat may be null: chat records are then an error that names the line and suggests "template": "chatml".
+  // Throws UserError for settings out of their choices.
   RecordEncoder(const Tokenizer& tokenizer, const ChatTemplate* chat, EncodeSettings settings);
 
   // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages. Empty ids when dropped as
-  // overlong.
+  // overlong. A string prompt and its completion are encoded as one text, as TRL does, unless a token would
+  // reach over the border: then each on its own, so that the prompt is the one that generation sees. Of a
+  // chat completion the assistant's words and their end token are targets. Throws UserError when nothing is
+  // left to learn from.
   Example supervised(const Record& record) const;
 
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
@@ -62,14 +82,14 @@ class RecordEncoder {
 
  private:
   const ChatTemplate& chat(const Record& record) const;
-  Json prompt_chat(const Record& record, RecordKind kind) const;
+  Json variables(const Record& record) const;  // for the template: the settings' and the record's own
+  Example text_example(const Record& record) const;
+  Example string_example(const Record& record) const;
+  Example chat_example(const Record& record, RecordKind kind) const;
   const Tokenizer& tokenizer_;
   const ChatTemplate* chat_;
   EncodeSettings settings_;
 };
-
-// All text of the records, for training a tokenizer on them.
-std::vector<std::string> training_texts(const std::vector<Record>& records);
 
 // Which records a step uses: epochs of a seeded permutation; a pure function of (seed, position), so the
 // cursor is one number. order: "shuffle" or "sequential".
@@ -85,5 +105,8 @@ class RecordOrder {
   mutable int64_t epoch_ = -1;
   mutable std::vector<int64_t> permutation_;
 };
+
+// All text of the records (prompts, completions, messages ...), to train a tokenizer on.
+std::vector<std::string> training_texts(const std::vector<Record>& records);
 
 }  // namespace temper

@@ -167,6 +167,7 @@ Value int_filter(Evaluator&, const Value& input, CallArgs& args) {
   const int64_t base = reader.integer("base", 10);
   reader.done();
   if (base < 2 || base > 36) throw Error("int's base is between 2 and 36");
+  if (input.is_undefined()) throw Error(*input.get<Undefined>()->why);
   int64_t i;
   double d;
   if (as_int(input, i)) return Value(i);
@@ -180,6 +181,7 @@ Value float_filter(Evaluator&, const Value& input, CallArgs& args) {
   ArgReader reader("float", args);
   const Value* otherwise = reader.optional("default");
   reader.done();
+  if (input.is_undefined()) throw Error(*input.get<Undefined>()->why);
   double d;
   if (as_number(input, d) || (input.text() && parse_float(*input.text(), d))) return Value(d);
   return otherwise != nullptr ? *otherwise : Value(0.0);

@@ -44,6 +44,9 @@ std::string number_digits(const Value& value, const Spec& spec) {
     throw Error(
         fmt::format("a number is needed for the format '{}', not '{}'", spec.type, value.type_name()));
   }
+  if (!whole && spec.type != 0 && std::string_view("xXob").find(spec.type) != std::string_view::npos) {
+    throw Error(fmt::format("the format '{}' needs an integer, not '{}'", spec.type, value.type_name()));
+  }
   const uint64_t magnitude = i < 0 ? 0 - static_cast<uint64_t>(i) : static_cast<uint64_t>(i);
   const double size = std::fabs(d);
   const auto places = static_cast<int>(std::min<int64_t>(spec.precision < 0 ? 6 : spec.precision, 1000));

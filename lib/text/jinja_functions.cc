@@ -113,6 +113,7 @@ Dict make_dict(Evaluator& e, CallArgs& args) {
   if (args.positional.size() > 1) throw Error("dict() takes at most one value by position");
   if (!args.positional.empty()) {
     const Value& from = args.positional[0];
+    if (from.is_undefined()) throw Error(*from.get<Undefined>()->why);
     if (from.dict()) {
       for (const auto& [key, value] : from.dict()->items) out.set(key, value, e.budget());
     } else {

@@ -212,6 +212,10 @@ class Lexer {
         while (end < s_.size() && (is_hex(s_[end]) || s_[end] == '_')) ++end;
       }
     }
+    if (!is_float && base == 10 && s_[begin] == '0') {  // 012 is 0 and 12
+      end = begin + 1;
+      while (end < s_.size() && (s_[end] == '0' || s_[end] == '_')) ++end;
+    }
     std::string text = s_.substr(begin, end - begin);
     std::erase(text, '_');
     Token token{is_float ? TokenKind::kFloat : TokenKind::kInteger, line_, text};

@@ -141,8 +141,9 @@ Value sort(Evaluator& e, const Value& input, CallArgs& args) {
   }
   std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
     for (size_t i = 0; i < a.first.size(); ++i) {
+      if (equals(a.first[i], b.first[i], e.budget())) continue;
       const int order = compare(a.first[i], b.first[i], e.budget());
-      if (order != 0) return reverse ? order > 0 : order < 0;
+      return reverse ? order > 0 : order < 0;
     }
     return false;
   });

@@ -48,6 +48,9 @@ class ChatTemplate {
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
                      const Json& extra) const;
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt) const;
+  // The ids of encode() alone, for prompts: no turn of the assistant needs to be found.
+  std::vector<int64_t> encode_ids(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
+                                  const Json& extra) const;
 
   bool has_generation_spans() const;
 

@@ -86,6 +86,31 @@ struct Turn {
 
 }  // namespace
 
+Json ChatTemplate::Impl::variables(const Tokenizer& tokenizer, const Json& extra) const {
+  Json out = Json::object();
+  auto name = [&](const char* key, std::optional<int64_t> id) {
+    if (id) out[key] = tokenizer.piece(*id);
+  };
+  name("bos_token", tokenizer.bos());
+  name("eos_token", tokenizer.eos());
+  name("pad_token", tokenizer.pad());
+  if (built_in) {
+    const auto im_end = tokenizer.id("<|im_end|>");
+    if (!im_end || !tokenizer.is_special(*im_end)) name("turn_end_token", tokenizer.eos());
+  }
+  if (!extra.is_null() && !extra.is_object())
+    user_error("{}: the template's variables must be an object", where);
+  for (const auto& [key, value] : extra.items()) out[key] = value;
+  return out;
+}
+
+std::vector<int64_t> ChatTemplate::encode_ids(const Tokenizer& tokenizer, const Json& messages,
+                                              bool generation_prompt, const Json& extra) const {
+  const Json variables = impl_->variables(tokenizer, extra);
+  const Text text = impl_->render(messages, messages.size(), generation_prompt, variables);
+  return tokenizer.encode(text.str(), {.parse_special = true, .plain = spans_of(text, ~jinja::kGeneration)});
+}
+
 EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& messages,
                                  bool generation_prompt) const {
   return encode(tokenizer, messages, generation_prompt, Json());
@@ -93,22 +118,7 @@ EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& message
 
 EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
                                  const Json& extra) const {
-  Json variables = Json::object();
-  auto name = [&](const char* key, std::optional<int64_t> id) {
-    if (id) variables[key] = tokenizer.piece(*id);
-  };
-  name("bos_token", tokenizer.bos());
-  name("eos_token", tokenizer.eos());
-  name("pad_token", tokenizer.pad());
-  if (impl_->built_in) {
-    const auto im_end = tokenizer.id("<|im_end|>");
-    if (!im_end || !tokenizer.is_special(*im_end)) name("turn_end_token", tokenizer.eos());
-  }
-  if (!extra.is_null()) {
-    if (!extra.is_object()) user_error("{}: the template's variables must be an object", impl_->where);
-    for (const auto& [key, value] : extra.items()) variables[key] = value;
-  }
-
+  const Json variables = impl_->variables(tokenizer, extra);
   const Text text = impl_->render(messages, messages.size(), generation_prompt, variables);
   const Spans plain = spans_of(text, ~jinja::kGeneration);
   EncodedChat out;

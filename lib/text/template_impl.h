@@ -19,6 +19,8 @@ struct ChatTemplate::Impl {
 
   // The first `count` messages. The text's bytes know which message they came from.
   jinja::Text render(const Json& messages, size_t count, bool generation_prompt, const Json& extra) const;
+  // `extra` and the tokenizer's special tokens.
+  Json variables(const Tokenizer& tokenizer, const Json& extra) const;
 };
 
 // Where the tag has one of the bits, adjoining runs as one span.

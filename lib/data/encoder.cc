@@ -1,0 +1,212 @@
+// Records as token ids and targets.
+#include <algorithm>
+
+#include "base/error.h"
+#include "data/records.h"
+
+namespace temper {
+namespace {
+
+void one_of(const char* name, const std::string& value, const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  std::string all;
+  for (const std::string& choice : choices) all += (all.empty() ? "\"" : ", \"") + choice + "\"";
+  user_error("{}: expected one of {}, found \"{}\"", name, all, value);
+}
+
+bool is_prefix(const std::vector<int64_t>& part, const std::vector<int64_t>& whole) {
+  return part.size() <= whole.size() && std::equal(part.begin(), part.end(), whole.begin());
+}
+
+// The messages that a completion answers: a chat without its last assistant turn.
+Json prompt_messages(const Record& record, RecordKind kind) {
+  if (kind != RecordKind::kMessages) return record.json["prompt"];
+  Json messages = record.json["messages"];
+  if (messages.back()["role"] == "assistant") messages.erase(messages.size() - 1);
+  if (messages.empty()) user_error("{}: \"messages\" holds an answer and no question", record.where());
+  return messages;
+}
+
+// Runs the template; its complaints get the record's place in front.
+template <class F>
+auto rendered(const Record& record, F run) {
+  try {
+    return run();
+  } catch (const UserError& error) {
+    user_error("{}: {}", record.where(), error.what());
+  }
+}
+
+}  // namespace
+
+RecordEncoder::RecordEncoder(const Tokenizer& tokenizer, const ChatTemplate* chat, EncodeSettings settings)
+    : tokenizer_(tokenizer), chat_(chat), settings_(std::move(settings)) {
+  one_of("overlong", settings_.overlong, {"truncate", "drop", "error"});
+  one_of("targets", settings_.targets, {"auto", "all", "assistant", "completion"});
+  if (settings_.max_tokens < 1) user_error("max_tokens: must be at least 1, found {}", settings_.max_tokens);
+}
+
+const ChatTemplate& RecordEncoder::chat(const Record& record) const {
+  if (chat_ == nullptr) {
+    user_error(
+        "{}: this is a chat, but the tokenizer has no chat template; set \"template\" to \"chatml\" or to "
+        "the "
+        "path of a .jinja file",
+        record.where());
+  }
+  return *chat_;
+}
+
+Json RecordEncoder::variables(const Record& record) const {
+  Json out = settings_.template_extra.is_object() ? settings_.template_extra : Json::object();
+  const Json& j = record.json;
+  if (j.contains("tools") && !j["tools"].is_null()) {
+    out["tools"] = j["tools"].is_string()
+                       ? parse_json(j["tools"].get<std::string>(), record.where() + ": \"tools\"")
+                       : j["tools"];
+    if (!out["tools"].is_array()) user_error("{}: \"tools\" must be a list", record.where());
+  }
+  if (j.contains("chat_template_kwargs") && !j["chat_template_kwargs"].is_null()) {
+    if (!j["chat_template_kwargs"].is_object()) {
+      user_error("{}: \"chat_template_kwargs\" must be an object", record.where());
+    }
+    for (const auto& [key, value] : j["chat_template_kwargs"].items()) out[key] = value;
+  }
+  return out;
+}
+
+Example RecordEncoder::text_example(const Record& record) const {
+  if (settings_.targets == "completion" || settings_.targets == "assistant") {
+    user_error("{}: a \"text\" record has no {}; set targets to \"auto\" or \"all\"", record.where(),
+               settings_.targets);
+  }
+  Example out;
+  out.ids = tokenizer_.encode(record.json["text"].get<std::string>(), {.add_special = true});
+  const auto eos = tokenizer_.eos();
+  if (settings_.add_eos && eos && (out.ids.empty() || out.ids.back() != *eos)) out.ids.push_back(*eos);
+  out.target.assign(out.ids.size(), true);
+  return out;
+}
+
+Example RecordEncoder::string_example(const Record& record) const {
+  if (settings_.targets == "assistant") {
+    user_error(
+        "{}: string prompts and completions have no assistant turns; set targets to \"auto\" or "
+        "\"completion\"",
+        record.where());
+  }
+  const auto text = record.json["prompt"].get<std::string>();
+  const auto completion = record.json["completion"].get<std::string>();
+  const auto eos = tokenizer_.eos();
+  auto encoded = [&](const std::string& s, bool add_special) {
+    auto ids = tokenizer_.encode(s, {.add_special = add_special});
+    // An end token that the tokenizer adds stands behind the completion or nowhere.
+    if (add_special && eos && !ids.empty() && ids.back() == *eos) ids.pop_back();
+    return ids;
+  };
+  const auto prompt = encoded(text, true);
+  Example out;
+  out.ids = encoded(text + completion, true);
+  if (!is_prefix(prompt, out.ids)) {
+    out.ids = prompt;
+    for (const int64_t id : encoded(completion, false)) out.ids.push_back(id);
+  }
+  if (settings_.add_eos && eos) out.ids.push_back(*eos);
+  out.target.assign(out.ids.size(), true);
+  if (settings_.targets != "all") std::fill_n(out.target.begin(), prompt.size(), false);
+  return out;
+}
+
+Example RecordEncoder::chat_example(const Record& record, RecordKind kind) const {
+  const ChatTemplate& chat = this->chat(record);
+  const Json extra = variables(record);
+  Json messages = kind == RecordKind::kMessages ? record.json["messages"] : record.json["prompt"];
+  if (kind == RecordKind::kPromptCompletion) {
+    for (const Json& message : record.json["completion"]) messages.push_back(message);
+  }
+  EncodedChat encoded = rendered(record, [&] { return chat.encode(tokenizer_, messages, false, extra); });
+  Example out{std::move(encoded.ids), std::move(encoded.assistant_mask)};
+  if (settings_.targets == "all") {
+    out.target.assign(out.ids.size(), true);
+  } else if (settings_.targets == "completion" ||
+             (settings_.targets == "auto" && kind == RecordKind::kPromptCompletion)) {
+    const auto prompt = rendered(
+        record, [&] { return chat.encode_ids(tokenizer_, prompt_messages(record, kind), true, extra); });
+    if (!is_prefix(prompt, out.ids)) {
+      user_error(
+          "{}: the template writes the prompt differently once the answer follows, so the answer's beginning "
+          "cannot be told; use \"messages\" with targets \"assistant\", or another template",
+          record.where());
+    }
+    std::fill_n(out.target.begin(), prompt.size(), false);
+  }
+  return out;
+}
+
+Example RecordEncoder::supervised(const Record& record) const {
+  const RecordKind kind = record_kind(record);
+  Example out;
+  if (kind == RecordKind::kText) {
+    out = text_example(record);
+  } else if (kind == RecordKind::kMessages ||
+             (kind == RecordKind::kPromptCompletion && is_chat_column(record, "prompt"))) {
+    out = chat_example(record, kind);
+  } else if (kind == RecordKind::kPromptCompletion) {
+    out = string_example(record);
+  } else {
+    user_error("{}: supervised training needs \"text\", \"messages\", or \"prompt\" and \"completion\"",
+               record.where());
+  }
+
+  const auto tokens = static_cast<int64_t>(out.ids.size());
+  if (tokens > settings_.max_tokens) {
+    if (settings_.overlong == "drop") return {};
+    if (settings_.overlong == "error") {
+      user_error(
+          "{}: {} tokens, more than max_tokens {}; raise it or set overlong to \"truncate\" or \"drop\"",
+          record.where(), tokens, settings_.max_tokens);
+    }
+    out.ids.resize(static_cast<size_t>(settings_.max_tokens));
+    out.target.resize(static_cast<size_t>(settings_.max_tokens));
+  }
+  const auto first = std::find(out.target.begin(), out.target.end(), true);
+  if (first == out.target.end()) {
+    user_error(
+        "{}: no token to learn from: {}", record.where(),
+        tokens > settings_.max_tokens
+            ? fmt::format("the answer begins behind max_tokens {} of the record's {} tokens; raise it or set "
+                          "overlong to \"drop\"",
+                          settings_.max_tokens, tokens)
+            : "there is no assistant turn, completion or text");
+  }
+  out.prompt_tokens = first - out.target.begin();
+  return out;
+}
+
+std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
+  const RecordKind kind = record_kind(record);
+  std::vector<int64_t> ids;
+  if (kind == RecordKind::kMessages || (record.json.contains("prompt") && is_chat_column(record, "prompt"))) {
+    const ChatTemplate& chat = this->chat(record);
+    const Json extra = variables(record);
+    ids = rendered(record,
+                   [&] { return chat.encode_ids(tokenizer_, prompt_messages(record, kind), true, extra); });
+  } else if (record.json.contains("prompt")) {
+    ids = tokenizer_.encode(record.json["prompt"].get<std::string>(), {.add_special = true});
+    if (tokenizer_.eos() && !ids.empty() && ids.back() == *tokenizer_.eos()) ids.pop_back();
+  } else {
+    user_error("{}: generation needs \"prompt\" or \"messages\"", record.where());
+  }
+  if (ids.empty()) user_error("{}: the prompt is empty", record.where());
+  if (static_cast<int64_t>(ids.size()) > settings_.max_tokens) {
+    user_error("{}: the prompt has {} tokens, more than max_tokens {}; raise it or leave the record out",
+               record.where(), ids.size(), settings_.max_tokens);
+  }
+  return ids;
+}
+
+std::string RecordEncoder::prompt_text(const Record& record) const {
+  return tokenizer_.decode(prompt(record), true);
+}
+
+}  // namespace temper

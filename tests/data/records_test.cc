@@ -1,0 +1,244 @@
+#include "data/records.h"
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/error.h"
+#include "test.h"
+#include "text/fake_tokenizer.h"
+
+using namespace temper;
+
+namespace {
+
+Record record(const std::string& json) {
+  return {Json::parse(json), "f.jsonl", 3};
+}
+
+std::string write(const std::string& name, const std::string& content) {
+  const std::string path = (std::filesystem::temp_directory_path() / ("temper_data_test_" + name)).string();
+  std::ofstream(path, std::ios::binary) << content;
+  return path;
+}
+
+template <class F>
+std::string error_of(F run) {
+  try {
+    run();
+  } catch (const UserError& e) {
+    CHECK(std::string(e.what()).find('\n') == std::string::npos);
+    return e.what();
+  }
+  return "no error";
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+struct Fixture {
+  FakeTokenizer tokenizer{{"<s>", "</s>", "<|im_start|>", "<|im_end|>"}, {"ab"}};
+  ChatTemplate chatml{"chatml"};
+  Fixture() { tokenizer.eos_ = *tokenizer.id("</s>"); }
+
+  RecordEncoder encoder(EncodeSettings settings = {}, bool with_chat = true) const {
+    return RecordEncoder(tokenizer, with_chat ? &chatml : nullptr, std::move(settings));
+  }
+  // The text, targets in brackets.
+  std::string shown(const Example& e) const {
+    std::string out;
+    bool open = false;
+    for (size_t i = 0; i < e.ids.size(); ++i) {
+      if (e.target[i] != open) out += open ? "]" : "[";
+      open = e.target[i];
+      out += tokenizer.piece(e.ids[i]);
+    }
+    return out + (open ? "]" : "");
+  }
+  std::string supervised(const std::string& json, EncodeSettings settings = {}) const {
+    return shown(encoder(std::move(settings)).supervised(record(json)));
+  }
+};
+
+const char* const kMessages =
+    R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"r"},
+        {"role":"assistant","content":"b"}]})";
+const char* const kChatPair =
+    R"({"prompt":[{"role":"user","content":"q"}],"completion":[{"role":"assistant","content":"a"}]})";
+
+}  // namespace
+
+TEST_CASE("JSONL is read in order, with places") {
+  const std::string a = write("a.jsonl", "\xEF\xBB\xBF{\"text\":\"1\"}\r\n\n  \n{\"text\":\"é\"}");
+  const std::string b = write("b.jsonl", "{\"text\":\"3\"}\n");
+  const auto records = read_jsonl({a, b});
+  REQUIRE(records.size() == 3);
+  CHECK(records[1].json["text"] == "é");
+  CHECK(records[1].where() == a + ":4");
+  CHECK(records[2].where() == b + ":1");
+}
+
+TEST_CASE("broken JSONL names file and line") {
+  auto error = [](const std::string& content) {
+    const std::string path = write("bad.jsonl", content);
+    return error_of([&] { read_jsonl({path}); });
+  };
+  CHECK(has(error("{\"a\":1}\n{\"a\":\n"), "bad.jsonl:2"));
+  CHECK(has(error("{\"a\":1}\n[1]\n"), "bad.jsonl:2: expected an object"));
+  CHECK(has(error("{\"a\":\"\xff\"}\n"), "bad.jsonl:1"));
+  CHECK(has(error("{\"a\":1,\"a\":2}\n"), "stands twice"));
+  CHECK(has(error(""), "no records"));
+  CHECK(has(error("\n\n"), "no records"));
+  CHECK(has(error(std::string(5000, '[')), "bad.jsonl:1"));
+  CHECK(has(error_of([] { read_jsonl({"/nonexistent/x.jsonl"}); }), "/nonexistent/x.jsonl"));
+}
+
+TEST_CASE("the kind is told from the keys") {
+  auto kind = [](const std::string& json) { return record_kind(record(json)); };
+  CHECK(kind(R"({"text":"x"})") == RecordKind::kText);
+  CHECK(kind(R"({"prompt":"x","completion":"y","answer":3})") == RecordKind::kPromptCompletion);
+  CHECK(kind(kChatPair) == RecordKind::kPromptCompletion);
+  CHECK(kind(kMessages) == RecordKind::kMessages);
+  CHECK(kind(R"({"prompt":"x","answer":"1"})") == RecordKind::kPrompt);
+  CHECK(kind(R"({"prompt":"x","chosen":"y","rejected":"z"})") == RecordKind::kPreference);
+  CHECK(kind(R"({"chosen":[{"role":"user","content":"y"}],"rejected":[{"role":"user","content":"z"}]})") ==
+        RecordKind::kPreference);
+  CHECK(kind(R"({"prompt":"x","completion":"y","label":true})") == RecordKind::kUnpaired);
+  CHECK(kind(R"({"prompt":"x","completions":["y","z"],"labels":[true,false]})") == RecordKind::kStepwise);
+  CHECK(kind(R"({"prompt":"x","completion":null})") == RecordKind::kPrompt);
+}
+
+TEST_CASE("wrong columns are said clearly") {
+  auto error = [](const std::string& json) { return error_of([&] { record_kind(record(json)); }); };
+  CHECK(has(error(R"({"question":"x","answer":"y"})"), "f.jsonl:3: cannot tell"));
+  CHECK(has(error(R"({"question":"x","answer":"y"})"), "question, answer"));
+  CHECK(has(error("{}"), "no keys"));
+  CHECK(has(error(R"({"text":5})"), "\"text\" must be a string, found number"));
+  CHECK(has(error(R"({"prompt":5})"), "\"prompt\" must be a string or a list"));
+  CHECK(has(error(R"({"prompt":"x","completion":[{"role":"assistant","content":"y"}]})"), "must both be"));
+  CHECK(has(error(R"({"prompt":"x","completion":"y","label":1})"), "true or false"));
+  CHECK(has(error(R"({"prompt":"x","completions":["y"],"labels":[true,false]})"),
+            "1 completions but 2 labels"));
+  CHECK(has(error(R"({"prompt":"x","completions":[1],"labels":[true]})"), "list of strings"));
+  CHECK(has(error(R"({"messages":[]})"), "an empty list"));
+  CHECK(has(error(R"({"messages":"x"})"), "list of messages"));
+  CHECK(has(error(R"({"messages":[{"content":"x"}]})"), "\"messages\"[0]"));
+  CHECK(has(error(R"({"messages":[{"role":"user","content":"x"},7]})"), "\"messages\"[1]"));
+  CHECK(has(error(R"({"messages":[{"role":"user","content":7}]})"), "content must be text"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "text and strings") {
+  CHECK(supervised(R"({"text":"hi</s>"})") == "[hi</s></s>]");
+  CHECK(supervised(R"({"prompt":"p:","completion":"c"})", {.add_eos = false}) == "p:[c]");
+  CHECK(supervised(R"({"prompt":"p:","completion":"c"})") == "p:[c</s>]");
+  CHECK(supervised(R"({"prompt":"p:","completion":"c"})", {.targets = "all"}) == "[p:c</s>]");
+  CHECK(supervised(R"({"prompt":"p:","completion":""})") == "p:[</s>]");
+  const Example e = encoder().supervised(record(R"({"prompt":"xa","completion":"b"})"));
+  CHECK(shown(e) == "xa[b</s>]");  // no token reaches over the border
+  CHECK(e.prompt_tokens == 2);
+  CHECK(encoder().supervised(record(R"({"prompt":"x","completion":"ab"})")).ids.size() == 3);
+  // The end token of the text is text: only the last id is the real one.
+  const Example hi = encoder().supervised(record(R"({"text":"</s>"})"));
+  CHECK(hi.ids.size() == 5);
+}
+
+TEST_CASE_FIXTURE(Fixture, "chats") {
+  const std::string head = "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n";
+  CHECK(supervised(kMessages) == head +
+                                     "[a<|im_end|>]\n<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n"
+                                     "[b<|im_end|>]\n");
+  CHECK(supervised(kMessages, {.targets = "completion"}) ==
+        head + "a<|im_end|>\n<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]\n");
+  CHECK(supervised(kChatPair) == head + "[a<|im_end|>]\n");
+  CHECK(supervised(kChatPair, {.targets = "assistant"}) == head + "[a<|im_end|>]\n");
+  CHECK(supervised(kChatPair, {.targets = "all"}) == "[" + head + "a<|im_end|>\n]");
+  // An assistant turn inside the prompt is no target of a completion.
+  const char* const longer =
+      R"({"prompt":[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"r"}],
+          "completion":[{"role":"assistant","content":"b"}]})";
+  CHECK(supervised(longer) == supervised(kMessages, {.targets = "completion"}));
+  CHECK(supervised(longer, {.targets = "assistant"}) == supervised(kMessages));
+}
+
+TEST_CASE_FIXTURE(Fixture, "prompts for generation") {
+  const std::string want = "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n";
+  CHECK(encoder().prompt_text(record(kChatPair)) == want);
+  CHECK(encoder().prompt_text(record(R"({"prompt":[{"role":"user","content":"q"}]})")) == want);
+  CHECK(encoder().prompt_text(record(R"({"messages":[{"role":"user","content":"q"}]})")) == want);
+  CHECK(encoder().prompt_text(record(kMessages)) ==
+        want + "a<|im_end|>\n<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n");
+  CHECK(encoder().prompt_text(record(R"({"prompt":"p","completion":"c"})")) == "p");
+  CHECK(has(error_of([&] { encoder().prompt(record(R"({"text":"x"})")); }), "generation needs"));
+  CHECK(has(error_of([&] { encoder().prompt(record(R"({"prompt":""})")); }), "the prompt is empty"));
+  CHECK(
+      has(error_of([&] { encoder({.max_tokens = 3}).prompt(record(R"({"prompt":"long"})")); }), "4 tokens"));
+  CHECK(
+      has(error_of([&] { encoder().prompt(record(R"({"messages":[{"role":"assistant","content":"a"}]})")); }),
+          "an answer and no question"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "tools and template variables come from the record and the settings") {
+  const ChatTemplate shows("{{ tools | length if tools }}{{ style }}{{ level }}{{ messages[0].content }}");
+  EncodeSettings settings;
+  settings.template_extra = Json{{"style", "S"}, {"level", 1}};
+  const RecordEncoder e(tokenizer, &shows, settings);
+  const std::string chat = R"("prompt":[{"role":"user","content":"q"}])";
+  CHECK(e.prompt_text(record("{" + chat + "}")) == "S1q");
+  CHECK(e.prompt_text(record("{" + chat + R"(,"tools":[{},{}],"chat_template_kwargs":{"level":2}})")) ==
+        "2S2q");
+  CHECK(e.prompt_text(record("{" + chat + R"(,"tools":"[{\"a\":1}]"})")) == "1S1q");
+  CHECK(has(error_of([&] { e.prompt(record("{" + chat + R"(,"tools":"[{"})")); }), "f.jsonl:3: \"tools\""));
+  CHECK(has(error_of([&] { e.prompt(record("{" + chat + R"(,"tools":5})")); }), "must be a list"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "long records, and records with nothing to learn") {
+  const std::string pair = R"({"prompt":"prompt","completion":"c"})";
+  CHECK(supervised(pair, {.max_tokens = 7}) == "prompt[c]");
+  CHECK(encoder({.max_tokens = 7, .overlong = "drop"}).supervised(record(pair)).ids.empty());
+  auto error = [&](const std::string& json, EncodeSettings settings, bool with_chat = true) {
+    return error_of([&] { encoder(settings, with_chat).supervised(record(json)); });
+  };
+  CHECK(has(error(pair, {.max_tokens = 7, .overlong = "error"}),
+            "f.jsonl:3: 8 tokens, more than max_tokens 7"));
+  CHECK(has(error(pair, {.max_tokens = 6}), "behind max_tokens 6 of the record's 8 tokens"));
+  CHECK(has(error(R"({"messages":[{"role":"user","content":"q"}]})", {}), "no token to learn from"));
+  CHECK(has(error(R"({"prompt":"p","completion":""})", {.add_eos = false}), "no token to learn from"));
+  CHECK(has(error(kMessages, {}, false), "f.jsonl:3: this is a chat"));
+  CHECK(has(error(kMessages, {}, false), "\"chatml\""));
+  CHECK(has(error(pair, {.targets = "assistant"}), "no assistant turns"));
+  CHECK(has(error(R"({"text":"x"})", {.targets = "completion"}), "has no completion"));
+  CHECK(has(error(R"({"prompt":"x"})", {}), "supervised training needs"));
+  CHECK(has(error(R"({"messages":[{"role":"user","content":[{"type":"image"}]}]})", {}),
+            "f.jsonl:3: chat template: line"));
+  CHECK(has(error_of([&] { encoder({.targets = "some"}); }), "targets: expected one of"));
+  CHECK(has(error_of([&] { encoder({.overlong = "cut"}); }), "overlong: expected one of"));
+  CHECK(has(error_of([&] { encoder({.max_tokens = 0}); }), "at least 1"));
+}
+
+TEST_CASE("the order is a function of seed and position") {
+  const RecordOrder a(10, 7, "shuffle"), b(10, 7, "shuffle"), other(10, 8, "shuffle"),
+      plain(10, 7, "sequential");
+  std::vector<int64_t> first, second, third;
+  for (int64_t i = 0; i < 30; ++i) (i < 10 ? first : i < 20 ? second : third).push_back(a.at(i));
+  for (const auto& epoch : {first, second, third}) {
+    CHECK(std::set<int64_t>(epoch.begin(), epoch.end()).size() == 10);
+  }
+  CHECK(first != second);
+  bool same = true, differs = false;
+  for (int64_t i = 29; i >= 0; --i) {  // any order of asking
+    same &= b.at(i) == a.at(i);
+    differs |= other.at(i) != a.at(i);
+    CHECK(plain.at(i) == i % 10);
+  }
+  CHECK(same);
+  CHECK(differs);
+  CHECK_THROWS_AS(RecordOrder(10, 7, "random"), UserError);
+}
+
+TEST_CASE("texts to train a tokenizer on") {
+  const auto texts =
+      training_texts({record(kMessages), record(R"({"prompt":"p","completion":"c","answer":"no"})"),
+                      record(R"({"prompt":"s","completions":["x","y"],"labels":[true,false]})")});
+  CHECK(texts == std::vector<std::string>{"q", "a", "r", "b", "p", "c", "s", "x", "y"});
+}
