@@ -1,86 +1,246 @@
 #!/usr/bin/env python3
-"""Grade-school arithmetic in words: records with a question, a worked answer that ends in "#### N", and the answer.
+"""Writes grade-school arithmetic as JSONL: train.jsonl and test.jsonl, which share no question.
 
-    scripts/data/arithmetic.py OUT [--train 4000] [--test 200] [--seed 1] [--max 50] [--style prompt|chat]
+  word   stories: {"prompt": "Mia has 3 pens. ...?\\n", "completion": "3 + 4 = 7\\n#### 7", "answer": "7"}
+  plain  sums with solved ones in front: {"prompt": "2 + 3 = 5\\n7 + 6 =", "completion": " 13", "answer": "13"}
+  chat   sums asked in words, prompt and completion as chat messages
 
-Writes OUT/train.jsonl and OUT/test.jsonl, which share no question. The same options give the same bytes. Only the
-standard library is used.
+The same options give the same files. Needs nothing but Python 3.8 or later.
+
+  python3 scripts/data/arithmetic.py --out data/arithmetic --train 2000 --test 200
 """
 import argparse
 import json
 import os
 import random
+import sys
 
-NAMES = ["Anna", "Ben", "Carla", "David", "Emma", "Felix", "Greta", "Hugo", "Iris", "Jonas", "Klara", "Leo"]
-THINGS = ["apples", "books", "coins", "pens", "shells", "stamps", "cards", "eggs", "keys", "nuts"]
-
-
-def question(rng, most):
-    """One question, its working and its answer; every number and result is between 0 and `most` or a small product."""
-    name, other = rng.sample(NAMES, 2)
-    thing = rng.choice(THINGS)
-    kind = rng.randrange(7)
-    a = rng.randint(2, most)
-    if kind == 0:
-        b = rng.randint(2, most)
-        return f"{name} has {a} {thing} and finds {b} more. How many {thing} does {name} have now?", f"{a} + {b} = {a + b}", a + b
-    if kind == 1:
-        b = rng.randint(1, a)
-        return f"{name} has {a} {thing} and gives {b} to {other}. How many {thing} are left?", f"{a} - {b} = {a - b}", a - b
-    if kind == 2:
-        x, y = rng.randint(2, 9), rng.randint(2, 9)
-        return f"{name} has {x} boxes with {y} {thing} in each. How many {thing} is that?", f"{x} * {y} = {x * y}", x * y
-    if kind == 3:
-        x, y = rng.randint(2, 9), rng.randint(2, 9)
-        return f"{name} shares {x * y} {thing} among {x} friends. How many {thing} does each get?", f"{x * y} / {x} = {y}", y
-    if kind == 4:
-        b, c = rng.randint(2, most), 0
-        c = rng.randint(1, a + b)
-        return (f"{name} has {a} {thing}, buys {b} and loses {c}. How many {thing} does {name} have?",
-                f"{a} + {b} = {a + b}, {a + b} - {c} = {a + b - c}", a + b - c)
-    if kind == 5:
-        b = rng.randint(2, most)
-        hi, lo = max(a, b), min(a, b)
-        return (f"{name} has {hi} {thing} and {other} has {lo}. How many more {thing} does {name} have?", f"{hi} - {lo} = {hi - lo}", hi - lo)
-    b = rng.randint(1, most)
-    return (f"{name} has {a} {thing} and {other} has {b} more than that. How many {thing} does {other} have?", f"{a} + {b} = {a + b}", a + b)
+NAMES = ("Tom Mia Ben Zoe Sam Eva Max Lily Jack Anna Leo Ruby Omar Nina Paul Rosa Ivan Mei Noah Sara Hugo Tara "
+         "Finn Aisha Luis Emma Yuki Carl Dina Otto").split()
+THINGS = ("apples pens books coins cards shells stamps marbles cookies stickers balloons beads eggs flowers "
+          "pencils buttons lemons stones toys cups").split()
+PLACES = ["boxes", "bags", "jars", "baskets", "drawers", "shelves", "trays", "rows"]
+SINGULAR = {"boxes": "box", "shelves": "shelf"}
 
 
-def record(rng, args):
-    text, working, answer = question(rng, args.max)
-    if args.style == "chat":
-        return text, {"prompt": [{"role": "user", "content": text}],
-                      "completion": [{"role": "assistant", "content": f"{working} #### {answer}"}], "answer": str(answer)}
-    return text, {"prompt": f"Question: {text}\nAnswer:", "completion": f" {working} #### {answer}", "answer": str(answer)}
+class Draw:
+    """Random choices from random() alone, whose sequence Python promises to keep."""
+
+    def __init__(self, seed):
+        self.source = random.Random(seed)
+
+    def number(self, low, high):
+        return low + int(self.source.random() * (high - low + 1))
+
+    def pick(self, items):
+        return items[self.number(0, len(items) - 1)]
+
+    def two(self, items):
+        first = self.pick(items)
+        second = self.pick(items)
+        while second == first:
+            second = self.pick(items)
+        return first, second
+
+
+def one(place):
+    return SINGULAR.get(place, place[:-1])
+
+
+# Each story: draws -> (question, the steps of the solution, the answer). All numbers are at least 2, so that every
+# noun stands in the plural, and none exceeds `top`.
+
+def add(d, top):
+    a = d.number(2, top - 2)
+    b = d.number(2, top - a)
+    who, other = d.two(NAMES)
+    what = d.pick(THINGS)
+    text = d.pick([
+        f"{who} has {a} {what}. {other} gives {who} {b} more. How many {what} does {who} have now?",
+        f"{who} finds {a} {what} in the morning and {b} {what} in the evening. How many {what} does {who} find in all?",
+        f"There are {a} {what} on the table. {who} puts {b} more on it. How many {what} are on the table?",
+        f"{who} has {a} {what} and {other} has {b} {what}. How many {what} do they have together?",
+        f"{who} buys {a} {what} on Monday and {b} on Friday. How many {what} does {who} buy?",
+    ])
+    return text, [f"{a} + {b} = {a + b}"], a + b
+
+
+def subtract(d, top):
+    a = d.number(4, top)
+    b = d.number(2, a - 2)
+    who, other = d.two(NAMES)
+    what = d.pick(THINGS)
+    text = d.pick([
+        f"{who} has {a} {what}. {who} gives {b} of them to {other}. How many {what} are left?",
+        f"There are {a} {what} in a bag. {who} takes out {b}. How many {what} are still in the bag?",
+        f"{who} had {a} {what} and lost {b}. How many {what} does {who} have now?",
+        f"A shop has {a} {what}. It sells {b} of them. How many {what} does the shop have left?",
+    ])
+    return text, [f"{a} - {b} = {a - b}"], a - b
+
+
+def compare(d, top):
+    a = d.number(4, top)
+    b = d.number(2, a - 2)
+    who, other = d.two(NAMES)
+    what = d.pick(THINGS)
+    text = d.pick([
+        f"{who} has {a} {what}. {other} has {b} {what}. How many more {what} does {who} have than {other}?",
+        f"{who} wants {a} {what} and has {b}. How many {what} does {who} still need?",
+        f"{who} has {b} {what} and {other} has {a}. How many fewer {what} does {who} have?",
+    ])
+    return text, [f"{a} - {b} = {a - b}"], a - b
+
+
+def multiply(d, top):
+    a = d.number(2, min(10, top // 2))
+    b = d.number(2, min(10, top // a))
+    who, what, place = d.pick(NAMES), d.pick(THINGS), d.pick(PLACES)
+    text = d.pick([
+        f"{who} has {a} {place} with {b} {what} in each {one(place)}. How many {what} does {who} have?",
+        f"There are {a} {place}. Each {one(place)} holds {b} {what}. How many {what} are there?",
+        f"{who} buys {b} {what} every day. How many {what} does {who} buy in {a} days?",
+    ])
+    return text, [f"{a} * {b} = {a * b}"], a * b
+
+
+def share(d, top):
+    b = d.number(2, min(10, top // 2))
+    each = d.number(2, min(10, top // b))
+    who, what, place = d.pick(NAMES), d.pick(THINGS), d.pick(PLACES)
+    text = d.pick([
+        f"{who} shares {b * each} {what} equally among {b} friends. How many {what} does each friend get?",
+        f"{b * each} {what} are put into {b} {place}, the same number in each. How many {what} are in one {one(place)}?",
+    ])
+    return text, [f"{b * each} / {b} = {each}"], each
+
+
+def add_subtract(d, top):
+    a = d.number(2, top - 2)
+    b = d.number(2, top - a)
+    c = d.number(2, a + b - 2)
+    who, other = d.two(NAMES)
+    what = d.pick(THINGS)
+    text = d.pick([
+        f"{who} has {a} {what} and buys {b} more. Then {who} gives {c} to {other}. How many {what} are left?",
+        f"There are {a} {what} in a box. {who} adds {b} and {other} takes {c}. How many {what} are in the box now?",
+    ])
+    return text, [f"{a} + {b} = {a + b}", f"{a + b} - {c} = {a + b - c}"], a + b - c
+
+
+def more_than(d, top):
+    a = d.number(2, max(2, (top - 2) // 2))
+    b = d.number(2, max(2, top - 2 * a))
+    who, other = d.two(NAMES)
+    what = d.pick(THINGS)
+    text = f"{who} has {a} {what}. {other} has {b} more than {who}. How many {what} do they have together?"
+    return text, [f"{a} + {b} = {a + b}", f"{a} + {a + b} = {2 * a + b}"], 2 * a + b
+
+
+def multiply_then(d, top):
+    a = d.number(2, min(10, (top - 2) // 2))
+    b = d.number(2, max(2, min(10, (top - 2) // a)))
+    who, what, place = d.pick(NAMES), d.pick(THINGS), d.pick(PLACES)
+    if d.number(0, 1):
+        c = d.number(2, max(2, top - a * b))
+        text = (f"{who} has {a} {place} with {b} {what} in each {one(place)}, and {c} more {what}. "
+                f"How many {what} does {who} have?")
+        return text, [f"{a} * {b} = {a * b}", f"{a * b} + {c} = {a * b + c}"], a * b + c
+    c = d.number(2, a * b - 2)
+    text = f"{who} has {a} {place} with {b} {what} in each {one(place)}. {who} uses {c} {what}. How many {what} are left?"
+    return text, [f"{a} * {b} = {a * b}", f"{a * b} - {c} = {a * b - c}"], a * b - c
+
+
+STORIES = {"add": add, "subtract": subtract, "compare": compare, "multiply": multiply, "share": share,
+           "add_subtract": add_subtract, "more_than": more_than, "multiply_then": multiply_then}
+
+
+def sum_of(d, top, operation):
+    """A bare sum or difference: its text up to the equals sign, and its value."""
+    a, b = d.number(1, top), d.number(1, top)
+    if operation == "subtract":
+        a, b = max(a, b), min(a, b)
+        return f"{a} - {b}", a - b
+    return f"{a} + {b}", a + b
+
+
+def word_record(d, options, operation):
+    text, steps, value = STORIES[operation](d, options.max_number)
+    return text, {"prompt": text + "\n", "completion": "\n".join(steps) + f"\n#### {value}", "answer": str(value)}
+
+
+def plain_record(d, options, operation):
+    text, value = sum_of(d, options.max_number, operation)
+    shots = []
+    while len(shots) < options.shots:
+        shot, result = sum_of(d, options.max_number, d.pick(options.operations))
+        if shot != text:
+            shots.append(f"{shot} = {result}\n")
+    return text, {"prompt": "".join(shots) + f"{text} =", "completion": f" {value}", "answer": str(value)}
+
+
+def chat_record(d, options, operation):
+    text, value = sum_of(d, options.max_number, operation)
+    ask = d.pick(["What is {}?", "How much is {}?", "Please work out {}.", "Calculate {}."]).format(text)
+    return text, {"prompt": [{"role": "user", "content": ask}],
+                  "completion": [{"role": "assistant", "content": f"{text} = {value}\n#### {value}"}],
+                  "answer": str(value)}
+
+
+RECORDS = {"word": word_record, "plain": plain_record, "chat": chat_record}
+
+
+def generate(options):
+    """test + train records, each question once; the test questions are drawn first, so that --train does not
+    change them."""
+    d, seen, out = Draw(options.seed), set(), []
+    misses = 0
+    while len(out) < options.test + options.train:
+        operation = options.operations[len(out) % len(options.operations)]
+        question, record = RECORDS[options.style](d, options, operation)
+        if question in seen:
+            misses += 1
+            if misses > 2000:
+                sys.exit(f"arithmetic.py: only {len(seen)} different questions found, {options.test + options.train} "
+                         "wanted; raise --max-number or ask for fewer")
+            continue
+        misses = 0
+        seen.add(question)
+        out.append(record)
+    return out[options.test:], out[:options.test]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out")
-    parser.add_argument("--train", type=int, default=4000)
-    parser.add_argument("--test", type=int, default=200)
+    parser.add_argument("--out", default="data/arithmetic", help="folder of train.jsonl and test.jsonl")
+    parser.add_argument("--train", type=int, default=2000, help="records to train on")
+    parser.add_argument("--test", type=int, default=200, help="held-out records")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--max", type=int, default=50)
-    parser.add_argument("--style", choices=["prompt", "chat"], default="prompt")
-    args = parser.parse_args()
-    rng = random.Random(args.seed)
-    seen, records = set(), []
-    tries = 0
-    while len(records) < args.train + args.test:
-        text, row = record(rng, args)
-        tries += 1
-        if tries > 100 * (args.train + args.test):
-            raise SystemExit(f"arithmetic.py: --max {args.max} gives too few different questions for {args.train + args.test} records")
-        if text not in seen:
-            seen.add(text)
-            records.append(row)
-    os.makedirs(args.out, exist_ok=True)
-    for name, rows in (("test", records[:args.test]), ("train", records[args.test:])):
-        path = os.path.join(args.out, name + ".jsonl")
-        with open(path + ".tmp", "w") as f:
-            for row in rows:
-                f.write(json.dumps(row) + "\n")
-        os.replace(path + ".tmp", path)
+    parser.add_argument("--max-number", type=int, default=20,
+                        help="largest number in a story; largest term of a plain or chat sum")
+    parser.add_argument("--style", choices=RECORDS, default="word")
+    parser.add_argument("--shots", type=int, default=3, help="solved sums in front of each plain one")
+    parser.add_argument("--operations", help="comma-separated; word: " + ",".join(STORIES) +
+                        "; plain and chat: add,subtract (default: all)")
+    options = parser.parse_args()
+    known = list(STORIES) if options.style == "word" else ["add", "subtract"]
+    options.operations = options.operations.split(",") if options.operations else known
+    for operation in options.operations:
+        if operation not in known:
+            parser.error(f"--operations: {operation} is not one of {','.join(known)}")
+    if options.max_number < 8:
+        parser.error("--max-number: at least 8")
+    if min(options.train, options.test, options.shots) < 0 or options.train + options.test == 0:
+        parser.error("--train, --test and --shots count records")
+    train, test = generate(options)
+    os.makedirs(options.out, exist_ok=True)
+    for name, records in (("train", train), ("test", test)):
+        path = os.path.join(options.out, name + ".jsonl")
+        with open(path + ".part", "w", encoding="utf-8", newline="\n") as file:
+            for record in records:
+                file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        os.replace(path + ".part", path)
+        print(f"{path}: {len(records)} records")
 
 
 if __name__ == "__main__":
