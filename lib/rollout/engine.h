@@ -20,31 +20,38 @@ struct Completion {
   std::vector<float> logp;       // per id, of the distribution sampled
   std::vector<float> logp_full;  // per id, temperature only, whole vocabulary
   FinishReason finish = FinishReason::kLength;
-  std::string text;      // special tokens and stop string left out; decoded once
-  std::string raw_text;  // with special tokens
+  std::string text;      // special tokens, end token and stop string left out; decoded once
+  std::string raw_text;  // of all ids, with special tokens
 };
 
 struct GenerateRequest {
   std::vector<int64_t> prompt;
   int64_t samples = 1;
   uint64_t stream_index =
-      0;  // names the prompt in the random streams; sample s of it draws from its own stream
+      0;  // names the prompt in the random streams; each sample of it draws from its own stream
 };
 
 struct EngineOptions {
   int64_t max_batch = 64;  // sequences decoded together
   uint64_t seed = 1;
   uint64_t step = 0;             // the run's step, part of the streams' names
-  std::vector<int64_t> end_ids;  // all of generation_config.json
+  std::vector<int64_t> end_ids;  // all of generation_config.json; none: completions run to their limit
+  // Each token as it comes, for showing text while it is written.
+  std::function<void(size_t request, int64_t sample, int64_t id)> on_token = {};
 };
 
 struct EngineProgress {
-  int64_t finished = 0, total = 0, tokens = 0;
+  int64_t finished = 0, total = 0;  // completions
+  int64_t tokens = 0;               // generated
 };
 
 // All completions, [request][sample]. Tokens do not depend on max_batch, on the order of requests or on who
-// shares the batch, beyond the rounding of the products. on_progress may throw to stop. Throws UserError when
-// a prompt is empty or prompt + max_new_tokens exceeds the model's positions.
+// shares the batch, beyond the rounding of the products, which may differ with the number of rows. The same
+// call twice gives the same bytes. A prompt is computed once for all its samples; a sequence that ends leaves
+// and the next one joins. Stop strings count from the token that reaches min_new_tokens on. on_progress is
+// called after every decoding step and may throw to stop. Throws UserError when a prompt is empty, holds an
+// id that the model lacks, or prompt + max_new_tokens exceeds the model's positions, and when the model has
+// diverged (sampler.h).
 std::vector<std::vector<Completion>> generate(
     Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests,
     const SamplingOptions& sampling, const EngineOptions& options,

@@ -1,0 +1,348 @@
+#include "rollout/engine.h"
+
+#include <ATen/Parallel.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "rollout/decode_attention.h"
+#include "tensor/ops.h"
+
+namespace temper {
+namespace {
+
+constexpr int64_t kPrefillTokens =
+    4096;  // prompts computed in one pass hold at most so many, or are one prompt
+
+double attention_scale(const ModelConfig& config) {
+  return 1.0 / std::sqrt(static_cast<double>(config.head_dim));
+}
+
+// Prompts in one packed pass: they attend to themselves, and their keys and values are kept.
+class PrefillContext : public AttentionContext {
+ public:
+  PrefillContext(const ModelConfig& config, const PackedTokens& batch, std::vector<const KvRun*> runs)
+      : config_(config), batch_(batch), runs_(std::move(runs)) {}
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override {
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      const Segment& s = batch_.segments[i];
+      store_prompt(*runs_[i], layer, k.narrow(0, s.begin, s.length()), v.narrow(0, s.begin, s.length()));
+    }
+    return packed_attention(q, k, v, batch_, attention_scale(config_), config_.window(layer));
+  }
+
+ private:
+  const ModelConfig& config_;
+  const PackedTokens& batch_;
+  std::vector<const KvRun*> runs_;  // one a segment
+};
+
+// One new token of every sequence.
+class DecodeContext : public AttentionContext {
+ public:
+  DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows)
+      : config_(config), rows_(std::move(rows)) {}
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override {
+    return decode_attention(q, k, v, rows_, layer, attention_scale(config_), config_.window(layer));
+  }
+
+ private:
+  const ModelConfig& config_;
+  std::vector<DecodeRow> rows_;
+};
+
+// A request whose prompt is computed and whose samples are not all under way.
+struct Ready {
+  size_t request;
+  std::shared_ptr<const KvRun> prompt;
+  at::Tensor last;  // [1, H], the hidden state that predicts the first token
+  int64_t next_sample = 0;
+};
+
+struct Sequence {
+  Sequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt, KvPool& pool,
+           RandomStream random)
+      : request(request), sample(sample), prompt(std::move(prompt)), own(pool), random(random) {}
+  size_t request;
+  int64_t sample;
+  std::shared_ptr<const KvRun> prompt;
+  KvRun own;
+  RandomStream random;
+  Completion out;
+  SeenTokens seen;
+  std::optional<StreamDecoder> stream;  // with stop strings
+  std::string streamed;
+};
+
+class Engine {
+ public:
+  Engine(Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests,
+         const SamplingOptions& sampling, const EngineOptions& options)
+      : model_(model),
+        tokenizer_(tokenizer),
+        requests_(requests),
+        sampling_(sampling),
+        options_(options),
+        pool_({model.config().layers, model.config().kv_heads, model.config().head_dim,
+               at::TensorOptions().dtype(model.precision().compute).device(model.precision().device)}) {
+    check();
+    results_.resize(requests.size());
+    for (size_t r = 0; r < requests.size(); ++r) {
+      results_[r].resize(static_cast<size_t>(std::max<int64_t>(requests[r].samples, 0)));
+      progress_.total += requests[r].samples;
+      if (requests[r].samples > 0) waiting_.push_back(r);
+    }
+  }
+
+  std::vector<std::vector<Completion>> run(const std::function<void(const EngineProgress&)>& on_progress) {
+    at::NoGradGuard no_grad;
+    while (progress_.finished < progress_.total) {
+      admit();
+      if (!active_.empty()) step();
+      if (on_progress) on_progress(progress_);
+    }
+    return std::move(results_);
+  }
+
+ private:
+  void check() const {
+    const ModelConfig& config = model_.config();
+    std::vector<std::string> problems;
+    sampling_.check(problems, "sampling");
+    if (!problems.empty()) user_error("{}", problems.front());
+    if (options_.max_batch < 1)
+      user_error("generate: max_batch must be at least 1, found {}", options_.max_batch);
+    for (size_t r = 0; r < requests_.size(); ++r) {
+      const auto& prompt = requests_[r].prompt;
+      if (requests_[r].samples < 0)
+        user_error("generate: request {} asks for {} samples", r, requests_[r].samples);
+      if (prompt.empty())
+        user_error("generate: prompt {} is empty; give it at least one token (a begin token)", r);
+      for (const int64_t id : prompt) {
+        if (id < 0 || id >= config.vocab) {
+          user_error("generate: prompt {} holds id {}, but the model has ids 0 to {}; is this its tokenizer?",
+                     r, id, config.vocab - 1);
+        }
+      }
+      const int64_t length = static_cast<int64_t>(prompt.size()) + sampling_.max_new_tokens;
+      if (length > config.max_positions) {
+        user_error(
+            "generate: prompt {} has {} tokens and may grow by {} (max_new_tokens), but the model has {} "
+            "positions; "
+            "lower max_new_tokens or shorten the prompt",
+            r, prompt.size(), sampling_.max_new_tokens, config.max_positions);
+      }
+    }
+  }
+
+  // Fills the free places of the batch: samples of computed prompts first, then the next prompts. First
+  // tokens are drawn at once.
+  void admit() {
+    while (free_places() > 0 && (!ready_.empty() || !waiting_.empty())) {
+      if (ready_.empty()) prefill();
+      std::vector<Sequence*> fresh;
+      std::vector<at::Tensor> last;
+      while (free_places() > 0 && !ready_.empty()) {
+        Ready& ready = ready_.front();
+        active_.push_back(start(ready));
+        fresh.push_back(active_.back().get());
+        last.push_back(ready.last);
+        if (ready.next_sample == requests_[ready.request].samples) ready_.pop_front();
+      }
+      sample(at::cat(last), fresh);
+    }
+  }
+
+  int64_t free_places() const { return options_.max_batch - static_cast<int64_t>(active_.size()); }
+
+  std::unique_ptr<Sequence> start(Ready& ready) {
+    const GenerateRequest& request = requests_[ready.request];
+    const int64_t sample = ready.next_sample++;
+    // The stream's name holds all that the sequence is, and nothing of the batch.
+    const RandomStream random(options_.seed, fmt::format("rollout sample {}", sample), options_.step,
+                              request.stream_index);
+    auto sequence = std::make_unique<Sequence>(ready.request, sample, ready.prompt, pool_, random);
+    if (sampling_.penalises()) {
+      for (const int64_t id : request.prompt) sequence->seen[id] = 0;
+    }
+    if (!sampling_.stop.empty()) sequence->stream.emplace(tokenizer_);
+    return sequence;
+  }
+
+  // Computes as many waiting prompts as the free places and the token budget allow, at least one.
+  void prefill() {
+    Packer packer;
+    std::vector<Ready> batch;
+    std::vector<const KvRun*> runs;
+    std::vector<int64_t> last;
+    int64_t places = free_places();
+    while (!waiting_.empty() && places > 0) {
+      const GenerateRequest& request = requests_[waiting_.front()];
+      const auto length = static_cast<int64_t>(request.prompt.size());
+      if (!batch.empty() && packer.tokens() + length > kPrefillTokens) break;
+      auto run = std::make_shared<KvRun>(pool_);
+      run->extend(length);
+      runs.push_back(run.get());
+      packer.add_segment(request.prompt);
+      last.push_back(packer.tokens() - 1);
+      batch.push_back({waiting_.front(), std::move(run), {}});
+      places -= request.samples;
+      waiting_.pop_front();
+    }
+    const PackedTokens tokens = packer.tokens_on(model_.precision().device);
+    PrefillContext context(model_.config(), tokens, std::move(runs));
+    const at::Tensor hidden = model_.hidden(tokens.ids, tokens.positions, context);
+    for (size_t i = 0; i < batch.size(); ++i) {
+      batch[i].last = hidden.narrow(0, last[i], 1).clone();  // a copy: the whole pass is not kept
+      ready_.push_back(std::move(batch[i]));
+    }
+  }
+
+  // One token more for every active sequence.
+  void step() {
+    std::vector<int64_t> ids, positions;
+    std::vector<DecodeRow> rows;
+    std::vector<Sequence*> sequences;
+    for (const auto& s : active_) {
+      ids.push_back(s->out.ids.back());
+      positions.push_back(s->prompt->length() + s->own.length());
+      s->own.extend(1);
+      rows.push_back({s->prompt.get(), &s->own});
+      sequences.push_back(s.get());
+    }
+    const at::Device device = model_.precision().device;
+    DecodeContext context(model_.config(), std::move(rows));
+    sample(model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context), sequences);
+  }
+
+  // Draws the next token of each sequence from its row of hidden states and lets the finished ones go.
+  void sample(const at::Tensor& hidden, const std::vector<Sequence*>& sequences) {
+    at::Tensor logits = model_.logits(hidden).to(at::kCPU).contiguous();
+    float* rows = logits.mutable_data_ptr<float>();
+    const int64_t vocab = logits.size(1);
+    std::vector<SampledToken> tokens(sequences.size());
+    at::parallel_for(0, static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        Sequence& s = *sequences[i];
+        const bool early = static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens;
+        tokens[i] = sample_token(rows + i * vocab, vocab, sampling_, s.seen,
+                                 early ? options_.end_ids : std::vector<int64_t>(), s.random.uniform());
+      }
+    });
+    for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
+    std::erase_if(active_, [&](const auto& s) { return s->request == kFinished; });
+  }
+
+  void accept(Sequence& s, const SampledToken& token) {
+    s.out.ids.push_back(token.id);
+    s.out.logp.push_back(token.logp);
+    s.out.logp_full.push_back(token.logp_full);
+    if (sampling_.penalises()) ++s.seen[token.id];
+    ++progress_.tokens;
+    if (options_.on_token) options_.on_token(s.request, s.sample, token.id);
+    const auto length = static_cast<int64_t>(s.out.ids.size());
+    if (std::find(options_.end_ids.begin(), options_.end_ids.end(), token.id) != options_.end_ids.end()) {
+      finish(s, FinishReason::kEnd);
+    } else if (const auto stop = find_stop(s)) {
+      s.streamed.resize(*stop);
+      finish(s, FinishReason::kStop);
+    } else if (length == sampling_.max_new_tokens) {
+      finish(s, FinishReason::kLength);
+    }
+  }
+
+  // Where the first stop string begins that the newest token's text completed.
+  std::optional<size_t> find_stop(Sequence& s) const {
+    if (!s.stream) return std::nullopt;
+    const size_t before = s.streamed.size();
+    s.streamed += s.stream->push(s.out.ids.back());
+    if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens) return std::nullopt;
+    size_t first = std::string::npos;
+    for (const std::string& stop : sampling_.stop) {
+      const size_t from =
+          before + 1 > stop.size() ? before + 1 - stop.size() : 0;  // a match that ends in new text
+      first = std::min(first, s.streamed.find(stop, from));
+    }
+    return first == std::string::npos ? std::nullopt : std::optional<size_t>(first);
+  }
+
+  void finish(Sequence& s, FinishReason reason) {
+    Completion& out = s.out;
+    out.finish = reason;
+    out.raw_text = tokenizer_.decode(out.ids, true);
+    if (reason == FinishReason::kStop) {
+      out.text = std::move(s.streamed);
+    } else {
+      const bool ended = reason == FinishReason::kEnd;
+      out.text = tokenizer_.decode({out.ids.begin(), out.ids.end() - (ended ? 1 : 0)}, false);
+    }
+    results_[s.request][static_cast<size_t>(s.sample)] = std::move(out);
+    s.request = kFinished;
+    ++progress_.finished;
+  }
+
+  static constexpr size_t kFinished = static_cast<size_t>(-1);
+
+  Model& model_;
+  const Tokenizer& tokenizer_;
+  const std::vector<GenerateRequest>& requests_;
+  const SamplingOptions& sampling_;
+  const EngineOptions& options_;
+  KvPool pool_;
+  std::deque<size_t> waiting_;  // requests
+  std::deque<Ready> ready_;
+  std::vector<std::unique_ptr<Sequence>> active_;  // samples of a request are neighbours
+  std::vector<std::vector<Completion>> results_;
+  EngineProgress progress_;
+};
+
+}  // namespace
+
+const char* finish_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kEnd:
+      return "end";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kStop:
+      return "stop";
+  }
+  return "";
+}
+
+std::vector<std::vector<Completion>> generate(Model& model, const Tokenizer& tokenizer,
+                                              const std::vector<GenerateRequest>& requests,
+                                              const SamplingOptions& sampling, const EngineOptions& options,
+                                              const std::function<void(const EngineProgress&)>& on_progress) {
+  return Engine(model, tokenizer, requests, sampling, options).run(on_progress);
+}
+
+std::vector<int64_t> end_ids(const std::string& folder, const Model& model, const Tokenizer& tokenizer) {
+  const std::string path = folder + "/generation_config.json";
+  if (std::filesystem::exists(path)) {
+    const Json json = read_json_file(path);
+    const auto it = json.find("eos_token_id");
+    if (it != json.end() && !it->is_null()) {
+      std::vector<int64_t> ids;
+      for (const Json& id : it->is_array() ? *it : Json::array({*it})) {
+        if (!id.is_number_integer()) {
+          user_error("{}: eos_token_id: expected a token id or an array of them, found {}", path, it->dump());
+        }
+        ids.push_back(id.get<int64_t>());
+      }
+      return ids;
+    }
+  }
+  if (!model.config().eos_ids.empty()) return model.config().eos_ids;
+  if (const auto eos = tokenizer.eos()) return {*eos};
+  return {};
+}
+
+}  // namespace temper

@@ -1,0 +1,380 @@
+#include "rollout/engine.h"
+
+#include <torch/types.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+// Ids 1 ... 26 are letters, 27 a space, 28 and 29 the two bytes of an é; 0 is the special end token, the rest
+// "?".
+class Letters : public Tokenizer {
+ public:
+  std::vector<int64_t> encode(std::string_view text, const EncodeOptions&) const override {
+    std::vector<int64_t> out;
+    for (const char c : text) out.push_back(c == ' ' ? 27 : c - 'a' + 1);
+    return out;
+  }
+  std::string decode(const std::vector<int64_t>& ids, bool special) const override {
+    std::string out;
+    for (const int64_t id : ids) {
+      if (id != 0 || special) out += piece(id);
+    }
+    return out;
+  }
+  std::unique_ptr<TextStream> stream(bool) const override {
+    struct Stream : TextStream {
+      explicit Stream(const Letters& letters) : letters(letters) {}
+      std::string push(int64_t id) override { return letters.decode({id}, false); }
+      std::string finish() override { return ""; }
+      const Letters& letters;
+    };
+    return std::make_unique<Stream>(*this);
+  }
+  int64_t vocab_size() const override { return 40; }
+  std::string piece(int64_t id) const override {
+    if (id == 0) return "<end>";
+    if (id <= 26) return std::string(1, static_cast<char>('a' + id - 1));
+    return id == 27 ? " " : "?";
+  }
+  std::optional<int64_t> id(std::string_view) const override { return std::nullopt; }
+  bool is_special(int64_t id) const override { return id == 0; }
+  std::optional<int64_t> bos() const override { return std::nullopt; }
+  std::optional<int64_t> eos() const override { return 0; }
+  std::optional<int64_t> pad() const override { return std::nullopt; }
+  std::string chat_template() const override { return ""; }
+  void save(const std::string&) const override {}
+};
+
+ModelConfig tiny_config(const std::string& family) {
+  ModelConfig c;
+  c.family = family;
+  c.vocab = 40, c.hidden = 32, c.intermediate = 48, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = 8;
+  c.max_positions = 300;
+  c.tied = family == "llama";
+  c.qk_norm = family == "qwen3";
+  c.qkv_bias = family == "qwen2";
+  if (family == "mistral") c.sliding_window = 6;
+  return c;
+}
+
+// Random weights, large enough that what comes next depends on what came before.
+std::unique_ptr<Model> tiny_model(const std::string& family, const std::string& dtype = "f32") {
+  auto model = Model::initialise(tiny_config(family), make_precision(dtype, "cpu"), 5);
+  at::NoGradGuard guard;
+  for (Parameter* p : model->parameters()) {
+    if (p->compute.dim() == 2) p->compute.mul_(p->name.find("embed") != std::string::npos ? 30 : 12);
+  }
+  return model;
+}
+
+std::vector<GenerateRequest> some_requests() {
+  RandomStream random(1, "prompts");
+  std::vector<GenerateRequest> out;
+  for (const int64_t length : {3, 1, 70, 12, 5, 64}) {
+    GenerateRequest request;
+    for (int64_t i = 0; i < length; ++i) request.prompt.push_back(static_cast<int64_t>(1 + random.below(30)));
+    request.samples = 1 + length % 4;
+    request.stream_index = out.size();
+    out.push_back(request);
+  }
+  out[4].samples = 0;
+  return out;
+}
+
+// One sequence at a time, the whole of it anew for every token, through the training forward.
+Completion slow(Model& model, const GenerateRequest& request, int64_t sample, const SamplingOptions& sampling,
+                const EngineOptions& options) {
+  at::NoGradGuard guard;
+  Completion out;
+  RandomStream random(options.seed, "rollout sample " + std::to_string(sample), options.step,
+                      request.stream_index);
+  std::vector<int64_t> ids = request.prompt;
+  SeenTokens seen;
+  for (const int64_t id : ids) seen[id] = 0;
+  while (static_cast<int64_t>(out.ids.size()) < sampling.max_new_tokens) {
+    Packer packer;
+    packer.add_segment(ids);
+    const at::Tensor hidden = model.hidden(packer.tokens_on(at::kCPU));
+    at::Tensor logits = model.logits(hidden.narrow(0, hidden.size(0) - 1, 1)).contiguous();
+    const bool early = static_cast<int64_t>(out.ids.size()) < sampling.min_new_tokens;
+    const auto token = sample_token(logits.mutable_data_ptr<float>(), logits.size(1), sampling, seen,
+                                    early ? options.end_ids : std::vector<int64_t>(), random.uniform());
+    ids.push_back(token.id);
+    ++seen[token.id];
+    out.ids.push_back(token.id);
+    out.logp.push_back(token.logp);
+    out.logp_full.push_back(token.logp_full);
+    if (std::count(options.end_ids.begin(), options.end_ids.end(), token.id) > 0) break;
+  }
+  return out;
+}
+
+using Completions = std::vector<std::vector<Completion>>;
+
+bool same_ids(const Completions& a, const Completions& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t r = 0; r < a.size(); ++r) {
+    if (a[r].size() != b[r].size()) return false;
+    for (size_t s = 0; s < a[r].size(); ++s) {
+      if (a[r][s].ids != b[r][s].ids || a[r][s].text != b[r][s].text) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("generation equals recomputing every sequence from its start") {
+  const Letters letters;
+  for (const std::string family : {"llama", "mistral", "qwen2", "qwen3"}) {
+    CAPTURE(family);
+    const auto model = tiny_model(family);
+    auto requests = some_requests();
+    SamplingOptions sampling;
+    sampling.max_new_tokens = 40, sampling.min_new_tokens = 3;
+    if (family == "qwen2")
+      sampling.top_p = 0.9, sampling.repetition_penalty = 1.2, sampling.presence_penalty = 0.1;
+    EngineOptions options;
+    options.max_batch = 4, options.seed = 9, options.step = 2, options.end_ids = {0, 33};
+    const auto completions = generate(*model, letters, requests, sampling, options);
+    REQUIRE(completions.size() == requests.size());
+    size_t ended = 0;
+    std::set<int64_t> distinct;
+    for (size_t r = 0; r < requests.size(); ++r) {
+      REQUIRE(static_cast<int64_t>(completions[r].size()) == requests[r].samples);
+      for (size_t s = 0; s < completions[r].size(); ++s) {
+        const Completion& got = completions[r][s];
+        const Completion expected = slow(*model, requests[r], static_cast<int64_t>(s), sampling, options);
+        CHECK(got.ids == expected.ids);
+        for (size_t i = 0; i < got.ids.size(); ++i) {
+          CHECK(got.logp[i] == doctest::Approx(expected.logp[i]).epsilon(1e-4));
+          CHECK(got.logp_full[i] == doctest::Approx(expected.logp_full[i]).epsilon(1e-4));
+        }
+        distinct.insert(got.ids.begin(), got.ids.end());
+        CHECK((got.finish == FinishReason::kEnd) == (got.ids.back() == 0 || got.ids.back() == 33));
+        if (got.finish == FinishReason::kEnd) ++ended;
+        if (got.finish == FinishReason::kLength) CHECK(got.ids.size() == 40);
+        CHECK(got.ids.size() >= 4);  // three before an end, and the end
+      }
+    }
+    CHECK(ended > 0);
+    CHECK(distinct.size() > 15);  // the test's model is no bore
+  }
+}
+
+TEST_CASE("tokens depend neither on the batch's size nor on the order of requests") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  const auto requests = some_requests();
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 30;
+  EngineOptions options;
+  options.end_ids = {0};
+  const auto together = generate(*model, letters, requests, sampling, options);
+  for (const int64_t batch : {1, 2, 3, 7}) {
+    options.max_batch = batch;
+    CHECK(same_ids(together, generate(*model, letters, requests, sampling, options)));
+  }
+  auto reversed = requests;
+  std::reverse(reversed.begin(), reversed.end());
+  auto completions = generate(*model, letters, reversed, sampling, options);
+  std::reverse(completions.begin(), completions.end());
+  CHECK(same_ids(together, completions));
+  options.step = 1;
+  CHECK_FALSE(same_ids(together, generate(*model, letters, requests, sampling, options)));
+}
+
+TEST_CASE("the same call gives the same bytes") {
+  const Letters letters;
+  for (const std::string dtype : {"f32", "bf16"}) {
+    const auto model = tiny_model("llama", dtype);
+    SamplingOptions sampling;
+    sampling.max_new_tokens = 20;
+    EngineOptions options;
+    options.max_batch = 5;
+    const auto a = generate(*model, letters, some_requests(), sampling, options);
+    const auto b = generate(*model, letters, some_requests(), sampling, options);
+    CHECK(same_ids(a, b));
+    for (size_t r = 0; r < a.size(); ++r) {
+      for (size_t s = 0; s < a[r].size(); ++s) {
+        CHECK(a[r][s].logp == b[r][s].logp);
+        CHECK(a[r][s].logp_full == b[r][s].logp_full);
+      }
+    }
+  }
+}
+
+TEST_CASE("logp_full is what the trainer computes") {
+  const Letters letters;
+  const auto model = tiny_model("qwen3");
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 25, sampling.temperature = 0.7, sampling.top_k = 10;
+  GenerateRequest request;
+  request.prompt = {5, 9, 2}, request.samples = 3;
+  const auto completions = generate(*model, letters, {request}, sampling, {});
+  Packer packer;
+  const int64_t root = packer.add_segment(request.prompt);
+  std::vector<float> logp;
+  for (int64_t s = 0; s < 3; ++s) {
+    const Completion& c = completions[0][static_cast<size_t>(s)];
+    const auto length = static_cast<int64_t>(c.ids.size());
+    packer.add_targets(packer.add_segment(c.ids, root), 0, length, s);
+    logp.insert(logp.end(), c.logp_full.begin(), c.logp_full.end());
+  }
+  at::NoGradGuard guard;
+  const auto result =
+      model_logp(*model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 3), {.temperature = 0.7});
+  CHECK(at::allclose(result.logp, at::tensor(logp), 1e-4, 1e-4));
+}
+
+TEST_CASE("stop strings cut the text and keep the ids") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 40;
+  GenerateRequest request;
+  request.prompt = {1, 2, 3}, request.samples = 6;
+  const auto free_run = generate(*model, letters, {request}, sampling, {})[0];
+  // A stop string that is known to come, made of the tokens 9 ... 11 of the first sample, and one that never
+  // does.
+  const std::string stop = free_run[0].text.substr(9, 3);
+  REQUIRE(free_run[0].text.find(stop) != std::string::npos);
+  sampling.stop = {"no such text at all, ever", stop};
+  const auto stopped = generate(*model, letters, {request}, sampling, {})[0];
+  for (size_t s = 0; s < 6; ++s) {
+    const size_t at = free_run[s].text.find(stop);
+    if (at == std::string::npos) {
+      CHECK(stopped[s].text == free_run[s].text);
+      CHECK(stopped[s].finish == FinishReason::kLength);
+      continue;
+    }
+    CHECK(stopped[s].finish == FinishReason::kStop);
+    CHECK(stopped[s].text == free_run[s].text.substr(0, at));
+    CHECK(stopped[s].ids == std::vector<int64_t>(free_run[s].ids.begin(), free_run[s].ids.begin() + at + 3));
+    CHECK(stopped[s].raw_text == free_run[s].raw_text.substr(0, at + 3));
+    CHECK(stopped[s].logp.size() == stopped[s].ids.size());
+  }
+  CHECK(stopped[0].finish == FinishReason::kStop);
+
+  // What stood there before min_new_tokens does not stop.
+  sampling.min_new_tokens = static_cast<int64_t>(free_run[0].text.find(stop)) + 4;
+  sampling.stop = {stop};
+  CHECK(generate(*model, letters, {request}, sampling, {})[0][0].ids.size() >=
+        static_cast<size_t>(sampling.min_new_tokens));
+}
+
+TEST_CASE("text leaves the end token out, raw text has it") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 200;
+  EngineOptions options;
+  options.end_ids = {0, 1};  // special, and the letter a
+  GenerateRequest request;
+  request.prompt = {7}, request.samples = 16;
+  bool special = false, letter = false;
+  const auto completions = generate(*model, letters, {request}, sampling, options);
+  for (const Completion& c : completions[0]) {
+    if (c.finish != FinishReason::kEnd) continue;
+    CHECK(c.text.find('a') == std::string::npos);
+    CHECK(c.text.find("<end>") == std::string::npos);
+    CHECK(c.raw_text == c.text + (c.ids.back() == 0 ? "<end>" : "a"));
+    (c.ids.back() == 0 ? special : letter) = true;
+  }
+  CHECK(special);
+  CHECK(letter);
+}
+
+TEST_CASE("progress, tokens as they come, and stopping in the middle") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 10;
+  EngineOptions options;
+  options.max_batch = 3;
+  std::vector<std::vector<std::vector<int64_t>>> heard(2, std::vector<std::vector<int64_t>>(4));
+  options.on_token = [&](size_t r, int64_t s, int64_t id) { heard[r][static_cast<size_t>(s)].push_back(id); };
+  std::vector<GenerateRequest> requests(2);
+  requests[0].prompt = {1, 2}, requests[0].samples = 4;
+  requests[1].prompt = {3}, requests[1].samples = 4, requests[1].stream_index = 1;
+  EngineProgress last;
+  const auto all = generate(*model, letters, requests, sampling, options, [&](const EngineProgress& p) {
+    CHECK(p.tokens > last.tokens);
+    last = p;
+  });
+  CHECK(last.finished == 8);
+  CHECK(last.total == 8);
+  CHECK(last.tokens == 80);
+  for (size_t r = 0; r < 2; ++r) {
+    for (size_t s = 0; s < 4; ++s) CHECK(heard[r][s] == all[r][s].ids);
+  }
+  CHECK(all[0][0].ids != all[0][1].ids);  // samples have streams of their own
+  const auto stop = [](const EngineProgress& p) {
+    if (p.tokens > 20) throw Interrupted(2);
+  };
+  CHECK_THROWS_AS(generate(*model, letters, requests, sampling, options, stop), Interrupted);
+  options.on_token = {};
+  CHECK(same_ids(all, generate(*model, letters, requests, sampling, options)));
+}
+
+TEST_CASE("impossible requests are refused before anything is computed") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  const auto refuses = [&](GenerateRequest request, SamplingOptions sampling, const char* word) {
+    CHECK_THROWS_WITH_AS(generate(*model, letters, {request}, sampling, {}), doctest::Contains(word),
+                         UserError);
+  };
+  GenerateRequest request;
+  SamplingOptions sampling;
+  refuses(request, sampling, "empty");
+  request.prompt = {1, 40};
+  refuses(request, sampling, "id 40");
+  request.prompt = {1, -1};
+  refuses(request, sampling, "id -1");
+  request.prompt = {1, 2};
+  sampling.max_new_tokens = 299;
+  refuses(request, sampling, "300 positions");
+  sampling.max_new_tokens = 298;
+  sampling.top_p = 0;
+  refuses(request, sampling, "top_p");
+  sampling.top_p = 1;
+  CHECK(generate(*model, letters, {request}, sampling, {})[0][0].ids.size() == 298);  // to the last position
+  CHECK(generate(*model, letters, {}, sampling, {}).empty());
+
+  at::NoGradGuard guard;
+  model->find("model.norm.weight")->compute.fill_(std::nan(""));
+  refuses(request, sampling, "diverged");
+}
+
+TEST_CASE("end ids of a folder") {
+  const Letters letters;
+  auto config = tiny_config("llama");
+  const std::string folder =
+      std::filesystem::temp_directory_path() / ("temper_end_ids_" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  const auto model = Model::initialise(config, {}, 1);
+  CHECK(end_ids(folder, *model, letters) == std::vector<int64_t>{0});  // the tokenizer's
+  config.eos_ids = {7, 8};
+  const auto knows = Model::initialise(config, {}, 1);
+  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{7, 8});
+  const auto write = [&](const char* text) { std::ofstream(folder + "/generation_config.json") << text; };
+  write(R"({"eos_token_id": [3, 4]})");
+  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{3, 4});
+  write(R"({"eos_token_id": 5})");
+  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{5});
+  write(R"({"eos_token_id": null})");
+  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{7, 8});
+  write(R"({"eos_token_id": ["a"]})");
+  CHECK_THROWS_AS(end_ids(folder, *knows, letters), UserError);
+  std::filesystem::remove_all(folder);
+}
