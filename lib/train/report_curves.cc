@@ -88,15 +88,25 @@ bool spans_decades(const std::vector<Series>& all) {
   return low > 0 && high > 100 * low;
 }
 
-// Training with its smoothed line, the evaluations with their intervals.
-Chart main_chart(const ReportRun& run, const std::string& train_key) {
+Series held_out(const ReportRun& run, const std::string& key, int colour) {
+  Series out = series_of(run.eval, key);
+  out.name = "held-out " + key;
+  out.points = true;
+  out.colour = colour;
+  return out;
+}
+
+// What the task is about, on a whole row: the evaluations with their intervals and, where it is on the same
+// scale (loss and loss, reward and accuracy), training with its smoothed line. train_key is emptied when it
+// is not.
+Chart main_chart(const ReportRun& run, std::string& train_key) {
   const std::string eval_key = main_key(run.eval);
-  Series train = series_of(run.train, train_key), eval = series_of(run.eval, eval_key);
+  const bool same_scale =
+      train_key == eval_key || eval_key.empty() || (train_key == "reward" && eval_key == "accuracy");
+  if (!same_scale) train_key.clear();
+  Series train = series_of(run.train, train_key), eval = held_out(run, eval_key, 1);
   train.name = "training " + train_key;
   train.smooth = true;
-  eval.name = "held-out " + eval_key;
-  eval.points = true;
-  eval.colour = 1;
   for (const MetricsRow& row : run.eval) {
     if (!row.find(eval_key)) continue;
     eval.low.push_back(row.find("low").value_or(kNan));
@@ -108,11 +118,13 @@ Chart main_chart(const ReportRun& run, const std::string& train_key) {
     eval.high.clear();
   }
   const std::string key = train_key.empty() ? eval_key : train_key;
-  return {.title = key == "loss"     ? "Loss"
-                   : key == "reward" ? "Reward"
-                                     : key,
+  return {.title = key == "loss"       ? "Loss"
+                   : key == "reward"   ? "Reward"
+                   : key == "accuracy" ? "Accuracy"
+                                       : key,
           .help = band ? "Marks: held-out evaluations with their 95% intervals." : "",
           .series = {std::move(train), std::move(eval)},
+          .share = key == "accuracy",
           .wide = true};
 }
 
@@ -174,8 +186,9 @@ std::string report_curves(const ReportRun& run) {
     chart.x_high = last;
     return render_chart(chart);
   };
-  const std::string train_key = main_key(run.train);
+  std::string train_key = main_key(run.train);
   std::string out = draw(main_chart(run, train_key));
+  const std::string eval_key = main_key(run.eval);
   for (const Curve& curve : all_curves(run, train_key)) {
     Chart chart{.title = curve.title, .unit = curve.unit, .help = curve.help, .share = curve.share};
     for (const std::string& key : curve.keys) {
@@ -185,6 +198,7 @@ std::string report_curves(const ReportRun& run) {
       series.smooth = key != "lr";
       series.colour = static_cast<int>(chart.series.size());
       chart.series.push_back(std::move(series));
+      if (key != eval_key && curve.keys.size() == 1) chart.series.push_back(held_out(run, key, 1));
     }
     chart.log_y = curve.log && spans_decades(chart.series);
     out += draw(std::move(chart));

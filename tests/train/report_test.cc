@@ -229,6 +229,30 @@ TEST_CASE("a page of an empty folder, of a run without evaluations, and of one t
   CHECK_THROWS_AS(write_report(folder.path), UserError);
 }
 
+TEST_CASE("a fine-tuning run whose evaluations have both a loss and an accuracy") {
+  Folder folder;
+  {
+    MetricsLog log(folder.path);
+    for (int64_t step = 1; step <= 20; ++step) {
+      log.write({.step = step, .values = {{"loss", 3.0}}});
+      if (step % 10 == 0) {
+        log.write({.step = step,
+                   .split = "eval",
+                   .values = {{"loss", 3.5}, {"accuracy", 0.25}, {"low", 0.2}, {"high", 0.3}}});
+      }
+    }
+  }
+  const std::string page = report_html(folder.path);
+  CHECK(nesting_problem(page) == "");
+  // The accuracy has its own axis; the two losses share one.
+  const size_t accuracy = page.find("<b>Accuracy</b>"), loss = page.find("<b>Loss</b>");
+  REQUIRE(accuracy < loss);
+  REQUIRE(loss != std::string::npos);
+  CHECK(page.substr(accuracy, loss - accuracy).find("loss") == std::string::npos);
+  CHECK(page.substr(loss).find("held-out loss, step 10: 3.5") != std::string::npos);
+  CHECK(page.find("held-out accuracy, step 20: 0.25 (0.2 to 0.3)") != std::string::npos);
+}
+
 TEST_CASE("a long run makes a page of bounded size") {
   Folder folder;
   {
