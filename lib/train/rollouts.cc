@@ -155,6 +155,7 @@ RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
   out.batch.group = at::tensor(group, at::kLong);
   out.batch.reward = at::tensor(reward, at::kDouble).to(at::kFloat);
   out.batch.logp_rollout = at::tensor(rollout, at::kFloat);
+  out.batch.logp = out.batch.logp_rollout;  // until the trainer's own pass over them
   if (old.size() == rollout.size()) out.batch.logp_old = at::tensor(old, at::kFloat);
   return out;
 }

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Sets everything up, builds, and runs all tests under ctest.
+#   scripts/test.sh [ctest arguments, such as -R tensor]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+out=${TEMPER_BUILD:-build}
+exec ctest --test-dir "$out" --output-on-failure --timeout 1200 "$@"
