@@ -10,9 +10,9 @@ namespace {
 
 using jinja::Text;
 
-// Finds the tokens of byte positions. Where decoding gives the text back, each token's bytes are counted;
-// where it does not (a normaliser changed the text), the encodings of the text's prefixes are compared with
-// the whole.
+// Finds the tokens of byte positions. Where decoding gives the text back and a token ends at the position,
+// the bytes of the decoded tokens tell; else (a normaliser changed the text, a token reaches over the
+// position) the encoding of the text up to there is compared with the whole.
 class TokenPlaces {
  public:
   TokenPlaces(const Tokenizer& tokenizer, const std::string& text, const Spans& plain,
@@ -27,35 +27,34 @@ class TokenPlaces {
     counted_ = decoder.finish().empty() && decoded == text;
   }
 
-  // The first token that has a byte at or behind `begin`; a character spread over tokens belongs to each of
-  // them.
-  size_t first(size_t begin) const {
-    if (!counted_) return common(begin).first;
-    auto at = static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), begin) - ends_.begin());
-    while (at > 0 && ends_[at - 1] == begin && (at == 1 ? begin == 0 : ends_[at - 2] == begin)) --at;
-    return at;
-  }
+  // The first token that has a byte at or behind `begin`, as transformers' char_to_token finds it.
+  size_t first(size_t begin) const { return border(begin).whole; }
 
   // One past the last token that has a byte before `end`.
   size_t last(size_t end) const {
-    if (!counted_) {
-      const auto [same, all] = common(end);
-      return std::min(same + (all ? 0 : 1), ids_.size());
-    }
-    const auto at = static_cast<size_t>(std::lower_bound(ends_.begin(), ends_.end(), end) - ends_.begin());
-    return std::min(at + 1, ids_.size());
+    const Border at = border(end);
+    return std::min(at.whole + (at.crossed ? 1 : 0), ids_.size());
   }
 
  private:
-  // How many ids the text up to `end` shares with the whole, and whether those are all it has.
-  std::pair<size_t, bool> common(size_t end) const {
+  struct Border {
+    size_t whole;  // tokens that lie before it
+    bool crossed;  // whether the next one begins before it
+  };
+
+  Border border(size_t at) const {
+    if (at == 0) return {0, false};
+    if (counted_) {
+      const auto k = static_cast<size_t>(std::lower_bound(ends_.begin(), ends_.end(), at) - ends_.begin());
+      if (k < ends_.size() && ends_[k] == at) return {k + 1, false};
+    }
     EncodeOptions options{.parse_special = true};
     for (const auto& [from, to] : plain_) {
-      if (from < end) options.plain.emplace_back(from, std::min(to, end));
+      if (from < at) options.plain.emplace_back(from, std::min(to, at));
     }
-    const auto prefix = tokenizer_.encode(std::string_view(text_).substr(0, end), options);
-    const auto differ = std::mismatch(prefix.begin(), prefix.end(), ids_.begin(), ids_.end());
-    return {static_cast<size_t>(differ.first - prefix.begin()), differ.first == prefix.end()};
+    const auto part = tokenizer_.encode(std::string_view(text_).substr(0, at), options);
+    const auto differ = std::mismatch(part.begin(), part.end(), ids_.begin(), ids_.end());
+    return {static_cast<size_t>(differ.first - part.begin()), differ.first != part.end()};
   }
 
   const Tokenizer& tokenizer_;
@@ -79,10 +78,28 @@ size_t end_of_message(const Text& text, size_t message) {
   return end;
 }
 
-struct Turn {
-  size_t begin, end;  // bytes
-  bool open = false;  // end is where the message's own text ends: its end token is still to come
-};
+// Where the assistant's turn of message i begins; npos when that cannot be told. prompt: the chat before it,
+// with the generation prompt. It begins the whole, or (Mistral moves the system's words and the tools to the
+// last user turn) what it prints behind the words of message i - 1 stands behind them in the whole, too.
+size_t begin_of_turn(const Text& text, const Text& prompt, size_t i) {
+  if (text.str().starts_with(prompt.str())) return prompt.size();
+  if (i == 0) return std::string::npos;
+  const size_t words = end_of_message(prompt, i - 1);
+  const std::string opening = prompt.str().substr(words);
+  const size_t at = end_of_message(text, i - 1);
+  const bool literal = prompt.runs().back().tag == jinja::kLiteral &&
+                       (prompt.runs().size() < 2 || prompt.runs()[prompt.runs().size() - 2].end == words);
+  if (words == 0 || at == 0 || !literal || text.str().compare(at, opening.size(), opening) != 0) {
+    return std::string::npos;
+  }
+  return at + opening.size();
+}
+
+bool ends_with_special(const Tokenizer& tokenizer, const std::vector<int64_t>& ids, size_t first,
+                       size_t last) {
+  while (last > first && is_blank(tokenizer.decode({ids[last - 1]}, true))) --last;
+  return last > first && tokenizer.is_special(ids[last - 1]);
+}
 
 }  // namespace
 
@@ -135,7 +152,7 @@ EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& message
     for (const auto& [begin, end] : spans_of(text, jinja::kGeneration)) {
       const size_t first = places.first(begin);
       size_t last = places.last(end);
-      if (last > 0 && !special(last - 1) && special(last)) ++last;
+      if (special(last) && !ends_with_special(tokenizer, out.ids, first, last)) ++last;
       mark(first, last);
     }
     return out;
@@ -143,42 +160,41 @@ EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& message
 
   for (size_t i = 0; i < messages.size(); ++i) {
     if (!messages[i].contains("role") || messages[i]["role"] != "assistant") continue;
-    const std::string before = impl_->render(messages, i, true, variables).str();
-    if (!out.text.starts_with(before)) {
+    auto lost = [&](const char* what) {
       user_error(
-          "{}: the assistant's turn cannot be found: the text before message {} is not the beginning of the "
-          "whole chat; give a template with {{% generation %}} around what the assistant writes",
-          impl_->where, i);
-    }
-    Turn turn{before.size(), out.text.size()};
+          "{}: the {} of the assistant's turn in message {} cannot be found, because the template writes the "
+          "chat up to there differently; give a template with {{% generation %}} around what the assistant "
+          "writes",
+          impl_->where, what, i);
+    };
+    const Text prompt = impl_->render(messages, i, true, variables);
+    const size_t begin = begin_of_turn(text, prompt, i);
+    if (begin == std::string::npos) lost("beginning");
+    const size_t first = places.first(begin);
+
+    size_t end = out.text.size();
     if (i + 1 < messages.size() || generation_prompt) {
       const std::string after = impl_->render(messages, i + 1, false, variables).str();
-      if (out.text.starts_with(after) && after.size() >= turn.begin) {
-        turn.end = after.size();
-      } else {
-        // Templates that drop the reasoning of earlier turns write this one differently when it is the last.
-        turn.end = end_of_message(text, i);
-        turn.open = true;
-        if (turn.end < turn.begin) {
-          user_error(
-              "{}: the end of the assistant's turn in message {} cannot be found; give a template with "
-              "{{% generation %}} around what the assistant writes",
-              impl_->where, i);
-        }
-      }
+      end = begin == prompt.size() && after.size() >= begin && out.text.starts_with(after) ? after.size() : 0;
     }
-    const size_t first = places.first(turn.begin);
-    size_t last = std::max(first, places.last(turn.end));
-    if (turn.open) {
-      while (last < out.ids.size() && !special(last)) ++last;
-      last = std::min(last + 1, out.ids.size());
-    } else {
+    size_t last = std::max(first, places.last(end));
+    if (end > 0) {
       // What the template prints behind the end token (a line end) is not the assistant's.
-      size_t end = last;
-      while (end > first && !special(end - 1)) --end;
-      const std::vector<int64_t> rest(out.ids.begin() + static_cast<std::ptrdiff_t>(end),
+      size_t cut = last;
+      while (cut > first && !special(cut - 1)) --cut;
+      const std::vector<int64_t> rest(out.ids.begin() + static_cast<std::ptrdiff_t>(cut),
                                       out.ids.begin() + static_cast<std::ptrdiff_t>(last));
-      if (end > first && is_blank(tokenizer.decode(rest, true))) last = end;
+      if (cut > first && is_blank(tokenizer.decode(rest, true))) last = cut;
+    } else {
+      // Templates that drop the reasoning of earlier turns, or that close the last one in a way of its own:
+      // the turn reaches to the first special token behind the message's words, before anyone else's.
+      end = std::max(begin, end_of_message(text, i));
+      last = std::max(first, places.last(end));
+      while (last < out.ids.size() && !special(last)) ++last;
+      const auto next =
+          std::find_if(plain.begin(), plain.end(), [&](const auto& span) { return span.first >= end; });
+      const size_t limit = next == plain.end() ? out.ids.size() : places.first(next->first);
+      if (++last > limit) lost("end");
     }
     mark(first, last);
   }

@@ -256,6 +256,27 @@ TEST_CASE("templates that drop earlier reasoning still give each turn its end") 
         "<<|im_end|>>\n<<|im_start|>>assistant\n[<think>\n\n</think>\n\nbye<<|im_end|>>]\n");
 }
 
+TEST_CASE("turns are found where the template moves the system's words or closes the chat in its own way") {
+  // Mistral: the system's words stand in the last user turn. Phi: a finished chat ends with eos.
+  const std::string source =
+      "{% set sys = messages[0].content if messages[0].role == 'system' else '' %}{% for m in messages %}"
+      "{% if m.role == 'user' %}{{ '[' + (sys + ' ' if loop.last or loop.index == messages | length - 1 else "
+      "'') + "
+      "m.content + ']' }}{% elif m.role == 'assistant' %}{{ m.content + '<end>' }}{% endif %}{% endfor %}"
+      "{{ '<eos>' if not add_generation_prompt }}";
+  Json messages = Json::parse(kChat);
+  messages.insert(messages.begin(), Json{{"role", "system"}, {"content", "S"}});
+  const FakeTokenizer tokenizer({"<end>", "<eos>"});
+  CHECK(shown(tokenizer, ChatTemplate(source).encode(tokenizer, messages, false)) ==
+        "[hi][yo<<end>>][S a\nb][bye<<end>><<eos>>]");
+  messages[2]["content"] = "";
+  CHECK(shown(tokenizer, ChatTemplate(source).encode(tokenizer, messages, false)) ==
+        "[hi][<<end>>][S a\nb][bye<<end>><<eos>>]");
+  const FakeTokenizer blind({"<eos>"});  // no special token ends the first turn
+  CHECK_THROWS_WITH_AS(ChatTemplate(source).encode(blind, messages, false), doctest::Contains("the end of"),
+                       UserError);
+}
+
 TEST_CASE("a prompt that the chat does not begin with is an error") {
   const FakeTokenizer tokenizer({"<e>"});
   const ChatTemplate chat(
