@@ -147,13 +147,4 @@ void train_rl(Session& s) {
   }
 }
 
-void run_training(const RunConfig& config, const RunOptions& options) {
-  Session session(config, options);
-  if (config.task == "sft")
-    train_sft(session);
-  else
-    train_rl(session);
-  session.finish();
-}
-
 }  // namespace temper

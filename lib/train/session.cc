@@ -178,7 +178,8 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
 }
 
 void Session::evaluate_first() {
-  if (config.eval.every > 0 && state.step == 0) evaluate();
+  if (config.eval.every > 0 && !state.evaluated_first) evaluate();
+  state.evaluated_first = true;
 }
 
 void Session::evaluate() {

@@ -11,6 +11,7 @@ Json RunState::to_json() const {
           {"cursor", cursor},
           {"best", best ? Json(*best) : Json(nullptr)},
           {"best_step", best_step},
+          {"evaluated_first", evaluated_first},
           {"health", health},
           {"log", log.to_json()},
           {"leftovers", leftovers}};
@@ -25,6 +26,7 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.cursor = json.at("cursor").get<int64_t>();
     if (!json.at("best").is_null()) s.best = json.at("best").get<double>();
     s.best_step = json.at("best_step").get<int64_t>();
+    s.evaluated_first = json.at("evaluated_first").get<bool>();
     s.health = json.at("health");
     s.leftovers = json.at("leftovers");
   } catch (const Json::exception& e) {

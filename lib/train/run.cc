@@ -1,0 +1,19 @@
+#include "base/error.h"
+#include "train/report.h"
+#include "train/tasks.h"
+
+namespace temper {
+
+void run_training(const RunConfig& config, const RunOptions& options) {
+  Session session(config, options);
+  try {
+    if (config.task == "sft") train_sft(session);
+    else train_rl(session);
+  } catch (const UserError& e) {
+    write_report(config.run, {"failed", e.what()});
+    throw;
+  }
+  session.finish();
+}
+
+}  // namespace temper

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Kill at random moments, resume each time: the end must be the same bytes as that of an undisturbed run. Once for sft, once
+# for rl with a group filter (leftovers), several optimizer updates a rollout batch, and dropout in a LoRA.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/resume.sh [kills, default 4]
+set -euo pipefail
+bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?} kills=${1:-4}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cat > "$work/sft.json" <<JSON
+{ "task": "sft", "threads": 2,
+  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "eval": ["$source/data/arithmetic/test.jsonl"], "max_tokens": 200},
+  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 60, "batch_size": 16},
+  "eval": {"every": 20, "limit": 8}, "checkpoint": {"every": 7}, "run": "sft" }
+JSON
+cat > "$work/rl.json" <<JSON
+{ "task": "rl", "threads": 2,
+  "model": {"path": "sft-whole/final", "dtype": "f32"},
+  "adapter": {"kind": "lora", "rank": 4, "dropout": 0.1},
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "eval": ["$source/data/arithmetic/test.jsonl"], "max_tokens": 200},
+  "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 12},
+  "rewards": [{"kind": "contains", "texts": ["1", "2"]}],
+  "algorithm": {"name": "dapo", "kl_coef": 0.01}, "optimizer": {"name": "adamw", "lr": 1e-3},
+  "train": {"steps": 12, "batch_size": 2, "updates_per_rollout": 2, "micro_batch_tokens": 300},
+  "eval": {"every": 6, "limit": 8, "max_new_tokens": 12}, "checkpoint": {"every": 2}, "run": "rl" }
+JSON
+
+# metrics without their times
+timeless() { python3 -c '
+import json, sys
+for line in open(sys.argv[1]):
+    row = json.loads(line); row.pop("time", None); print(json.dumps(row))' "$1"; }
+
+compare() {  # whole killed
+  local file
+  for file in final/*.safetensors checkpoints/step-*/trainable.safetensors checkpoints/step-*/optimizer.safetensors samples.jsonl; do
+    for a in "$1"/$file; do
+      cmp "$a" "$2/${a#"$1"/}" || { echo "FAIL: $a differs after a resume"; exit 1; }
+    done
+  done
+  cmp <(timeless "$1/metrics.jsonl") <(timeless "$2/metrics.jsonl") || { echo "FAIL: metrics differ after a resume"; exit 1; }
+}
+
+for task in sft rl; do
+  seconds=$(date +%s%N)
+  "$bin/temper-train" "$work/$task.json" --run "$work/$task-whole" --quiet
+  took=$(( ($(date +%s%N) - seconds) / 1000000 ))
+  killed=0
+  for i in $(seq "$kills"); do
+    "$bin/temper-train" "$work/$task.json" --run "$work/$task-killed" --quiet &
+    pid=$!
+    sleep "$(python3 -c "import random; print(random.uniform(0.05, 0.6) * $took / 1000)")"
+    if kill -KILL $pid 2>/dev/null; then killed=$((killed + 1)); fi
+    wait $pid 2>/dev/null || true
+    [ -e "$work/$task-killed/final/config.json" ] && break
+  done
+  "$bin/temper-train" "$work/$task.json" --run "$work/$task-killed" --quiet
+  compare "$work/$task-whole" "$work/$task-killed"
+  echo "$task: the same bytes after $killed kills"
+done
