@@ -22,6 +22,9 @@ bool find_attribute(Evaluator& evaluator, const Value& object, const std::string
 // range, dict, namespace, raise_exception, strftime_now; false when there is none of that name.
 bool find_global(const std::string& name, Value& out);
 
+using Method = Value (*)(Evaluator&, const Value& self, CallArgs& args);
+Method find_text_method(const std::string& name);  // null when str has none of that name
+
 // Takes arguments by position or name; done() complains about what was not taken.
 class ArgReader {
  public:
