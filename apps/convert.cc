@@ -9,12 +9,10 @@
 #include <cstdio>
 #include <optional>
 
-#include "adapter/adapter.h"
+#include "adapter/merge.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "common.h"
 #include "model/import_gguf.h"
-#include "model/load.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_sentencepiece_model.h"
 
@@ -71,28 +69,6 @@ GgufVocabulary vocabulary_of(const std::string& folder) {
   return v;
 }
 
-// Merges in fp32 whatever the weights are stored in, and says what that changed.
-void merge_into(const std::string& source, const std::string& adapter, const std::string& to,
-                std::optional<at::ScalarType> dtype) {
-  const auto model = Model::load(source, Precision{});
-  const auto loaded = load_adapter(*model, adapter);
-  std::vector<int64_t> probe;
-  for (int64_t i = 0; i < 64; ++i) probe.push_back((i * 7919 + 3) % model->config().vocab);
-  const double change = merge_adapter(*model, *loaded, probe);
-  const SafetensorsFolder files(source);
-  std::vector<TensorSpec> specs;
-  const auto parameters = model->parameters();
-  for (const Parameter* p : parameters)
-    specs.push_back({p->name, dtype.value_or(files.find(p->name)->dtype), p->master.sizes().vec()});
-  save_pretrained(to, config_with_dtype(source, dtype), generation_json(model->config()), specs,
-                  [&](size_t i) { return parameters[i]->master.detach(); });
-  copy_side_files(source, to);
-  std::fprintf(
-      stderr,
-      "merged %s: largest change of a log-prob on 64 tokens %.3g (before rounding to the file's dtype)\n",
-      adapter.c_str(), change);
-}
-
 void convert(const std::string& source, const std::string& target, const std::string& adapter,
              const std::string& dtype_text, bool to_gguf) {
   std::optional<at::ScalarType> dtype;
@@ -117,7 +93,9 @@ void convert(const std::string& source, const std::string& target, const std::st
   }
   if (!adapter.empty()) {
     finished.emplace(name, "merge");
-    merge_into(folder, adapter, finished->path, dtype);
+    const double change = merge_folder(folder, adapter, finished->path, dtype);
+    std::fprintf(stderr, "merged %s: largest change of a log-prob on 64 tokens %.3g, before rounding\n",
+                 adapter.c_str(), change);
     folder = finished->path;
   }
   if (to_gguf) return folder_to_gguf(folder, name, dtype, vocabulary_of(folder));

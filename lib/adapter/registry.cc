@@ -32,17 +32,4 @@ std::unique_ptr<Adapter> load_adapter(Model& model, const std::string& folder) {
   return load_lora(model, folder, config);
 }
 
-double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe) {
-  const at::NoGradGuard no_grad;
-  Packer packer;
-  packer.add_targets(packer.add_segment(probe), 0, static_cast<int64_t>(probe.size()), 0);
-  const auto device = model.precision().device;
-  const PackedTokens tokens = packer.tokens_on(device);
-  const Targets targets = packer.targets_on(device, 1);
-  const at::Tensor before = model_logp(model, tokens, targets).logp;
-  adapter.merge();
-  const at::Tensor after = model_logp(model, tokens, targets).logp;
-  return before.numel() == 0 ? 0.0 : (after - before).abs().max().item<double>();
-}
-
 }  // namespace temper

@@ -8,7 +8,7 @@
 namespace temper {
 
 Json generation_json(const ModelConfig& config) {
-  Json j = {{"_from_model_config", true}};
+  Json j = Json::object();
   if (config.bos_id) j["bos_token_id"] = *config.bos_id;
   if (config.eos_ids.size() == 1) j["eos_token_id"] = config.eos_ids[0];
   if (config.eos_ids.size() > 1) j["eos_token_id"] = config.eos_ids;

@@ -1,0 +1,44 @@
+#include "adapter/merge.h"
+
+#include <torch/types.h>
+
+#include "adapter/adapter.h"
+#include "base/json.h"
+#include "model/convert.h"
+#include "model/load.h"
+
+namespace temper {
+
+double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe) {
+  const at::NoGradGuard no_grad;
+  Packer packer;
+  packer.add_targets(packer.add_segment(probe), 0, static_cast<int64_t>(probe.size()), 0);
+  const auto device = model.precision().device;
+  const PackedTokens tokens = packer.tokens_on(device);
+  const Targets targets = packer.targets_on(device, 1);
+  const at::Tensor before = model_logp(model, tokens, targets).logp;
+  adapter.merge();
+  const at::Tensor after = model_logp(model, tokens, targets).logp;
+  return before.numel() == 0 ? 0.0 : (after - before).abs().max().item<double>();
+}
+
+double merge_folder(const std::string& base, const std::string& adapter, const std::string& to,
+                    std::optional<at::ScalarType> dtype) {
+  const auto model = Model::load(base, Precision{});
+  const auto loaded = load_adapter(*model, adapter);
+  std::vector<int64_t> probe;
+  for (int64_t i = 0; i < 64; ++i) probe.push_back((i * 7919 + 3) % model->config().vocab);
+  const double change = merge_adapter(*model, *loaded, probe);
+  const SafetensorsFolder files(base);
+  const auto parameters = model->parameters();
+  std::vector<TensorSpec> specs;
+  for (const Parameter* p : parameters) {
+    specs.push_back({p->name, dtype.value_or(files.find(p->name)->dtype), p->master.sizes().vec()});
+  }
+  save_pretrained(to, config_with_dtype(base, dtype), generation_json(model->config()), specs,
+                  [&](size_t i) { return parameters[i]->master.detach(); });
+  copy_side_files(base, to);
+  return change;
+}
+
+}  // namespace temper

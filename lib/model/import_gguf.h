@@ -1,0 +1,31 @@
+// Model files between GGUF and Hugging Face folders.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <optional>
+#include <string>
+
+#include "model/config.h"
+#include "model/gguf_vocabulary.h"
+#include "tensor/gguf.h"
+
+namespace temper {
+
+// The name of a Hugging Face parameter in a GGUF file; "" when it has none.
+std::string gguf_name(const std::string& parameter);
+
+// What the metadata says about the shape. Throws UserError on architectures that are not known (families.cc).
+ModelConfig config_from_gguf(const GgufFile& file);
+
+// Writes a folder that transformers and Model::load read: dequantised weights in `dtype` (default: the file's
+// own, fp32 for quantised ones), configs, tokenizer. One tensor is held at a time. Throws UserError.
+void gguf_to_folder(const std::string& path, const std::string& folder, std::optional<at::ScalarType> dtype);
+
+// Writes a file that llama.cpp loads: matrices in `dtype` (default: the folder's own), vectors in fp32. A
+// sliding window, which its architectures for these families lack, becomes the context length. Throws
+// UserError.
+void folder_to_gguf(const std::string& folder, const std::string& path, std::optional<at::ScalarType> dtype,
+                    const GgufVocabulary& vocabulary);
+
+}  // namespace temper
