@@ -20,6 +20,10 @@ namespace temper::objective {
 //   the others may be left out. Without "advantage" the algorithm's own estimator makes it of "reward" and
 //   "group", after the KL when kl_in is "reward". What happens before a loss (group filter, overlong penalty,
 //   masking of truncated responses) is not done here.
+// Preference objectives: {"pairs": [{"chosen": {"logp": [...], "logp_ref": [...], "log_sum_squares": [...]},
+//   "rejected": {...}, "include": true}, ...]}; the gradient's rows are chosen and rejected of each pair in
+//   turn. Unpaired ones: {"sequences": [{"logp": [...], "logp_ref": [...], "label": true, "mismatch": k,
+//   "include": true}, ...]}.
 // Supervised losses: {"sequences": [{"logp": [...]}, ...]}; the mean over all tokens.
 //
 // `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not

@@ -74,7 +74,7 @@ TEST_CASE("wrong numbers are refused in one line") {
   refused(bad, "sequences.1: \"logp\" is missing");
   bad = good;
   bad["sequences"][1].erase("logp_old");
-  refused(bad, "sequences.1: \"logp_old\" is missing, which other sequences have");
+  refused(bad, "sequences.1: \"logp_old\" is missing, which others have");
   bad["sequences"][0].erase("logp_old");
   refused(bad, "\"logp_old\" is missing, and objective grpo needs it");
   refused(good, "\"logp_ref\" is missing, and objective grpo needs it", {{"kl_coef", 0.1}});

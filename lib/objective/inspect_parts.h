@@ -1,0 +1,22 @@
+// The families behind evaluate_objective; one file each.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "objective/columns.h"
+
+namespace temper::objective {
+
+Json evaluate_policy(const std::string& name, const Json& input, const Json& overrides);
+std::vector<std::string> policy_inputs(const std::string& name, const Json& overrides);
+
+Json evaluate_preference(const std::string& name, const Json& input, const Json& overrides);
+std::vector<std::string> preference_inputs(const std::string& name, const Json& overrides);
+
+// {"loss", "grad": {"logp"}, "metrics"}.
+Json inspection(const Columns& columns, const at::Tensor& loss, const at::Tensor& logp,
+                const std::map<std::string, at::Tensor>& metrics);
+
+}  // namespace temper::objective

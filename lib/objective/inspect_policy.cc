@@ -1,0 +1,117 @@
+#include "base/error.h"
+#include "objective/inspect_parts.h"
+#include "objective/policy.h"
+#include "tensor/packed.h"
+
+namespace temper::objective {
+namespace {
+
+const std::vector<std::string> kKnown = {"logp",    "logp_old",  "logp_ref", "logp_rollout",
+                                         "entropy", "advantage", "reward",   "group",
+                                         "include", "greedy",    "rewards"};
+
+std::unique_ptr<PolicyAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
+  auto algorithm = policy_registry().find(name)->make();
+  read_fields(*algorithm, overrides, "objective " + name, ".");
+  return algorithm;
+}
+
+std::vector<std::string> names_of(const Needs& needs) {
+  std::vector<std::string> out;
+  if (needs.logp_old) out.push_back("logp_old");
+  if (needs.logp_ref) out.push_back("logp_ref");
+  if (needs.logp_rollout) out.push_back("logp_rollout");
+  if (needs.entropy) out.push_back("entropy");
+  if (needs.reward) out.push_back("reward");
+  if (needs.group) out.push_back("group");
+  return out;
+}
+
+std::vector<double> input_weights(const Json& input, int64_t count) {
+  if (!input.contains("reward_weights")) return std::vector<double>(count, 1.0);
+  const Json& weights = input["reward_weights"];
+  if (!weights.is_array() || static_cast<int64_t>(weights.size()) != count) {
+    user_error("reward_weights: expected an array of {} numbers, one for each of \"rewards\"", count);
+  }
+  std::vector<double> out;
+  for (size_t f = 0; f < weights.size(); ++f)
+    out.push_back(finite_number(weights[f], fmt::format("reward_weights.{}", f)));
+  return out;
+}
+
+PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAlgorithm& algorithm) {
+  const Needs needs = algorithm.needs();
+  for (const std::string& key : names_of(needs)) columns.demand(key, "objective " + algorithm.name);
+  PolicyBatch batch;
+  batch.sequences = static_cast<int64_t>(columns.size());
+  batch.sequence = columns.token_sequence();
+  batch.logp = columns.tokens("logp").requires_grad_();
+  if (columns.has("logp_old")) batch.logp_old = columns.tokens("logp_old");
+  if (columns.has("logp_ref")) batch.logp_ref = columns.tokens("logp_ref");
+  if (columns.has("logp_rollout")) batch.logp_rollout = columns.tokens("logp_rollout");
+  if (columns.has("entropy")) batch.entropy = columns.tokens("entropy");
+  if (columns.has("reward")) batch.reward = columns.numbers("reward", /*null_allowed=*/true);
+  if (columns.has("group")) batch.group = columns.labels("group");
+  if (columns.has("include")) batch.include = columns.numbers("include").ne(0);
+  if (columns.has("advantage") && columns.is_array("advantage")) {
+    batch.token_advantage = columns.tokens("advantage");
+  } else if (columns.has("advantage")) {
+    batch.advantage = columns.numbers("advantage");
+  } else {
+    const std::string estimator =
+        fmt::format("the advantage estimator {} (give these or \"advantage\")", algorithm.advantage);
+    columns.demand("reward", estimator);
+    columns.demand("group", estimator);
+    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
+      batch.reward = batch.reward + kl_reward(algorithm, batch);
+    StepRewards step{.reward = batch.reward, .group = batch.group};
+    step.length = segment_count(batch.sequence, batch.sequences);
+    if (needs.greedy_reward) {
+      columns.demand("greedy", estimator);
+      step.greedy = columns.numbers("greedy");
+    }
+    if (needs.reward_parts) {
+      columns.demand("rewards", estimator);
+      step.parts = columns.table("rewards");
+      step.part_weights = input_weights(input, step.parts.size(1));
+    }
+    batch.advantage = advantages(algorithm, step);
+  }
+  return batch;
+}
+
+}  // namespace
+
+Json evaluate_policy(const std::string& name, const Json& input, const Json& overrides) {
+  const auto algorithm = make_algorithm(name, overrides);
+  const Columns columns = sequence_columns(input, {"max_length", "reward_weights"}, kKnown);
+  const PolicyBatch batch = read_batch(input, columns, *algorithm);
+  double max_length = algorithm->max_length;
+  if (input.contains("max_length") && max_length == 0)
+    max_length = finite_number(input["max_length"], "max_length");
+  if (algorithm->reduction == "seq_mean_token_sum" && !(max_length > 0)) {
+    user_error(
+        "objective {}: seq_mean_token_sum divides by max_length: give it, above 0, in the input or by --set",
+        name);
+  }
+  const auto objective = algorithm->objective->make();
+  PolicyBatch detached = batch;
+  detached.logp = batch.logp.detach();
+  objective->prepare(detached);
+  const PolicyLoss loss = policy_loss(*algorithm, *objective, batch, totals(detached), max_length);
+  return inspection(columns, loss.loss, batch.logp, loss.metrics);
+}
+
+std::vector<std::string> policy_inputs(const std::string& name, const Json& overrides) {
+  const auto algorithm = make_algorithm(name, overrides);
+  const Needs needs = algorithm->needs();
+  std::vector<std::string> out = {"logp"};
+  for (const std::string& key : names_of(needs)) out.push_back(key);
+  std::string estimator = "advantage, or reward and group";
+  if (needs.greedy_reward) estimator += " and greedy";
+  if (needs.reward_parts) estimator += " and rewards (an array, with reward_weights beside sequences)";
+  out.push_back(estimator);
+  return out;
+}
+
+}  // namespace temper::objective
