@@ -1,0 +1,149 @@
+// temper-eval: samples answers to the prompts of a file, scores them, and prints the figures with their
+// intervals.
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "adapter/adapter.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/signals.h"
+#include "common.h"
+#include "data/records.h"
+#include "eval/evaluate.h"
+
+using namespace temper;
+namespace {
+
+struct Rewards : Fields {
+  std::vector<RewardEntry> entries;
+  void fields(FieldVisitor& v) override { v.list("rewards", entries, "the rewards"); }
+};
+
+// Each --reward is the name of a kind, or an object as in a config's "rewards".
+std::vector<RewardEntry> read_rewards(const std::vector<std::string>& texts) {
+  Json list = Json::array();
+  for (const std::string& text : texts) {
+    list.push_back(!text.empty() && text[0] == '{' ? parse_json(text, "--reward") : Json{{"kind", text}});
+  }
+  Rewards rewards;
+  read_fields(rewards, {{"rewards", list}}, "--reward", ".");
+  return std::move(rewards.entries);
+}
+
+struct Arguments {
+  std::string model, adapter, output, combine = "sum", chat_template = "auto", dtype = "auto", device = "cpu";
+  std::vector<std::string> data, rewards;
+  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
+  uint64_t seed = 1;
+  double temperature = -1;
+  SamplingOptions sampling;
+  EvalOptions eval;
+  bool quiet = false;
+};
+
+void add_options(CLI::App& app, Arguments& a) {
+  app.add_option("--model", a.model, "a Hugging Face folder")->required();
+  app.add_option("--adapter", a.adapter, "an adapter folder that PEFT or Temper wrote");
+  app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need")->required();
+  app.add_option("--reward", a.rewards,
+                 "a reward's name, or an object as in a config: {\"kind\":\"math\",\"column\":\"a\"}")
+      ->required();
+  app.add_option("--combine", a.combine, "sum, product or min of several rewards")
+      ->check(CLI::IsMember(reward_combinations()));
+  app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  app.add_option("--k", a.eval.k, "k of pass@k and its kin; default: the powers of two up to --n");
+  app.add_option("--correct-by", a.eval.correct_by,
+                 "the reward that says what is correct; default: the first that knows answers");
+  app.add_option("--correct-above", a.eval.correct_above, "its score above which an answer is correct");
+  app.add_option("--output", a.output, "write every sample here, a line of JSON each");
+  app.add_option("--temperature", a.temperature, "default: 0 (greedy) for --n 1, else 1")
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_option("--top-k", a.sampling.top_k)->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  app.add_option("--top-p", a.sampling.top_p)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--min-p", a.sampling.min_p)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--stop", a.sampling.stop, "stop strings");
+  app.add_option("--max-new-tokens", a.sampling.max_new_tokens)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  app.add_option("--max-prompt-tokens", a.max_tokens, "a longer prompt is an error");
+  app.add_option("--limit", a.limit, "only the first records of the data");
+  app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--seed", a.seed);
+  app.add_option("--template", a.chat_template, "auto, chatml, or a .jinja file");
+  app.add_option("--dtype", a.dtype)->check(CLI::IsMember({"auto", "f32", "bf16"}));
+  app.add_option("--device", a.device);
+  app.add_option("--threads", a.threads, "0: all cores")->check(CLI::Range(0, 4096));
+  app.add_flag("--quiet", a.quiet, "warnings only");
+}
+
+int run(const Arguments& a) {
+  if (!a.output.empty() && !fs::is_directory(fs::absolute(a.output).parent_path())) {
+    user_error("--output {}: its folder does not exist", a.output);
+  }
+  RewardSet rewards(read_rewards(a.rewards), a.combine);
+  std::vector<Record> records = read_jsonl(a.data);
+  if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
+    records.resize(static_cast<size_t>(a.limit));
+
+  const auto tokenizer = Tokenizer::load(a.model);
+  std::unique_ptr<ChatTemplate> chat;
+  if (a.chat_template != "auto" || !tokenizer->chat_template().empty()) {
+    chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
+  }
+  EncodeSettings settings;
+  settings.max_tokens = a.max_tokens;
+  const RecordEncoder encoder(*tokenizer, chat.get(), settings);
+  std::vector<EvalPrompt> prompts;
+  for (const Record& record : records)
+    prompts.push_back({encoder.prompt(record), encoder.prompt_text(record), &record.json});
+
+  if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
+  const auto model = Model::load(a.model, make_precision(a.dtype, a.device));
+  std::unique_ptr<Adapter> adapter;
+  if (!a.adapter.empty()) adapter = load_adapter(*model, a.adapter);
+  EngineOptions engine;
+  engine.max_batch = a.max_batch;
+  engine.seed = a.seed;
+  engine.end_ids = end_ids(a.model, *model, *tokenizer);
+  SamplingOptions sampling = a.sampling;
+  sampling.temperature = a.temperature >= 0 ? a.temperature : a.eval.samples == 1 ? 0.0 : 1.0;
+
+  ConsoleOptions console_options;
+  console_options.quiet = a.quiet;
+  Console console(console_options);
+  const StopSignal stop;
+  const EvalResult result =
+      evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, [&](const EngineProgress& p) {
+        if (stop.pending() != 0) throw Interrupted(stop.pending());
+        console.status(
+            fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
+      });
+  console.status("");
+
+  std::printf("%s\n", result.to_json().dump(2).c_str());
+  std::fflush(stdout);
+  if (a.output.empty()) return kExitDone;
+  std::string lines;
+  for (const EvalSample& sample : result.samples)
+    lines += dump_line(result.sample_json(sample, prompts)) + "\n";
+  write_file_atomic(a.output, lines);
+  return kExitDone;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Samples answers to the prompts of a file, scores them, and prints the figures as JSON.",
+               "temper-eval"};
+  Arguments arguments;
+  add_options(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kExitDone : kExitUser;
+  }
+  return run_app("temper-eval", [&] { return run(arguments); });
+}
