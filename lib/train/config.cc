@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "data/records.h"
 #include "model/families.h"
@@ -86,6 +87,8 @@ void DataSection::fields(FieldVisitor& v) {
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
+  v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
+  v.field("chat_prompts", chat_prompts, {.help = "a prompt that is a string is asked as a user's chat message"});
   v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
   v.field("overlong", overlong,
           {.help = "what happens to longer ones", .choices = {"drop", "truncate", "error"}});
@@ -93,6 +96,23 @@ void DataSection::fields(FieldVisitor& v) {
           {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text",
            .choices = {"auto", "all", "assistant", "completion"}});
   v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
+}
+
+void DataSection::adapt(std::vector<Record>& records) const {
+  for (Record& record : records) {
+    if (prompt_column != "prompt") {
+      if (!record.json.contains(prompt_column)) {
+        user_error("{}: has no column \"{}\", which data.prompt_column names", record.where(), prompt_column);
+      }
+      record.json["prompt"] = record.json[prompt_column];
+    }
+    if (chat_prompts && record.json.contains("prompt") && record.json["prompt"].is_string()) {
+      record.json["prompt"] = Json::array({{{"role", "user"}, {"content", record.json["prompt"]}}});
+      Json& completion = record.json["completion"];
+      if (completion.is_string()) completion = Json::array({{{"role", "assistant"}, {"content", completion}}});
+      if (completion.is_null()) record.json.erase("completion");
+    }
+  }
 }
 
 void RolloutSection::fields(FieldVisitor& v) {

@@ -8,6 +8,7 @@
 
 #include "adapter/adapter.h"
 #include "base/fields.h"
+#include "data/records.h"
 #include "model/config.h"
 #include "objective/policy.h"
 #include "objective/supervised.h"
@@ -44,9 +45,13 @@ struct ModelSection : Fields {
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
   std::string chat_template = "auto";
+  std::string prompt_column = "prompt";  // the column that holds the prompt
+  bool chat_prompts = false;             // a string prompt becomes a user's message
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", order = "shuffle";
   void fields(FieldVisitor& v) override;
+  // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
+  void adapt(std::vector<Record>& records) const;
 };
 
 struct RolloutSection : SamplingOptions {

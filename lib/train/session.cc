@@ -20,6 +20,8 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
     eval_records.resize(static_cast<size_t>(config.eval.limit));
   }
+  config.data.adapt(train_records);
+  config.data.adapt(eval_records);
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
   found_ = open_run_folder(config, options_.resume);
   load_text();
