@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs every temper-* command of README.md on small runs of the quickstart's configs. The two set-up scripts and the SmolLM2
+# download are left out here: what they do needs the network, and the tests are started by one of them.
+set -euo pipefail
+bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+mkdir -p build
+ln -s "$bin" build/bin
+ln -s "$source/data" data
+cp -r "$source/configs" configs
+
+build/bin/temper-train configs/sft/quickstart.json --quiet --run runs/quickstart/sft \
+  --set train.steps=3 --set train.batch_size=8 --set eval.every=0 --set threads=2
+short=(--set train.steps=2 --set rollout.prompts_per_step=2 --set train.batch_size=2 --set eval.every=0)
+build/bin/temper-train configs/rl/quickstart.json --quiet --set model.path=runs/quickstart/sft/final --run runs/quickstart/rl "${short[@]}"
+
+commands=$(awk '/^```bash/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md" | sed 's/ *#.*//' | grep '^build/bin/')
+[ "$(wc -l <<<"$commands")" -ge 6 ] || { echo "FAIL: README.md has too few commands"; exit 1; }
+while IFS= read -r command; do
+  case "$command" in
+    *temper-train*) command="$command ${short[*]}" ;;
+    *temper-eval*) command="$command --limit 4" ;;
+  esac
+  echo "+ $command"
+  eval "$command" >out.txt 2>err.txt </dev/null || { echo "FAIL: $command"; cat err.txt; exit 1; }
+done <<<"$commands"
+
+# The config in README.md is a config.
+awk '/^```json/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md" > readme.json
+build/bin/temper-inspect config readme.json > out.txt || { echo "FAIL: the config of README.md"; exit 1; }
+echo "ok"
