@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Every shipped config parses, can be planned, and opens with a comment that holds the command that runs it.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/configs.sh
+set -uo pipefail
+bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0 count=0
+fail() { echo "FAIL: $*"; failed=1; }
+
+init='model.init={"vocab": 512, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1}'
+while IFS= read -r file; do
+  name=${file#"$source/"}
+  count=$((count + 1))
+  [[ $name == */base/* ]] && continue  # layers that others extend
+  "$bin/temper-inspect" config "$file" > "$work/out" 2> "$work/err" || fail "$name: $(cat "$work/err")"
+  # The comment before the first field.
+  sed -E '/^[{ ]*"/,$d' "$file" > "$work/opening"
+  grep -q '//' "$work/opening" || fail "$name: does not open with a comment"
+  grep -qF "temper-train $name" "$work/opening" || fail "$name: its opening comment lacks \"temper-train $name\""
+  grep -qE '[0-9] ?(s|min|h|hours?)\b' "$work/opening" || fail "$name: its opening comment does not say how long it takes"
+  grep -qE '[0-9] ?(MB|GB)\b' "$work/opening" || fail "$name: its opening comment does not say how much memory it takes"
+  # The model of a config may come from an earlier run or from the network; then a small one stands in.
+  model=$(sed -n '/^  "model": {/,/}/s/^ *"path": "\(.*\)",\?$/\1/p' "$work/out" | head -n 1)
+  if [ -z "$model" ] || [ -e "$model/config.json" ]; then
+    "$bin/temper-train" "$file" --plan > "$work/out" 2> "$work/err" || fail "$name --plan: $(cat "$work/err")"
+  else
+    "$bin/temper-train" "$file" --set 'model.path=""' --set "$init" --plan > "$work/out" 2> "$work/err" ||
+      fail "$name --plan with a model from random weights: $(cat "$work/err")"
+  fi
+  grep -q '"peak_bytes": [1-9]' "$work/out" || fail "$name: the plan lacks a peak of memory"
+done < <(find "$source/configs" -name '*.json' | sort)
+[ "$count" -gt 0 ] || fail "no configs found in $source/configs"
+[ $failed = 0 ] && echo "$count configs parse and can be planned"
+exit $failed
