@@ -11,11 +11,11 @@ namespace {
 
 const std::string kData = TEMPER_SOURCE_DIR "/data/";
 
-void check_split(const std::string& folder, size_t train_size, size_t test_size) {
+void check_split(const std::string& folder) {
   const auto train = read_jsonl({kData + folder + "/train.jsonl"});
   const auto test = read_jsonl({kData + folder + "/test.jsonl"});
-  CHECK(train.size() == train_size);
-  CHECK(test.size() == test_size);
+  CHECK(train.size() >= 1000);
+  CHECK(test.size() >= 100);
   std::set<std::string> asked;
   for (const auto& records : {train, test}) {
     for (const Record& record : records) {
@@ -33,8 +33,8 @@ void check_split(const std::string& folder, size_t train_size, size_t test_size)
 }  // namespace
 
 TEST_CASE("sample data: stories, split without shared questions") {
-  check_split("arithmetic", 2000, 200);
+  check_split("arithmetic");
 }
 TEST_CASE("sample data: sums, split without shared questions") {
-  check_split("sums", 300, 100);
+  check_split("sums");
 }
