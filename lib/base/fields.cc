@@ -71,8 +71,10 @@ class Reader : public FieldVisitor {
 
   void field(const char* name, bool& value, const FieldInfo& info) override {
     if (const Json* j = take(name, info)) {
-      if (j->is_boolean()) value = j->get<bool>();
-      else wrong(name, "true or false", *j);
+      if (j->is_boolean())
+        value = j->get<bool>();
+      else
+        wrong(name, "true or false", *j);
     }
   }
   void field(const char* name, int64_t& value, const FieldInfo& info) override {
@@ -86,7 +88,8 @@ class Reader : public FieldVisitor {
     if (j == nullptr) return;
     if (!j->is_string()) return wrong(name, "a string", *j);
     std::string text = j->get<std::string>();
-    if (!info.choices.empty() && std::find(info.choices.begin(), info.choices.end(), text) == info.choices.end()) {
+    if (!info.choices.empty() &&
+        std::find(info.choices.begin(), info.choices.end(), text) == info.choices.end()) {
       return wrong(name, "one of " + join(info.choices), *j, nearest_name(text, info.choices));
     }
     value = info.path ? resolve(text) : text;
@@ -102,7 +105,8 @@ class Reader : public FieldVisitor {
       return wrong(name, "an array of strings", *j);
     }
     value.clear();
-    for (const Json& item : *j) value.push_back(info.path ? resolve(item.get<std::string>()) : item.get<std::string>());
+    for (const Json& item : *j)
+      value.push_back(info.path ? resolve(item.get<std::string>()) : item.get<std::string>());
   }
   void field(const char* name, std::vector<double>& value, const FieldInfo& info) override {
     const Json* j = take(name, info);
@@ -154,7 +158,8 @@ class Reader : public FieldVisitor {
     value.check(found, frames_.back().path);
     for (const std::string& text : found) problems_.push_back(fmt::format("{}: {}", where_, text));
   }
-  std::string pick(const char* tag, const std::string& current, const std::vector<std::string>& names) override {
+  std::string pick(const char* tag, const std::string& current,
+                   const std::vector<std::string>& names) override {
     const Frame& frame = frames_.back();
     if (frame.json == nullptr) return current;
     const Json* j = take(tag, {});
@@ -188,7 +193,8 @@ class Reader : public FieldVisitor {
   void enter_item(size_t index) override {
     const Json& item = (*frames_.back().json)[index];
     const std::string path = fmt::format("{}.{}", frames_.back().path, index);
-    if (!item.is_object()) problems_.push_back(fmt::format("{}: {}: expected an object, found {}", where_, path, shown(item)));
+    if (!item.is_object())
+      problems_.push_back(fmt::format("{}: {}: expected an object, found {}", where_, path, shown(item)));
     std::string folder = frames_.back().folder;
     frames_.push_back({item.is_object() ? &item : nullptr, path, folder, {}});
     given_.push_back(&item);
@@ -211,7 +217,8 @@ class Reader : public FieldVisitor {
     const Frame& top = frames_.back();
     frames_.push_back({j, top.path.empty() ? name : top.path + "." + name, top.folder, {}});
     const Json* given = given_.back();
-    given_.push_back(given != nullptr && given->is_object() && given->contains(name) ? &given->at(name) : nullptr);
+    given_.push_back(given != nullptr && given->is_object() && given->contains(name) ? &given->at(name)
+                                                                                     : nullptr);
   }
 
   const Json* take(const char* name, const FieldInfo& info) {
@@ -224,7 +231,8 @@ class Reader : public FieldVisitor {
     }
     if (found == nullptr && info.required && !partial_) {
       const Json* given = given_.back();
-      if (given == nullptr || !given->is_object() || !given->contains(name)) problem(name, "missing; " + info.help);
+      if (given == nullptr || !given->is_object() || !given->contains(name))
+        problem(name, "missing; " + info.help);
     }
     return found;
   }
@@ -251,7 +259,8 @@ class Reader : public FieldVisitor {
     }
     if (j.is_number_integer()) {
       number = j.get<int64_t>();
-    } else if (j.is_number_float() && j.get<double>() == std::floor(j.get<double>()) && std::abs(j.get<double>()) < 9e15) {
+    } else if (j.is_number_float() && j.get<double>() == std::floor(j.get<double>()) &&
+               std::abs(j.get<double>()) < 9e15) {
       number = static_cast<int64_t>(j.get<double>());
     } else {
       wrong(name, "an integer", j);
@@ -297,7 +306,8 @@ class Reader : public FieldVisitor {
   void problem(const std::string& name, const std::string& text) {
     const std::string& path = frames_.back().path;
     const std::string dotted = path.empty() ? name : name.empty() ? path : path + "." + name;
-    problems_.push_back(dotted.empty() ? fmt::format("{}: {}", where_, text) : fmt::format("{}: {}: {}", where_, dotted, text));
+    problems_.push_back(dotted.empty() ? fmt::format("{}: {}", where_, text)
+                                       : fmt::format("{}: {}: {}", where_, dotted, text));
   }
 
   std::string where_;
@@ -306,105 +316,6 @@ class Reader : public FieldVisitor {
   std::vector<const Json*> given_;
   std::vector<std::string> problems_;
 };
-
-// ---------------------------------------------------------------------------------------------- writing
-
-// Visits without changing anything; writes values (dump) or descriptions (describe).
-class Writer : public FieldVisitor {
- public:
-  explicit Writer(bool describe) : describe_(describe) { stack_.push_back(describe ? Json::array() : Json::object()); }
-
-  void field(const char* n, bool& v, const FieldInfo& i) override { put(n, "bool", v, i); }
-  void field(const char* n, int64_t& v, const FieldInfo& i) override { put(n, "integer", v, i); }
-  void field(const char* n, double& v, const FieldInfo& i) override { put(n, "number", v, i); }
-  void field(const char* n, std::string& v, const FieldInfo& i) override { put(n, "string", v, i); }
-  void field(const char* n, std::vector<std::string>& v, const FieldInfo& i) override { put(n, "strings", v, i); }
-  void field(const char* n, std::vector<double>& v, const FieldInfo& i) override { put(n, "numbers", v, i); }
-  void field(const char* n, std::optional<double>& v, const FieldInfo& i) override {
-    put(n, "number or null", v ? Json(*v) : Json(nullptr), i);
-  }
-  void field(const char* n, std::optional<int64_t>& v, const FieldInfo& i) override {
-    put(n, "integer or null", v ? Json(*v) : Json(nullptr), i);
-  }
-  void field(const char* n, Json& v, const FieldInfo& i) override { put(n, "json", v, i); }
-
-  Json result() const { return stack_.back(); }
-
- protected:
-  bool enter(const char* name, const std::string& help) override {
-    names_.emplace_back(name, help);
-    stack_.push_back(describe_ ? Json::array() : Json::object());
-    return true;
-  }
-  void leave() override {
-    Json inner = std::move(stack_.back());
-    stack_.pop_back();
-    const auto [name, help] = names_.back();
-    names_.pop_back();
-    if (describe_) {
-      stack_.back().push_back({{"name", name}, {"type", "object"}, {"help", help}, {"fields", std::move(inner)}});
-    } else if (!inner.empty()) {
-      stack_.back()[name] = std::move(inner);
-    }
-  }
-  std::string pick(const char* tag, const std::string& current, const std::vector<std::string>& names) override {
-    if (describe_) {
-      stack_.back().push_back({{"name", tag}, {"type", "string"}, {"default", current}, {"choices", names}});
-      return "";  // the fields of each kind are listed under its own name
-    }
-    if (!current.empty()) stack_.back()[tag] = current;
-    return current;
-  }
-  bool enter_list(const char* name, const std::string& help, size_t current, size_t& count) override {
-    if (describe_) {
-      stack_.back().push_back({{"name", name}, {"type", "array of objects"}, {"help", help}});
-      return false;
-    }
-    names_.emplace_back(name, help);
-    stack_.push_back(Json::array());
-    count = current;
-    return true;
-  }
-  void enter_item(size_t) override { stack_.push_back(Json::object()); }
-  void leave_item() override {
-    Json item = std::move(stack_.back());
-    stack_.pop_back();
-    stack_.back().push_back(std::move(item));
-  }
-  void leave_list() override {
-    Json items = std::move(stack_.back());
-    stack_.pop_back();
-    stack_.back()[names_.back().first] = std::move(items);
-    names_.pop_back();
-  }
-
- private:
-  void put(const char* name, const char* type, const Json& value, const FieldInfo& info) {
-    if (!describe_) {
-      stack_.back()[name] = value;
-      return;
-    }
-    Json row = {{"name", name}, {"type", type}, {"default", info.required ? Json(nullptr) : value}, {"help", info.help}};
-    if (info.required) row["required"] = true;
-    if (!info.unit.empty()) row["unit"] = info.unit;
-    if (info.min) row["min"] = *info.min;
-    if (info.max) row["max"] = *info.max;
-    if (!info.choices.empty()) row["choices"] = info.choices;
-    stack_.back().push_back(std::move(row));
-  }
-
-  bool describe_;
-  std::vector<Json> stack_;
-  std::vector<std::pair<std::string, std::string>> names_;
-};
-
-Json visit_copyless(const Fields& value, bool describe) {
-  Writer writer(describe);
-  // Writers change nothing: fields() is non-const only because readers share it. A described choice resets its
-  // pointer, so describing is done on structs made for the purpose.
-  const_cast<Fields&>(value).fields(writer);
-  return writer.result();
-}
 
 void throw_problems(const std::vector<std::string>& problems) {
   if (problems.empty()) return;
@@ -445,7 +356,8 @@ bool is_index(const std::string& part) {
   return !part.empty() && part.size() < 6 && part.find_first_not_of("0123456789") == std::string::npos;
 }
 
-// a.b=VALUE into the layer of overrides; where the path goes through an array, into the layer that holds the array.
+// a.b=VALUE into the layer of overrides; where the path goes through an array, into the layer that holds the
+// array.
 void apply_set(const std::string& set, std::vector<Layer>& layers, Json& overrides) {
   const size_t equals = set.find('=');
   if (equals == std::string::npos || equals == 0) user_error("--set {}: expected a.b=VALUE", set);
@@ -465,7 +377,8 @@ void apply_set(const std::string& set, std::vector<Layer>& layers, Json& overrid
     Json* at = &overrides;
     for (size_t i = 0; i + 1 < parts.size(); ++i) {
       at = &(*at)[parts[i]];
-      if (!at->is_null() && !at->is_object()) user_error("--set {}: \"{}\" is set to a value, not an object", set, parts[i]);
+      if (!at->is_null() && !at->is_object())
+        user_error("--set {}: \"{}\" is set to a value, not an object", set, parts[i]);
     }
     (*at)[parts.back()] = value;
     return;
@@ -474,9 +387,12 @@ void apply_set(const std::string& set, std::vector<Layer>& layers, Json& overrid
     Json* at = &layer->json;
     bool found = true;
     for (size_t i = 0; found && i + 1 < parts.size(); ++i) {
-      if (at->is_array() && is_index(parts[i]) && std::stoul(parts[i]) < at->size()) at = &(*at)[std::stoul(parts[i])];
-      else if (at->is_object() && at->contains(parts[i])) at = &(*at)[parts[i]];
-      else found = false;
+      if (at->is_array() && is_index(parts[i]) && std::stoul(parts[i]) < at->size())
+        at = &(*at)[std::stoul(parts[i])];
+      else if (at->is_object() && at->contains(parts[i]))
+        at = &(*at)[parts[i]];
+      else
+        found = false;
     }
     if (!found) continue;
     if (at->is_array() && is_index(parts.back()) && std::stoul(parts.back()) < at->size()) {
@@ -520,8 +436,5 @@ void read_config_file(Fields& value, const std::string& path, const std::vector<
   }
   throw_problems(problems);
 }
-
-Json dump_fields(const Fields& value) { return visit_copyless(value, false); }
-Json describe_fields(const Fields& value) { return visit_copyless(value, true); }
 
 }  // namespace temper
