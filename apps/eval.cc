@@ -49,9 +49,10 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--model", a.model, "a Hugging Face folder")->required();
   app.add_option("--adapter", a.adapter, "an adapter folder that PEFT or Temper wrote");
   app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need")->required();
-  app.add_option("--reward", a.rewards,
-                 "a reward's name, or an object as in a config: {\"kind\":\"math\",\"column\":\"a\"}")
-      ->required();
+  app.add_option("--reward", a.rewards, "a reward's name, or an object as in a config: {\"kind\":\"math\"}")
+      ->required()
+      ->type_size(1)
+      ->allow_extra_args(false);
   app.add_option("--combine", a.combine, "sum, product or min of several rewards")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
@@ -80,8 +81,9 @@ void add_options(CLI::App& app, Arguments& a) {
 }
 
 int run(const Arguments& a) {
-  if (!a.output.empty() && !fs::is_directory(fs::absolute(a.output).parent_path())) {
-    user_error("--output {}: its folder does not exist", a.output);
+  if (!a.output.empty() &&
+      (fs::is_directory(a.output) || !fs::is_directory(fs::absolute(a.output).parent_path()))) {
+    user_error("--output {}: expected a file in a folder that exists", a.output);
   }
   RewardSet rewards(read_rewards(a.rewards), a.combine);
   std::vector<Record> records = read_jsonl(a.data);
@@ -111,9 +113,7 @@ int run(const Arguments& a) {
   SamplingOptions sampling = a.sampling;
   sampling.temperature = a.temperature >= 0 ? a.temperature : a.eval.samples == 1 ? 0.0 : 1.0;
 
-  ConsoleOptions console_options;
-  console_options.quiet = a.quiet;
-  Console console(console_options);
+  Console console({.quiet = a.quiet});
   const StopSignal stop;
   const EvalResult result =
       evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, [&](const EngineProgress& p) {

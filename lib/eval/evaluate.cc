@@ -134,6 +134,9 @@ EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<
                     const std::function<void(const EngineProgress&)>& on_progress) {
   resolved_k(options);  // before the long part
   verifier_index(rewards, options);
+  for (const EvalPrompt& prompt : prompts) {
+    if (prompt.columns != nullptr) rewards.check(*prompt.columns);
+  }
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < prompts.size(); ++i) requests.push_back({prompts[i].ids, options.samples, i});
   return score_completions(prompts, generate(model, tokenizer, requests, sampling, engine, on_progress),

@@ -41,7 +41,9 @@ Tensor llama3_factors(const ModelConfig& config) {
   return rope_frequencies(plain).to(at::kFloat) / rope_frequencies(config).to(at::kFloat);
 }
 
-// The file holds factors, not the numbers they were made from: those of every published model are tried.
+// The file holds the factors, not the numbers they were made from. Llama 3's low and high factors are always
+// 1 and 4; of the original lengths, the first that gives these factors serves, as others that do would serve
+// equally.
 void read_rope(const GgufFile& file, const std::string& arch, ModelConfig& config) {
   const std::string key = arch + ".rope.scaling.type";
   if (file.has(key) && file.text(key) != "none") {
@@ -54,12 +56,16 @@ void read_rope(const GgufFile& file, const std::string& arch, ModelConfig& confi
   const GgufTensor* factors = file.find("rope_freqs.weight");
   if (factors == nullptr) return;
   const Tensor found = file.tensor(*factors).flatten();
-  config.rope = {"llama3", std::round(found.max().item<double>() * 1000) / 1000, 1.0, 4.0, 8192};
-  if (found.numel() != config.head_dim / 2 || !(config.rope.factor >= 1.0) ||
-      !llama3_factors(config).allclose(found, 1e-3)) {
-    user_error("{}: rope_freqs.weight does not hold the factors of Llama 3's scaling; no other is known",
-               file.path());
+  const double factor = std::round(found.max().item<double>() * 1000) / 1000;
+  std::vector<int64_t> originals = {8192};
+  for (int64_t power = 32; power <= 1 << 20; power *= 2) originals.push_back(power);
+  for (const int64_t original : originals) {
+    if (!(factor >= 1.0) || found.numel() != config.head_dim / 2) break;
+    config.rope = {"llama3", factor, 1.0, 4.0, original};
+    if (llama3_factors(config).allclose(found, 1e-3)) return;
   }
+  user_error("{}: rope_freqs.weight does not hold the factors of Llama 3's scaling; no other is known",
+             file.path());
 }
 
 std::string first_few(const std::vector<std::string>& items) {

@@ -28,12 +28,11 @@ const Json* find(const Json& columns, const std::string& column) {
 
 }  // namespace
 
-std::vector<std::string> column_texts(const RewardItem& item, const std::string& column,
+std::vector<std::string> column_texts(const Json* columns, const std::string& column,
                                       const std::string& reward) {
-  const Json* value =
-      item.columns != nullptr && item.columns->is_object() ? find(*item.columns, column) : nullptr;
+  const Json* value = columns != nullptr && columns->is_object() ? find(*columns, column) : nullptr;
   if (value == nullptr) {
-    const std::string have = item.columns != nullptr && item.columns->is_object() ? known(*item.columns) : "";
+    const std::string have = columns != nullptr && columns->is_object() ? known(*columns) : "";
     user_error("reward {}: the data has no column \"{}\"; the record has: {}; set \"column\" to one of these",
                reward, column, have.empty() ? "none" : have);
   }

@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "reward/reward.h"
+#include "base/json_fwd.h"
 
 namespace temper {
 
 // The texts in a column: a string as it is, a number or true/false as JSON spells it, each element of an
 // array of those. `column` may go into objects with dots ("reward_model.ground_truth"). Throws UserError when
 // the record has no such column or it holds something else; `reward` is the reward's kind, for the message.
-std::vector<std::string> column_texts(const RewardItem& item, const std::string& column,
+std::vector<std::string> column_texts(const Json* columns, const std::string& column,
                                       const std::string& reward);
 
 }  // namespace temper

@@ -27,6 +27,7 @@ class Math : public Reward {
     return number ? std::optional(canonical(*number)) : std::nullopt;
   }
   bool knows_answers() const override { return true; }
+  void check(const Json& columns) const override { column_texts(&columns, column_, "math"); }
 
  private:
   std::optional<Number> read(const RewardItem& item) const {
@@ -39,7 +40,7 @@ class Math : public Reward {
   std::optional<double> score_one(const RewardItem& item) const {
     const auto number = read(item);
     bool readable = false;
-    for (const std::string& text : column_texts(item, column_, "math")) {
+    for (const std::string& text : column_texts(item.columns, column_, "math")) {
       const auto reference = read_reference(text);
       if (!reference) continue;
       readable = true;

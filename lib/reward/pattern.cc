@@ -50,6 +50,12 @@ class Regex : public Reward {
     return scores;
   }
   std::map<std::string, int64_t> counters() const override { return {{"gave_up", gave_up_}}; }
+  void check(const Json& columns) const override {
+    if (pattern_) return;
+    for (const std::string& one : column_texts(&columns, o_.column, "regex")) {
+      Pattern(one, engine_options(), "reward regex: column " + o_.column);
+    }
+  }
 
  private:
   Pattern::Options engine_options() const { return {o_.ignore_case, o_.dot_is_newline, o_.whole}; }
@@ -60,7 +66,7 @@ class Regex : public Reward {
     if (pattern_) {
       match = pattern_->matches(text);
     } else {
-      for (const std::string& one : column_texts(item, o_.column, "regex")) {
+      for (const std::string& one : column_texts(item.columns, o_.column, "regex")) {
         if (match && *match) break;
         const auto next = Pattern(one, engine_options(), "reward regex: column " + o_.column).matches(text);
         match = next.value_or(false) ? next : (match && next) ? match : std::nullopt;

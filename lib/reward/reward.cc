@@ -111,6 +111,10 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items) {
   return out;
 }
 
+void RewardSet::check(const Json& columns) const {
+  for (const auto& reward : rewards_) reward->check(columns);
+}
+
 std::optional<int64_t> RewardSet::answering() const {
   for (size_t r = 0; r < rewards_.size(); ++r) {
     if (rewards_[r]->knows_answers()) return static_cast<int64_t>(r);

@@ -30,6 +30,9 @@ class Reward {
   // One score an item, in order. Never throws for what a completion says; throws UserError when a column it
   // needs is missing (naming it) or an external program is gone for good.
   virtual std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) = 0;
+  // Throws UserError when a record lacks a column that score() will need, so that it is known before the long
+  // part.
+  virtual void check(const Json& columns) const {}
   // The final answer that an item gives, spelled so that equal answers are equal strings, for voting.
   // nullopt: none, or this reward knows no answers.
   virtual std::optional<std::string> answer(const RewardItem& item) const { return std::nullopt; }
@@ -68,6 +71,7 @@ class RewardSet {
   RewardSet(const std::vector<RewardEntry>& entries, std::string combine = "sum");
   std::vector<ScoredItem> score(const std::vector<RewardItem>& items);
   const std::vector<std::string>& names() const { return names_; }
+  void check(const Json& columns) const;  // every reward's
   // By the first reward that knows answers.
   std::optional<std::string> answer(const RewardItem& item) const;
   bool knows_answers() const { return answering().has_value(); }

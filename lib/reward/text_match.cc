@@ -21,7 +21,7 @@ class Exact : public Reward {
     for (const RewardItem& item : items) {
       const auto given = answer(item);
       double score = incorrect_;
-      for (const std::string& reference : column_texts(item, column_, "exact")) {
+      for (const std::string& reference : column_texts(item.columns, column_, "exact")) {
         if (given && normalised(reference, how_) == *given) score = correct_;
       }
       scores.emplace_back(score);
@@ -41,6 +41,7 @@ class Exact : public Reward {
     return found ? std::optional(normalised(*found, how_)) : std::nullopt;
   }
   bool knows_answers() const override { return true; }
+  void check(const Json& columns) const override { column_texts(&columns, column_, "exact"); }
 
  private:
   std::string column_, place_;
@@ -63,13 +64,16 @@ class Contains : public Reward {
     for (const RewardItem& item : items) {
       const std::string text = normalised(item.completion, how_);
       size_t found = 0;
-      const auto texts = column_.empty() ? texts_ : column_texts(item, column_, "contains");
+      const auto texts = column_.empty() ? texts_ : column_texts(item.columns, column_, "contains");
       for (const std::string& one : texts) {
         if (text.find(normalised(one, how_)) != std::string::npos) ++found;
       }
       scores.emplace_back((all_ ? found == texts.size() : found > 0) ? correct_ : incorrect_);
     }
     return scores;
+  }
+  void check(const Json& columns) const override {
+    if (!column_.empty()) column_texts(&columns, column_, "contains");
   }
 
  private:

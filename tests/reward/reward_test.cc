@@ -237,6 +237,19 @@ TEST_CASE("rewards: combinations") {
   CHECK(sum.score({}).empty());
 }
 
+TEST_CASE("rewards: a record that lacks a column is told before anything is scored") {
+  const Json good = {{"answer", 5}, {"re", "x"}}, bad = {{"reply", 5}}, broken = {{"answer", 5}, {"re", "("}};
+  for (const char* kind :
+       {R"({"kind": "math"})", R"({"kind": "exact"})", R"({"kind": "contains", "column": "answer"})",
+        R"({"kind": "regex", "column": "re"})", R"({"kind": "cosine"})"}) {
+    CAPTURE(kind);
+    RewardSet set(entries("[" + std::string(kind) + "]"));
+    CHECK_NOTHROW(set.check(good));
+    CHECK_THROWS_WITH_AS(set.check(bad), doctest::Contains("the record has: reply"), UserError);
+  }
+  CHECK_THROWS_AS(RewardSet(entries(R"([{"kind": "regex", "column": "re"}])")).check(broken), UserError);
+}
+
 TEST_CASE("rewards: sets that cannot be") {
   CHECK_THROWS_WITH_AS(RewardSet(entries("[]")), doctest::Contains("at least one"), UserError);
   CHECK_THROWS_WITH_AS(RewardSet(entries(R"([{"kind": "math"}, {"kind": "math"}])")),

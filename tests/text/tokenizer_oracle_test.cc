@@ -1,18 +1,20 @@
-// Not a check by itself: encodes and decodes the lines that scripts/oracles/tokenizers_parity.py compares with the packages.
+// Not a check by itself: encodes and decodes the lines that scripts/oracles/tokenizers_parity.py compares
+// with the packages.
 #include <cstdlib>
 #include <fstream>
 #include <string>
 
 #include "base/json.h"
-#include "text/tokenizer.h"
 #include "test.h"
+#include "text/tokenizer.h"
 
 namespace temper {
 namespace {
 
 std::string from_hex(const std::string& hex) {
   std::string out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   return out;
 }
 

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# temper-eval on a model of a few steps: figures as JSON, a line a sample, the same numbers for any batch size, and the
+# user's mistakes as one line and exit code 2.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/eval.sh
+set -euo pipefail
+bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAIL: $*"; exit 1; }
+
+cat > "$work/sft.json" <<JSON
+{ "task": "sft", "threads": 2,
+  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
+  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 5, "batch_size": 16}, "run": "sft" }
+JSON
+"$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
+eval=("$bin/temper-eval" --model "$work/sft/final" --data "$source/data/arithmetic/test.jsonl" --dtype f32 --max-new-tokens 24 --quiet)
+
+"${eval[@]}" --reward math --limit 10 --n 4 --output "$work/a.jsonl" > "$work/a.json"
+"${eval[@]}" --reward math --limit 10 --n 4 --batch 3 --output "$work/b.jsonl" > "$work/b.json"
+[ "$(wc -l < "$work/a.jsonl")" = 40 ] || fail "expected 40 samples"
+cmp "$work/a.json" "$work/b.json" || fail "the figures depend on the batch size"
+cmp "$work/a.jsonl" "$work/b.jsonl" || fail "the samples depend on the batch size"
+for figure in accuracy pass@2 pass@4 maj@2 maj@4 g_pass@4_0.5 mg_pass@4 reward reward/math length truncated; do
+  grep -q "\"$figure\": {" "$work/a.json" || fail "no figure $figure"
+done
+
+expect() {  # words of the error line, then the arguments
+  local words=$1 code=0
+  shift
+  "${eval[@]}" "$@" > "$work/out" 2> "$work/err" || code=$?
+  [ "$code" = 2 ] || fail "$*: exit code $code: $(cat "$work/err")"
+  [ ! -s "$work/out" ] || fail "$*: wrote to stdout"
+  [ "$(wc -l < "$work/err")" = 1 ] || fail "$*: $(cat "$work/err")"
+  grep -qF -- "$words" "$work/err" || fail "$*: $(cat "$work/err")"
+}
+expect 'did you mean "math"?' --reward maths
+expect 'the record has: prompt, completion, answer' --reward '{"kind":"math","column":"reply"}'
+expect 'unknown key; did you mean "column"?' --reward '{"kind":"math","colum":"answer"}'
+expect 'cannot start the reward program "temper-none"' --reward '{"kind":"process","command":["temper-none"]}'
+expect 'expected 1 to 2' --reward math --n 2 --k 4
+expect 'expected a file in a folder that exists' --reward math --output "$work/none/x"
+expect 'none.jsonl' --reward math --data "$work/none.jsonl"
+eval=("$bin/temper-eval" --model "$work/none" --data "$source/data/arithmetic/test.jsonl")
+expect 'no such folder' --reward math
+echo "eval: figures, samples and mistakes"

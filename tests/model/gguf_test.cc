@@ -1,0 +1,231 @@
+// Models from GGUF (written by the gguf package, scripts/oracles/gguf_files.py) and back.
+#include <torch/types.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "model/convert.h"
+#include "model/import_gguf.h"
+#include "model/load.h"
+#include "model/model.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+struct TempFolder {
+  std::string path;
+  TempFolder() {
+    char name[] = "/tmp/temper_test_XXXXXX";
+    path = mkdtemp(name);
+  }
+  ~TempFolder() { fs::remove_all(path); }
+  std::string operator/(const std::string& name) const { return path + "/" + name; }
+};
+
+std::string golden(const std::string& name) {
+  return test_file("model/golden/" + name);
+}
+
+void check_same_weights(const std::string& a, const std::string& b) {
+  const SafetensorsFolder left(a), right(b);
+  const ModelConfig config = read_model_config(a);
+  for (const auto& [name, shape] : parameter_shapes(config)) {
+    CAPTURE(name);
+    REQUIRE(right.find(name) != nullptr);
+    CHECK(left.tensor(name).to(at::kFloat).equal(right.tensor(name).to(at::kFloat)));
+  }
+}
+
+// A folder with the golden's weights and the tiny byte-level tokenizer.
+void with_tokenizer(const std::string& name, const std::string& to) {
+  cast_folder(golden(name), to, std::nullopt);
+  gguf_to_folder(golden("gguf/llama_linear.gguf"), to + "/tmp", std::nullopt);
+  fs::rename(to + "/tmp/tokenizer.json", to + "/tokenizer.json");
+  fs::rename(to + "/tmp/tokenizer_config.json", to + "/tokenizer_config.json");
+  fs::remove_all(to + "/tmp");
+}
+
+bool has(const std::string& text, const std::string& part) {
+  INFO(text);
+  CHECK(text.find(part) != std::string::npos);
+  return text.find(part) != std::string::npos;
+}
+
+// The refusal of the byte-level golden with `from` replaced by `to`, of the same length.
+std::string refusal(const std::string& from, const std::string& to) {
+  const TempFolder folder;
+  std::string bytes = read_file(golden("gguf/llama_linear.gguf"));
+  REQUIRE(from.size() == to.size());
+  REQUIRE(bytes.find(from) != std::string::npos);
+  bytes.replace(bytes.find(from), from.size(), to);
+  std::ofstream(folder / "x.gguf", std::ios::binary) << bytes;
+  try {
+    gguf_to_folder(folder / "x.gguf", folder / "out", std::nullopt);
+  } catch (const UserError& e) {
+    CHECK_FALSE(fs::exists(folder / "out"));
+    CHECK(std::string(e.what()).find('\n') == std::string::npos);
+    return e.what();
+  }
+  return "";
+}
+
+std::string entry(const std::string& key, uint32_t type, const std::string& value) {
+  const uint64_t size = key.size();
+  return std::string(reinterpret_cast<const char*>(&size), 8) + key +
+         std::string(reinterpret_cast<const char*>(&type), 4) + value;
+}
+template <class T>
+std::string raw(T value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+}  // namespace
+
+TEST_CASE("gguf import: a file in llama.cpp's row order gives the Hugging Face weights and log-probs") {
+  for (const std::string name : {"llama_linear", "qwen3"}) {
+    CAPTURE(name);
+    const TempFolder folder;
+    gguf_to_folder(golden("gguf/" + name + ".gguf"), folder / "out", std::nullopt);
+    check_same_weights(golden(name), folder / "out");
+    const ModelConfig a = read_model_config(golden(name)), b = read_model_config(folder / "out");
+    CHECK(a.rope_theta == b.rope_theta);
+    CHECK(a.rope.type == b.rope.type);
+    CHECK(a.rope.factor == b.rope.factor);
+    CHECK(a.norm_eps == b.norm_eps);
+    CHECK(a.head_dim == b.head_dim);
+    CHECK(a.qkv_bias == b.qkv_bias);
+    CHECK(a.mlp_bias == b.mlp_bias);
+    CHECK(a.max_positions == b.max_positions);
+    CHECK(read_json_file(folder / "out/config.json")["dtype"] == "bfloat16");
+    CHECK_NOTHROW(Model::load(folder / "out", Precision{}));
+  }
+}
+
+TEST_CASE("gguf import: a byte-level tokenizer") {
+  const TempFolder folder;
+  gguf_to_folder(golden("gguf/llama_linear.gguf"), folder / "out", at::kFloat);
+  CHECK(read_json_file(folder / "out/config.json")["dtype"] == "float32");
+  CHECK(read_model_config(folder / "out").eos_ids == std::vector<int64_t>{0, 2});
+  CHECK(read_model_config(folder / "out").bos_id == 1);
+  const Json json = read_json_file(folder / "out/tokenizer.json");
+  CHECK(json["added_tokens"].size() == 4);
+  CHECK(json["added_tokens"][0]["special"] == true);
+  CHECK(json["added_tokens"][3]["content"] == "<tool>");
+  CHECK(json["added_tokens"][3]["special"] == false);
+  CHECK(json["model"]["vocab"].size() ==
+        119);  // an unused token stands before the last added one: ids must not shift
+  CHECK(json["model"]["ignore_merges"] == true);
+  CHECK(json["model"]["merges"][2] == Json({"Ġa", "bc"}));
+  CHECK(has(json["pre_tokenizer"].dump(), "{1,3}"));
+  CHECK(json["post_processor"]["single"][0]["SpecialToken"]["id"] == "<|start|>");
+  const Json config = read_json_file(folder / "out/tokenizer_config.json");
+  CHECK(config["eos_token"] == "<|end|>");
+  CHECK(config["chat_template"] == "{{ messages[0]['content'] }}");
+}
+
+TEST_CASE("gguf import: the merges of a SentencePiece tokenizer are those that transformers derives") {
+  const TempFolder folder;
+  gguf_to_folder(golden("gguf/qwen3.gguf"), folder / "out", std::nullopt);
+  const Json json = read_json_file(folder / "out/tokenizer.json");
+  CHECK(json["model"]["merges"] == read_json_file(golden("gguf/merges.json"))["merges"]);
+  CHECK(json["model"]["byte_fallback"] == true);
+  CHECK(json["model"]["unk_token"] == "<unk>");
+  CHECK(json["normalizer"]["normalizers"][0]["prepend"] == "▁");
+  CHECK(json["added_tokens"].size() == 3);
+}
+
+TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
+  for (const std::string name : {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"}) {
+    CAPTURE(name);
+    const TempFolder folder;
+    with_tokenizer(name, folder / "in");
+    folder_to_gguf(folder / "in", folder / "m.gguf", std::nullopt, vocabulary_from_folder(folder / "in"));
+    gguf_to_folder(folder / "m.gguf", folder / "out", std::nullopt);
+    const ModelConfig a = read_model_config(folder / "in"), b = read_model_config(folder / "out");
+    // llama.cpp has no mistral of its own and no sliding window for these: the context ends where the window
+    // does.
+    CHECK(b.family == (name == "mistral" ? "llama" : a.family));
+    CHECK(b.max_positions == (a.sliding_window > 0 ? a.sliding_window : a.max_positions));
+    CHECK(b.sliding_window == 0);
+    CHECK(a.rope.type == b.rope.type);
+    CHECK(a.rope_theta == b.rope_theta);
+    CHECK(a.tied == b.tied);
+    CHECK(a.eos_ids == b.eos_ids);
+    check_same_weights(folder / "in", folder / "out");
+    Json left = read_json_file(folder / "in/tokenizer.json"),
+         right = read_json_file(folder / "out/tokenizer.json");
+    CHECK(left["model"]["merges"] == right["model"]["merges"]);
+    CHECK(left["added_tokens"] == right["added_tokens"]);
+    CHECK(left["pre_tokenizer"] == right["pre_tokenizer"]);
+    CHECK(left["post_processor"] == right["post_processor"]);
+  }
+}
+
+TEST_CASE("gguf export: a SentencePiece-like tokenizer.json keeps its merge order through scores") {
+  const TempFolder folder;
+  gguf_to_folder(golden("gguf/qwen3.gguf"), folder / "in", std::nullopt);
+  folder_to_gguf(folder / "in", folder / "m.gguf", at::kHalf, vocabulary_from_folder(folder / "in"));
+  const GgufFile file(folder / "m.gguf");
+  CHECK(file.text("tokenizer.ggml.model") == "llama");
+  CHECK(file.boolean("tokenizer.ggml.add_space_prefix"));
+  CHECK(file.integer("tokenizer.ggml.bos_token_id") == 1);
+  CHECK((file.find("blk.0.attn_q.weight")->type == GgmlType::kF16));
+  CHECK((file.find("blk.0.attn_q_norm.weight")->type == GgmlType::kF32));
+  gguf_to_folder(folder / "m.gguf", folder / "out", std::nullopt);
+  CHECK(read_json_file(folder / "in/tokenizer.json")["model"]["merges"] ==
+        read_json_file(folder / "out/tokenizer.json")["model"]["merges"]);
+}
+
+TEST_CASE("gguf import: what does not fit is refused before anything is written") {
+  const uint32_t kU32 = 4, kF32 = 6;
+  has(refusal(raw<uint64_t>(5) + "llama", raw<uint64_t>(5) + "gemma"), "gemma");
+  has(refusal(raw<uint64_t>(4) + "gpt2", raw<uint64_t>(4) + "bert"), "bert");
+  has(refusal(raw<uint64_t>(9) + "llama-bpe", raw<uint64_t>(9) + "llama-xyz"),
+      "expected one of the pre-tokenizers gpt-2, smollm, llama-bpe");
+  has(refusal("llama.block_count", "llama.block_kount"), "llama.block_count is missing");
+  has(refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
+              entry("llama.block_count", kU32, raw<uint32_t>(3))),
+      "blk.2.attn_q.weight is missing");
+  has(refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
+              entry("llama.block_count", kU32, raw<uint32_t>(1))),
+      "does not have: blk.1.");
+  has(refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
+              entry("llama.block_count", kU32, raw<uint32_t>(4000000000))),
+      "num_hidden_layers");
+  has(refusal(entry("llama.attention.head_count", kU32, raw<uint32_t>(4)),
+              entry("llama.attention.head_count", kU32, raw<uint32_t>(0))),
+      "num_attention_heads");
+  has(refusal(entry("llama.attention.head_count", kU32, raw<uint32_t>(4)),
+              entry("llama.attention.head_count", kF32, raw<uint32_t>(4))),
+      "expected an integer");
+  has(refusal(entry("llama.embedding_length", kU32, raw<uint32_t>(32)),
+              entry("llama.embedding_length", kU32, raw<uint32_t>(31))),
+      "expected shape");
+  has(refusal("tokenizer.ggml.bos_token_id" + raw<uint32_t>(4) + raw<uint32_t>(1),
+              "tokenizer.ggml.bos_token_id" + raw<uint32_t>(4) + raw<uint32_t>(119)),
+      "below 119");
+  has(refusal("filler17", "filler18"), "stands twice");
+  has(refusal("filler17", "\xff\xfeller17"), "not UTF-8");
+  has(refusal(raw<uint64_t>(3) + "a a", raw<uint64_t>(3) + "aaa"), "two pieces with a space");
+  has(refusal("linear", "lunear"), "lunear");
+}
+
+TEST_CASE("convert: another dtype, the same everything else") {
+  const TempFolder folder;
+  with_tokenizer("smollm", folder / "in");
+  std::ofstream(folder / "in/chat_template.jinja") << "x";
+  std::ofstream(folder / "in/junk.bin") << "x";
+  cast_folder(folder / "in", folder / "out", at::kFloat);
+  check_same_weights(folder / "in", folder / "out");
+  CHECK((SafetensorsFolder(folder / "out").find("model.norm.weight")->dtype == at::kFloat));
+  CHECK(read_json_file(folder / "out/config.json")["torch_dtype"] == "float32");
+  CHECK(read_file(folder / "out/tokenizer.json") == read_file(folder / "in/tokenizer.json"));
+  CHECK(fs::exists(folder / "out/chat_template.jinja"));
+  CHECK_FALSE(fs::exists(folder / "out/junk.bin"));
+  CHECK_THROWS_AS(weight_dtype("int8"), UserError);
+}
