@@ -29,10 +29,10 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.evaluated_first = json.at("evaluated_first").get<bool>();
     s.health = json.at("health");
     s.leftovers = json.at("leftovers");
+    s.log = LogPosition::from_json(json.at("log"), where);
   } catch (const Json::exception& e) {
     user_error("{}: not a run state: {}", where, e.what());
   }
-  s.log = LogPosition::from_json(json.at("log"), where);
   return s;
 }
 
