@@ -87,6 +87,8 @@ LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::ve
     const auto device = model.precision().device;
     m.a = m.a.to(device).requires_grad_(true);
     m.b = at::zeros({out, m.rank}, at::TensorOptions().dtype(at::kFloat).device(device)).requires_grad_(true);
+    m.a_work = at::empty({m.rank, in}, at::TensorOptions().dtype(model.precision().compute).device(device));
+    m.b_work = at::empty({out, m.rank}, m.a_work.options());
     place_[i] = static_cast<int64_t>(modules_.size());
     modules_.push_back(std::move(m));
   }
@@ -120,10 +122,9 @@ std::vector<std::pair<std::string, Tensor>> LoraAdapter::tensors() const {
 
 void LoraAdapter::refresh() {
   const at::NoGradGuard no_grad;
-  const at::ScalarType compute = model_.precision().compute;
   for (LoraModule& m : modules_) {
-    m.a_work = m.a.detach().to(compute);
-    m.b_work = (m.b.detach() * m.scale).to(compute);
+    m.a_work.copy_(m.a);
+    m.b_work.copy_(m.b * m.scale);
   }
   model_.refresh();  // modules_to_save
 }
@@ -140,14 +141,47 @@ void LoraAdapter::set_step(uint64_t seed, uint64_t step, uint64_t micro_batch) {
 }
 
 Tensor LoraAdapter::apply(int64_t module, const Tensor& x, const Tensor& y, bool training) {
-  const int64_t place = place_[static_cast<size_t>(module)];
-  if (place < 0) return y;
-  const LoraModule& m = modules_[static_cast<size_t>(place)];
+  return apply_fused({module}, {y.size(1)}, x, y, training);
+}
+
+Tensor LoraAdapter::apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                                const Tensor& x, const Tensor& y, bool training) {
+  const LoraGroup& g = group(modules, outs);
+  if (g.parts.empty()) return y;
   Dropout dropout;
   if (training && options_.dropout > 0) {
-    dropout = {options_.dropout, seed_, step_, micro_batch_ * place_.size() + static_cast<uint64_t>(module)};
+    dropout = {options_.dropout, seed_, step_,
+               micro_batch_ * place_.size() + static_cast<uint64_t>(modules[0])};
   }
-  return lora_product(x, y, m.a, m.b, m.a_work, m.b_work, m.scale, dropout);
+  return lora_product(x, y, g.a_work, g.parts, dropout);
+}
+
+const LoraGroup& LoraAdapter::group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs) {
+  const auto known = groups_.find(modules[0]);
+  if (known != groups_.end()) return known->second;
+  const at::NoGradGuard no_grad;
+  LoraGroup& g = groups_[modules[0]];
+  std::vector<Tensor> rows;
+  int64_t column = 0;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const int64_t place = place_[static_cast<size_t>(modules[i])];
+    if (place >= 0) {
+      const LoraModule& m = modules_[static_cast<size_t>(place)];
+      g.modules.push_back(place);
+      g.parts.push_back({m.a, m.b, m.b_work, column, m.scale});
+      rows.push_back(m.a_work);
+    }
+    column += outs[i];
+  }
+  if (rows.empty()) return g;
+  g.a_work = at::cat(rows);
+  int64_t row = 0;
+  for (const int64_t place : g.modules) {
+    LoraModule& m = modules_[static_cast<size_t>(place)];
+    m.a_work = g.a_work.narrow(0, row, m.rank);
+    row += m.rank;
+  }
+  return g;
 }
 
 void LoraAdapter::merge() {

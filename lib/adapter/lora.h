@@ -4,11 +4,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "adapter/adapter.h"
+#include "adapter/lora_product.h"
 #include "adapter/saved_modules.h"
 #include "base/json.h"
 
@@ -37,6 +39,13 @@ struct LoraModule {
   at::Tensor a_work, b_work;  // in the compute dtype, the scale folded into b_work
 };
 
+// Modules whose products are one: their A below each other, so that x is multiplied once.
+struct LoraGroup {
+  std::vector<int64_t> modules;  // places in the adapter's list
+  at::Tensor a_work;             // [sum of ranks, in]; the modules' own a_work are its rows
+  std::vector<LoraPart> parts;
+};
+
 class LoraAdapter : public Adapter, public LinearDelta {
  public:
   // Freezes the model, makes A kaiming-uniform and B zero for the modules of these paths, and attaches.
@@ -53,17 +62,21 @@ class LoraAdapter : public Adapter, public LinearDelta {
   void merge() override;
 
   at::Tensor apply(int64_t module, const at::Tensor& x, const at::Tensor& y, bool training) override;
+  at::Tensor apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                         const at::Tensor& x, const at::Tensor& y, bool training) override;
 
   // The tensors of adapter_model.safetensors under PEFT's keys, masters of the optimizer's.
   std::vector<std::pair<std::string, at::Tensor>> tensors() const;
   const std::vector<LoraModule>& modules() const { return modules_; }
 
  private:
+  const LoraGroup& group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs);
   Model& model_;
   LoraOptions options_;
   SavedModules saved_;
   std::vector<LoraModule> modules_;
-  std::vector<int64_t> place_;  // by LinearDelta's module id: place in modules_, or -1
+  std::vector<int64_t> place_;           // by LinearDelta's module id: place in modules_, or -1
+  std::map<int64_t, LoraGroup> groups_;  // by the id of their first linear; made when first met
   uint64_t seed_ = 0, step_ = 0, micro_batch_ = 0;
 };
 

@@ -41,39 +41,78 @@ Tensor outer_sum(const Tensor& a_in, const Tensor& b_in, double s) {
   return s == 1.0 ? out : out.mul_(s);
 }
 
+// Autograd sees x, y and the masters, a and b of each part in turn.
 struct LoraProduct : torch::autograd::Function<LoraProduct> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& y, const Tensor& a,
-                        const Tensor& b, const Tensor& a_work, const Tensor& b_work, double scale,
-                        const Dropout& dropout) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, Tensor y, at::TensorList masters,
+                        const Tensor& a_work, const std::vector<LoraPart>* parts, const Dropout& dropout) {
     const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
     const Tensor h = at::mm(dropped, a_work.t());
+    int64_t row = 0;
     // The mask is drawn again in backward: keeping it would double what LoRA holds.
-    ctx->save_for_backward({x, h, a_work, b_work});
-    ctx->saved_data["scale"] = scale;
+    variable_list saved = {x, h, a_work};
+    std::vector<int64_t> columns, ranks, outs;
+    std::vector<double> scales;
+    for (const LoraPart& part : *parts) {
+      const int64_t rank = part.b_work.size(1), out = part.b_work.size(0);
+      y.narrow(1, part.column, out).addmm_(h.narrow(1, row, rank), part.b_work.t());
+      row += rank;
+      saved.push_back(part.b_work);
+      columns.push_back(part.column);
+      ranks.push_back(rank);
+      outs.push_back(out);
+      scales.push_back(part.scale);
+    }
+    ctx->mark_dirty({y});
+    ctx->save_for_backward(saved);
+    ctx->saved_data["columns"] = columns;
+    ctx->saved_data["ranks"] = ranks;
+    ctx->saved_data["outs"] = outs;
+    ctx->saved_data["scales"] = scales;
     ctx->saved_data["p"] = dropout.p;
     for (const auto& [name, value] : {std::pair("seed", dropout.seed), std::pair("step", dropout.step),
                                       std::pair("index", dropout.index)}) {
       ctx->saved_data[name] = static_cast<int64_t>(value);
     }
-    return at::addmm(y, h, b_work.t());
+    return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    const Tensor &x = saved[0], &h = saved[1], &a_work = saved[2], &b_work = saved[3];
+    const Tensor &x = saved[0], &h = saved[1], &a_work = saved[2];
+    const auto columns = ctx->saved_data["columns"].toIntVector(),
+               ranks = ctx->saved_data["ranks"].toIntVector(), outs = ctx->saved_data["outs"].toIntVector();
+    const auto scales = ctx->saved_data["scales"].toDoubleVector();
     auto number = [&](const char* name) { return static_cast<uint64_t>(ctx->saved_data[name].toInt()); };
     const Dropout dropout{ctx->saved_data["p"].toDouble(), number("seed"), number("step"), number("index")};
     const Tensor dy = rows_in_line(grads[0]);
-    const Tensor dh = at::mm(dy, b_work);
+    const size_t parts = columns.size();
+    variable_list out(2 + 2 * parts + 3);
+    Tensor dh = at::empty_like(h);
+    int64_t row = 0;
+    for (size_t i = 0; i < parts; ++i) {
+      const Tensor part = dy.narrow(1, columns[i], outs[i]);
+      Tensor slice = dh.narrow(1, row, ranks[i]);
+      if (parts == 1) {
+        at::mm_out(dh, part, saved[3]);
+      } else {
+        slice.copy_(at::mm(part, saved[3 + i]));
+      }
+      if (ctx->needs_input_grad(2 + 2 * i + 1))
+        out[2 + 2 * i + 1] = outer_sum(part, h.narrow(1, row, ranks[i]), scales[i]);
+      row += ranks[i];
+    }
     const Tensor mask = dropout.p > 0 ? dropout_mask(dropout, x.size(0), x.size(1), x.options()) : Tensor();
-    variable_list out(8);
+    const Tensor da = outer_sum(dh, mask.defined() ? x * mask : x, 1.0);
+    row = 0;
+    for (size_t i = 0; i < parts; ++i) {
+      if (ctx->needs_input_grad(2 + 2 * i)) out[2 + 2 * i] = da.narrow(0, row, ranks[i]);
+      row += ranks[i];
+    }
     if (ctx->needs_input_grad(0)) {
       out[0] = at::mm(dh, a_work);
       if (mask.defined()) out[0].mul_(mask);
     }
     if (ctx->needs_input_grad(1)) out[1] = grads[0];
-    if (ctx->needs_input_grad(2)) out[2] = outer_sum(dh, mask.defined() ? x * mask : x, 1.0);
-    if (ctx->needs_input_grad(3)) out[3] = outer_sum(dy, h, ctx->saved_data["scale"].toDouble());
     return out;
   }
 };
@@ -100,22 +139,40 @@ Tensor dropout_mask(const Dropout& dropout, int64_t rows, int64_t columns, const
   return mask.to(options);
 }
 
-Tensor lora_product(const Tensor& x, Tensor y, const Tensor& a, const Tensor& b, const Tensor& a_work,
-                    const Tensor& b_work, double scale, const Dropout& dropout) {
-  const bool grad = at::GradMode::is_enabled() &&
-                    (x.requires_grad() || y.requires_grad() || a.requires_grad() || b.requires_grad());
-  if (grad) return LoraProduct::apply(x, y, a, b, a_work, b_work, scale, dropout);
-  if (dropout.p == 0) return y.addmm_(at::mm(x, a_work.t()), b_work.t());
-  return y.addmm_(at::mm(x * dropout_mask(dropout, x.size(0), x.size(1), x.options()), a_work.t()),
-                  b_work.t());
+Tensor lora_product(const Tensor& x, Tensor y, const Tensor& a_work, const std::vector<LoraPart>& parts,
+                    const Dropout& dropout) {
+  bool grad = x.requires_grad() || y.requires_grad();
+  std::vector<Tensor> masters;
+  for (const LoraPart& part : parts) {
+    grad = grad || part.a.requires_grad() || part.b.requires_grad();
+    masters.push_back(part.a);
+    masters.push_back(part.b);
+  }
+  if (grad && at::GradMode::is_enabled())
+    return LoraProduct::apply(x, y, at::TensorList(masters), a_work, &parts, dropout);
+  const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
+  const Tensor h = at::mm(dropped, a_work.t());
+  int64_t row = 0;
+  for (const LoraPart& part : parts) {
+    const int64_t rank = part.b_work.size(1);
+    y.narrow(1, part.column, part.b_work.size(0)).addmm_(h.narrow(1, row, rank), part.b_work.t());
+    row += rank;
+  }
+  return y;
 }
 
 namespace reference {
 
-Tensor lora_product(const Tensor& x, const Tensor& y, const Tensor& a, const Tensor& b, double scale,
+Tensor lora_product(const Tensor& x, const Tensor& y, const std::vector<LoraPart>& parts,
                     const Dropout& dropout) {
   const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
-  return y + scale * at::mm(at::mm(dropped.to(at::kFloat), a.t()), b.t()).to(y.scalar_type());
+  Tensor out = y;
+  for (const LoraPart& part : parts) {
+    const Tensor update =
+        part.scale * at::mm(at::mm(dropped.to(at::kFloat), part.a.t()), part.b.t()).to(y.scalar_type());
+    out = out + at::constant_pad_nd(update, {part.column, y.size(1) - part.column - part.b.size(0)});
+  }
+  return out;
 }
 
 }  // namespace reference

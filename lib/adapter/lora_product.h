@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace temper {
 
@@ -18,17 +19,24 @@ struct Dropout {
 at::Tensor dropout_mask(const Dropout& dropout, int64_t rows, int64_t columns,
                         const at::TensorOptions& options);
 
-// x [N, in], y [N, out] -> y + drop(x) a_work^T b_work^T, [N, out] in y's dtype. a_work [r, in] and b_work
-// [out, r] are in x's dtype, the scale folded into b_work. Gradients: of x and y in their dtype; of a [r, in]
-// and b [out, r] in fp32, b's with the scale. Without gradients y is written to and returned.
-at::Tensor lora_product(const at::Tensor& x, at::Tensor y, const at::Tensor& a, const at::Tensor& b,
-                        const at::Tensor& a_work, const at::Tensor& b_work, double scale,
-                        const Dropout& dropout);
+// One low-rank update of columns [column, column + out) of a product.
+struct LoraPart {
+  at::Tensor a, b;    // [r, in], [out, r]: fp32 masters, which receive gradients
+  at::Tensor b_work;  // [out, r] in x's dtype, the scale folded in
+  int64_t column = 0;
+  double scale = 1.0;
+};
+
+// y [N, outs] += drop(x) A^T B^T, part by part, with x [N, in] and a_work [sum of ranks, in] the parts' A in
+// x's dtype, one below the other. y is written to and returned. Gradients: of x and y in their dtype; of a
+// and b in fp32.
+at::Tensor lora_product(const at::Tensor& x, at::Tensor y, const at::Tensor& a_work,
+                        const std::vector<LoraPart>& parts, const Dropout& dropout = {});
 
 namespace reference {
-// The formula in plain operations on the fp32 masters.
-at::Tensor lora_product(const at::Tensor& x, const at::Tensor& y, const at::Tensor& a, const at::Tensor& b,
-                        double scale, const Dropout& dropout);
+// The formula in plain operations on the fp32 masters; y is left alone.
+at::Tensor lora_product(const at::Tensor& x, const at::Tensor& y, const std::vector<LoraPart>& parts,
+                        const Dropout& dropout = {});
 }  // namespace reference
 
 }  // namespace temper

@@ -154,15 +154,9 @@ class Decoder : public Model {
   Tensor project(const FusedLinear& w, const Tensor& x, bool training) {
     const Tensor y = linear(x, w.compute, masters(w.weights), w.bias, masters(w.biases));
     if (delta_ == nullptr) return y;
-    if (w.modules.size() == 1) return delta_->apply(w.modules[0], x, y, training);
-    std::vector<Tensor> parts;
-    int64_t column = 0;
-    for (size_t i = 0; i < w.modules.size(); ++i) {
-      const int64_t out = w.weights[i]->compute.size(0);
-      parts.push_back(delta_->apply(w.modules[i], x, y.narrow(1, column, out), training));
-      column += out;
-    }
-    return at::cat(parts, 1);
+    std::vector<int64_t> outs;
+    for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
+    return delta_->apply_fused(w.modules, outs, x, y, training);
   }
 
   ModelConfig config_;

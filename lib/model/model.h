@@ -32,6 +32,10 @@ class LinearDelta {
   // x [N, in], y [N, out] = x W^T (+ bias); returns the output to use. `module` indexes
   // Model::linear_modules(). training: dropout and the like are on.
   virtual at::Tensor apply(int64_t module, const at::Tensor& x, const at::Tensor& y, bool training) = 0;
+  // The same for linears that share x and whose outputs lie side by side in y [N, sum of outs], modules[i] with outs[i]
+  // columns. y is written to where that is possible.
+  virtual at::Tensor apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                                 const at::Tensor& x, const at::Tensor& y, bool training);
 };
 
 // Where a block's attention looks up its keys and values: the packed batch itself when training, a key/value

@@ -62,18 +62,22 @@ class Regex : public Reward {
 
   std::optional<double> score_one(const RewardItem& item) {
     const std::string& text = o_.raw ? item.raw_completion : item.completion;
-    std::optional<bool> match = false;
+    bool found = false, gave_up = false;
+    const auto try_one = [&](const Pattern& pattern) {
+      const auto match = pattern.matches(text);
+      found = found || match.value_or(false);
+      gave_up = gave_up || !match;
+    };
     if (pattern_) {
-      match = pattern_->matches(text);
+      try_one(*pattern_);
     } else {
       for (const std::string& one : column_texts(item.columns, o_.column, "regex")) {
-        if (match && *match) break;
-        const auto next = Pattern(one, engine_options(), "reward regex: column " + o_.column).matches(text);
-        match = next.value_or(false) ? next : (match && next) ? match : std::nullopt;
+        try_one(Pattern(one, engine_options(), "reward regex: column " + o_.column));
       }
     }
-    if (!match) ++gave_up_;
-    return match ? std::optional(*match ? o_.correct : o_.incorrect) : std::nullopt;
+    if (found) return o_.correct;
+    gave_up_ += gave_up ? 1 : 0;
+    return gave_up ? std::nullopt : std::optional(o_.incorrect);
   }
 
   RegexOptions o_;

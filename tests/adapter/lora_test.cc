@@ -67,26 +67,39 @@ double distance(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-TEST_CASE("lora product: values and gradients equal the plain formula's, with dropout and a strided output") {
+TEST_CASE("lora product: values and gradients equal the plain formula's, one part or several, with dropout") {
   at::manual_seed(1);
   for (const double p : {0.0, 0.3}) {
-    const Dropout dropout{p, 5, 6, 7};
-    auto leaf = [](std::vector<int64_t> shape) { return at::randn(shape).requires_grad_(true); };
-    const Tensor x = leaf({9, 6}), wide = leaf({9, 12}), a = leaf({3, 6}), b = leaf({5, 3}),
-                 weight = at::randn({9, 5});
-    auto run = [&](bool fast) {
-      for (const Tensor& t : {x, wide, a, b}) t.mutable_grad() = Tensor();
-      const Tensor y = wide.narrow(1, 4, 5);
-      const Tensor out = fast ? lora_product(x, y, a, b, a.detach(), b.detach() * 1.5, 1.5, dropout)
-                              : reference::lora_product(x, y, a, b, 1.5, dropout);
-      (out * weight).sum().backward();
-      return std::vector<Tensor>{out.detach(), x.grad(), wide.grad(), a.grad(), b.grad()};
-    };
-    const auto expected = run(false), found = run(true);
-    for (size_t i = 0; i < expected.size(); ++i) CHECK(distance(found[i], expected[i]) < 1e-5);
-    const at::NoGradGuard no_grad;
-    const Tensor plain = lora_product(x, wide.narrow(1, 4, 5).clone(), a, b, a, b * 1.5, 1.5, dropout);
-    CHECK(distance(plain, expected[0]) < 1e-5);
+    for (const int64_t count : {1, 2}) {
+      const Dropout dropout{p, 5, 6, 7};
+      auto leaf = [](std::vector<int64_t> shape) { return at::randn(shape).requires_grad_(true); };
+      const Tensor x = leaf({9, 6}), wide = leaf({9, 12}), weight = at::randn({9, 12});
+      // Columns 1..5 with rank 3, 8..11 with rank 2; the rest is nobody's.
+      std::vector<LoraPart> parts = {{leaf({3, 6}), leaf({5, 3}), {}, 1, 1.5}};
+      if (count == 2) parts.push_back({leaf({2, 6}), leaf({4, 2}), {}, 8, 0.5});
+      std::vector<Tensor> rows, leaves = {x, wide};
+      for (LoraPart& part : parts) {
+        part.b_work = part.b.detach() * part.scale;
+        rows.push_back(part.a.detach());
+        leaves.push_back(part.a);
+        leaves.push_back(part.b);
+      }
+      const Tensor a_work = at::cat(rows);
+      auto run = [&](bool fast) {
+        for (const Tensor& t : leaves) t.mutable_grad() = Tensor();
+        const Tensor y = wide * 1.0;
+        const Tensor out =
+            fast ? lora_product(x, y, a_work, parts, dropout) : reference::lora_product(x, y, parts, dropout);
+        (out * weight).sum().backward();
+        std::vector<Tensor> found = {out.detach()};
+        for (const Tensor& t : leaves) found.push_back(t.grad());
+        return found;
+      };
+      const auto expected = run(false), found = run(true);
+      for (size_t i = 0; i < expected.size(); ++i) CHECK(distance(found[i], expected[i]) < 1e-5);
+      const at::NoGradGuard no_grad;
+      CHECK(distance(lora_product(x, wide.clone(), a_work, parts, dropout), expected[0]) < 1e-5);
+    }
   }
 }
 
@@ -96,8 +109,8 @@ TEST_CASE("lora product: bf16 in, fp32 gradients of the masters") {
                y = at::randn({40, 24}).to(at::kBFloat16);
   const Tensor a = (at::randn({4, 32}) / 8).requires_grad_(true),
                b = (at::randn({24, 4}) / 8).requires_grad_(true);
-  const Tensor out =
-      lora_product(x, y, a, b, a.detach().to(at::kBFloat16), (b.detach() * 2).to(at::kBFloat16), 2.0, {});
+  const std::vector<LoraPart> parts = {{a, b, (b.detach() * 2).to(at::kBFloat16), 0, 2.0}};
+  const Tensor out = lora_product(x, y, a.detach().to(at::kBFloat16), parts);
   CHECK((out.scalar_type() == at::kBFloat16));
   out.sum().backward();
   CHECK((a.grad().scalar_type() == at::kFloat));

@@ -1,0 +1,222 @@
+#!/usr/bin/env bash
+# What people get wrong, and what broken files do: exit code 2, one clear line, nothing overwritten.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/bad_input.sh
+set -uo pipefail
+bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0 cases=0
+fail() { echo "FAIL: $*"; failed=1; }
+
+# refuses WHAT PATTERN COMMAND...: exit code 2 and one line (indented details and warnings apart) that matches the pattern.
+refuses() {
+  local what=$1 pattern=$2 code lines
+  shift 2
+  cases=$((cases + 1))
+  # Sizes that a file only claims must not be allocated, nor counted through.
+  (ulimit -v 8000000 -t 20; exec timeout 120 "$@") > out 2> err < /dev/null
+  code=$?
+  lines=$(grep -vcE '^  |^warning: |^Run with --help' err)
+  [ $code = 2 ] || fail "$what: exit code $code, expected 2: $(head -c 400 err)"
+  [ "$lines" = 1 ] || fail "$what: $lines lines, expected one: $(head -c 600 err)"
+  grep -qE -- "$pattern" err || fail "$what: \"$(head -c 400 err)\" does not match \"$pattern\""
+  grep -qE 'internal error|terminate called|what\(\)|std::|0x[0-9a-f]{8}' err && fail "$what: not for people: $(head -c 400 err)"
+}
+
+base() {  # FILE DATA [further sections]
+  cat > "$1" <<JSON
+{ "task": "sft", "threads": 1,
+  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
+  "data": {"train": ["$2"], "max_tokens": 200},
+  "train": {"steps": 6, "batch_size": 4}, "checkpoint": {"every": 2, "keep": 3}, "run": "unused"${3:+, $3} }
+JSON
+}
+train() { "$bin/temper-train" "$@" --quiet; }
+
+good=$source/data/arithmetic/train.jsonl
+base sft.json "$good"
+train sft.json --run sft || { echo "FAIL: the model that this test needs could not be made"; exit 1; }
+base lora.json "$good" '"adapter": {"kind": "lora", "rank": 2}'
+train lora.json --set 'model={"path": "sft/final", "dtype": "f32"}' --run lora || { echo "FAIL: the adapter that this test needs could not be made"; exit 1; }
+find sft lora -type f -exec cksum {} + | sort > before
+
+# ---------------------------------------------------------------------------------------------------------- configs
+t=$bin/temper-train
+refuses "no such config" 'nowhere.json' "$t" nowhere.json
+refuses "an unknown key" 'did you mean "?batch_size' "$t" sft.json --set train.batchsize=4 --run new
+refuses "a wrong type" 'train.steps.*"?many' "$t" sft.json --set train.steps=many --run new
+refuses "out of range" 'train.steps' "$t" sft.json --set train.steps=0 --run new
+refuses "an unknown choice" 'adamv.*adamw|adamw.*adamv' "$t" sft.json --set optimizer.name=adamv --run new
+refuses "a shape that cannot be" 'heads' "$t" sft.json --set model.init.heads=3 --run new
+refuses "no rewards for rl" 'rewards' "$t" sft.json --set task=rl --run new
+"$t" sft.json --set train.stepz=1 --set optimizer.lrr=1 --run new 2> err
+[ $? = 2 ] && grep -q stepz err && grep -q lrr err || fail "several problems at once: not all are told: $(cat err)"
+echo '{ "task": "sft", ' > torn.json
+refuses "a config cut short" 'torn.json' "$t" torn.json
+echo '[1, 2]' > list.json
+refuses "a config that is no object" 'list.json' "$t" list.json
+printf '{"task": "sft", "run": "\xff\xfe"}' > bytes.json
+refuses "a config that is not UTF-8" 'bytes.json' "$t" bytes.json
+printf '{"extends": "self.json", "task": "sft"}' > self.json
+refuses "a config that extends itself" 'self.json' "$t" self.json
+head -c 200000 /dev/zero | tr '\0' '[' > deep.json
+refuses "a config nested without end" 'deep.json' "$t" deep.json
+refuses "a missing option" '--model' "$bin/temper-inspect" logprob --input ids.jsonl
+
+# ------------------------------------------------------------------------------------------------------------- data
+data() { base data.json "$1"; refuses "$2" "$3" "$t" data.json --set 'model={"path": "sft/final", "dtype": "f32"}' --run "new-$1"; }
+data missing.jsonl "a missing data file" 'missing.jsonl'
+: > empty.jsonl
+data empty.jsonl "an empty data file" 'empty.jsonl'
+mkdir -p folder.jsonl
+data folder.jsonl "a folder as data" 'folder.jsonl'
+{ head -n 2 "$good"; echo '{"prompt": "a", "completion": '; } > line.jsonl
+data line.jsonl "a bad line" 'line.jsonl:3'
+{ head -n 1 "$good"; echo '"just a text"'; } > text.jsonl
+data text.jsonl "a line that is no object" 'text.jsonl:2'
+{ head -n 1 "$good"; printf '{"prompt": "a\xff\xfe", "completion": "b"}\n'; } > utf8.jsonl
+data utf8.jsonl "invalid UTF-8" 'utf8.jsonl:2'
+{ head -n 1 "$good"; echo '{"question": "a", "reply": "b"}'; } > keys.jsonl
+data keys.jsonl "a record of unknown columns" 'keys.jsonl:2'
+{ head -n 1 "$good"; echo '{"prompt": "a", "completion": 7}'; } > number.jsonl
+data number.jsonl "a column of another type" 'number.jsonl:2'
+echo '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}' > chat.jsonl
+base chat.json chat.jsonl
+cp -r sft/final plain && rm -f plain/tokenizer_config.json plain/chat_template.jinja
+refuses "a chat without a template" 'template' "$t" chat.json --set 'model={"path": "plain", "dtype": "f32"}' --run chat
+base over.json "$good"
+refuses "nothing short enough" 'max_tokens' "$t" over.json --set data.max_tokens=2 --run over
+refuses "an example too long" 'train.jsonl:[0-9]+' "$t" over.json --set data.max_tokens=20 --set data.overlong=error --run over2
+
+# ------------------------------------------------------------------------------------------------------- templates
+template() {  # WHAT PATTERN TEXT
+  printf '%s' "$3" > hostile.jinja
+  refuses "$1" "$2" "$bin/temper-inspect" template --model sft/final --template hostile.jinja --input messages.json
+}
+echo '[{"role": "user", "content": "a"}]' > messages.json
+template "a template without end" 'template|jinja' '{% for m in messages %}{{ m.content }}'
+template "a template that counts for ever" 'template|jinja' '{% for i in range(1000000000) %}{% for j in range(1000000000) %}xxxxxxxxxx{% endfor %}{% endfor %}'
+template "a template that grows" 'template|jinja' '{% set ns = namespace(x="xxxxxxxxxxxxxxxx") %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}'
+template "a template nested without end" 'template|jinja' "{{ $(head -c 100000 /dev/zero | tr '\0' '(') }}"
+template "a template with a name that nobody knows" 'template|jinja' '{{ messages | explode }}'
+
+# ---------------------------------------------------------------------------------------------------------- models
+broken() { rm -rf broken; cp -r sft/final broken; }
+model() { refuses "$1" "$2" "$bin/temper-inspect" logprob --model broken --input ids.jsonl; }
+echo '{"ids": [5, 6, 7]}' > ids.jsonl
+refuses "no such model" 'nowhere' "$bin/temper-inspect" model nowhere
+refuses "no such model to train" 'nowhere' "$t" sft.json --set 'model={"path": "nowhere"}' --run new
+mkdir -p bare
+refuses "a model folder without a model" 'config.json' "$bin/temper-inspect" model bare
+for size in 0 4 1000 20000; do
+  broken; truncate -s $size broken/model.safetensors
+  model "weights cut to $size bytes" 'model.safetensors'
+done
+broken; printf '\xff\xff\xff\xff\xff\xff\xff\x7f' | dd of=broken/model.safetensors conv=notrunc status=none
+model "a header longer than the file" 'model.safetensors'
+broken; printf '\xff\xff\xff\xff' | dd of=broken/model.safetensors bs=1 seek=9 conv=notrunc status=none
+model "a header that is no JSON" 'model.safetensors'
+broken; sed -i '1s/"F32"/"Q99"/' broken/model.safetensors
+model "weights of an unknown type" 'model.safetensors.*Q99|Q99.*model.safetensors'
+broken; sed -i '1s/"data_offsets":\[[0-9]*,/"data_offsets":[9,/' broken/model.safetensors
+model "weights that overlap" 'model.safetensors'
+broken; rm broken/model.safetensors
+model "no weights" 'safetensors'
+for change in 's/"hidden_size": *[0-9]*/"hidden_size": 1000000000000/' 's/"hidden_size": *[0-9]*/"hidden_size": -32/' \
+  's/"hidden_size": *[0-9]*/"hidden_size": "wide"/' 's/"num_attention_heads": *[0-9]*/"num_attention_heads": 0/' \
+  's/"num_hidden_layers": *[0-9]*/"num_hidden_layers": 2000000000/' 's/"vocab_size": *[0-9]*/"vocab_size": 9000000000000000000/' \
+  's/"vocab_size": *[0-9]*/"vocab_size": 99999999999999999999999/' 's/"model_type": *"[a-z]*"/"model_type": "frog"/' \
+  's/"num_key_value_heads": *[0-9]*/"num_key_value_heads": 7/' 's/"intermediate_size": *[0-9]*/"intermediate_size": 65/' \
+  's/"rms_norm_eps": *[0-9.e+-]*/"rms_norm_eps": "small"/'; do
+  broken; sed -i "$change" broken/config.json
+  cmp -s broken/config.json sft/final/config.json && fail "$change changes nothing"
+  model "config.json after $change" 'broken'
+done
+broken; truncate -s 100 broken/config.json
+model "config.json cut short" 'config.json'
+tokenizer() { refuses "$1" 'tokenizer' "$bin/temper-inspect" tokenize --model broken --text hello; }
+for size in 0 50 2000; do
+  broken; rm -f broken/tokenizer.model; truncate -s $size broken/tokenizer.json
+  tokenizer "tokenizer.json cut to $size bytes"
+done
+broken; rm -f broken/tokenizer.model broken/tokenizer.json
+tokenizer "no tokenizer"
+broken; rm -f broken/tokenizer.model; echo '{"model": {"type": "BPE", "vocab": {"a": 99999999999}, "merges": [["a", "zz"]]}}' > broken/tokenizer.json
+tokenizer "a tokenizer of nonsense"
+echo '{"ids": [1, 400000000]}' > large.jsonl
+refuses "an id outside the vocabulary" 'large.jsonl:1' "$bin/temper-inspect" logprob --model sft/final --input large.jsonl
+echo '{"ids": ["a"]}' > letters.jsonl
+refuses "ids that are no numbers" 'letters.jsonl:1' "$bin/temper-inspect" logprob --model sft/final --input letters.jsonl
+
+# -------------------------------------------------------------------------------------------------------- adapters
+adapter() { refuses "$1" 'nowhere|broken|adapter' "$bin/temper-inspect" logprob --model sft/final --adapter "$2" --input ids.jsonl; }
+adapter "no such adapter" nowhere
+adapter "an empty adapter folder" bare
+lora() { rm -rf broken; cp -r lora/final broken; }
+lora; truncate -s 200 broken/adapter_model.safetensors; adapter "an adapter cut short" broken
+lora; sed -i 's/"r": *2/"r": 3/' broken/adapter_config.json; adapter "an adapter of another rank" broken
+lora; sed -i 's/"r": *2/"r": -1/' broken/adapter_config.json; adapter "an adapter of a negative rank" broken
+lora; sed -i 's/"r": *2/"r": 4000000000000/' broken/adapter_config.json; adapter "an adapter of a huge rank" broken
+lora; truncate -s 30 broken/adapter_config.json; adapter "adapter_config.json cut short" broken
+
+# ------------------------------------------------------------------------------------------------------------ GGUF
+if [ -x "$bin/temper-convert" ]; then
+  gguf() { refuses "$1" 'broken.gguf' "$bin/temper-convert" broken.gguf converted; [ -e converted ] && { fail "$1: left a folder"; rm -rf converted; }; }
+  : > broken.gguf; gguf "an empty GGUF"
+  echo 'no GGUF at all' > broken.gguf; gguf "a text as GGUF"
+  printf 'GGUF\x03\x00\x00\x00' > broken.gguf; gguf "a GGUF cut after its version"
+  printf 'GGUF\x03\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x7f' > broken.gguf; gguf "a GGUF of countless tensors"
+  if "$bin/temper-convert" sft/final whole.gguf --to gguf > out 2> err; then
+    for size in 30 500 5000 50000; do head -c $size whole.gguf > broken.gguf; gguf "a GGUF cut to $size bytes"; done
+  else
+    fail "a small model could not be written as GGUF: $(cat err)"
+  fi
+fi
+
+# ---------------------------------------------------------------------------------------------------- run folders
+refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must
+refuses "a run that must not be there" 'sft' "$t" sft.json --run sft --resume never
+refuses "a changed config" 'another config' "$t" sft.json --run sft --set optimizer.lr=0.5
+grep -q 'optimizer.lr.*0.5' err || fail "a changed config: the difference is not shown: $(cat err)"
+refuses "a model folder as run folder" 'config' "$t" sft.json --run sft/final
+refuses "a run folder that is a file" 'sft.json' "$t" sft.json --run sft.json
+refuses "a folder without a run" 'bare' "$bin/temper-inspect" run bare
+find sft lora -type f -exec cksum {} + | sort > after
+cmp before after || fail "a refused command changed a run folder"
+[ -e new ] && [ -e new/checkpoints ] && fail "a refused command began a run"
+
+# What was refused before its first step can be put right in the same folder.
+refuses "no such model, once more" 'nowhere' "$t" sft.json --set 'model={"path": "nowhere"}' --run fixed
+train sft.json --run fixed 2> err || fail "a run that never began keeps its mistaken config: $(cat err)"
+
+# A torn checkpoint is passed over, with a warning, and the end is the same.
+cp -r sft torn && rm -r torn/final
+truncate -s 100 torn/checkpoints/step-6/optimizer.safetensors
+train sft.json --run torn 2> err || fail "a torn checkpoint: $(cat err)"
+grep -q 'step-6.*passed over' err || fail "a torn checkpoint: no warning: $(cat err)"
+cmp sft/final/model.safetensors torn/final/model.safetensors || fail "a torn checkpoint: other weights"
+rm -f torn/checkpoints/*/DONE
+(ulimit -v 8000000; train sft.json --run torn --resume must) 2> err
+[ $? = 2 ] && grep -q 'no whole checkpoint' err || fail "only torn checkpoints: $(cat err)"
+
+# --------------------------------------------------------------------------------------------- external rewards
+cat > rl.json <<JSON
+{ "task": "rl", "threads": 1, "model": {"path": "sft/final", "dtype": "f32"}, "data": {"train": ["$good"], "max_tokens": 200},
+  "rollout": {"prompts_per_step": 2, "group_size": 4, "max_new_tokens": 4},
+  "rewards": [{"kind": "process", "command": ["./judge"], "timeout_s": 2}],
+  "train": {"steps": 6, "batch_size": 2}, "checkpoint": {"every": 1}, "run": "unused" }
+JSON
+refuses "a reward program that is not there" 'judge' "$t" rl.json --run rl --quiet
+cat > judge <<'SH'
+#!/usr/bin/env bash
+while read -r line && [ $((++n)) -le 18 ]; do id=${line#*\"id\":}; echo "{\"id\": ${id%%,*}, \"score\": $((n % 3))}"; done
+rm -f "$0"
+SH
+chmod +x judge
+refuses "a reward program that vanishes" 'judge' "$t" rl.json --run rl --quiet
+"$bin/temper-inspect" run rl > out 2> err || fail "a reward program that vanishes: the run is broken: $(cat err)"
+grep -q '"whole":true' out || fail "a reward program that vanishes: no whole checkpoint is left: $(cat out)"
+
+[ $failed = 0 ] && echo "$cases mistakes, each one line"
+exit $failed

@@ -1,0 +1,158 @@
+// Whole runs of tiny models: what they learn, and what their results must not depend on.
+#include <torch/types.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "temp_folder.h"
+#include "test.h"
+#include "train/metrics.h"
+#include "train/tasks.h"
+
+using namespace temper;
+
+namespace {
+
+const char* const kSft = R"({ // a model of a few thousand weights
+  "task": "sft", "threads": 1,
+  "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2,
+                                     "kv_heads": 1, "max_positions": 128}},
+  "data": {"train": ["train.jsonl"], "max_tokens": 100},
+  "optimizer": {"name": "adamw", "lr": 1e-2}, "schedule": {"name": "constant"},
+  "train": {"steps": 60, "batch_size": 8}, "checkpoint": {"every": 0}, "run": "sft" })";
+
+const char* const kRl = R"({
+  "task": "rl", "threads": 1,
+  "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2,
+                                     "kv_heads": 1, "max_positions": 128}},
+  "data": {"train": ["train.jsonl"], "max_tokens": 100},
+  "rollout": {"prompts_per_step": 4, "group_size": 8, "max_new_tokens": 8},
+  "rewards": [{"kind": "contains", "texts": ["1", "2", "3", "4", "5"]}],
+  "algorithm": {"name": "grpo"},
+  "optimizer": {"name": "adamw", "lr": 1e-2}, "schedule": {"name": "constant"},
+  "train": {"steps": 3, "batch_size": 2, "updates_per_rollout": 2}, "checkpoint": {"every": 0}, "run": "rl" })";
+
+std::string data() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    out += fmt::format("{{\"prompt\": \"Add {} and {}:\", \"completion\": \" {}\", \"answer\": \"{}\"}}\n", a,
+                       b, a + b, a + b);
+  }
+  return out;
+}
+
+class Runs {
+ public:
+  Runs() { folder_.write("train.jsonl", data()); }
+
+  // The rows of metrics.jsonl of a run of this config.
+  std::vector<MetricsRow> operator()(const std::string& config, const std::string& name,
+                                     const std::vector<std::string>& sets = {},
+                                     const std::string& resume = "never") {
+    const std::string file = folder_.write(name + ".json", config);
+    RunConfig run;
+    load_run_config(run, file, sets);
+    run.run = (folder_ / name).string();
+    ConsoleOptions options;
+    options.quiet = true;
+    Console console(options);
+    run_training(run, {resume, nullptr, &console});
+    return read_metrics(run.run + "/" + MetricsLog::kMetricsFile);
+  }
+  std::filesystem::path folder() const { return folder_.path(); }
+
+ private:
+  TempFolder folder_;
+};
+
+void check_same(const std::vector<MetricsRow>& a, const std::vector<MetricsRow>& b, double tolerance) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    CAPTURE(a[i].step);
+    REQUIRE(a[i].values.size() == b[i].values.size());
+    for (size_t v = 0; v < a[i].values.size(); ++v) {
+      const auto& [name, x] = a[i].values[v];
+      CAPTURE(name);
+      CHECK(b[i].values[v].first == name);
+      if (name == "rollout_gap" || name == "approx_kl") continue;  // rounding itself
+      CHECK(std::abs(x - b[i].values[v].second) < tolerance * std::max(1.0, std::abs(x)));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("sft overfits one batch and writes what it promises") {
+  Runs runs;
+  const auto rows = runs(kSft, "sft", {"train.batch_size=16", "train.steps=150"});
+  REQUIRE(rows.size() == 150);
+  CHECK(*rows.front().find("loss") > 3.0);
+  CHECK(*rows.back().find("loss") < 0.1);
+  for (const char* file : {"config.json", "samples.jsonl", "report.html", "final/config.json",
+                           "final/model.safetensors", "final/tokenizer.json", "checkpoints/step-150/DONE"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::exists(runs.folder() / "sft" / file));
+  }
+}
+
+TEST_CASE("sft gives the same numbers for any micro-batch") {
+  Runs runs;
+  const auto whole = runs(kSft, "whole", {"train.steps=4"});
+  const auto cut = runs(kSft, "cut", {"train.steps=4", "train.micro_batch_tokens=16"});
+  check_same(whole, cut, 1e-5);
+  check_same(whole, runs(kSft, "checkpointed", {"train.steps=4", "model.checkpointing=all"}), 1e-5);
+  const auto other = runs(kSft, "seed", {"train.steps=4", "seed=2"});
+  CHECK(*other[0].find("loss") != *whole[0].find("loss"));
+}
+
+TEST_CASE("rl gives the same numbers for any micro-batch, with and without shared prompts") {
+  Runs runs;
+  for (const std::string algorithm : {"grpo", "dapo", "gspo"}) {
+    CAPTURE(algorithm);
+    const std::vector<std::string> base = {"algorithm.name=" + algorithm, "algorithm.kl_coef=0.05"};
+    auto with = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), base.begin(), base.end());
+      return more;
+    };
+    const auto whole = runs(kRl, algorithm + "-whole", with({"train.micro_batch_tokens=100000"}));
+    REQUIRE(whole.size() == 3);
+    CHECK(*whole[0].find("grad_norm") > 0);
+    check_same(whole, runs(kRl, algorithm + "-cut", with({"train.micro_batch_tokens=64"})), 1e-5);
+    check_same(whole, runs(kRl, algorithm + "-own", with({"train.share_prompts=false"})), 1e-5);
+    check_same(
+        whole,
+        runs(kRl, algorithm + "-both", with({"train.micro_batch_tokens=64", "train.share_prompts=false"})),
+        1e-5);
+  }
+}
+
+TEST_CASE("rl learns a toy task") {
+  Runs runs;
+  const auto rows = runs(kRl, "rl",
+                         {"train.steps=40", "train.updates_per_rollout=1", "train.batch_size=4",
+                          "rollout.prompts_per_step=4", "rollout.group_size=16"});
+  REQUIRE(rows.size() == 40);
+  CHECK(*rows.front().find("reward") < 0.5);
+  double last = 0;
+  for (size_t i = 35; i < 40; ++i) last += *rows[i].find("reward") / 5;
+  CHECK(last > 0.9);
+}
+
+TEST_CASE("a finished run that is started again stays what it is; a changed config is refused") {
+  Runs runs;
+  const auto rows = runs(kSft, "sft", {"train.steps=3"});
+  const auto weights = (runs.folder() / "sft" / "final/model.safetensors").string();
+  auto bytes = [&] {
+    std::ostringstream out;
+    out << std::ifstream(weights, std::ios::binary).rdbuf();
+    return out.str();
+  };
+  const std::string before = bytes();
+  check_same(rows, runs(kSft, "sft", {"train.steps=3"}, "auto"), 0x1p-60);
+  CHECK(bytes() == before);
+  CHECK_THROWS_WITH_AS(runs(kSft, "sft", {"train.steps=4"}, "auto"), doctest::Contains("train.steps"),
+                       UserError);
+  CHECK_THROWS_AS(runs(kSft, "sft", {"train.steps=3"}, "never"), UserError);
+  CHECK_THROWS_AS(runs(kSft, "nothing", {"train.steps=3"}, "must"), UserError);
+  CHECK(bytes() == before);
+}
