@@ -2,7 +2,7 @@
 // and GGUF.
 #include "model/convert.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>

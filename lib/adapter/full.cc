@@ -1,6 +1,6 @@
 #include "adapter/full.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 

@@ -2,7 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 

@@ -1,6 +1,7 @@
 #include "adapter/merge.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "adapter/adapter.h"
 #include "base/json.h"

@@ -1,4 +1,4 @@
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "adapter/adapter.h"
 #include "adapter/full.h"

@@ -1,6 +1,6 @@
 #include "adapter/saved_modules.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <set>

@@ -1,6 +1,6 @@
 #include "model/convert.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "base/file.h"

@@ -3,7 +3,7 @@
 // alone.
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 

@@ -1,6 +1,6 @@
 #include "model/import_gguf.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #include "model/load.h"
 
 #include <fmt/ranges.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <set>
 

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "model/load.h"
 

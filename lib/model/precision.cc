@@ -1,6 +1,6 @@
 #include "model/precision.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 

@@ -1,6 +1,6 @@
 #include "model/rope.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
 #include "model/families.h"

@@ -1,5 +1,8 @@
 // AdamW: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr m^ / (sqrt(v^) + eps), hats
 // bias-corrected.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
 #include <cmath>
 
 #include "optim/kinds.h"

@@ -1,5 +1,8 @@
 // SGD as in torch.optim: g += wd p (coupled decay); buf = momentum buf + (1 - dampening) g, the first time
 // buf = g; nesterov: g += momentum buf, else g = buf; p -= lr g.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
 #include "optim/kinds.h"
 #include "optim/state.h"
 

@@ -1,7 +1,7 @@
 #include "rollout/decode_attention.h"
 
 #include <ATen/Parallel.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>

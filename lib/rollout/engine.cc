@@ -1,7 +1,8 @@
 #include "rollout/engine.h"
 
 #include <ATen/Parallel.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>

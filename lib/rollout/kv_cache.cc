@@ -1,6 +1,6 @@
 #include "rollout/kv_cache.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 namespace temper {
 

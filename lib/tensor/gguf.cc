@@ -1,6 +1,6 @@
 #include "tensor/gguf.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <charconv>

@@ -1,6 +1,6 @@
 #include "tensor/packed.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <limits>
 

@@ -1,7 +1,7 @@
 #include "tensor/safetensors.h"
 
 #include <sys/mman.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #include "train/inspect.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "adapter/adapter.h"
 #include "base/error.h"

@@ -1,6 +1,6 @@
 #include "train/plan.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "base/json.h"

@@ -1,7 +1,7 @@
 // Reinforcement learning from verifiable rewards: sample groups, score them, turn rewards into advantages,
 // take optimizer steps on the policy objective. Which estimator, objective, reduction, KL and filter: the
 // "algorithm" section.
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "objective/policy.h"

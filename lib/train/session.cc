@@ -1,7 +1,7 @@
 #include "train/session.h"
 
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "base/file.h"

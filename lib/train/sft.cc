@@ -1,5 +1,5 @@
 // Supervised fine-tuning: token cross-entropy over the targets of the whole step, divided by their number.
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <numeric>
 

@@ -2,7 +2,8 @@
 // folders.
 #include "adapter/lora.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <fstream>

@@ -1,5 +1,5 @@
 // Models from GGUF (written by the gguf package, scripts/oracles/gguf_files.py) and back.
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <cstring>
 #include <fstream>

@@ -1,6 +1,6 @@
 #include "model/load.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 

@@ -1,6 +1,7 @@
 // Per-token log-probs against transformers, on tiny random models of every family
 // (scripts/oracles/models.py).
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 #include <numeric>

@@ -1,6 +1,7 @@
 #include "rollout/engine.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <unistd.h>
 
 #include <filesystem>

@@ -2,7 +2,7 @@
 #include "tensor/ops.h"
 
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "tensor/logp.h"
 #include "test.h"

@@ -1,6 +1,6 @@
 #include "tensor/safetensors.h"
 
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include <fstream>
 

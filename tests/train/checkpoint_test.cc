@@ -1,7 +1,7 @@
 #include "train/checkpoint.h"
 
 #include <sys/mount.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "temp_folder.h"

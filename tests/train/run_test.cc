@@ -1,5 +1,5 @@
 // Whole runs of tiny models: what they learn, and what their results must not depend on.
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "base/log.h"
