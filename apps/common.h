@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace temper {
 
@@ -21,12 +22,12 @@ inline int run_app(const char* name, const std::function<int()>& body) {
   try {
     return body();
   } catch (const UserError& e) {
-    std::fprintf(stderr, "%s: %s\n", name, e.what());
+    std::fprintf(stderr, "%s: %s\n", name, printable(e.what()).c_str());
     return kExitUser;
   } catch (const Interrupted& e) {
     return 128 + e.signal;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s: internal error: %s\n", name, e.what());
+    std::fprintf(stderr, "%s: internal error: %s\n", name, printable(e.what()).c_str());
     return kExitBug;
   }
 }

@@ -41,16 +41,6 @@ void put(int fd, std::string_view text) {
   }
 }
 
-// Lines may quote files and model output: no control character of theirs reaches the terminal.
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';
-  }
-  return out;
-}
-
 // The first `columns` characters; every character counts as one column.
 std::string_view cut(std::string_view text, int columns) {
   size_t end = 0;
@@ -76,6 +66,25 @@ bool locale_is_utf8() {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out(text);
+  for (size_t i = 0; i < out.size();) {
+    const auto byte = static_cast<unsigned char>(out[i]);
+    const size_t length = byte < 0x80                   ? 1
+                          : byte >= 0xc2 && byte < 0xe0 ? 2
+                          : byte >= 0xe0 && byte < 0xf0 ? 3
+                          : byte >= 0xf0 && byte < 0xf5 ? 4
+                                                        : 0;
+    bool whole = length > 0 && i + length <= out.size();
+    for (size_t k = 1; whole && k < length; ++k)
+      whole = (static_cast<unsigned char>(out[i + k]) & 0xc0) == 0x80;
+    const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
+    if (!whole || control) out[i] = '?';
+    i += whole ? length : 1;
+  }
+  return out;
+}
 
 Console::Console(ConsoleOptions options) : options_(std::move(options)) {
   const char* term = std::getenv("TERM");

@@ -47,6 +47,10 @@ class Console {
   std::string shown_;  // the status line that stands on the screen
 };
 
+// What may be shown on a terminal: control characters (but for line ends and tabs) and bytes that are not
+// UTF-8 become "?". Lines may quote files and model output.
+std::string printable(std::string_view text);
+
 // For every room: one line for people. Goes to the program's Console, or to stderr when there is none.
 void log_line(LogLevel level, std::string_view text);
 

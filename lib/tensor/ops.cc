@@ -1,11 +1,10 @@
 #include "tensor/ops.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <ATen/ATen.h>
 
-#include "base/error.h"
-#include "tensor/gemm.h"
+#include "tensor/kernels.h"
 #include "tensor/vec.h"
 
 // Each operation: a kernel templated on the activation's dtype, an autograd Function around it, and the
@@ -20,32 +19,6 @@ using torch::autograd::Function;
 using torch::autograd::variable_list;
 
 constexpr int64_t kRowGrain = 16;  // rows a thread takes at least
-
-bool wants_grad(std::initializer_list<const Tensor*> inputs) {
-  if (!at::GradMode::is_enabled()) return false;
-  for (const Tensor* t : inputs) {
-    if (t->defined() && t->requires_grad()) return true;
-  }
-  return false;
-}
-
-template <typename F>
-void dispatch(at::ScalarType dtype, const char* what, const F& f) {
-  if (dtype == at::kFloat)
-    f(float{});
-  else if (dtype == at::kBFloat16)
-    f(c10::BFloat16{});
-  else
-    bug("{}: activations are fp32 or bf16, found {}", what, c10::toString(dtype));
-}
-
-std::optional<Tensor> maybe(const Tensor& t) {
-  return t.defined() ? std::optional<Tensor>(t) : std::nullopt;
-}
-
-bool has_kernel(const Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
-}
 
 // ------------------------------------------------------------------------------------------------ RMS norm
 
@@ -284,77 +257,6 @@ struct SwiGlu : Function<SwiGlu> {
   }
 };
 
-// ------------------------------------------------------------------------------------------------ linear
-
-// dy^T x in fp32: [out, in].
-Tensor weight_gradient(const Tensor& dy, const Tensor& x) {
-  const int64_t n = dy.size(0), out = dy.size(1), in = x.size(1);
-  if (!has_kernel(x)) return at::mm(dy.to(at::kFloat).t(), x.to(at::kFloat));
-  Tensor dw = at::empty({out, in}, x.options().dtype(at::kFloat));
-  dispatch(x.scalar_type(), "linear", [&](auto zero) {
-    using T = decltype(zero);
-    gemm(Trans::kYes, Trans::kNo, out, in, n, dy.const_data_ptr<T>(), out, x.const_data_ptr<T>(), in, false,
-         dw.mutable_data_ptr<float>(), in);
-  });
-  return dw;
-}
-
-// Rows of a gradient, each in its own storage so that no master keeps the whole alive.
-void split_rows(const Tensor& whole, const std::vector<Tensor>& like, size_t first, size_t count,
-                AutogradContext* ctx, variable_list& out) {
-  int64_t row = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const int64_t rows = like[first + i].size(0);
-    if (ctx->needs_input_grad(2 + first + i)) {
-      Tensor part = whole.narrow(0, row, rows).to(like[first + i].scalar_type());
-      out[2 + first + i] = count == 1 ? part : part.contiguous();
-    }
-    row += rows;
-  }
-}
-
-struct Linear : Function<Linear> {
-  // masters: the weights' masters, then the biases'.
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& compute, at::TensorList masters,
-                        int64_t weights, const std::optional<Tensor>& bias) {
-    ctx->saved_data["weights"] = weights;
-    variable_list saved = {x, compute};
-    saved.insert(saved.end(), masters.begin(), masters.end());
-    ctx->save_for_backward(saved);
-    return at::linear(x, compute, bias);
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto saved = ctx->get_saved_variables();
-    const Tensor &x = saved[0], &compute = saved[1];
-    const std::vector<Tensor> masters(saved.begin() + 2, saved.end());
-    const auto weights = static_cast<size_t>(ctx->saved_data["weights"].toInt());
-    const Tensor dy = grads[0].contiguous();
-    variable_list out(2 + masters.size() + 2);
-    if (ctx->needs_input_grad(0)) out[0] = at::mm(dy, compute);
-    bool weight_grad = false, bias_grad = false;
-    for (size_t i = 0; i < masters.size(); ++i)
-      (i < weights ? weight_grad : bias_grad) |= ctx->needs_input_grad(2 + i);
-    if (weight_grad) split_rows(weight_gradient(dy, x), masters, 0, weights, ctx, out);
-    if (bias_grad)
-      split_rows(at::sum(dy, {0}, false, at::kFloat), masters, weights, masters.size() - weights, ctx, out);
-    return out;
-  }
-};
-
-struct Embedding : Function<Embedding> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& ids, const Tensor& compute,
-                        const Tensor& master) {
-    ctx->save_for_backward({ids, master});
-    return compute.index_select(0, ids);
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto saved = ctx->get_saved_variables();
-    Tensor d = at::zeros(saved[1].sizes(), saved[1].options().dtype(at::kFloat));
-    d.index_add_(0, saved[0], grads[0].to(at::kFloat));
-    return {Tensor(), Tensor(), d.to(saved[1].scalar_type())};
-  }
-};
-
 }  // namespace
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
@@ -382,23 +284,6 @@ Tensor swiglu(const Tensor& x) {
   if (!has_kernel(x)) return reference::swiglu(x);
   const Tensor in = x.contiguous();
   return wants_grad({&in}) ? SwiGlu::apply(in) : swiglu_forward(in);
-}
-
-Tensor linear(const Tensor& x, const Tensor& compute, const std::vector<Tensor>& masters,
-              const Tensor& compute_bias, const std::vector<Tensor>& bias_masters) {
-  bool grad = wants_grad({&x});
-  for (const Tensor& m : masters) grad = grad || wants_grad({&m});
-  for (const Tensor& m : bias_masters) grad = grad || wants_grad({&m});
-  if (!grad) return at::linear(x, compute, maybe(compute_bias));
-  std::vector<Tensor> all = masters;
-  all.insert(all.end(), bias_masters.begin(), bias_masters.end());
-  return Linear::apply(x, compute.detach(), at::TensorList(all), static_cast<int64_t>(masters.size()),
-                       maybe(compute_bias));
-}
-
-Tensor embedding(const Tensor& ids, const Tensor& compute, const Tensor& master) {
-  if (!wants_grad({&master})) return compute.index_select(0, ids);
-  return Embedding::apply(ids, compute.detach(), master);
 }
 
 namespace reference {

@@ -41,7 +41,7 @@ def parse_args():
     p.add_argument("--gsm8k", type=Path, default=ROOT.parent / "shared/data/gsm8k/train.jsonl")
     p.add_argument("--steps", type=int, default=4, help="Temper's steps")
     p.add_argument("--peer-steps", type=int, default=3)
-    p.add_argument("--micro-batch-tokens", type=int, default=1024)
+    p.add_argument("--micro-batch-tokens", type=int, default=1400)
     p.add_argument("--set", action="append", default=[], help="further --set of temper-train")
     p.add_argument("--lock", type=Path, help="file to lock (flock) while a process is measured")
     p.add_argument("--keep", type=Path, help="folder for the runs; default: a temporary one")

@@ -7,7 +7,9 @@ if(CCACHE)
 endif()
 find_program(MOLD mold)
 if(MOLD)
-  add_link_options(-fuse-ld=mold)
+  # norelro: mold 1.10 (Debian 12) begins RELRO at a small .tbss, which may lie on the page before the segment; then the
+  # program does not start ("cannot apply additional memory protection after relocation").
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 option(TEMPER_NATIVE "Use the vector and matrix units of this machine's processor" ON)

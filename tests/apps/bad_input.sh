@@ -22,6 +22,8 @@ refuses() {
   [ "$lines" = 1 ] || fail "$what: $lines lines, expected one: $(head -c 600 err)"
   grep -qE -- "$pattern" err || fail "$what: \"$(head -c 400 err)\" does not match \"$pattern\""
   grep -qE 'internal error|terminate called|what\(\)|std::|0x[0-9a-f]{8}' err && fail "$what: not for people: $(head -c 400 err)"
+  iconv -f UTF-8 -t UTF-8 err > out 2>&1 || fail "$what: bytes that are not text: $(head -c 400 err)"
+  grep -qP '[\x00-\x08\x0b-\x1f]' err && fail "$what: control characters: $(cat -v err | head -c 400)"
 }
 
 base() {  # FILE DATA [further sections]

@@ -1,8 +1,8 @@
 // Each fused operation against its plain twin: values and gradients.
 #include "tensor/ops.h"
 
-#include <torch/csrc/autograd/autograd.h>
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "tensor/logp.h"
 #include "test.h"
@@ -94,6 +94,21 @@ TEST_CASE("split_heads rotates and splits as the plain form") {
   }
   compare([&](const auto& x) { return rotary(x[0], cos, sin); },
           [&](const auto& x) { return reference::rotary(x[0], cos, sin); }, {random({21, 3, 12})}, 1e-6);
+}
+
+TEST_CASE("linear without gradients is the plain product for any number of rows") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const Tensor w = at::randn({83, 48}).to(dtype), bias = at::randn({83}).to(dtype);
+    for (const int64_t rows : {0, 1, 2, 15, 16, 17, 33, 40, 41, 127, 130}) {
+      CAPTURE(rows);
+      const Tensor x = at::randn({rows, 48}).to(dtype);
+      const double tolerance = dtype == at::kFloat ? 1e-5 : 0.1;
+      const Tensor expected = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
+      CHECK(at::allclose(temper::linear(x, w, {w}).to(at::kDouble), expected, tolerance, tolerance));
+      CHECK(at::allclose(temper::linear(x, w, {w}, bias, {bias}).to(at::kDouble),
+                         expected + bias.to(at::kDouble), tolerance, tolerance));
+    }
+  }
 }
 
 TEST_CASE("linear gives each master its own rows") {
