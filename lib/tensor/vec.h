@@ -6,6 +6,7 @@
 #include <ATen/cpu/vec/vec.h>
 #include <c10/util/BFloat16.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace temper::vec {
@@ -48,16 +49,23 @@ inline void for_each(int64_t n, const F& f) {
 // Sums over a row: lanes beyond n do not count, because partial loads fill them with zeros.
 template <typename F>
 inline float sum_over(int64_t n, const F& f) {
-  Floats total(0.0f);
+  // Block by block into a double: one by one, a large sum would swallow what a vocabulary's many small
+  // probabilities add up to.
+  constexpr int64_t kBlock = 64 * kWidth;
+  double total = 0;
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) total = total + f(i, kWidth);
-  float rest = 0;
+  while (i + kWidth <= n) {
+    Floats block(0.0f);
+    for (const int64_t end = std::min(n, i + kBlock); i + kWidth <= end; i += kWidth)
+      block = block + f(i, kWidth);
+    total += sum(block);
+  }
   if (i < n) {
     float lanes[kWidth];
     f(i, n - i).store(lanes);
-    for (int64_t j = 0; j < n - i; ++j) rest += lanes[j];
+    for (int64_t j = 0; j < n - i; ++j) total += lanes[j];
   }
-  return sum(total) + rest;
+  return static_cast<float>(total);
 }
 
 }  // namespace temper::vec
