@@ -4,6 +4,7 @@
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/resume.sh [kills, default 4]
 set -euo pipefail
 bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?} kills=${1:-4}
+longer=$(( (kills + 3) / 4 ))  # so that the last kill still meets a running program
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -11,18 +12,18 @@ cat > "$work/sft.json" <<JSON
 { "task": "sft", "threads": 2,
   "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
   "data": {"train": ["$source/data/arithmetic/train.jsonl"], "eval": ["$source/data/arithmetic/test.jsonl"], "max_tokens": 200},
-  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 60, "batch_size": 16},
+  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": $((200 * longer)), "batch_size": 16},
   "eval": {"every": 20, "limit": 8}, "checkpoint": {"every": 7}, "run": "sft" }
 JSON
 cat > "$work/rl.json" <<JSON
 { "task": "rl", "threads": 2,
-  "model": {"path": "sft-whole/final", "dtype": "f32"},
+  "model": {"path": "base/final", "dtype": "f32"},
   "adapter": {"kind": "lora", "rank": 4, "dropout": 0.1},
   "data": {"train": ["$source/data/arithmetic/train.jsonl"], "eval": ["$source/data/arithmetic/test.jsonl"], "max_tokens": 200},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 12},
   "rewards": [{"kind": "contains", "texts": ["1", "2"]}],
   "algorithm": {"name": "dapo", "kl_coef": 0.01}, "optimizer": {"name": "adamw", "lr": 1e-3},
-  "train": {"steps": 12, "batch_size": 2, "updates_per_rollout": 2, "micro_batch_tokens": 300},
+  "train": {"steps": $((24 * longer)), "batch_size": 2, "updates_per_rollout": 2, "micro_batch_tokens": 300},
   "eval": {"every": 6, "limit": 8, "max_new_tokens": 12}, "checkpoint": {"every": 2}, "run": "rl" }
 JSON
 
@@ -42,20 +43,27 @@ compare() {  # whole killed
   cmp <(timeless "$1/metrics.jsonl") <(timeless "$2/metrics.jsonl") || { echo "FAIL: metrics differ after a resume"; exit 1; }
 }
 
+"$bin/temper-train" "$work/sft.json" --run "$work/base" --set train.steps=60 --quiet
+milliseconds() { echo $(($(date +%s%N) / 1000000)); }
+
 for task in sft rl; do
-  seconds=$(date +%s%N)
-  "$bin/temper-train" "$work/$task.json" --run "$work/$task-whole" --quiet
-  took=$(( ($(date +%s%N) - seconds) / 1000000 ))
+  run() { "$bin/temper-train" "$work/$task.json" --run "$work/$task-$1" --quiet 2>> "$work/log"; }
+  start=$(milliseconds)
+  run whole || { cat "$work/log"; exit 1; }
+  middle=$(milliseconds)
+  run whole  # finished: only starts up
+  startup=$(($(milliseconds) - middle)) took=$((middle - start))
   killed=0
   for i in $(seq "$kills"); do
-    "$bin/temper-train" "$work/$task.json" --run "$work/$task-killed" --quiet &
+    "$bin/temper-train" "$work/$task.json" --run "$work/$task-killed" --quiet 2>> "$work/log" &
     pid=$!
-    sleep "$(python3 -c "import random; print(random.uniform(0.05, 0.6) * $took / 1000)")"
+    wait_ms=$((startup * 8 / 10 + RANDOM * 12 * took / (10 * kills * 32768)))
+    sleep $((wait_ms / 1000)).$(printf %03d $((wait_ms % 1000)))
     if kill -KILL $pid 2>/dev/null; then killed=$((killed + 1)); fi
     wait $pid 2>/dev/null || true
     [ -e "$work/$task-killed/final/config.json" ] && break
   done
-  "$bin/temper-train" "$work/$task.json" --run "$work/$task-killed" --quiet
+  run killed || { cat "$work/log"; exit 1; }
   compare "$work/$task-whole" "$work/$task-killed"
-  echo "$task: the same bytes after $killed kills"
+  echo "$task: the same bytes after $killed kills at random moments of $((took - startup)) ms"
 done
