@@ -10,8 +10,8 @@ namespace temper {
 
 enum ExitCode { kExitDone = 0, kExitBug = 1, kExitUser = 2, kExitSigint = 130, kExitSigterm = 143 };
 
-// The user's mistake: a wrong file, key, value or option. The message is one line that says what, where, what was
-// expected, what was found, and what to try. Programs print it and exit with 2.
+// The user's mistake: a wrong file, key, value or option. The message is one line that says what, where, what
+// was expected, what was found, and what to try. Programs print it and exit with 2.
 class UserError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

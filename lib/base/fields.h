@@ -1,9 +1,10 @@
-// Config structs list their fields once, in `void fields(FieldVisitor&)`; parsing, defaults, --set, validation,
-// the dump and the docs all visit that list.
+// Config structs list their fields once, in `void fields(FieldVisitor&)`; parsing, defaults, --set,
+// validation, the dump and the docs all visit that list.
 //
 //   struct LoraOptions : Fields {
 //     int64_t rank = 16;
-//     void fields(FieldVisitor& v) override { v.field("rank", rank, {.help = "rank of the update", .min = 1}); }
+//     void fields(FieldVisitor& v) override { v.field("rank", rank, {.help = "rank of the update", .min =
+//     1}); }
 //   };
 #pragma once
 
@@ -21,11 +22,11 @@ namespace temper {
 
 struct FieldInfo {
   std::string help;
-  std::string unit = {};                    // "tokens", "steps", "" ...
+  std::string unit = {};                     // "tokens", "steps", "" ...
   std::optional<double> min = {}, max = {};  // inclusive
-  std::vector<std::string> choices = {};    // for strings: the allowed values
-  bool required = false;                    // must be given by the user
-  bool path = false;                        // strings: relative to the folder of the config file that holds it
+  std::vector<std::string> choices = {};     // for strings: the allowed values
+  bool required = false;                     // must be given by the user
+  bool path = false;  // strings: relative to the folder of the config file that holds it
 };
 
 class FieldVisitor;
@@ -37,7 +38,8 @@ struct Fields {
   virtual void check(std::vector<std::string>& problems, const std::string& where) const {}
 };
 
-// One explicit list of the named kinds of something ("loss", "adapter" ...). A second entry of a name is an error.
+// One explicit list of the named kinds of something ("loss", "adapter" ...). A second entry of a name is an
+// error.
 template <class Base>
 class Registry {
  public:
@@ -68,18 +70,21 @@ class FieldVisitor {
   virtual void field(const char* name, std::vector<double>& value, const FieldInfo& info) = 0;
   virtual void field(const char* name, std::optional<double>& value, const FieldInfo& info) = 0;
   virtual void field(const char* name, std::optional<int64_t>& value, const FieldInfo& info) = 0;
-  virtual void field(const char* name, Json& value, const FieldInfo& info) = 0;  // anything, passed on as it is
+  virtual void field(const char* name, Json& value,
+                     const FieldInfo& info) = 0;  // anything, passed on as it is
 
   // A nested object.
   void section(const char* name, Fields& value, const std::string& help);
 
-  // An object whose `tag` key ("kind", "name") picks the struct; null when the section may be left out and is.
+  // An object whose `tag` key ("kind", "name") picks the struct; null when the section may be left out and
+  // is.
   template <class Base>
   void choice(const char* name, const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
               const Registry<Base>& registry, const std::string& help);
 
-  // The same without an object of its own: the tag and the picked struct's fields stand among the fields of the
-  // object that is being visited ({"kind": "math", "weight": 1, ...the kind's own}). Call it once per object.
+  // The same without an object of its own: the tag and the picked struct's fields stand among the fields of
+  // the object that is being visited ({"kind": "math", "weight": 1, ...the kind's own}). Call it once per
+  // object.
   template <class Base>
   void choice_here(const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
                    const Registry<Base>& registry);
@@ -94,7 +99,8 @@ class FieldVisitor {
   virtual void leave() = 0;
   virtual void after_fields(Fields& value) {}
   // The tag's value to use: what the file says, or `current`. Empty: leave the section out.
-  virtual std::string pick(const char* tag, const std::string& current, const std::vector<std::string>& names) = 0;
+  virtual std::string pick(const char* tag, const std::string& current,
+                           const std::vector<std::string>& names) = 0;
   virtual bool replaces_lists() const { return false; }
   virtual bool enter_list(const char* name, const std::string& help, size_t current, size_t& count) = 0;
   virtual void enter_item(size_t index) = 0;
@@ -102,20 +108,22 @@ class FieldVisitor {
   virtual void leave_list() = 0;
 };
 
-// Reads `json` into `value`. Every problem of the file (unknown keys with the nearest known one, wrong types, values
-// out of range, broken cross-field rules) is collected and reported in one UserError, one line each.
+// Reads `json` into `value`. Every problem of the file (unknown keys with the nearest known one, wrong types,
+// values out of range, broken cross-field rules) is collected and reported in one UserError, one line each.
 // `base_folder`: what relative paths are relative to.
 void read_fields(Fields& value, const Json& json, const std::string& where, const std::string& base_folder);
 
 // All values, defaults included, in field order.
 Json dump_fields(const Fields& value);
 
-// For `temper-inspect list`: [{"name","type","default","help","unit","min","max","choices"}...], sections nested.
+// For `temper-inspect list`: [{"name","type","default","help","unit","min","max","choices"}...], sections
+// nested.
 Json describe_fields(const Fields& value);
 
-// Reads a config file: comments, "extends" layers (a string or an array; the nearer file wins), `--set a.b=VALUE`
-// overrides last (VALUE is JSON if it parses, else a string; a.0.b indexes arrays). Paths in a layer are relative to
-// the file that holds them, paths in --set to the working folder. Throws UserError with every problem found.
+// Reads a config file: comments, "extends" layers (a string or an array; the nearer file wins), `--set
+// a.b=VALUE` overrides last (VALUE is JSON if it parses, else a string; a.0.b indexes arrays). Paths in a
+// layer are relative to the file that holds them, paths in --set to the working folder. Throws UserError with
+// every problem found.
 void read_config_file(Fields& value, const std::string& path, const std::vector<std::string>& sets = {});
 
 // The known name that is nearest to `name` by edit distance, or "" when none is near.

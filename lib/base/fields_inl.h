@@ -29,8 +29,8 @@ std::vector<std::string> Registry<Base>::names() const {
 }
 
 template <class Base>
-void FieldVisitor::choice(const char* name, const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
-                          const Registry<Base>& registry, const std::string& help) {
+void FieldVisitor::choice(const char* name, const char* tag, std::unique_ptr<Base>& value,
+                          std::string& value_name, const Registry<Base>& registry, const std::string& help) {
   if (!enter(name, help)) return;
   choice_here(tag, value, value_name, registry);
   leave();

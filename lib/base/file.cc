@@ -13,7 +13,9 @@
 namespace temper {
 namespace {
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 void write_all(int fd, std::string_view content, const std::string& path) {
   while (!content.empty()) {
@@ -131,8 +133,10 @@ void LineWriter::write(std::string_view line) {
 }
 
 void LineWriter::truncate_to(uint64_t bytes) {
-  if (bytes > bytes_) user_error("{}: shorter than its checkpoint says ({} < {} bytes)", path_, bytes_, bytes);
-  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) user_error("{}: cannot truncate: {}", path_, reason());
+  if (bytes > bytes_)
+    user_error("{}: shorter than its checkpoint says ({} < {} bytes)", path_, bytes_, bytes);
+  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0)
+    user_error("{}: cannot truncate: {}", path_, reason());
   bytes_ = bytes;
 }
 

@@ -14,8 +14,8 @@ namespace fs = std::filesystem;
 // The whole file. Throws UserError when it cannot be read or is larger than `max_bytes`.
 std::string read_file(const std::string& path, uint64_t max_bytes = 4ULL << 30);
 
-// Writes to a temporary name beside `path`, syncs it, renames it into place and syncs the folder: readers see the
-// old file or the new one. Throws UserError (disk full, no permission ...) with the old file untouched.
+// Writes to a temporary name beside `path`, syncs it, renames it into place and syncs the folder: readers see
+// the old file or the new one. Throws UserError (disk full, no permission ...) with the old file untouched.
 void write_file_atomic(const std::string& path, std::string_view content);
 
 // fsync of a file or a folder. Throws UserError.
@@ -39,7 +39,8 @@ class MappedFile {
 };
 
 // Appends lines to a file that is created when missing; each line is written with one call and flushed.
-// truncate_to() cuts the file back to `bytes`, which is how a resumed run drops lines written after its checkpoint.
+// truncate_to() cuts the file back to `bytes`, which is how a resumed run drops lines written after its
+// checkpoint.
 class LineWriter {
  public:
   explicit LineWriter(const std::string& path);

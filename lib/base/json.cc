@@ -50,14 +50,19 @@ Json parse_json(const std::string& text, const std::string& where) {
     const size_t colon = what.find("syntax error");
     if (colon != std::string::npos) what = what.substr(colon);
     std::replace(what.begin(), what.end(), '\n', ' ');
-    user_error("{}: not valid JSON at {}: {}", where, position(text, e.byte > 0 ? e.byte - 1 : 0), what.substr(0, 200));
+    user_error("{}: not valid JSON at {}: {}", where, position(text, e.byte > 0 ? e.byte - 1 : 0),
+               what.substr(0, 200));
   } catch (const Json::out_of_range& e) {
     user_error("{}: not valid JSON: {}", where, std::string(e.what()).substr(0, 200));
   }
 }
 
-Json read_json_file(const std::string& path) { return parse_json(read_file(path), path); }
+Json read_json_file(const std::string& path) {
+  return parse_json(read_file(path), path);
+}
 
-std::string dump_line(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 }  // namespace temper

@@ -8,8 +8,8 @@
 
 namespace temper {
 
-// Parses text; // and /* */ comments are allowed. Throws UserError that names `where`, the line and the column.
-// Nesting deeper than 512 levels, duplicate keys and invalid UTF-8 are errors.
+// Parses text; // and /* */ comments are allowed. Throws UserError that names `where`, the line and the
+// column. Nesting deeper than 512 levels, duplicate keys and invalid UTF-8 are errors.
 Json parse_json(const std::string& text, const std::string& where);
 Json read_json_file(const std::string& path);
 

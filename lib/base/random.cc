@@ -7,7 +7,8 @@
 namespace temper {
 namespace {
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection on 64 bits that passes BigCrush as a counter hash.
+// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection on 64 bits that passes BigCrush as a
+// counter hash.
 uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
@@ -27,9 +28,13 @@ RandomStream::RandomStream(uint64_t seed, std::string_view purpose, uint64_t ste
   key_ = mix(key_ ^ mix(index + 3 * kGolden));
 }
 
-uint64_t RandomStream::next() { return mix(key_ + kGolden * ++counter_); }
+uint64_t RandomStream::next() {
+  return mix(key_ + kGolden * ++counter_);
+}
 
-double RandomStream::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+double RandomStream::uniform() {
+  return static_cast<double>(next() >> 11) * 0x1.0p-53;
+}
 
 double RandomStream::normal() {
   const double u = 1.0 - uniform();  // in (0, 1]

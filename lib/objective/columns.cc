@@ -33,15 +33,38 @@ void check_input_keys(const Json& input, const std::string& array_key,
 }
 
 Columns sequence_columns(const Json& input, const std::vector<std::string>& known_beside,
-                         const std::vector<std::string>& known) {
+                         const std::vector<std::string>& known, const std::string& lead) {
   check_input_keys(input, "sequences", known_beside);
   std::vector<Columns::Row> rows;
   for (size_t i = 0; i < input["sequences"].size(); ++i)
     rows.push_back({&input["sequences"][i], fmt::format("sequences.{}", i)});
-  return Columns(std::move(rows), known);
+  return Columns(std::move(rows), known, lead);
 }
 
-Columns::Columns(std::vector<Row> rows, const std::vector<std::string>& known) : rows_(std::move(rows)) {
+Columns pair_columns(const Json& input, const std::vector<std::string>& known_beside,
+                     const std::vector<std::string>& known, const std::string& lead) {
+  check_input_keys(input, "pairs", {});
+  std::vector<Columns::Row> rows;
+  for (size_t i = 0; i < input["pairs"].size(); ++i) {
+    const Json& pair = input["pairs"][i];
+    const std::string path = fmt::format("pairs.{}", i);
+    if (!pair.is_object()) user_error("{}: expected an object", path);
+    for (const auto& [key, value] : pair.items()) {
+      if (key == "chosen" || key == "rejected") continue;
+      if (std::find(known_beside.begin(), known_beside.end(), key) != known_beside.end()) continue;
+      user_error("{}: unknown key \"{}\"; known here: chosen, rejected, {}", path, key,
+                 fmt::join(known_beside, ", "));
+    }
+    for (const char* side : {"chosen", "rejected"}) {
+      if (!pair.contains(side)) user_error("{}: \"{}\" is missing", path, side);
+      rows.push_back({&pair[side], path + "." + side});
+    }
+  }
+  return Columns(std::move(rows), known, lead);
+}
+
+Columns::Columns(std::vector<Row> rows, const std::vector<std::string>& known, std::string lead)
+    : rows_(std::move(rows)), lead_(std::move(lead)) {
   for (const Row& row : rows_) {
     if (!row.json->is_object()) user_error("{}: expected an object", row.path);
     for (const auto& [key, value] : row.json->items()) {
@@ -51,8 +74,10 @@ Columns::Columns(std::vector<Row> rows, const std::vector<std::string>& known) :
         user_error("{}: unknown key \"{}\"; known here: {}", row.path, key, fmt::join(known, ", "));
       user_error("{}: unknown key \"{}\"; did you mean \"{}\"?", row.path, key, near);
     }
-    if (!row.json->contains("logp") || !(*row.json)["logp"].is_array()) {
-      user_error("{}: \"logp\" is missing; expected an array of numbers, one a token", row.path);
+    if (lead_.empty()) continue;
+    if (!row.json->contains(lead_) || !(*row.json)[lead_].is_array()) {
+      user_error("{}: \"{}\" is missing; expected an array of numbers, one a {}", row.path, lead_,
+                 lead_ == "logp" ? "token" : "step");
     }
   }
 }
@@ -71,16 +96,22 @@ void Columns::demand(const std::string& key, const std::string& who) const {
   if (!has(key)) user_error("{}: \"{}\" is missing, and {} needs it", rows_.front().path, key, who);
 }
 
-at::Tensor Columns::tokens(const std::string& key) const {
+at::Tensor Columns::tokens(const std::string& key, bool null_allowed) const {
   std::vector<double> out;
   for (size_t i = 0; i < size(); ++i) {
     const std::string where = fmt::format("{}.{}", rows_[i].path, key);
     const Json& values = value(i, key);
-    if (!values.is_array()) user_error("{}: expected an array of numbers, one a token", where);
+    if (!values.is_array()) user_error("{}: expected an array of numbers", where);
     if (values.size() != length(i))
-      user_error("{}: {} numbers, but logp has {}", where, values.size(), length(i));
-    for (size_t t = 0; t < values.size(); ++t)
-      out.push_back(finite_number(values[t], fmt::format("{}.{}", where, t)));
+      user_error("{}: {} numbers, but {} has {}", where, values.size(), lead_, length(i));
+    for (size_t t = 0; t < values.size(); ++t) {
+      if (null_allowed && values[t].is_null())
+        out.push_back(std::numeric_limits<double>::quiet_NaN());
+      else if (null_allowed && values[t].is_boolean())
+        out.push_back(values[t].get<bool>() ? 1.0 : 0.0);
+      else
+        out.push_back(finite_number(values[t], fmt::format("{}.{}", where, t)));
+    }
   }
   return at::tensor(out, at::kDouble);
 }
@@ -116,6 +147,27 @@ at::Tensor Columns::table(const std::string& key) const {
   return at::tensor(out, at::kDouble).reshape({static_cast<int64_t>(size()), static_cast<int64_t>(width)});
 }
 
+at::Tensor Columns::token_table(const std::string& key) const {
+  std::vector<double> out;
+  size_t width = 0, tokens = 0;
+  for (size_t i = 0; i < size(); ++i) {
+    const std::string where = fmt::format("{}.{}", rows_[i].path, key);
+    const Json& rows = value(i, key);
+    if (!rows.is_array() || rows.size() != length(i))
+      user_error("{}: expected {} arrays of numbers, one a token", where, length(i));
+    for (size_t t = 0; t < rows.size(); ++t, ++tokens) {
+      if (width == 0) width = rows[t].size();
+      if (!rows[t].is_array() || rows[t].empty() || rows[t].size() != width) {
+        user_error("{}.{}: expected {} numbers, as for the first token", where, t, width);
+      }
+      for (size_t k = 0; k < width; ++k)
+        out.push_back(finite_number(rows[t][k], fmt::format("{}.{}.{}", where, t, k)));
+    }
+  }
+  return at::tensor(out, at::kDouble)
+      .reshape({static_cast<int64_t>(tokens), static_cast<int64_t>(std::max<size_t>(width, 1))});
+}
+
 at::Tensor Columns::labels(const std::string& key) const {
   std::vector<int64_t> out;
   for (size_t i = 0; i < size(); ++i) {
@@ -137,10 +189,16 @@ at::Tensor Columns::token_sequence() const {
 Json Columns::ragged(const at::Tensor& values) const {
   const at::Tensor flat = values.detach().to(at::kDouble).contiguous();
   const double* data = flat.const_data_ptr<double>();
+  const size_t width = flat.dim() == 2 ? flat.size(1) : 1;
   Json out = Json::array();
   for (size_t i = 0; i < size(); ++i) {
     Json row = Json::array();
-    for (size_t t = 0; t < length(i); ++t) row.push_back(*data++);
+    for (size_t t = 0; t < length(i); ++t, data += width) {
+      if (flat.dim() == 2)
+        row.push_back(std::vector<double>(data, data + width));
+      else
+        row.push_back(*data);
+    }
     out.push_back(std::move(row));
   }
   return out;

@@ -25,6 +25,15 @@ namespace temper::objective {
 //   turn. Unpaired ones: {"sequences": [{"logp": [...], "logp_ref": [...], "label": true, "mismatch": k,
 //   "include": true}, ...]}.
 // Supervised losses: {"sequences": [{"logp": [...]}, ...]}; the mean over all tokens.
+// Reward-model losses ("grad" has "score" in the place of "logp"): pairs {"pairs": [{"chosen": {"score": r},
+// "rejected":
+//   {"score": r}, "strength": m}, ...]}; listwise {"sequences": [{"score": r, "group": g, "label": true},
+//   ...]}; regression
+//   {"sequences": [{"score": [...], "target": [..., null]}, ...]}; process {"sequences": [{"score": [...],
+//   "label": [1, 0, null]}, ...]}, one number a step.
+// Distillation losses ("grad" has "student"): {"sequences": [{"student": [[...], ...], "teacher": [[...],
+// ...],
+//   "target": [...]}, ...]}, logits, a row of the vocabulary for each token; the mean over all tokens.
 //
 // `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not
 // finite.

@@ -6,25 +6,15 @@
 namespace temper::objective {
 namespace {
 
-const std::vector<std::string> kKnown = {"logp",    "logp_old",  "logp_ref", "logp_rollout",
-                                         "entropy", "advantage", "reward",   "group",
-                                         "include", "greedy",    "rewards"};
+const std::vector<std::string> kKnown = {
+    "logp",     "logp_old",      "logp_ref",         "logp_rollout", "entropy",   "token",
+    "top_logp", "top_token",     "token_score",      "reward",       "group",     "greedy",
+    "rewards",  "demonstration", "reference_reward", "opening",      "advantage", "include"};
 
 std::unique_ptr<PolicyAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
   auto algorithm = policy_registry().find(name)->make();
   read_fields(*algorithm, overrides, "objective " + name, ".");
   return algorithm;
-}
-
-std::vector<std::string> names_of(const Needs& needs) {
-  std::vector<std::string> out;
-  if (needs.logp_old) out.push_back("logp_old");
-  if (needs.logp_ref) out.push_back("logp_ref");
-  if (needs.logp_rollout) out.push_back("logp_rollout");
-  if (needs.entropy) out.push_back("entropy");
-  if (needs.reward) out.push_back("reward");
-  if (needs.group) out.push_back("group");
-  return out;
 }
 
 std::vector<double> input_weights(const Json& input, int64_t count) {
@@ -41,17 +31,31 @@ std::vector<double> input_weights(const Json& input, int64_t count) {
 
 PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAlgorithm& algorithm) {
   const Needs needs = algorithm.needs();
-  for (const std::string& key : names_of(needs)) columns.demand(key, "objective " + algorithm.name);
+  // What only an advantage estimator reads may stay away when the advantage is given.
+  for (const std::string& key : need_names(needs)) {
+    if (key != "greedy" && key != "rewards") columns.demand(key, "objective " + algorithm.name);
+  }
   PolicyBatch batch;
   batch.sequences = static_cast<int64_t>(columns.size());
   batch.sequence = columns.token_sequence();
   batch.logp = columns.tokens("logp").requires_grad_();
-  if (columns.has("logp_old")) batch.logp_old = columns.tokens("logp_old");
-  if (columns.has("logp_ref")) batch.logp_ref = columns.tokens("logp_ref");
-  if (columns.has("logp_rollout")) batch.logp_rollout = columns.tokens("logp_rollout");
-  if (columns.has("entropy")) batch.entropy = columns.tokens("entropy");
+  const auto tokens = [&](const char* key) { return columns.has(key) ? columns.tokens(key) : at::Tensor(); };
+  const auto numbers = [&](const char* key) {
+    return columns.has(key) ? columns.numbers(key) : at::Tensor();
+  };
+  batch.logp_old = tokens("logp_old");
+  batch.logp_ref = tokens("logp_ref");
+  batch.logp_rollout = tokens("logp_rollout");
+  batch.entropy = tokens("entropy");
+  batch.token_score = tokens("token_score");
+  if (columns.has("token")) batch.token = columns.tokens("token").to(at::kLong);
+  if (columns.has("top_logp")) batch.top_logp = columns.token_table("top_logp").requires_grad_();
+  if (columns.has("top_token")) batch.top_token = columns.token_table("top_token").to(at::kLong);
   if (columns.has("reward")) batch.reward = columns.numbers("reward", /*null_allowed=*/true);
   if (columns.has("group")) batch.group = columns.labels("group");
+  batch.demonstration = numbers("demonstration");
+  batch.reference_reward = numbers("reference_reward");
+  batch.opening = numbers("opening");
   if (columns.has("include")) batch.include = columns.numbers("include").ne(0);
   if (columns.has("advantage") && columns.is_array("advantage")) {
     batch.token_advantage = columns.tokens("advantage");
@@ -97,16 +101,22 @@ Json evaluate_policy(const std::string& name, const Json& input, const Json& ove
   const auto objective = algorithm->objective->make();
   PolicyBatch detached = batch;
   detached.logp = batch.logp.detach();
+  if (batch.top_logp.defined()) detached.top_logp = batch.top_logp.detach();
   objective->prepare(detached);
   const PolicyLoss loss = policy_loss(*algorithm, *objective, batch, totals(detached), max_length);
-  return inspection(columns, loss.loss, batch.logp, loss.metrics);
+  Json out = inspection(columns, loss.loss, batch.logp, loss.metrics);
+  if (algorithm->needs().top_k > 0)
+    out["grad"]["top_logp"] = columns.ragged(gradient_of(loss.loss, batch.top_logp));
+  return out;
 }
 
 std::vector<std::string> policy_inputs(const std::string& name, const Json& overrides) {
   const auto algorithm = make_algorithm(name, overrides);
   const Needs needs = algorithm->needs();
   std::vector<std::string> out = {"logp"};
-  for (const std::string& key : names_of(needs)) out.push_back(key);
+  for (const std::string& key : need_names(needs)) {
+    if (key != "greedy" && key != "rewards") out.push_back(key);
+  }
   std::string estimator = "advantage, or reward and group";
   if (needs.greedy_reward) estimator += " and greedy";
   if (needs.reward_parts) estimator += " and rewards (an array, with reward_weights beside sequences)";

@@ -14,27 +14,6 @@ std::unique_ptr<PreferenceAlgorithm> make_algorithm(const std::string& name, con
 const std::vector<std::string> kPairKeys = {"logp", "logp_ref", "log_sum_squares"};
 const std::vector<std::string> kSingleKeys = {"logp", "logp_ref", "label", "mismatch", "include"};
 
-// Rows in the order of PreferenceBatch: chosen and rejected of each pair in turn.
-Columns pair_columns(const Json& input) {
-  check_input_keys(input, "pairs", {});
-  std::vector<Columns::Row> rows;
-  for (size_t i = 0; i < input["pairs"].size(); ++i) {
-    const Json& pair = input["pairs"][i];
-    const std::string path = fmt::format("pairs.{}", i);
-    if (!pair.is_object()) user_error("{}: expected an object", path);
-    for (const auto& [key, value] : pair.items()) {
-      if (key != "chosen" && key != "rejected" && key != "include") {
-        user_error("{}: unknown key \"{}\"; known here: chosen, rejected, include", path, key);
-      }
-    }
-    for (const char* side : {"chosen", "rejected"}) {
-      if (!pair.contains(side)) user_error("{}: \"{}\" is missing", path, side);
-      rows.push_back({&pair[side], path + "." + side});
-    }
-  }
-  return Columns(std::move(rows), kPairKeys);
-}
-
 bool included_pair(const Json& pair) {
   if (!pair.contains("include")) return true;
   const Json& include = pair["include"];
@@ -49,7 +28,8 @@ Json evaluate_preference(const std::string& name, const Json& input, const Json&
   const auto algorithm = make_algorithm(name, overrides);
   PreferenceObjective objective(*algorithm);
   const PreferenceNeeds needs = objective.needs();
-  const Columns columns = needs.label ? sequence_columns(input, {}, kSingleKeys) : pair_columns(input);
+  const Columns columns =
+      needs.label ? sequence_columns(input, {}, kSingleKeys) : pair_columns(input, {"include"}, kPairKeys);
   const std::string who = "objective " + name;
   const auto tokens = [&](const char* key, bool needed) {
     if (needed) columns.demand(key, who);

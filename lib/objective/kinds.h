@@ -33,6 +33,15 @@ std::unique_ptr<PolicyAlgorithm> opo();
 std::unique_ptr<PolicyAlgorithm> pass_at_k();
 std::unique_ptr<PolicyAlgorithm> gdpo();
 
+std::unique_ptr<PolicyAlgorithm> luffy();
+std::unique_ptr<PolicyAlgorithm> adaptthink();
+std::unique_ptr<PolicyAlgorithm> brain();
+std::unique_ptr<PolicyAlgorithm> oreal();
+std::unique_ptr<PolicyAlgorithm> simko();
+
 std::unique_ptr<SupervisedOptions> nll();
+std::unique_ptr<SupervisedOptions> dft();
+std::unique_ptr<SupervisedOptions> comp_sum();
+std::unique_ptr<SupervisedOptions> dco();
 
 }  // namespace temper::objective

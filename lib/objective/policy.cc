@@ -72,6 +72,29 @@ void PolicyAlgorithm::check(std::vector<std::string>& problems, const std::strin
   }
 }
 
+std::vector<std::string> need_names(const Needs& needs) {
+  std::vector<std::string> out;
+  const auto add = [&](bool needed, const char* name) {
+    if (needed) out.emplace_back(name);
+  };
+  add(needs.logp_old, "logp_old");
+  add(needs.logp_ref, "logp_ref");
+  add(needs.logp_rollout, "logp_rollout");
+  add(needs.entropy, "entropy");
+  add(needs.token, "token");
+  add(needs.top_k > 0, "top_logp");
+  add(needs.top_k > 0, "top_token");
+  add(needs.token_score, "token_score");
+  add(needs.reward, "reward");
+  add(needs.group, "group");
+  add(needs.demonstration, "demonstration");
+  add(needs.reference_reward, "reference_reward");
+  add(needs.opening, "opening");
+  add(needs.greedy_reward, "greedy");
+  add(needs.reward_parts, "rewards");
+  return out;
+}
+
 Needs PolicyAlgorithm::needs() const {
   Needs needs = objective->make()->needs();
   if (kl_coef > 0) needs.logp_ref = true;

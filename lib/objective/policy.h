@@ -28,24 +28,39 @@ struct Needs {
   // prepare() wants the current log-probs of the whole step: a pass without gradient for every update after
   // the first of a rollout (before the first update they are logp_old).
   bool step_logp = false;
-  bool greedy_reward = false;  // the reward of a greedy response to each prompt (advantage remax)
-  bool reward_parts = false;   // the rewards of each function apart (advantage gdpo)
-  int64_t top_k = 0;
+  bool greedy_reward = false;     // the reward of a greedy response to each prompt (advantage remax)
+  bool reward_parts = false;      // the rewards of each function apart (advantage gdpo)
+  bool demonstration = false;     // which responses are demonstrations
+  bool reference_reward = false;  // mean reward of the initial model on each prompt
+  bool opening = false;           // which responses were made to open with the end-of-thinking token
+  bool token_score = false;       // a token reward model's scores
+  bool token = false;             // the sampled token ids
+  int64_t top_k = 0;              // the k largest log-probs and their tokens
 };
+// Their names as fields of PolicyBatch, StepRewards and the input of temper-inspect; for the error of a
+// trainer that cannot give one, and for `list`.
+std::vector<std::string> need_names(const Needs& needs);
 
 // Ragged numbers of S sequences with M response tokens. Undefined tensors were not asked for. A sequence's
 // tokens are never split over micro-batches; a group's sequences may be.
 struct PolicyBatch {
-  at::Tensor logp;             // [M] fp32 or fp64, requires grad in training
-  at::Tensor logp_old;         // [M]
-  at::Tensor logp_ref;         // [M]
-  at::Tensor logp_rollout;     // [M]
-  at::Tensor entropy;          // [M] detached
-  at::Tensor sequence;         // [M] int64 in [0, S); a sequence may have no tokens
-  at::Tensor advantage;        // [S]
-  at::Tensor token_advantage;  // [M], used instead of `advantage` when defined
-  at::Tensor reward;           // [S], NaN: null
-  at::Tensor group;            // [S] int64, any labels, the same ones in every micro-batch of a step
+  at::Tensor logp;              // [M] fp32 or fp64, requires grad in training
+  at::Tensor logp_old;          // [M]
+  at::Tensor logp_ref;          // [M]
+  at::Tensor logp_rollout;      // [M]
+  at::Tensor entropy;           // [M] detached
+  at::Tensor token;             // [M] int64, the sampled ids
+  at::Tensor top_logp;          // [M, k] largest first, differentiable
+  at::Tensor top_token;         // [M, k] int64
+  at::Tensor token_score;       // [M]
+  at::Tensor sequence;          // [M] int64 in [0, S), ascending; a sequence may have no tokens
+  at::Tensor advantage;         // [S]
+  at::Tensor token_advantage;   // [M], used instead of `advantage` when defined
+  at::Tensor reward;            // [S], NaN: null
+  at::Tensor group;             // [S] int64, any labels, the same ones in every micro-batch of a step
+  at::Tensor demonstration;     // [S], 1 or 0: was not sampled from the policy
+  at::Tensor reference_reward;  // [S], mean reward of the initial model on the sequence's prompt
+  at::Tensor opening;           // [S], 1 or 0: was made to open with the end-of-thinking token
   at::Tensor include;  // [S], 1 or 0; 0 leaves a sequence out of loss and denominators. Undefined: all 1
   int64_t sequences = 0;
 };

@@ -29,6 +29,16 @@ at::Tensor has_tokens(const PolicyBatch& batch) {
   return segment_count(batch.sequence, batch.sequences).gt(0).to(batch.logp.scalar_type());
 }
 
+at::Tensor first_tokens(const PolicyBatch& batch) {
+  const int64_t tokens = batch.sequence.size(0);
+  at::Tensor first = at::ones({tokens}, batch.sequence.options().dtype(at::kBool));
+  if (tokens > 1) {
+    first.narrow(0, 1, tokens - 1)
+        .copy_(batch.sequence.narrow(0, 1, tokens - 1).ne(batch.sequence.narrow(0, 0, tokens - 1)));
+  }
+  return first;
+}
+
 at::Tensor sequence_sum(const PolicyBatch& batch, const at::Tensor& per_token) {
   return segment_sum(per_token, batch.sequence, batch.sequences);
 }

@@ -25,6 +25,9 @@ at::Tensor advantage_per_sequence(const PolicyBatch& batch);
 // 1 where a response has tokens, else 0, in logp's type: [S]. An empty response adds nothing to any loss.
 at::Tensor has_tokens(const PolicyBatch& batch);
 
+// Whether a token is the first of its sequence: [M] bool.
+at::Tensor first_tokens(const PolicyBatch& batch);
+
 // Number of tokens of each sequence, at least 1, in logp's type: [S].
 at::Tensor lengths_at_least_one(const PolicyBatch& batch);
 

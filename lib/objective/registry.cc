@@ -48,6 +48,16 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Tang et al., arXiv 2503.19595; verl", pass_at_k});
     r.add({"gdpo", "GRPO on rewards that are normalised one function at a time", "TRL 1.16, verl (GDPO)",
            gdpo});
+    r.add({"luffy", "on-policy responses and demonstrations in one group", "Yan et al., arXiv 2504.14945",
+           luffy});
+    r.add({"adaptthink", "learns when to answer without thinking", "Zhang et al., arXiv 2505.13417",
+           adaptthink});
+    r.add({"brain", "amortised posterior by self-normalised weights within a group",
+           "Pandey et al., arXiv 2402.02479", brain});
+    r.add({"oreal", "clones right answers and pushes off wrong ones, each over its own tokens",
+           "Lyu et al., arXiv 2502.06781", oreal});
+    r.add({"simko", "PPO clip that spreads gains over likely alternatives at uncertain tokens",
+           "Peng et al., arXiv 2510.14807", simko});
     return r;
   }();
   return registry;
@@ -57,6 +67,11 @@ const Registry<SupervisedOptions>& supervised_registry() {
   static const Registry<SupervisedOptions> registry = [] {
     Registry<SupervisedOptions> r("loss");
     r.add({"nll", "cross entropy: -log p of each target", "", nll});
+    r.add({"dft", "cross entropy weighted by the detached probability",
+           "Wu et al., arXiv 2508.05629; TRL 1.16", dft});
+    r.add({"comp_sum", "family from cross entropy to mean absolute error",
+           "Mao, Mohri & Zhong, arXiv 2304.07288", comp_sum});
+    r.add({"dco", "for passing at least once in n tries", "Chen et al., arXiv 2502.07154", dco});
     return r;
   }();
   return registry;

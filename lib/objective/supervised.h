@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -10,18 +11,23 @@
 
 namespace temper::objective {
 
-// logp [M] of the targets -> per-token loss [M]; the trainer divides the sum by the targets of the whole
-// step.
+// Ragged numbers of S sequences with M target tokens; a sequence is never split over micro-batches.
+struct SupervisedBatch {
+  at::Tensor logp;        // [M] fp32 or fp64, requires grad in training
+  at::Tensor sequence;    // [M] int64 in [0, S)
+  int64_t sequences = 0;  // S
+};
+
 class SupervisedLoss {
  public:
   virtual ~SupervisedLoss() = default;
-  virtual bool needs_entropy() const { return false; }
-  virtual at::Tensor operator()(const at::Tensor& logp) const = 0;
+  // -> [M], a loss a token; the trainer divides the sum by the targets of the whole step.
+  virtual at::Tensor operator()(const SupervisedBatch& batch) const = 0;
 };
 
 struct SupervisedOptions : Fields {
   virtual std::unique_ptr<SupervisedLoss> make() const = 0;
 };
-const Registry<SupervisedOptions>& supervised_registry();  // nll now; further losses take one line each
+const Registry<SupervisedOptions>& supervised_registry();
 
 }  // namespace temper::objective

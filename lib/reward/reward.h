@@ -71,6 +71,7 @@ class RewardSet {
   RewardSet(const std::vector<RewardEntry>& entries, std::string combine = "sum");
   std::vector<ScoredItem> score(const std::vector<RewardItem>& items);
   const std::vector<std::string>& names() const { return names_; }
+  const std::vector<double>& weights() const { return weights_; }
   void check(const Json& columns) const;  // every reward's
   // By the first reward that knows answers.
   std::optional<std::string> answer(const RewardItem& item) const;

@@ -88,7 +88,8 @@ void DataSection::fields(FieldVisitor& v) {
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
   v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
-  v.field("chat_prompts", chat_prompts, {.help = "a prompt that is a string is asked as a user's chat message"});
+  v.field("chat_prompts", chat_prompts,
+          {.help = "a prompt that is a string is asked as a user's chat message"});
   v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
   v.field("overlong", overlong,
           {.help = "what happens to longer ones", .choices = {"drop", "truncate", "error"}});
@@ -109,7 +110,8 @@ void DataSection::adapt(std::vector<Record>& records) const {
     if (chat_prompts && record.json.contains("prompt") && record.json["prompt"].is_string()) {
       record.json["prompt"] = Json::array({{{"role", "user"}, {"content", record.json["prompt"]}}});
       Json& completion = record.json["completion"];
-      if (completion.is_string()) completion = Json::array({{{"role", "assistant"}, {"content", completion}}});
+      if (completion.is_string())
+        completion = Json::array({{{"role", "assistant"}, {"content", completion}}});
       if (completion.is_null()) record.json.erase("completion");
     }
   }
@@ -193,6 +195,21 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
   if (task != "rl") return;
   if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
+  if (algorithm != nullptr) {
+    const objective::Needs needs = algorithm->needs();
+    const std::pair<bool, const char*> lacking[] = {
+        {needs.demonstration, "demonstrations among the responses"},
+        {needs.opening, "responses with forced openings, and the initial model's rewards"},
+        {needs.token_score, "a token reward model"}};
+    for (const auto& [needed, what] : lacking) {
+      if (needed) {
+        problems.push_back(
+            fmt::format("algorithm.name: \"{}\" needs {}, which training cannot give it; temper-inspect "
+                        "objective evaluates it on numbers",
+                        algorithm_name, what));
+      }
+    }
+  }
   if (rollout.temperature == 0)
     problems.push_back(
         "rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");

@@ -48,7 +48,8 @@ Json plan_run(const RunConfig& config) {
         std::min(config.rollout.max_batch, config.rollout.prompts_per_step * config.rollout.group_size);
     cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
   }
-  constexpr int64_t kProgram = 300 << 20;  // the program and its libraries
+  constexpr int64_t kProgram =
+      500 << 20;  // the program, its libraries, and what malloc keeps of what was freed
   const int64_t peak =
       kProgram + weights + masters + state + std::max(gradients + activations + logits, cache);
 

@@ -79,7 +79,13 @@ void train_rl(Session& s) {
     if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
       reward = reward + objective::kl_reward(algorithm, all.batch);
     all.batch.reward = reward;
-    all.batch.advantage = objective::advantages(algorithm, reward, all.batch.group);
+    objective::StepRewards seen{reward, all.batch.group, lengths, {}, {}, {}};
+    if (needs.greedy_reward) seen.greedy = greedy_rewards(s, rollouts.groups);
+    if (needs.reward_parts) {
+      seen.parts = reward_parts(rollouts.groups);
+      seen.part_weights = s.rewards->weights();
+    }
+    all.batch.advantage = objective::advantages(algorithm, seen);
     if (algorithm.mask_truncated) {
       std::vector<float> include;
       for (const RolloutGroup& g : rollouts.groups) {
@@ -116,6 +122,9 @@ void train_rl(Session& s) {
                   model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(true));
               batch.logp = result.logp;
               batch.entropy = result.entropy;
+              batch.token = micro.targets.token;
+              batch.top_logp = result.top_logp;
+              batch.top_token = result.top_token;
               if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
               const objective::PolicyLoss loss =
                   objective::policy_loss(algorithm, *objective, batch, totals, max_length);

@@ -15,48 +15,60 @@ namespace {
 
 constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 
+struct Scored {
+  std::vector<std::vector<Completion>> completions;
+  std::vector<ScoredItem> scores;  // of all completions in turn
+};
+
+// `samples` completions of each group's prompt, scored.
+Scored sample_and_score(Session& s, const std::vector<RolloutGroup>& groups, int64_t samples,
+                        const SamplingOptions& sampling) {
+  std::vector<GenerateRequest> requests;
+  for (const RolloutGroup& g : groups) requests.push_back({g.prompt, samples, static_cast<uint64_t>(g.draw)});
+  EngineOptions engine;
+  engine.max_batch = s.config.rollout.max_batch;
+  engine.seed = static_cast<uint64_t>(s.config.seed);
+  engine.step = static_cast<uint64_t>(s.state.step);
+  engine.end_ids = s.end_ids;
+  Scored out;
+  out.completions =
+      generate(*s.model, *s.tokenizer, requests, sampling, engine, [&](const EngineProgress& p) {
+        s.check_signal();
+        s.progress->inner(
+            fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
+      });
+  std::vector<RewardItem> items;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (const Completion& c : out.completions[i]) {
+      items.push_back({groups[i].prompt_text, c.text, c.raw_text, &s.train_records[groups[i].record].json,
+                       static_cast<int64_t>(c.ids.size()), c.finish == FinishReason::kLength, &c.ids});
+    }
+  }
+  s.progress->inner("scoring");
+  out.scores = s.rewards->score(items);
+  return out;
+}
+
 // Generates and scores the groups of draws [cursor, cursor + count).
 std::vector<RolloutGroup> generate_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
                                           const RecordOrder& order, int64_t cursor, int64_t count,
                                           RolloutBatch& batch) {
   std::vector<RolloutGroup> groups(count);
-  std::vector<GenerateRequest> requests;
   for (int64_t i = 0; i < count; ++i) {
     RolloutGroup& g = groups[i];
     g.draw = cursor + i;
     g.record = order.at(g.draw);
     g.prompt = prompts[g.record];
     g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
-    requests.push_back({g.prompt, s.config.rollout.group_size, static_cast<uint64_t>(g.draw)});
   }
-  EngineOptions engine;
-  engine.max_batch = s.config.rollout.max_batch;
-  engine.seed = static_cast<uint64_t>(s.config.seed);
-  engine.step = static_cast<uint64_t>(s.state.step);
-  engine.end_ids = s.end_ids;
-  const auto completions =
-      generate(*s.model, *s.tokenizer, requests, s.config.rollout, engine, [&](const EngineProgress& p) {
-        s.check_signal();
-        s.progress->inner(
-            fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
-      });
-
-  std::vector<RewardItem> items;
+  const Scored scored = sample_and_score(s, groups, s.config.rollout.group_size, s.config.rollout);
+  auto score = scored.scores.begin();
   for (int64_t i = 0; i < count; ++i) {
-    for (const Completion& c : completions[i]) {
-      items.push_back({groups[i].prompt_text, c.text, c.raw_text, &s.train_records[groups[i].record].json,
-                       static_cast<int64_t>(c.ids.size()), c.finish == FinishReason::kLength, &c.ids});
-    }
-  }
-  s.progress->inner("scoring");
-  const auto scored = s.rewards->score(items);
-  size_t next = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    for (const Completion& c : completions[i]) {
+    for (const Completion& c : scored.completions[i]) {
       groups[i].rollouts.push_back(
-          {c.ids, c.logp_full, {}, scored[next].total, scored[next].parts, c.text, finish_name(c.finish)});
+          {c.ids, c.logp_full, {}, score->total, score->parts, c.text, finish_name(c.finish)});
       batch.generated_tokens += static_cast<int64_t>(c.ids.size());
-      ++next;
+      ++score;
     }
   }
   return groups;
@@ -159,6 +171,28 @@ RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
   out.batch.logp = out.batch.logp_rollout;  // until the trainer's own pass over them
   if (old.size() == rollout.size()) out.batch.logp_old = at::tensor(old, at::kFloat);
   return out;
+}
+
+at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
+  SamplingOptions sampling = s.config.rollout;
+  sampling.temperature = 0;
+  const Scored scored = sample_and_score(s, groups, 1, sampling);
+  std::vector<double> out;
+  for (size_t g = 0; g < groups.size(); ++g)
+    out.insert(out.end(), groups[g].rollouts.size(), scored.scores[g].total.value_or(kNull));
+  return at::tensor(out, at::kDouble).to(at::kFloat);
+}
+
+at::Tensor reward_parts(const std::vector<RolloutGroup>& groups) {
+  std::vector<double> out;
+  int64_t rows = 0;
+  for (const RolloutGroup& g : groups) {
+    for (const Rollout& r : g.rollouts) {
+      for (const auto& part : r.parts) out.push_back(part.value_or(kNull));
+      ++rows;
+    }
+  }
+  return at::tensor(out, at::kDouble).to(at::kFloat).reshape({rows, -1});
 }
 
 objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last) {

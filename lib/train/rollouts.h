@@ -59,6 +59,12 @@ struct RolloutTensors {
 };
 RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups);
 
+// The reward of one greedy answer to each group's prompt, repeated for each of its sequences: [S], NaN: null.
+at::Tensor greedy_rewards(Session& session, const std::vector<RolloutGroup>& groups);
+
+// What each reward function said of each sequence: [S, F], NaN: null.
+at::Tensor reward_parts(const std::vector<RolloutGroup>& groups);
+
 // The numbers of sequences [first, last): a micro-batch's or an optimizer step's share.
 objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last);
 

@@ -7,8 +7,10 @@ namespace temper {
 void run_training(const RunConfig& config, const RunOptions& options) {
   Session session(config, options);
   try {
-    if (config.task == "sft") train_sft(session);
-    else train_rl(session);
+    if (config.task == "sft")
+      train_sft(session);
+    else
+      train_rl(session);
   } catch (const UserError& e) {
     write_report(config.run, {"failed", e.what()});
     throw;

@@ -1,7 +1,7 @@
 #include "train/session.h"
 
-#include <torch/csrc/autograd/autograd.h>
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
 #include "base/file.h"

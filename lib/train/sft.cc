@@ -46,7 +46,8 @@ void train_sft(Session& s) {
 
     const UpdateOutcome done = s.update(batches, s.config.train.steps, [&](const MicroBatch& batch) {
       const LogpResult logp = model_logp(*s.model, batch.tokens, batch.targets, {}, s.forward_options(true));
-      return (*loss_fn)(logp.logp).sum() / static_cast<double>(targets);
+      const objective::SupervisedBatch numbers{logp.logp, batch.targets.sequence, batch.targets.sequences};
+      return (*loss_fn)(numbers).sum() / static_cast<double>(targets);
     });
 
     MetricsRow row;

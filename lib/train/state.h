@@ -19,7 +19,7 @@ struct RunState {
   Json leftovers = Json::array();  // rl: groups generated but not used yet
   std::optional<double> best;      // best evaluation so far, larger is better
   int64_t best_step = 0;
-  bool evaluated_first = false;    // the evaluation before the first step is done
+  bool evaluated_first = false;  // the evaluation before the first step is done
   Json health = Json::object();
   LogPosition log;
 

@@ -58,7 +58,8 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
                                at::ScalarType type = at::kDouble) {
   RandomStream random(seed, "random_step");
   std::vector<int64_t> sequence, group;
-  std::vector<double> logp, old, ref, rollout, entropy, reward, include;
+  std::vector<double> logp, old, ref, rollout, entropy, reward, include, top, score, opening;
+  std::vector<int64_t> token;
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t length = s == 2 ? 0 : s == 5 ? 1 : static_cast<int64_t>(1 + random.below(6));
     for (int64_t t = 0; t < length; ++t) {
@@ -69,10 +70,14 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
       ref.push_back(base + spread * random.normal());
       rollout.push_back(old.back() + 0.3 * random.normal());
       entropy.push_back(std::abs(random.normal()));
+      token.push_back(static_cast<int64_t>(random.below(3)));
+      for (int64_t k = 0; k < 3; ++k) top.push_back(-0.5 - static_cast<double>(k) + 0.3 * random.uniform());
+      score.push_back(random.normal());
     }
     group.push_back(7 - 3 * (s / 4));
     reward.push_back(random.normal());
     include.push_back(s == 7 ? 0.0 : 1.0);
+    opening.push_back(static_cast<double>(random.below(2)));
   }
   PolicyBatch batch;
   batch.sequences = sequences;
@@ -82,6 +87,13 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
   batch.logp_ref = at::tensor(ref, type);
   batch.logp_rollout = at::tensor(rollout, type);
   batch.entropy = at::tensor(entropy, type);
+  batch.token = at::tensor(token, at::kLong);
+  batch.top_logp = at::tensor(top, type).reshape({-1, 3});
+  batch.top_token = at::arange(3).expand({batch.logp.size(0), 3}).clone();
+  batch.token_score = at::tensor(score, type);
+  batch.demonstration = at::tensor(opening, type);
+  batch.opening = at::tensor(opening, type);
+  batch.reference_reward = at::full({sequences}, 0.2, batch.logp.options());
   batch.reward = at::tensor(reward, type);
   batch.group = at::tensor(group, at::kLong);
   batch.include = at::tensor(include, type);
@@ -119,6 +131,13 @@ inline PolicyBatch take(const PolicyBatch& step, const std::vector<int64_t>& row
   out.logp_ref = of(step.logp_ref, place);
   out.logp_rollout = of(step.logp_rollout, place);
   out.entropy = of(step.entropy, place);
+  out.token = of(step.token, place);
+  out.top_logp = of(step.top_logp, place);
+  out.top_token = of(step.top_token, place);
+  out.token_score = of(step.token_score, place);
+  out.demonstration = of(step.demonstration, row);
+  out.opening = of(step.opening, row);
+  out.reference_reward = of(step.reference_reward, row);
   out.token_advantage = of(step.token_advantage, place);
   out.advantage = of(step.advantage, row);
   out.reward = of(step.reward, row);

@@ -1,7 +1,7 @@
 #include "train/checkpoint.h"
 
-#include <sys/mount.h>
 #include <ATen/ATen.h>
+#include <sys/mount.h>
 
 #include "base/error.h"
 #include "temp_folder.h"

@@ -1,7 +1,7 @@
 #include "train/micro_batch.h"
 
-#include <torch/csrc/autograd/autograd.h>
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "base/random.h"
 #include "model/model.h"

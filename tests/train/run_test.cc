@@ -1,8 +1,12 @@
 // Whole runs of tiny models: what they learn, and what their results must not depend on.
 #include <ATen/ATen.h>
 
+#include <cmath>
+#include <set>
+
 #include "base/error.h"
 #include "base/log.h"
+#include "objective/policy.h"
 #include "temp_folder.h"
 #include "test.h"
 #include "train/metrics.h"
@@ -123,6 +127,26 @@ TEST_CASE("rl gives the same numbers for any micro-batch, with and without share
         whole,
         runs(kRl, algorithm + "-both", with({"train.micro_batch_tokens=64", "train.share_prompts=false"})),
         1e-5);
+  }
+}
+
+TEST_CASE("every algorithm takes its steps, or says before training what it lacks") {
+  const std::set<std::string> lacking = {"luffy", "adaptthink"};
+  Runs runs;
+  for (const std::string& name : objective::policy_registry().names()) {
+    CAPTURE(name);
+    const std::vector<std::string> sets = {"train.steps=2", "algorithm.name=" + name, "optimizer.lr=1e-3",
+                                           "algorithm.filter_max_rounds=1000"};
+    if (lacking.count(name) > 0) {
+      CHECK_THROWS_WITH_AS(runs(kRl, name, sets), doctest::Contains("algorithm.name"), UserError);
+      continue;
+    }
+    const auto rows = runs(kRl, name, sets);
+    REQUIRE(rows.size() == 2);
+    for (const auto& row : rows) {
+      CHECK(std::isfinite(*row.find("loss")));
+      CHECK(*row.find("skipped") == 0);
+    }
   }
 }
 

@@ -1,0 +1,99 @@
+#include "objective/distill.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace temper::objective {
+
+void DistillOptions::fields(FieldVisitor& v) {
+  v.field("beta", beta,
+          {.help = "0: forward KL, 1: reverse KL, between: generalised Jensen-Shannon", .min = 0, .max = 1});
+  v.field("temperature", temperature, {.help = "of both distributions", .min = 1e-3});
+  v.field("scale_by_temperature", scale_by_temperature, {.help = "multiply the divergence by temperature^2"});
+  v.field("ce_weight", ce_weight,
+          {.help = "share of the cross entropy with the data's own tokens", .min = 0, .max = 1});
+}
+
+namespace {
+
+// KL(p || q) of rows of log-probs. A token that p excludes (log-prob -inf) adds nothing.
+at::Tensor kl_rows(const at::Tensor& log_p, const at::Tensor& log_q) {
+  const at::Tensor term = log_p.exp() * (log_p - log_q);
+  return at::where(log_p.isneginf(), at::zeros_like(term), term).sum(-1);
+}
+
+}  // namespace
+
+at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tensor& teacher,
+                                      const at::Tensor& target) const {
+  if (student.sizes() != teacher.sizes()) {
+    user_error(
+        "distillation: the student's vocabulary has {} tokens, the teacher's {}; both need the same "
+        "tokenizer",
+        student.size(-1), teacher.size(-1));
+  }
+  const at::Tensor s = at::log_softmax(student / temperature, -1),
+                   t = at::log_softmax(teacher / temperature, -1);
+  at::Tensor value;
+  if (beta == 0)
+    value = kl_rows(t, s);
+  else if (beta == 1)
+    value = kl_rows(s, t);
+  else {
+    const at::Tensor m = at::logaddexp(s + std::log1p(-beta), t + std::log(beta));
+    value = beta * kl_rows(t, m) + (1 - beta) * kl_rows(s, m);
+  }
+  if (scale_by_temperature) value = value * (temperature * temperature);
+  if (ce_weight == 0) return value;
+  if (!target.defined()) bug("distillation: ce_weight needs targets");
+  const at::Tensor nll = -at::log_softmax(student, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
+  return (1 - ce_weight) * value + ce_weight * nll;
+}
+
+const Registry<DistillOptions>& distill_registry() {
+  static const Registry<DistillOptions> registry = [] {
+    const auto with = [](double beta, double temperature, bool scale, double ce) {
+      return [=] {
+        auto options = std::make_unique<DistillOptions>();
+        options->beta = beta;
+        options->temperature = temperature;
+        options->scale_by_temperature = scale;
+        options->ce_weight = ce;
+        return options;
+      };
+    };
+    Registry<DistillOptions> r("distillation loss");
+    r.add({"forward_kl", "KL(teacher || student)", "Hinton et al., arXiv 1503.02531", with(0, 1, false, 0)});
+    r.add({"reverse_kl", "KL(student || teacher)", "Gu et al. (MiniLLM), arXiv 2306.08543",
+           with(1, 1, false, 0)});
+    r.add({"gjsd", "generalised Jensen-Shannon divergence",
+           "Agarwal et al. (GKD), arXiv 2306.13649; TRL 1.16", with(0.5, 1, false, 0)});
+    r.add({"kd", "half cross entropy, half forward KL at temperature 2; several teachers are averaged",
+           "Timiryasov & Tastet (BabyLlama), arXiv 2308.02019; BabyLlama-2, arXiv 2409.17312",
+           with(0, 2, true, 0.5)});
+    return r;
+  }();
+  return registry;
+}
+
+at::Tensor mean_logits(const std::vector<at::Tensor>& teachers) {
+  if (teachers.empty()) bug("distillation: no teacher");
+  for (const at::Tensor& teacher : teachers) {
+    if (teacher.sizes() != teachers.front().sizes()) {
+      user_error("distillation: teachers have vocabularies of {} and {} tokens; all need the same tokenizer",
+                 teachers.front().size(-1), teacher.size(-1));
+    }
+  }
+  return at::stack(teachers).mean(0);
+}
+
+at::Tensor sampled_cross_entropy(const at::Tensor& logp, const at::Tensor& weight) {
+  return -(weight * logp).sum(-1);
+}
+
+at::Tensor reverse_kl_advantage(const at::Tensor& logp_student, const at::Tensor& logp_teacher) {
+  return (logp_teacher - logp_student).detach();
+}
+
+}  // namespace temper::objective
