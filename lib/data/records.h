@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -50,6 +51,12 @@ struct Example {
   int64_t prompt_tokens = 0;  // ids before the first target
 };
 
+// A completion and what stands before its first target. Empty when it was dropped as overlong.
+struct Answer {
+  std::vector<int64_t> prompt, completion;
+  std::vector<bool> target;  // per id of the completion
+};
+
 struct EncodeSettings {
   int64_t max_tokens = 1024;          // longer examples: see `overlong`
   std::string overlong = "truncate";  // "truncate" (from the right), "drop", "error"
@@ -73,6 +80,12 @@ class RecordEncoder {
   // left to learn from.
   Example supervised(const Record& record) const;
 
+  // For preference training, pairs.cc. Throws UserError for another kind of record. kPreference: chosen and
+  // rejected; without a prompt column it is what both begin with, as TRL takes it. kUnpaired: the answer and
+  // whether it is desirable.
+  std::pair<Answer, Answer> preference(const Record& record) const;
+  std::pair<Answer, bool> unpaired(const Record& record) const;
+
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
   // max_tokens.
@@ -83,6 +96,7 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
+  Answer answer(const Record& record) const;
   Example text_example(const Record& record) const;
   Example string_example(const Record& record) const;
   Example chat_example(const Record& record, RecordKind kind) const;

@@ -128,14 +128,19 @@ void RolloutSection::fields(FieldVisitor& v) {
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", batch_size,
-          {.help = rl ? "prompts an optimizer step" : "examples an optimizer step", .min = 1});
+          {.help = task == "rl"           ? "prompts an optimizer step"
+                   : task == "preference" ? "pairs or labelled answers an optimizer step"
+                                          : "examples an optimizer step",
+           .min = 1});
   v.field("micro_batch_tokens", micro_batch_tokens,
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",
            .min = 1});
-  if (!rl) return;
-  v.field("updates_per_rollout", updates_per_rollout,
-          {.help = "passes over a rollout batch", .min = 1, .max = 100});
+  if (task == "sft") return;
+  if (task == "rl") {
+    v.field("updates_per_rollout", updates_per_rollout,
+            {.help = "passes over a rollout batch", .min = 1, .max = 100});
+  }
   v.field("share_prompts", share_prompts,
           {.help = "compute a group's prompt once; results do not depend on it"});
 }
@@ -161,9 +166,9 @@ void CheckpointSection::fields(FieldVisitor& v) {
 }
 
 void RunConfig::fields(FieldVisitor& v) {
-  v.field("task", task, {.help = "what to run", .choices = {"sft", "rl"}, .required = true});
+  v.field("task", task, {.help = "what to run", .choices = {"sft", "preference", "rl"}, .required = true});
   const bool rl = task == "rl";
-  train.rl = rl;
+  train.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(
@@ -173,11 +178,19 @@ void RunConfig::fields(FieldVisitor& v) {
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
   v.section("data", data, "the data");
   if (rl) v.section("rollout", rollout, "generation of the rollout batch");
-  v.list("rewards", rewards, rl ? "what completions are scored by" : "what evaluations score completions by");
-  v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
+  const bool preferences = task == "preference";
+  if (!preferences) {
+    v.list("rewards", rewards,
+           rl ? "what completions are scored by" : "what evaluations score completions by");
+    v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
+  }
   if (rl)
     v.choice("algorithm", "name", algorithm, algorithm_name, objective::policy_registry(),
              "a preset and overrides of it");
+  if (preferences) {
+    v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
+             "a preset and overrides of it");
+  }
   if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
@@ -193,6 +206,10 @@ void RunConfig::fields(FieldVisitor& v) {
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
   if (eval.every > 0 && data.eval.empty())
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
+  if (preference != nullptr && preference->loss != nullptr && preference->needs().log_sum_squares) {
+    problems.push_back(
+        "algorithm.wpo: its weight needs sums over the vocabulary, which training cannot give it yet");
+  }
   if (task != "rl") return;
   if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
   if (algorithm != nullptr) {

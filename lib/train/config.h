@@ -11,6 +11,7 @@
 #include "data/records.h"
 #include "model/config.h"
 #include "objective/policy.h"
+#include "objective/preference.h"
 #include "objective/supervised.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
@@ -61,11 +62,11 @@ struct RolloutSection : SamplingOptions {
 
 struct TrainSection : Fields {
   int64_t steps = 100;
-  int64_t batch_size = 16;  // sft: examples an optimizer step; rl: prompts an optimizer step
+  int64_t batch_size = 16;  // an optimizer step's examples (sft), pairs or answers (preference), prompts (rl)
   int64_t micro_batch_tokens = 4096;
   int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
   bool share_prompts = true;
-  bool rl = false;  // which of these a task has
+  std::string task;  // which of these a task has
   void fields(FieldVisitor& v) override;
 };
 
@@ -94,6 +95,8 @@ struct RunConfig : Fields {
   std::string combine = "sum";
   std::string algorithm_name = "grpo";
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
+  std::string preference_name = "dpo";
+  std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

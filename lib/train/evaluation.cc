@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "eval/evaluate.h"
+#include "train/preference.h"
 #include "train/session.h"
 
 namespace temper {
@@ -93,6 +94,7 @@ Evaluation evaluate_run(Session& s) {
     out.score = -loss;
     out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
   }
+  if (s.config.task == "preference") evaluate_preference(s, when, out);
   if (s.rewards != nullptr) evaluate_samples(s, when, out);
   return out;
 }

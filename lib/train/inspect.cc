@@ -36,9 +36,14 @@ void add(Kinds& kinds, const std::string& kind, const Registry<Base>& registry) 
 
 Kinds all_kinds() {
   Kinds kinds;
+  const auto with_inputs = [&] {
+    for (Json& entry : kinds.back().second)
+      entry["inputs"] = objective::objective_inputs(entry["name"], Json::object());
+  };
   add(kinds, "algorithm", objective::policy_registry());
-  for (Json& entry : kinds.back().second)
-    entry["inputs"] = objective::objective_inputs(entry["name"], Json::object());
+  with_inputs();
+  add(kinds, "preference", objective::preference_registry());
+  with_inputs();
   add(kinds, "loss", objective::supervised_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "adapter", adapter_registry());

@@ -1,5 +1,7 @@
 #include "train/micro_batch.h"
 
+#include <algorithm>
+
 namespace temper {
 namespace {
 
@@ -34,21 +36,28 @@ MicroBatch pack(const std::vector<Sequence>& all, int64_t first, int64_t last, b
 }  // namespace
 
 std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequences, int64_t max_tokens,
-                                               bool share_prompts, at::Device device) {
+                                               bool share_prompts, at::Device device, int64_t unit) {
   std::vector<MicroBatch> out;
   const auto n = static_cast<int64_t>(sequences.size());
+  // Tokens that sequences [i, end) add to a micro-batch that begins at `first`.
+  const auto added = [&](int64_t first, int64_t i, int64_t end) {
+    int64_t tokens = 0;
+    for (; i < end; ++i) {
+      const Sequence& s = sequences[i];
+      const bool shares = share_prompts && i > first && sequences[i - 1].group == s.group;
+      tokens += static_cast<int64_t>(s.completion->size() + (shares ? 0 : s.prompt->size()));
+    }
+    return tokens;
+  };
   int64_t first = 0, tokens = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const Sequence& s = sequences[i];
-    const auto prompt = static_cast<int64_t>(s.prompt->size()),
-               own = static_cast<int64_t>(s.completion->size());
-    const bool shares = share_prompts && i > first && sequences[i - 1].group == s.group;
-    int64_t more = own + (shares ? 0 : prompt);
+  for (int64_t i = 0; i < n; i += unit) {
+    const int64_t end = std::min(n, i + unit);
+    int64_t more = added(first, i, end);
     if (i > first && tokens + more > max_tokens) {
       out.push_back(pack(sequences, first, i, share_prompts, device));
       first = i;
       tokens = 0;
-      more = own + prompt;
+      more = added(first, i, end);
     }
     tokens += more;
   }

@@ -23,8 +23,9 @@ struct MicroBatch {
 };
 
 // Micro-batches of at most `max_tokens` tokens each, in order; a single sequence may be larger. Neighbouring
-// sequences of one group share one copy of their prompt inside a micro-batch when share_prompts is on.
+// sequences of one group share one copy of their prompt inside a micro-batch when share_prompts is on. Cuts
+// only between units of so many sequences (a pair is a unit of two).
 std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequences, int64_t max_tokens,
-                                               bool share_prompts, at::Device device);
+                                               bool share_prompts, at::Device device, int64_t unit = 1);
 
 }  // namespace temper

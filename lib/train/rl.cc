@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "objective/policy.h"
+#include "train/reference.h"
 #include "train/rollouts.h"
 #include "train/tasks.h"
 
@@ -16,22 +17,6 @@ struct Totals {
   std::map<std::string, double> sums;
   double updates = 0, skipped = 0, loss = 0, grad_norm = 0, lr = 0;
 };
-
-// The reference model of a full run: the weights it started from, frozen. An adapter run switches its adapter
-// off.
-std::unique_ptr<Model> reference_model(Session& s) {
-  if (s.adapter->can_switch_off()) return nullptr;
-  if (!s.config.model.path.empty()) return Model::load(s.config.model.path, s.model->precision());
-  return Model::initialise(s.model->config(), s.model->precision(), static_cast<uint64_t>(s.config.seed));
-}
-
-at::Tensor reference_logp(Session& s, Model* reference, const std::vector<Sequence>& sequences) {
-  if (reference != nullptr) return logp_of(s, *reference, sequences);
-  s.adapter->set_enabled(false);
-  const at::Tensor logp = logp_of(s, *s.model, sequences);
-  s.adapter->set_enabled(true);
-  return logp;
-}
 
 }  // namespace
 
@@ -45,7 +30,6 @@ void train_rl(Session& s) {
 
   std::vector<std::vector<int64_t>> prompts;
   for (const Record& record : s.train_records) prompts.push_back(s.encoder->prompt(record));
-  const auto reference = needs.logp_ref ? reference_model(s) : nullptr;
 
   const int64_t parts = c.rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
   const int64_t updates_per_step = c.train.updates_per_rollout * parts;
@@ -63,7 +47,7 @@ void train_rl(Session& s) {
     // Sample and score.
     const RolloutBatch rollouts = collect_rollouts(s, prompts, old_pass);
     RolloutTensors all = rollout_tensors(rollouts.groups);
-    if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, reference.get(), all.sequences);
+    if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
 
     // Rewards become advantages.
     at::Tensor reward = all.batch.reward;

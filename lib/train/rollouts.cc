@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "train/reference.h"
 #include "train/session.h"
 
 namespace temper {
@@ -212,18 +213,6 @@ objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t l
   b.include = per_sequence(all.batch.include);
   b.sequences = count;
   return b;
-}
-
-at::Tensor logp_of(Session& s, Model& model, const std::vector<Sequence>& sequences) {
-  at::NoGradGuard guard;
-  LogpOptions options;
-  options.temperature = s.config.rollout.temperature;
-  std::vector<at::Tensor> parts;
-  for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
-                                                    s.config.train.share_prompts, s.device())) {
-    parts.push_back(model_logp(model, b.tokens, b.targets, options).logp);
-  }
-  return parts.empty() ? at::empty({0}, at::kFloat) : at::cat(parts);
 }
 
 NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {

@@ -68,9 +68,6 @@ at::Tensor reward_parts(const std::vector<RolloutGroup>& groups);
 // The numbers of sequences [first, last): a micro-batch's or an optimizer step's share.
 objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last);
 
-// Temperature-scaled log-probs of all sequences under the model as it is, [M], without gradient.
-at::Tensor logp_of(Session& session, class Model& model, const std::vector<Sequence>& sequences);
-
 // Means over the batch for the metrics row, and rows for samples.jsonl.
 NamedValues rollout_metrics(const Session& session, const RolloutBatch& batch);
 std::vector<SampleRow> rollout_samples(const Session& session, const RolloutBatch& batch,

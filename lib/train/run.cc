@@ -9,6 +9,8 @@ void run_training(const RunConfig& config, const RunOptions& options) {
   try {
     if (config.task == "sft")
       train_sft(session);
+    else if (config.task == "preference")
+      train_preference(session);
     else
       train_rl(session);
   } catch (const UserError& e) {

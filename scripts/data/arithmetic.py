@@ -4,6 +4,7 @@
   word   stories: {"prompt": "Mia has 3 pens. ...?\\n", "completion": "3 + 4 = 7\\n#### 7", "answer": "7"}
   plain  sums with solved ones in front: {"prompt": "2 + 3 = 5\\n7 + 6 =", "completion": " 13", "answer": "13"}
   chat   sums asked in words, prompt and completion as chat messages
+  pairs  stories with a right and a wrong solution: {"prompt": ..., "chosen": ..., "rejected": ..., "answer": ...}
 
 The same options give the same files. Needs nothing but Python 3.8 or later.
 
@@ -187,7 +188,17 @@ def chat_record(d, options, operation):
                   "answer": str(value)}
 
 
-RECORDS = {"word": word_record, "plain": plain_record, "chat": chat_record}
+def pair_record(d, options, operation):
+    """The wrong solution slips by a little in its last step."""
+    text, steps, value = STORIES[operation](d, options.max_number)
+    slip = d.number(1, 3)
+    wrong = value - slip if d.number(0, 1) and value > slip else value + slip
+    slipped = steps[:-1] + [steps[-1].rsplit("=", 1)[0] + f"= {wrong}"]
+    return text, {"prompt": text + "\n", "chosen": "\n".join(steps) + f"\n#### {value}",
+                  "rejected": "\n".join(slipped) + f"\n#### {wrong}", "answer": str(value)}
+
+
+RECORDS = {"pairs": pair_record, "word": word_record, "plain": plain_record, "chat": chat_record}
 
 
 def generate(options):
@@ -223,7 +234,7 @@ def main():
     parser.add_argument("--operations", help="comma-separated; word: " + ",".join(STORIES) +
                         "; plain and chat: add,subtract (default: all)")
     options = parser.parse_args()
-    known = list(STORIES) if options.style == "word" else ["add", "subtract"]
+    known = list(STORIES) if options.style in ("word", "pairs") else ["add", "subtract"]
     options.operations = options.operations.split(",") if options.operations else known
     for operation in options.operations:
         if operation not in known:

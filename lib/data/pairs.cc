@@ -1,0 +1,94 @@
+// Preference records: two answers to one prompt, or one answer with a label.
+#include <algorithm>
+
+#include "base/error.h"
+#include "data/records.h"
+
+namespace temper {
+namespace {
+
+// What chosen and rejected begin with alike, when no prompt is given: whole messages, or text up to the last
+// shared space, as TRL's extract_prompt takes it.
+struct Parts {
+  Json prompt, chosen, rejected;
+};
+
+Parts split_chats(const Record& record, const Json& chosen, const Json& rejected) {
+  size_t shared = 0;
+  while (shared < chosen.size() && shared < rejected.size() && chosen[shared] == rejected[shared]) ++shared;
+  if (shared == 0 || shared == chosen.size() || shared == rejected.size()) {
+    user_error(
+        "{}: \"chosen\" and \"rejected\" must begin with the same messages and end with different ones, "
+        "or give \"prompt\"",
+        record.where());
+  }
+  Parts out{Json::array(), Json::array(), Json::array()};
+  for (size_t i = 0; i < shared; ++i) out.prompt.push_back(chosen[i]);
+  for (size_t i = shared; i < chosen.size(); ++i) out.chosen.push_back(chosen[i]);
+  for (size_t i = shared; i < rejected.size(); ++i) out.rejected.push_back(rejected[i]);
+  return out;
+}
+
+Parts split_texts(const Record& record, const std::string& chosen, const std::string& rejected) {
+  size_t shared = 0;
+  while (shared < chosen.size() && shared < rejected.size() && chosen[shared] == rejected[shared]) ++shared;
+  while (shared > 0 && (static_cast<unsigned char>(chosen[shared]) & 0xc0) == 0x80)
+    --shared;  // whole characters
+  if (shared > 0 && chosen[shared - 1] == ' ') --shared;
+  if (shared == 0 || chosen == rejected) {
+    user_error("{}: \"chosen\" and \"rejected\" must begin alike and end differently, or give \"prompt\"",
+               record.where());
+  }
+  return {chosen.substr(0, shared), chosen.substr(shared), rejected.substr(shared)};
+}
+
+Parts parts_of(const Record& record) {
+  const Json &chosen = record.json["chosen"], &rejected = record.json["rejected"];
+  if (record.json.contains("prompt")) return {record.json["prompt"], chosen, rejected};
+  if (is_chat_column(record, "chosen") != is_chat_column(record, "rejected"))
+    user_error("{}: \"chosen\" and \"rejected\" must both be text or both be messages", record.where());
+  return is_chat_column(record, "chosen")
+             ? split_chats(record, chosen, rejected)
+             : split_texts(record, chosen.get<std::string>(), rejected.get<std::string>());
+}
+
+}  // namespace
+
+Answer RecordEncoder::answer(const Record& record) const {
+  const Example e = supervised(record);
+  const auto begin = static_cast<std::ptrdiff_t>(e.prompt_tokens);
+  Answer out;
+  out.prompt.assign(e.ids.begin(), e.ids.begin() + begin);
+  out.completion.assign(e.ids.begin() + begin, e.ids.end());
+  out.target.assign(e.target.begin() + begin, e.target.end());
+  return out;
+}
+
+std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const {
+  if (record_kind(record) != RecordKind::kPreference)
+    user_error("{}: comparing answers needs \"chosen\" and \"rejected\"", record.where());
+  const Parts parts = parts_of(record);
+  const auto with = [&](const Json& completion) {
+    Record one = record;
+    one.json.erase("chosen");
+    one.json.erase("rejected");
+    one.json["prompt"] = parts.prompt;
+    one.json["completion"] = completion;
+    return answer(one);
+  };
+  return {with(parts.chosen), with(parts.rejected)};
+}
+
+std::pair<Answer, bool> RecordEncoder::unpaired(const Record& record) const {
+  if (record_kind(record) != RecordKind::kUnpaired)
+    user_error("{}: labelled answers need \"prompt\", \"completion\" and \"label\"", record.where());
+  const Json& label = record.json["label"];
+  const bool number = label.is_number_integer() && (label == 0 || label == 1);
+  if (!label.is_boolean() && !number)
+    user_error("{}: label: expected true or false, found {}", record.where(), dump_line(label).substr(0, 40));
+  Record one = record;
+  one.json.erase("label");
+  return {answer(one), label.is_boolean() ? label.get<bool>() : label == 1};
+}
+
+}  // namespace temper
