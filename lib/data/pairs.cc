@@ -61,6 +61,8 @@ Answer RecordEncoder::answer(const Record& record) const {
   out.prompt.assign(e.ids.begin(), e.ids.begin() + begin);
   out.completion.assign(e.ids.begin() + begin, e.ids.end());
   out.target.assign(e.target.begin() + begin, e.target.end());
+  // Nothing stands before the first token of an empty prompt's answer, so nothing predicts it.
+  if (out.prompt.empty() && !out.target.empty()) out.target[0] = false;
   return out;
 }
 

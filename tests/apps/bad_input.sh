@@ -176,6 +176,22 @@ if [ -x "$bin/temper-convert" ]; then
   fi
 fi
 
+# -------------------------------------------------------------------------------------------------- preferences
+cat > pairs.json <<JSON
+{ "task": "preference", "threads": 1, "model": {"path": "sft/final", "dtype": "f32"}, "data": {"train": ["pairs.jsonl"], "max_tokens": 200},
+  "train": {"steps": 2, "batch_size": 2}, "checkpoint": {"every": 0}, "run": "unused" }
+JSON
+pairs() { refuses "$1" "$2" "$t" pairs.json --run new "${@:3}"; }
+cp "$good" pairs.jsonl; pairs "no pairs" 'pairs.jsonl:1.*chosen'
+echo '{"prompt": "p", "chosen": "c"}' > pairs.jsonl; pairs "a pair without a rejected answer" 'pairs.jsonl:1'
+echo '{"chosen": "same", "rejected": "same"}' > pairs.jsonl; pairs "equal answers" 'pairs.jsonl:1'
+echo '{"prompt": "p", "chosen": "c", "rejected": 3}' > pairs.jsonl; pairs "a number as an answer" 'pairs.jsonl:1.*rejected'
+echo '{"prompt": "p", "completion": "c", "label": "yes"}' > pairs.jsonl; pairs "a label of text" 'pairs.jsonl:1.*label' --set algorithm.name=kto
+echo '{"prompt": "p", "chosen": "c", "rejected": "d"}' > pairs.jsonl; pairs "a loss that is not there" 'did you mean "?dpo' --set algorithm.name=dop
+pairs "pairs for a loss of single answers" 'pairs.jsonl:1.*label' --set algorithm.name=kto
+pairs "every pair too long" 'max_tokens' --set data.max_tokens=2
+pairs "a weight that needs more" 'wpo' --set algorithm.wpo=true
+
 # ---------------------------------------------------------------------------------------------------- run folders
 refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must
 refuses "a run that must not be there" 'sft' "$t" sft.json --run sft --resume never

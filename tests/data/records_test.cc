@@ -1,5 +1,6 @@
 #include "data/records.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -159,6 +160,51 @@ TEST_CASE_FIXTURE(Fixture, "chats") {
           "completion":[{"role":"assistant","content":"b"}]})";
   CHECK(supervised(longer) == supervised(kMessages, {.targets = "completion"}));
   CHECK(supervised(longer, {.targets = "assistant"}) == supervised(kMessages));
+}
+
+TEST_CASE_FIXTURE(Fixture, "pairs share their prompt, given or not") {
+  const auto text = [&](const std::vector<int64_t>& ids) {
+    std::string out;
+    for (const int64_t id : ids) out += tokenizer.piece(id);
+    return out;
+  };
+  const auto shown_pair = [&](const std::string& json) {
+    const auto [chosen, rejected] = encoder().preference(record(json));
+    CHECK(std::count(chosen.target.begin(), chosen.target.end(), true) > 0);
+    return text(chosen.prompt) + "|" + text(chosen.completion) + "|" + text(rejected.prompt) + "|" +
+           text(rejected.completion);
+  };
+  CHECK(shown_pair(R"({"prompt":"p:","chosen":"c","rejected":"d"})") == "p:|c</s>|p:|d</s>");
+  // As TRL's extract_prompt: up to the last shared space.
+  CHECK(shown_pair(R"({"chosen":"why so","rejected":"why not"})") == "why| so</s>|why| not</s>");
+  CHECK(shown_pair(R"({"chosen":"é1","rejected":"é2"})") == "é|1</s>|é|2</s>");
+  CHECK(shown_pair(R"({"chosen":"x\u00e9","rejected":"x\u00e8"})") == "x|é</s>|x|è</s>");
+  const std::string head = "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n";
+  const std::string want = head + "|a<|im_end|>\n|" + head + "|b<|im_end|>\n";
+  CHECK(
+      shown_pair(
+          R"({"prompt":[{"role":"user","content":"q"}],"chosen":[{"role":"assistant","content":"a"}],"rejected":[{"role":"assistant","content":"b"}]})") ==
+      want);
+  CHECK(
+      shown_pair(
+          R"({"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"b"}]})") ==
+      want);
+
+  const auto error = [&](const std::string& json) {
+    return error_of([&] { (void)encoder().preference(record(json)); });
+  };
+  CHECK(has(error(R"({"chosen":"same","rejected":"same"})"), "f.jsonl:3"));
+  CHECK(has(error(R"({"chosen":"a","rejected":"b"})"), "begin alike"));
+  CHECK(has(error(R"({"prompt":"p","completion":"c"})"), "\"chosen\" and \"rejected\""));
+  CHECK(has(error(R"({"chosen":[{"role":"user","content":"q"}],"rejected":[{"role":"user","content":"q"}]})"),
+            "f.jsonl:3"));
+
+  const auto [answer, label] = encoder().unpaired(record(R"({"prompt":"p:","completion":"c","label":true})"));
+  CHECK(label);
+  CHECK(text(answer.prompt) + "|" + text(answer.completion) == "p:|c</s>");
+  CHECK(has(
+      error_of([&] { (void)encoder().unpaired(record(R"({"prompt":"p:","completion":"c","label":2})")); }),
+      "label"));
 }
 
 TEST_CASE_FIXTURE(Fixture, "prompts for generation") {
