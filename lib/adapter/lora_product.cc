@@ -1,8 +1,9 @@
 #include "adapter/lora_product.h"
 
-#include <ATen/Parallel.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 

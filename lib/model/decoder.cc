@@ -1,9 +1,10 @@
 // The decoder: embedding, blocks of attention and MLP with pre-norms, a final norm. One forward serves
 // training (a packed batch), prefill and decoding (a key/value cache): they differ in the AttentionContext
 // alone.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <ATen/ATen.h>
 
 #include <cmath>
 

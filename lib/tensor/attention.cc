@@ -2,9 +2,10 @@
 // runs on one thread from start to end, so sums have one order whatever the number of threads. Inside a
 // piece, blocks of query rows (all query heads of the key/value head together) meet each ancestor's keys in
 // one matrix product.
-#include <ATen/Parallel.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 #include <limits>

@@ -108,11 +108,11 @@ at::Tensor mismatches(Session& s, const Step& step) {
 }
 
 // Fills what the losses need of the whole step, then lets them see it.
-void prepare(Session& s, objective::PreferenceObjective& objective, Step& step) {
+void prepare(Session& s, objective::PreferenceObjective& objective, Step& step, int64_t unit) {
   const objective::PreferenceNeeds needs = objective.needs();
-  if (needs.logp_ref) step.batch.logp_ref = reference_logp(s, step.sequences);
+  if (needs.logp_ref) step.batch.logp_ref = reference_logp(s, step.sequences, unit);
   if (needs.mismatch) step.batch.mismatch = mismatches(s, step);
-  if (needs.step) step.batch.logp = logp_of(s, *s.model, step.sequences);
+  if (needs.step) step.batch.logp = logp_of(s, *s.model, step.sequences, unit);
   objective.prepare(step.batch);
 }
 
@@ -175,7 +175,7 @@ void train_preference(Session& s) {
     for (int64_t i = 0; i < c.train.batch_size; ++i) units.push_back(order.at(s.state.cursor + i));
     s.state.cursor += c.train.batch_size;
     Step step = gather(answers, units);
-    prepare(s, objective, step);
+    prepare(s, objective, step, answers.unit);
 
     const auto totals = objective.totals(step.batch);
     const auto batches = cut(s, step, answers.unit);
@@ -204,7 +204,7 @@ void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
   std::vector<int64_t> units;
   for (int64_t u = 0; u < answers.units(); ++u) units.push_back(u);
   Step step = gather(answers, units);
-  prepare(s, objective, step);
+  prepare(s, objective, step, answers.unit);
   const auto totals = objective.totals(step.batch);
   Metrics sums;
   for (const MicroBatch& micro : cut(s, step, answers.unit))
