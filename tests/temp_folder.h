@@ -22,6 +22,8 @@ class TempFolder {
   TempFolder& operator=(const TempFolder&) = delete;
   std::filesystem::path path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  std::string text() const { return path_.string(); }
+  std::string text(const std::string& name) const { return (path_ / name).string(); }
   std::string write(const std::string& name, const std::string& content) const {
     std::ofstream(path_ / name, std::ios::binary) << content;
     return (path_ / name).string();

@@ -141,12 +141,8 @@ void LoraAdapter::set_step(uint64_t seed, uint64_t step, uint64_t micro_batch) {
   micro_batch_ = micro_batch;
 }
 
-Tensor LoraAdapter::apply(int64_t module, const Tensor& x, const Tensor& y, bool training) {
-  return apply_fused({module}, {y.size(1)}, x, y, training);
-}
-
-Tensor LoraAdapter::apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
-                                const Tensor& x, const Tensor& y, bool training) {
+Tensor LoraAdapter::apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                          const Tensor& x, const Tensor& y, bool training) {
   const LoraGroup& g = group(modules, outs);
   if (g.parts.empty()) return y;
   Dropout dropout;

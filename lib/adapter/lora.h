@@ -61,9 +61,8 @@ class LoraAdapter : public Adapter, public LinearDelta {
   void save(const std::string& folder, at::ScalarType dtype) override;
   void merge() override;
 
-  at::Tensor apply(int64_t module, const at::Tensor& x, const at::Tensor& y, bool training) override;
-  at::Tensor apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
-                         const at::Tensor& x, const at::Tensor& y, bool training) override;
+  at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs, const at::Tensor& x,
+                   const at::Tensor& y, bool training) override;
 
   // The tensors of adapter_model.safetensors under PEFT's keys, masters of the optimizer's.
   std::vector<std::pair<std::string, at::Tensor>> tensors() const;

@@ -157,7 +157,7 @@ class Decoder : public Model {
     if (delta_ == nullptr) return y;
     std::vector<int64_t> outs;
     for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
-    return delta_->apply_fused(w.modules, outs, x, y, training);
+    return delta_->apply(w.modules, outs, x, y, training);
   }
 
   ModelConfig config_;

@@ -7,18 +7,6 @@
 
 namespace temper {
 
-at::Tensor LinearDelta::apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
-                                    const at::Tensor& x, const at::Tensor& y, bool training) {
-  if (modules.size() == 1) return apply(modules[0], x, y, training);
-  std::vector<at::Tensor> parts;
-  int64_t column = 0;
-  for (size_t i = 0; i < modules.size(); ++i) {
-    parts.push_back(apply(modules[i], x, y.narrow(1, column, outs[i]), training));
-    column += outs[i];
-  }
-  return at::cat(parts, 1);
-}
-
 Parameter* Model::find(const std::string& name) {
   for (Parameter* parameter : parameters()) {
     if (parameter->name == name) return parameter;

@@ -29,13 +29,11 @@ struct Parameter {
 class LinearDelta {
  public:
   virtual ~LinearDelta() = default;
-  // x [N, in], y [N, out] = x W^T (+ bias); returns the output to use. `module` indexes
+  // Linears that share x [N, in] and whose outputs x W^T (+ bias) lie side by side in y [N, sum of outs],
+  // modules[i] with outs[i] columns; returns the output to use, which may be y written to. modules index
   // Model::linear_modules(). training: dropout and the like are on.
-  virtual at::Tensor apply(int64_t module, const at::Tensor& x, const at::Tensor& y, bool training) = 0;
-  // The same for linears that share x and whose outputs lie side by side in y [N, sum of outs], modules[i] with outs[i]
-  // columns. y is written to where that is possible.
-  virtual at::Tensor apply_fused(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
-                                 const at::Tensor& x, const at::Tensor& y, bool training);
+  virtual at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                           const at::Tensor& x, const at::Tensor& y, bool training) = 0;
 };
 
 // Where a block's attention looks up its keys and values: the packed batch itself when training, a key/value

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "tensor/gemm.h"
+#include "tensor/kernels.h"
 #include "tensor/ops.h"
 #include "tensor/vec.h"
 
@@ -331,7 +332,7 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   const bool kernel = q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16);
   if (!kernel) return reference::packed_attention(q, k, v, batch, scale, window);
   const Tensor qc = q.contiguous(), kc = k.contiguous(), vc = v.contiguous();
-  if (at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad())) {
+  if (wants_grad({&q, &k, &v})) {
     return PackedAttention::apply(qc, kc, vc, &batch.segments, scale, window);
   }
   return attention_forward(qc, kc, vc, batch.segments, scale, window).first;

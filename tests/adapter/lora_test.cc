@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "temp_folder.h"
 #include "tensor/safetensors.h"
 #include "test.h"
 
@@ -20,15 +21,6 @@ using namespace temper;
 using at::Tensor;
 
 namespace {
-
-struct TempFolder {
-  std::string path;
-  TempFolder() {
-    char name[] = "/tmp/temper_test_XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~TempFolder() { fs::remove_all(path); }
-};
 
 const std::string kAdapters[] = {"names", "all_linear", "patterns", "saved_modules", "saved_tied"};
 
@@ -154,10 +146,10 @@ TEST_CASE("lora: files written again are PEFT's, byte for byte and key for key")
     CAPTURE(name);
     const TempFolder folder;
     const auto model = base_model(golden(name)["model"]);
-    load_adapter(*model, golden_folder(name))->save(folder.path + "/out", at::kFloat);
+    load_adapter(*model, golden_folder(name))->save(folder.text() + "/out", at::kFloat);
     const std::string tensors = "/adapter_model.safetensors", config = "/adapter_config.json";
-    CHECK(read_file(folder.path + "/out" + tensors) == read_file(golden_folder(name) + tensors));
-    Json ours = read_json_file(folder.path + "/out" + config),
+    CHECK(read_file(folder.text() + "/out" + tensors) == read_file(golden_folder(name) + tensors));
+    Json ours = read_json_file(folder.text() + "/out" + config),
          theirs = read_json_file(golden_folder(name) + config);
     std::vector<std::string> our_keys, their_keys;
     for (const auto& [key, value] : ours.items()) our_keys.push_back(key);
@@ -170,7 +162,7 @@ TEST_CASE("lora: files written again are PEFT's, byte for byte and key for key")
     }
     CHECK(ours == theirs);
     const auto again = base_model(golden(name)["model"]);
-    const auto adapter = load_adapter(*again, folder.path + "/out");
+    const auto adapter = load_adapter(*again, folder.text() + "/out");
     CHECK(distance(logp(*again, golden(name)["ids"]), golden(name)["logprobs"]) < 2e-5);
   }
 }
@@ -270,9 +262,9 @@ TEST_CASE("full: everything trains, by the model's names, and saves as a model f
   CHECK_THROWS_AS(adapter->set_enabled(false), std::logic_error);
   for (const auto& [name, tensor] : adapter->trainable())
     CHECK((tensor.requires_grad() && tensor.scalar_type() == at::kFloat));
-  adapter->save(folder.path, at::kFloat);
+  adapter->save(folder.text(), at::kFloat);
   const auto ids = golden("patterns")["ids"].get<std::vector<int64_t>>();
-  const auto again = Model::load(folder.path, Precision{});
+  const auto again = Model::load(folder.text(), Precision{});
   CHECK(distance(logp(*again, ids), golden("patterns")["base"]) < 2e-5);
 }
 
@@ -311,7 +303,7 @@ TEST_CASE("lora: malformed adapter folders are refused in one line") {
   const TempFolder folder;
   auto refusal = [&] {
     try {
-      load_adapter(*model, folder.path);
+      load_adapter(*model, folder.text());
     } catch (const UserError& e) {
       CHECK(std::string(e.what()).find('\n') == std::string::npos);
       return std::string(e.what());
@@ -322,8 +314,8 @@ TEST_CASE("lora: malformed adapter folders are refused in one line") {
     INFO(text);
     CHECK(text.find(part) != std::string::npos);
   };
-  const std::string config = folder.path + "/adapter_config.json",
-                    tensors = folder.path + "/adapter_model.safetensors";
+  const std::string config = folder.text() + "/adapter_config.json",
+                    tensors = folder.text() + "/adapter_model.safetensors";
   has(refusal(), "adapter_config.json");
   fs::copy_file(good + "/adapter_config.json", config);
   has(refusal(), "adapter_model.safetensors");

@@ -11,21 +11,12 @@
 #include "model/import_gguf.h"
 #include "model/load.h"
 #include "model/model.h"
+#include "temp_folder.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-struct TempFolder {
-  std::string path;
-  TempFolder() {
-    char name[] = "/tmp/temper_test_XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~TempFolder() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-};
 
 std::string golden(const std::string& name) {
   return test_file("model/golden/" + name);
@@ -63,11 +54,11 @@ std::string refusal(const std::string& from, const std::string& to) {
   REQUIRE(from.size() == to.size());
   REQUIRE(bytes.find(from) != std::string::npos);
   bytes.replace(bytes.find(from), from.size(), to);
-  std::ofstream(folder / "x.gguf", std::ios::binary) << bytes;
+  std::ofstream(folder.text("x.gguf"), std::ios::binary) << bytes;
   try {
-    gguf_to_folder(folder / "x.gguf", folder / "out", std::nullopt);
+    gguf_to_folder(folder.text("x.gguf"), folder.text("out"), std::nullopt);
   } catch (const UserError& e) {
-    CHECK_FALSE(fs::exists(folder / "out"));
+    CHECK_FALSE(fs::exists(folder.text("out")));
     CHECK(std::string(e.what()).find('\n') == std::string::npos);
     return e.what();
   }
@@ -90,9 +81,9 @@ TEST_CASE("gguf import: a file in llama.cpp's row order gives the Hugging Face w
   for (const std::string name : {"llama_linear", "qwen3"}) {
     CAPTURE(name);
     const TempFolder folder;
-    gguf_to_folder(golden("gguf/" + name + ".gguf"), folder / "out", std::nullopt);
-    check_same_weights(golden(name), folder / "out");
-    const ModelConfig a = read_model_config(golden(name)), b = read_model_config(folder / "out");
+    gguf_to_folder(golden("gguf/" + name + ".gguf"), folder.text("out"), std::nullopt);
+    check_same_weights(golden(name), folder.text("out"));
+    const ModelConfig a = read_model_config(golden(name)), b = read_model_config(folder.text("out"));
     CHECK(a.rope_theta == b.rope_theta);
     CHECK(a.rope.type == b.rope.type);
     CHECK(a.rope.factor == b.rope.factor);
@@ -101,18 +92,18 @@ TEST_CASE("gguf import: a file in llama.cpp's row order gives the Hugging Face w
     CHECK(a.qkv_bias == b.qkv_bias);
     CHECK(a.mlp_bias == b.mlp_bias);
     CHECK(a.max_positions == b.max_positions);
-    CHECK(read_json_file(folder / "out/config.json")["dtype"] == "bfloat16");
-    CHECK_NOTHROW(Model::load(folder / "out", Precision{}));
+    CHECK(read_json_file(folder.text("out/config.json"))["dtype"] == "bfloat16");
+    CHECK_NOTHROW(Model::load(folder.text("out"), Precision{}));
   }
 }
 
 TEST_CASE("gguf import: a byte-level tokenizer") {
   const TempFolder folder;
-  gguf_to_folder(golden("gguf/llama_linear.gguf"), folder / "out", at::kFloat);
-  CHECK(read_json_file(folder / "out/config.json")["dtype"] == "float32");
-  CHECK(read_model_config(folder / "out").eos_ids == std::vector<int64_t>{0, 2});
-  CHECK(read_model_config(folder / "out").bos_id == 1);
-  const Json json = read_json_file(folder / "out/tokenizer.json");
+  gguf_to_folder(golden("gguf/llama_linear.gguf"), folder.text("out"), at::kFloat);
+  CHECK(read_json_file(folder.text("out/config.json"))["dtype"] == "float32");
+  CHECK(read_model_config(folder.text("out")).eos_ids == std::vector<int64_t>{0, 2});
+  CHECK(read_model_config(folder.text("out")).bos_id == 1);
+  const Json json = read_json_file(folder.text("out/tokenizer.json"));
   CHECK(json["added_tokens"].size() == 4);
   CHECK(json["added_tokens"][0]["special"] == true);
   CHECK(json["added_tokens"][3]["content"] == "<tool>");
@@ -123,15 +114,15 @@ TEST_CASE("gguf import: a byte-level tokenizer") {
   CHECK(json["model"]["merges"][2] == Json({"Ġa", "bc"}));
   CHECK(has(json["pre_tokenizer"].dump(), "{1,3}"));
   CHECK(json["post_processor"]["single"][0]["SpecialToken"]["id"] == "<|start|>");
-  const Json config = read_json_file(folder / "out/tokenizer_config.json");
+  const Json config = read_json_file(folder.text("out/tokenizer_config.json"));
   CHECK(config["eos_token"] == "<|end|>");
   CHECK(config["chat_template"] == "{{ messages[0]['content'] }}");
 }
 
 TEST_CASE("gguf import: the merges of a SentencePiece tokenizer are those that transformers derives") {
   const TempFolder folder;
-  gguf_to_folder(golden("gguf/qwen3.gguf"), folder / "out", std::nullopt);
-  const Json json = read_json_file(folder / "out/tokenizer.json");
+  gguf_to_folder(golden("gguf/qwen3.gguf"), folder.text("out"), std::nullopt);
+  const Json json = read_json_file(folder.text("out/tokenizer.json"));
   CHECK(json["model"]["merges"] == read_json_file(golden("gguf/merges.json"))["merges"]);
   CHECK(json["model"]["byte_fallback"] == true);
   CHECK(json["model"]["unk_token"] == "<unk>");
@@ -143,10 +134,11 @@ TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
   for (const std::string name : {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"}) {
     CAPTURE(name);
     const TempFolder folder;
-    with_tokenizer(name, folder / "in");
-    folder_to_gguf(folder / "in", folder / "m.gguf", std::nullopt, vocabulary_from_folder(folder / "in"));
-    gguf_to_folder(folder / "m.gguf", folder / "out", std::nullopt);
-    const ModelConfig a = read_model_config(folder / "in"), b = read_model_config(folder / "out");
+    with_tokenizer(name, folder.text("in"));
+    folder_to_gguf(folder.text("in"), folder.text("m.gguf"), std::nullopt,
+                   vocabulary_from_folder(folder.text("in")));
+    gguf_to_folder(folder.text("m.gguf"), folder.text("out"), std::nullopt);
+    const ModelConfig a = read_model_config(folder.text("in")), b = read_model_config(folder.text("out"));
     // llama.cpp has no mistral of its own and no sliding window for these: the context ends where the window
     // does.
     CHECK(b.family == (name == "mistral" ? "llama" : a.family));
@@ -156,9 +148,9 @@ TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
     CHECK(a.rope_theta == b.rope_theta);
     CHECK(a.tied == b.tied);
     CHECK(a.eos_ids == b.eos_ids);
-    check_same_weights(folder / "in", folder / "out");
-    Json left = read_json_file(folder / "in/tokenizer.json"),
-         right = read_json_file(folder / "out/tokenizer.json");
+    check_same_weights(folder.text("in"), folder.text("out"));
+    Json left = read_json_file(folder.text("in/tokenizer.json")),
+         right = read_json_file(folder.text("out/tokenizer.json"));
     CHECK(left["model"]["merges"] == right["model"]["merges"]);
     CHECK(left["added_tokens"] == right["added_tokens"]);
     CHECK(left["pre_tokenizer"] == right["pre_tokenizer"]);
@@ -168,17 +160,18 @@ TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
 
 TEST_CASE("gguf export: a SentencePiece-like tokenizer.json keeps its merge order through scores") {
   const TempFolder folder;
-  gguf_to_folder(golden("gguf/qwen3.gguf"), folder / "in", std::nullopt);
-  folder_to_gguf(folder / "in", folder / "m.gguf", at::kHalf, vocabulary_from_folder(folder / "in"));
-  const GgufFile file(folder / "m.gguf");
+  gguf_to_folder(golden("gguf/qwen3.gguf"), folder.text("in"), std::nullopt);
+  folder_to_gguf(folder.text("in"), folder.text("m.gguf"), at::kHalf,
+                 vocabulary_from_folder(folder.text("in")));
+  const GgufFile file(folder.text("m.gguf"));
   CHECK(file.text("tokenizer.ggml.model") == "llama");
   CHECK(file.boolean("tokenizer.ggml.add_space_prefix"));
   CHECK(file.integer("tokenizer.ggml.bos_token_id") == 1);
   CHECK((file.find("blk.0.attn_q.weight")->type == GgmlType::kF16));
   CHECK((file.find("blk.0.attn_q_norm.weight")->type == GgmlType::kF32));
-  gguf_to_folder(folder / "m.gguf", folder / "out", std::nullopt);
-  CHECK(read_json_file(folder / "in/tokenizer.json")["model"]["merges"] ==
-        read_json_file(folder / "out/tokenizer.json")["model"]["merges"]);
+  gguf_to_folder(folder.text("m.gguf"), folder.text("out"), std::nullopt);
+  CHECK(read_json_file(folder.text("in/tokenizer.json"))["model"]["merges"] ==
+        read_json_file(folder.text("out/tokenizer.json"))["model"]["merges"]);
 }
 
 TEST_CASE("gguf import: what does not fit is refused before anything is written") {
@@ -217,15 +210,15 @@ TEST_CASE("gguf import: what does not fit is refused before anything is written"
 
 TEST_CASE("convert: another dtype, the same everything else") {
   const TempFolder folder;
-  with_tokenizer("smollm", folder / "in");
-  std::ofstream(folder / "in/chat_template.jinja") << "x";
-  std::ofstream(folder / "in/junk.bin") << "x";
-  cast_folder(folder / "in", folder / "out", at::kFloat);
-  check_same_weights(folder / "in", folder / "out");
-  CHECK((SafetensorsFolder(folder / "out").find("model.norm.weight")->dtype == at::kFloat));
-  CHECK(read_json_file(folder / "out/config.json")["torch_dtype"] == "float32");
-  CHECK(read_file(folder / "out/tokenizer.json") == read_file(folder / "in/tokenizer.json"));
-  CHECK(fs::exists(folder / "out/chat_template.jinja"));
-  CHECK_FALSE(fs::exists(folder / "out/junk.bin"));
+  with_tokenizer("smollm", folder.text("in"));
+  std::ofstream(folder.text("in/chat_template.jinja")) << "x";
+  std::ofstream(folder.text("in/junk.bin")) << "x";
+  cast_folder(folder.text("in"), folder.text("out"), at::kFloat);
+  check_same_weights(folder.text("in"), folder.text("out"));
+  CHECK((SafetensorsFolder(folder.text("out")).find("model.norm.weight")->dtype == at::kFloat));
+  CHECK(read_json_file(folder.text("out/config.json"))["torch_dtype"] == "float32");
+  CHECK(read_file(folder.text("out/tokenizer.json")) == read_file(folder.text("in/tokenizer.json")));
+  CHECK(fs::exists(folder.text("out/chat_template.jinja")));
+  CHECK_FALSE(fs::exists(folder.text("out/junk.bin")));
   CHECK_THROWS_AS(weight_dtype("int8"), UserError);
 }

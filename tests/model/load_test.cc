@@ -7,20 +7,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "temp_folder.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-struct TempFolder {
-  std::string path;
-  TempFolder() {
-    char name[] = "/tmp/temper_test_XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~TempFolder() { fs::remove_all(path); }
-};
 
 const std::string kNames[] = {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"};
 
@@ -71,15 +63,15 @@ TEST_CASE("load: a saved folder reads back equal, and its configs say the same")
     const TempFolder folder;
     const ModelConfig config = read_model_config(golden(name));
     const NamedTensors tensors = read_all(golden(name), config);
-    save_pretrained(folder.path + "/out", config, tensors, at::kFloat);
-    const ModelConfig again = read_model_config(folder.path + "/out");
+    save_pretrained(folder.text() + "/out", config, tensors, at::kFloat);
+    const ModelConfig again = read_model_config(folder.text() + "/out");
     CHECK(again.to_json() == config.to_json());
-    const NamedTensors read = read_all(folder.path + "/out", again);
+    const NamedTensors read = read_all(folder.text() + "/out", again);
     for (size_t i = 0; i < tensors.size(); ++i) {
       CHECK(read[i].first == tensors[i].first);
       CHECK(read[i].second.equal(tensors[i].second.to(at::kFloat)));
     }
-    CHECK(read_json_file(folder.path + "/out/config.json")["dtype"] == "float32");
+    CHECK(read_json_file(folder.text() + "/out/config.json")["dtype"] == "float32");
   }
 }
 
@@ -103,17 +95,17 @@ TEST_CASE("load: rotary buffers are passed over; a tied head may be there when i
   const TempFolder folder;
   const ModelConfig config = read_model_config(golden("smollm"));
   NamedTensors tensors = read_all(golden("smollm"), config);
-  auto rewrite = [&] { write_safetensors(folder.path + "/model.safetensors", tensors); };
+  auto rewrite = [&] { write_safetensors(folder.text() + "/model.safetensors", tensors); };
   tensors.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", at::ones({4}));
   tensors.emplace_back("lm_head.weight", tensors[0].second);
   rewrite();
-  CHECK(refusal(folder.path, parameter_shapes(config)) == "");
-  CHECK(inspect_weights(folder.path, parameter_shapes(config)).unexpected.empty());
+  CHECK(refusal(folder.text(), parameter_shapes(config)) == "");
+  CHECK(inspect_weights(folder.text(), parameter_shapes(config)).unexpected.empty());
   tensors.back().second = tensors[0].second * 2;
   rewrite();
-  CHECK(has(refusal(folder.path, parameter_shapes(config)), "tie_word_embeddings"));
+  CHECK(has(refusal(folder.text(), parameter_shapes(config)), "tie_word_embeddings"));
   tensors.pop_back();
   tensors[0].second = tensors[0].second.to(at::kInt);
   rewrite();
-  CHECK(has(refusal(folder.path, parameter_shapes(config)), "floating-point"));
+  CHECK(has(refusal(folder.text(), parameter_shapes(config)), "floating-point"));
 }

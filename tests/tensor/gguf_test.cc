@@ -8,21 +8,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "temp_folder.h"
 #include "tensor/safetensors.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-struct TempFolder {
-  std::string path;
-  TempFolder() {
-    char name[] = "/tmp/temper_test_XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~TempFolder() { fs::remove_all(path); }
-};
 
 std::string golden() {
   return test_file("tensor/golden/types.gguf");
@@ -31,7 +23,7 @@ std::string golden() {
 // Reads everything there is; the message of the UserError, "" when there is none.
 std::string refusal(const std::string& bytes) {
   const TempFolder folder;
-  const std::string path = folder.path + "/x.gguf";
+  const std::string path = folder.text() + "/x.gguf";
   std::ofstream(path, std::ios::binary) << bytes;
   try {
     const GgufFile file(path);
@@ -137,8 +129,8 @@ TEST_CASE("gguf: what is written is read back") {
   writer.tensor("a", GgmlType::kF32, {3, 5});
   writer.tensor("b", GgmlType::kBF16, {7});
   writer.tensor("c", GgmlType::kF16, {2, 2});
-  writer.write(folder.path + "/m.gguf", [&](size_t i) { return tensors[i]; });
-  const GgufFile file(folder.path + "/m.gguf");
+  writer.write(folder.text() + "/m.gguf", [&](size_t i) { return tensors[i]; });
+  const GgufFile file(folder.text() + "/m.gguf");
   CHECK(file.integer("n") == 7);
   CHECK(file.number("eps") == 1e-6);
   CHECK(file.texts("words").size() == 3);

@@ -6,21 +6,12 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "temp_folder.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-struct TempFolder {
-  std::string path;
-  TempFolder() {
-    char name[] = "/tmp/temper_test_XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~TempFolder() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-};
 
 void put(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
@@ -34,9 +25,9 @@ std::string with_header(const std::string& header, size_t data_bytes) {
 // The message of the UserError that opening and reading the file gives; "" when there is none.
 std::string refusal(const std::string& bytes) {
   const TempFolder folder;
-  put(folder / "x.safetensors", bytes);
+  put(folder.text("x.safetensors"), bytes);
   try {
-    const SafetensorsFile file(folder / "x.safetensors");
+    const SafetensorsFile file(folder.text("x.safetensors"));
     for (const auto& info : file.tensors()) file.tensor(info).clone();
   } catch (const UserError& e) {
     CHECK(std::string(e.what()).find('\n') == std::string::npos);
@@ -73,9 +64,9 @@ TEST_CASE("safetensors: every dtype, views, scalars and empty tensors survive a 
                                 {"scalar", at::scalar_tensor(2.5)},
                                 {"empty", at::empty({0, 4})},
                                 {"naïve \"name\"\n", at::ones({1})}};
-  write_safetensors(folder / "m.safetensors", tensors, {{"format", "pt"}, {"note", "x"}});
-  CHECK_FALSE(fs::exists(folder / "m.safetensors.tmp"));
-  const SafetensorsFile file(folder / "m.safetensors");
+  write_safetensors(folder.text("m.safetensors"), tensors, {{"format", "pt"}, {"note", "x"}});
+  CHECK_FALSE(fs::exists(folder.text("m.safetensors.tmp")));
+  const SafetensorsFile file(folder.text("m.safetensors"));
   CHECK(file.metadata().at("note") == "x");
   CHECK(file.tensors().size() == tensors.size());
   for (const auto& [name, tensor] : tensors) {
@@ -90,14 +81,14 @@ TEST_CASE("safetensors: every dtype, views, scalars and empty tensors survive a 
 TEST_CASE("safetensors: a mapped tensor outlives its file object, and released pages come back") {
   const TempFolder folder;
   const at::Tensor big = at::arange(1 << 16, at::kFloat);
-  write_safetensors(folder / "m.safetensors", NamedTensors{{"big", big}});
+  write_safetensors(folder.text("m.safetensors"), NamedTensors{{"big", big}});
   at::Tensor read;
   {
-    const SafetensorsFile file(folder / "m.safetensors");
+    const SafetensorsFile file(folder.text("m.safetensors"));
     read = file.tensor("big");
     file.release(*file.find("big"));
   }
-  fs::remove(folder / "m.safetensors");
+  fs::remove(folder.text("m.safetensors"));
   CHECK(read.equal(big));
 }
 
@@ -110,8 +101,9 @@ TEST_CASE("safetensors: reads what the Python package wrote, and writes the same
   CHECK(tensors.size() == 8);
   CHECK(file.tensor("w.f32").equal(at::arange(12, at::kFloat).view({3, 4}) / 8));
   CHECK(file.tensor("w.bf16").to(at::kFloat).equal(at::arange(6, at::kFloat).view({2, 3}) - 2));
-  write_safetensors(folder / "again.safetensors", tensors, file.metadata());
-  CHECK(read_file(folder / "again.safetensors") == read_file(test_file("tensor/golden/python.safetensors")));
+  write_safetensors(folder.text("again.safetensors"), tensors, file.metadata());
+  CHECK(read_file(folder.text("again.safetensors")) ==
+        read_file(test_file("tensor/golden/python.safetensors")));
 }
 
 TEST_CASE("safetensors: malformed files are refused in one line") {
@@ -200,20 +192,20 @@ TEST_CASE("safetensors: unaligned data is copied, not misread") {
       1);
   const float value = 1.25f;
   bytes += std::string(reinterpret_cast<const char*>(&value), 4);
-  put(folder / "x.safetensors", bytes);
-  CHECK(SafetensorsFile(folder / "x.safetensors").tensor("b").item<float>() == 1.25f);
+  put(folder.text("x.safetensors"), bytes);
+  CHECK(SafetensorsFile(folder.text("x.safetensors")).tensor("b").item<float>() == 1.25f);
 }
 
 TEST_CASE("safetensors: a failed write leaves the old file") {
   const TempFolder folder;
-  write_safetensors(folder / "m.safetensors", NamedTensors{{"a", at::ones({2})}});
+  write_safetensors(folder.text("m.safetensors"), NamedTensors{{"a", at::ones({2})}});
   auto fail = [](size_t) -> at::Tensor { user_error("no more"); };
-  CHECK_THROWS_AS(write_safetensors(folder / "m.safetensors", {{"a", at::kFloat, {2}}}, fail), UserError);
-  CHECK_FALSE(fs::exists(folder / "m.safetensors.tmp"));
-  CHECK(SafetensorsFile(folder / "m.safetensors").tensor("a").equal(at::ones({2})));
+  CHECK_THROWS_AS(write_safetensors(folder.text("m.safetensors"), {{"a", at::kFloat, {2}}}, fail), UserError);
+  CHECK_FALSE(fs::exists(folder.text("m.safetensors.tmp")));
+  CHECK(SafetensorsFile(folder.text("m.safetensors")).tensor("a").equal(at::ones({2})));
   if (fs::exists("/dev/full")) {
-    fs::create_symlink("/dev/full", folder / "full.safetensors.tmp");
-    CHECK_THROWS_AS(write_safetensors(folder / "full.safetensors", NamedTensors{{"a", at::ones({2})}}),
+    fs::create_symlink("/dev/full", folder.text("full.safetensors.tmp"));
+    CHECK_THROWS_AS(write_safetensors(folder.text("full.safetensors"), NamedTensors{{"a", at::ones({2})}}),
                     UserError);
   }
 }
@@ -225,29 +217,29 @@ TEST_CASE("safetensors: shards and their index") {
   std::vector<TensorSpec> specs;
   for (const auto& [name, tensor] : tensors) specs.push_back({name, at::kBFloat16, tensor.sizes().vec()});
   auto produce = [&](size_t i) { return tensors[i].second; };
-  write_safetensors_folder(folder.path, specs, produce);
-  CHECK(fs::exists(folder / "model.safetensors"));
-  write_safetensors_folder(folder.path, specs, produce, 50);
-  CHECK_FALSE(fs::exists(folder / "model.safetensors"));
-  CHECK(fs::exists(folder / "model-00001-of-00003.safetensors"));
-  CHECK(fs::exists(folder / "model.safetensors.index.json"));
-  const SafetensorsFolder files(folder.path);
+  write_safetensors_folder(folder.text(), specs, produce);
+  CHECK(fs::exists(folder.text("model.safetensors")));
+  write_safetensors_folder(folder.text(), specs, produce, 50);
+  CHECK_FALSE(fs::exists(folder.text("model.safetensors")));
+  CHECK(fs::exists(folder.text("model-00001-of-00003.safetensors")));
+  CHECK(fs::exists(folder.text("model.safetensors.index.json")));
+  const SafetensorsFolder files(folder.text());
   CHECK(files.names() == std::vector<std::string>{"a", "b", "c", "d"});
   for (const auto& [name, tensor] : tensors) CHECK(files.tensor(name).equal(tensor.to(at::kBFloat16)));
 
-  const std::string index = folder / "model.safetensors.index.json", good = read_file(index);
+  const std::string index = folder.text("model.safetensors.index.json"), good = read_file(index);
   auto refused = [&](const std::string& from, const std::string& to) {
     std::string bad = good;
     bad.replace(bad.find(from), from.size(), to);
     put(index, bad);
-    CHECK_THROWS_AS(SafetensorsFolder{folder.path}, UserError);
+    CHECK_THROWS_AS(SafetensorsFolder{folder.text()}, UserError);
   };
   refused("model-00001-of", "../model-00001-of");
   refused("\"a\"", "\"z\"");
   refused("\"weight_map\"", "\"map\"");
   refused("model-00003-of-00003.safetensors", "model-00001-of-00003.safetensors");
-  write_safetensors_folder(folder.path, specs, produce);
-  CHECK(fs::exists(folder / "model.safetensors"));
+  write_safetensors_folder(folder.text(), specs, produce);
+  CHECK(fs::exists(folder.text("model.safetensors")));
   CHECK_FALSE(fs::exists(index));
-  CHECK_FALSE(fs::exists(folder / "model-00001-of-00003.safetensors"));
+  CHECK_FALSE(fs::exists(folder.text("model-00001-of-00003.safetensors")));
 }

@@ -6,18 +6,12 @@
 
 #include "base/json.h"
 #include "test.h"
+#include "text/hex.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_unicode.h"
 
 namespace temper {
 namespace {
-
-std::string from_hex(const std::string& hex) {
-  std::string out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  return out;
-}
 
 const char* kStyles[] = {"gpt2",      "llama3", "qwen",       "smollm",  "deepseek",   "llama_legacy",
                          "metaspace", "words",  "nfkc_bytes", "spm_bpe", "spm_unigram"};

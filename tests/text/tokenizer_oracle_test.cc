@@ -6,20 +6,10 @@
 
 #include "base/json.h"
 #include "test.h"
+#include "text/hex.h"
 #include "text/tokenizer.h"
 
 namespace temper {
-namespace {
-
-std::string from_hex(const std::string& hex) {
-  std::string out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  return out;
-}
-
-}  // namespace
-
 TEST_CASE("oracle driver" * doctest::skip()) {
   const char* folder = std::getenv("TEMPER_TOKENIZER");
   REQUIRE(folder != nullptr);
