@@ -14,10 +14,10 @@ BLUE, ORANGE, GREY = "#2266bb", "#cc5511", "#999"
 T95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for so many seeds
 
 TASK = {
-    "policy": "Word problems with numbers up to ten, answered by a 0.4M-parameter Llama after a little fine-tuning; reward: the exact "
-    "answer. 30 steps of 32 questions, 8 answers each, 4 optimizer steps a rollout batch (so that the objectives are off policy and "
+    "policy": "Word problems with numbers up to ten, answered by a 0.2M-parameter Llama after a little fine-tuning; reward: the exact "
+    "answer. 24 steps of 32 questions, 8 answers each, 4 optimizer steps a rollout batch (so that the objectives are off policy and "
     "their clips and weights act).",
-    "preference": "Pairs of a right and a wrong answer that the same start gave to the same question. 40 steps of 32 pairs (64 "
+    "preference": "Pairs of a right and a wrong answer that the same start gave to the same question. 30 steps of 32 pairs (64 "
     "answers for the losses of single answers).",
 }
 MEASURE = {
@@ -142,7 +142,7 @@ def table(entries, family, rates, quick):
     for e in entries:
         runs = good(e)
         tried = ", ".join(f"{r:g}: {percent(v)}" for r, v in e["sweep"]) or "–"
-        edge = "" if len(rates) < 2 or e["rate"] not in (rates[0], rates[-1]) else " (edge)"
+        edge = "" if len(rates) < 3 or e["rate"] not in (rates[0], rates[-1]) else " (edge)"
         if not runs:
             out.append(f'<tr><td>{escape(e["name"])}</td><td colspan="9">every run failed: {escape(e["runs"][0]["failed"])}</td></tr>')
             continue

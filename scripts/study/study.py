@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The runs of the study; scripts/study/algorithms.sh starts it, page.py draws what it finds.
 
-One start for all: a small Llama after a little fine-tuning. For each objective three learning rates are tried with a seed of
+One start for all: a small Llama after a little fine-tuning. For each objective two learning rates are tried with a seed of
 their own on questions of their own; the best one is run with three seeds, and measured on held-out questions. All else is the
 preset. Every run leaves one small file in OUT/results; a run whose file is there, made by the same settings, is not run again.
 """
@@ -22,10 +22,10 @@ HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent.parent / "configs/study"
 
 FULL = {
-    "data": {"train": 3000, "dev": 400, "test": 800}, "pair_samples": 8, "pairs_heldout": 200,
-    "rates": {"policy": [1e-4, 3e-4, 1e-3], "preference": [3e-5, 1e-4, 3e-4]},
+    "data": {"train": 3000, "dev": 400, "test": 600}, "pair_samples": 4, "pairs_heldout": 200,
+    "rates": {"policy": [2e-4, 6e-4], "preference": [1e-4, 4e-4]},
     "sweep_seed": 10, "seeds": [1, 2, 3], "max_new_tokens": 24, "reward": {"kind": "math"},
-    "start": [], "policy": [], "preference": [], "checkpoints": [20, 40],
+    "start": [], "policy": [], "preference": [], "checkpoints": [15, 30],
 }  # fmt: skip
 TINY = {"vocab": 400, "hidden": 16, "intermediate": 32, "layers": 1, "heads": 2, "kv_heads": 1, "max_positions": 256}
 QUICK = {
@@ -221,9 +221,10 @@ class Study:
 
     def names(self, family):
         """Every entry, and why it is left out if training does not take it."""
-        kind = {"policy": "algorithm", "preference": "preference"}[family]
         accepted, refused = [], {}
-        for entry in json.loads(call([self.bin / "temper-inspect", "list", kind])):
+        for entry in json.loads(call([self.bin / "temper-inspect", "list", "objective"])):
+            if entry["family"] != family:
+                continue
             try:
                 call([self.bin / "temper-inspect", "config", CONFIGS / f"{family}.json", "--set", f"algorithm.name={entry['name']}"])
                 accepted.append(entry["name"])
