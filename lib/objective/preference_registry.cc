@@ -1,3 +1,4 @@
+#include "objective/extend.h"
 #include "objective/preference_kinds.h"
 
 namespace temper::objective {
@@ -37,6 +38,7 @@ const Registry<PreferenceLossOptions>& preference_loss_registry() {
     r.add({"apo_zero_unpaired", "anchored loss on labelled responses",
            "D'Oosterlinck et al., arXiv 2408.06266", apo_zero_unpaired});
     r.add({"bco", "binary classifier of labelled responses", "Jung et al., arXiv 2404.04656", bco});
+    extend(r);
     return r;
   }();
   return registry;
