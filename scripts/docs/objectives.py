@@ -21,6 +21,7 @@ registries with the functions of `extend.h`.
 
 Every value and gradient is compared with the peers' own code, or with the authors' form in float64: on the goldens of
 `tests/objective/golden`, and on 200 random ragged batches a row ([worst errors](../../scripts/oracles/random_batches.md)).
+
 """
 
 
