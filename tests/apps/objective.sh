@@ -28,7 +28,7 @@ echo '{"sequences": [{"logp": [-0.5, -1.2]}]}' >> "$work/many.jsonl"
 refused 'many.jsonl:4: sequences.0: "logp_old" is missing' "$bin/temper-inspect" objective grpo --input "$work/many.jsonl"
 printf '{%s, "set": 3}\n' "$batch" > "$work/bad.jsonl"
 refused 'bad.jsonl:1: "set": expected an object' "$bin/temper-inspect" objective grpo --input "$work/bad.jsonl"
-refused 'did you mean "dpo"' "$bin/temper-inspect" list objective dppo
+refused 'did you mean "simpo"' "$bin/temper-inspect" list objective simppo
 refused 'the kinds are objective' "$bin/temper-inspect" list algorithm
 "$bin/temper-inspect" list objective preference/dpo | grep -q '"family":"preference"' || fail "list objective preference/dpo"
 echo "ok"
