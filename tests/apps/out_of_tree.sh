@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A project outside the checkout finds Temper's build, adds an objective and a reward, and trains with them.
+# A project outside the checkout finds Temper, in its build folder and installed, adds an objective and a reward, and trains
+# with them.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/out_of_tree.sh
 set -euo pipefail
 bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
@@ -7,10 +8,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAIL: $*"; tail -n 30 "$work/log"; exit 1; }
 
-# The archives that a project links and our own programs do not.
-cmake --build "$bin/.." --target temper_train_program temper_inspect_program > "$work/log" 2>&1 || fail "the programs' archives"
-cmake -S "$source/tests/out_of_tree" -B "$work/build" -G Ninja -DTemper_DIR="$(realpath "$bin/..")" > "$work/log" 2>&1 || fail "configure"
+build=$(realpath "$bin/..")
+cmake -S "$source/tests/out_of_tree" -B "$work/from-build" -G Ninja -DTemper_DIR="$build" > "$work/log" 2>&1 || fail "configure"
+cmake --install "$build" --prefix "$work/prefix" > "$work/log" 2>&1 || fail "install"
+cmake -S "$source/tests/out_of_tree" -B "$work/build" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/log" 2>&1 || fail "configure"
+grep -q "^Temper_DIR:PATH=$work/prefix" "$work/build/CMakeCache.txt" || fail "another Temper than the installed one was found"
 cmake --build "$work/build" > "$work/log" 2>&1 || fail "build"
+"$work/prefix/bin/temper-inspect" list reward math > "$work/out" 2> "$work/log" || fail "the installed temper-inspect"
 
 mine=$work/build
 "$mine/my-inspect" list objective l1_trust > "$work/out" 2> "$work/log" || fail "list objective l1_trust"
