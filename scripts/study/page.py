@@ -52,6 +52,11 @@ def good(entry):
     return [r for r in entry["runs"] if not r["failed"]]
 
 
+def value(entry):
+    """What the table sorts by; a failed objective stands last."""
+    return mean([r["final"] for r in good(entry)]) if good(entry) else -1.0
+
+
 def curves(entry, family):
     """[(steps, mean, low, high)]: the line with its band, the dots, and for preferences the dashed line"""
     runs = good(entry)
@@ -164,7 +169,7 @@ table{border-collapse:collapse;font-size:12px}td,th{border-bottom:1px solid #ddd
 
 def section(study, family, out):
     part = study[family]
-    entries = sorted(part["entries"], key=lambda e: -mean([r["final"] for r in good(e)]) if good(e) else 1)
+    entries = sorted([e for e in part["entries"] if e["runs"]], key=value, reverse=True)
     every = [curves(e, family) for e in entries]
     drawn = [c for c in every if c]
     last = max((max(c["dots"][0]) for c in drawn), default=1)
@@ -179,11 +184,13 @@ def section(study, family, out):
     task = "A tiny model of random weights: this says that everything runs and nothing else." if study["quick"] else TASK[family]
     if family == "preference":
         task += f" {part['pairs'][0]} pairs to train on, {part['pairs'][1]} held out."
+    counts = sorted({len(e["runs"]) for e in entries})
+    seeds = " to ".join(str(c) for c in {counts[0]: 0, counts[-1]: 0}) if counts else "no"
     rates = ", ".join(f"{r:g}" for r in part["rates"])
     refused = "".join(f"<li>{escape(n)}: {escape(why)}</li>" for n, why in part["refused"].items())
     return f"""<h2>{title}</h2><p>{task}</p>
 <p>Every preset has its paper's values. The learning rate alone was chosen, in the same way for all: AdamW, constant, gradient norm
-clipped at 1, tried at {rates} with one seed of its own on questions of their own; the best of them ran with {study["seeds"]} further
+clipped at 1, tried at {rates} with one seed of its own on questions of their own; the best of them ran with {seeds} further
 seeds. (AdamW's steps do not depend on the scale of a loss, so sums and means need no rates of their own.) The start answers
 {percent(study["start"])} % right. Final accuracy: {study["questions"]} held-out questions, one answer each at temperature 1.</p>
 <p>{MEASURE[family]}</p><div class="panels">{"".join(panels)}</div>

@@ -39,6 +39,9 @@ QUICK = {
 }  # fmt: skip
 
 
+NOT_RUN = "not run yet"
+
+
 class Failed(Exception):
     pass
 
@@ -83,7 +86,7 @@ def write_json(path, value):
 class Study:
     def __init__(self, options):
         self.bin, self.out, self.plan = Path(options.bin).resolve(), Path(options.out).resolve(), QUICK if options.quick else FULL
-        self.quick, self.jobs, self.only = options.quick, options.jobs, options.only
+        self.quick, self.jobs, self.only, self.draw = options.quick, options.jobs, options.only, options.draw
         self.data, self.results, self.start = self.out / "data", self.out / "results", self.out / "start/final"
         self.results.mkdir(parents=True, exist_ok=True)
         self.lock, self.done, self.total = threading.Lock(), 0, 0
@@ -183,6 +186,8 @@ class Study:
             result = json.loads(file.read_text())
             if result["sets"] == sets:
                 return result
+        if self.draw:
+            return {"failed": NOT_RUN}
         result = {"family": family, "name": name, "rate": rate, "seed": seed, "split": split, "sets": sets, "failed": None}
         try:
             metrics = self.train(f"{family}.json", folder, sets, result)
@@ -253,10 +258,12 @@ class Study:
             found = {r: v for r, v in swept.get(name, {}).items() if v is not None}
             return max(found, key=found.get) if found else rates[len(rates) // 2]
 
-        jobs = {n: [pool.submit(self.run, family, n, best(n), s, "test") for s in seeds] for n in names}
+        # Seed by seed, so that a study that is drawn before its end (--draw) compares like with like.
+        jobs = {(n, s): pool.submit(self.run, family, n, best(n), s, "test") for s in seeds for n in names}
         entries = []
-        for name, runs in jobs.items():
-            results = [{k: v for k, v in job.result().items() if k not in ("sets", "family", "name", "split", "rate")} for job in runs]
+        for name in names:
+            runs = [r for r in (jobs[name, s].result() for s in seeds) if r["failed"] != NOT_RUN]
+            results = [{k: v for k, v in r.items() if k not in ("sets", "family", "name", "split", "rate")} for r in runs]
             entries.append({"name": name, "rate": best(name), "sweep": [[r, v] for r, v in swept.get(name, {}).items()], "runs": results})
         return {"entries": entries, "refused": refused, "rates": rates}
 
@@ -270,8 +277,9 @@ class Study:
         with ThreadPoolExecutor(self.jobs) as pool:
             if self.only != "preference":
                 study["policy"] = self.family("policy", pool)
-                write_json(self.out / "study.json", study)
-            if self.only != "policy":
+                if not self.draw:
+                    write_json(self.out / "study.json", study)
+            if self.only != "policy" and not (self.draw and not (self.data / "pairs_test.jsonl").exists()):
                 self.make_pairs()
                 self.start_logps = self.answer_logps(self.start)
                 study["preference"] = self.family("preference", pool)
@@ -292,6 +300,7 @@ def main():
     parser.add_argument("--out", help="default runs/study, runs/study-quick with --quick")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--draw", action="store_true", help="run nothing; draw what is finished")
     parser.add_argument("--only", choices=["policy", "preference"])
     options = parser.parse_args()
     options.out = options.out or ("runs/study-quick" if options.quick else "runs/study")
