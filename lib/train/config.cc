@@ -190,6 +190,7 @@ void RunConfig::fields(FieldVisitor& v) {
   if (preferences) {
     v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
              "a preset and overrides of it");
+    v.section("reference", reference, "the reference model");
   }
   if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
@@ -206,10 +207,7 @@ void RunConfig::fields(FieldVisitor& v) {
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
   if (eval.every > 0 && data.eval.empty())
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
-  if (preference != nullptr && preference->loss != nullptr && preference->needs().log_sum_squares) {
-    problems.push_back(
-        "algorithm.wpo: its weight needs sums over the vocabulary, which training cannot give it yet");
-  }
+  if (task == "preference") check_preference(*this, problems);
   if (task != "rl") return;
   if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
   if (algorithm != nullptr) {
