@@ -18,15 +18,16 @@
 namespace temper {
 namespace {
 
-// KTO's estimate of the KL: each prompt with the answer of the next unit. [S] sums of logp - logp_ref.
+// KTO's estimate of the KL: each prompt with the answer of the unit before, the last one's before the first,
+// as TRL pairs them. [S] sums of logp - logp_ref.
 at::Tensor mismatches(Session& s, const PreferenceStep& step) {
   std::vector<Sequence> crossed = step.sequences;
   std::vector<int64_t> of;
   for (size_t i = 0; i < crossed.size(); ++i) {
-    const Sequence& next = step.sequences[(i + 1) % crossed.size()];
-    crossed[i].completion = next.completion;
-    crossed[i].target = next.target;
-    of.insert(of.end(), static_cast<size_t>(std::count(next.target->begin(), next.target->end(), true)),
+    const Sequence& other = step.sequences[(i + crossed.size() - 1) % crossed.size()];
+    crossed[i].completion = other.completion;
+    crossed[i].target = other.target;
+    of.insert(of.end(), static_cast<size_t>(std::count(other.target->begin(), other.target->end(), true)),
               static_cast<int64_t>(i));
   }
   const at::Tensor ratio = logp_of(s, *s.model, crossed) - reference_logp(s, crossed);
