@@ -52,6 +52,15 @@ Parts parts_of(const Record& record) {
              : split_texts(record, chosen.get<std::string>(), rejected.get<std::string>());
 }
 
+// Takes the end token, and what follows it, off an answer that was cut: it does not end there.
+void drop_end(Answer& answer, const Tokenizer& tokenizer) {
+  size_t last = answer.target.size();
+  while (last > 0 && !answer.target[last - 1]) --last;
+  if (last == 0 || !tokenizer.is_special(answer.completion[last - 1])) return;
+  answer.completion.resize(last - 1);
+  answer.target.resize(last - 1);
+}
+
 }  // namespace
 
 Answer RecordEncoder::answer(const Record& record) const {
@@ -78,7 +87,12 @@ std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const 
     one.json["completion"] = completion;
     return answer(one);
   };
-  return {with(parts.chosen), with(parts.rejected)};
+  std::pair<Answer, Answer> out = {with(parts.chosen), with(parts.rejected)};
+  if (record.json.contains("unfinished")) {
+    for (const Json& side : record.json["unfinished"])
+      drop_end(side == "chosen" ? out.first : out.second, tokenizer_);
+  }
+  return out;
 }
 
 std::pair<Answer, bool> RecordEncoder::unpaired(const Record& record) const {

@@ -81,10 +81,13 @@ class RecordEncoder {
   Example supervised(const Record& record) const;
 
   // For preference training, pairs.cc. Throws UserError for another kind of record. kPreference: chosen and
-  // rejected; without a prompt column it is what both begin with, as TRL takes it. kUnpaired: the answer and
-  // whether it is desirable.
+  // rejected; without a prompt column it is what both begin with, as TRL takes it; a column
+  // "unfinished" lists those of the two that were cut and get no end token. kUnpaired: the answer and whether
+  // it is desirable.
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
+  // kPromptCompletion, split behind the prompt.
+  Answer answer(const Record& record) const;
 
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
@@ -96,7 +99,6 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
-  Answer answer(const Record& record) const;
   Example text_example(const Record& record) const;
   Example string_example(const Record& record) const;
   Example chat_example(const Record& record, RecordKind kind) const;

@@ -23,7 +23,9 @@ namespace temper::objective {
 // Preference objectives: {"pairs": [{"chosen": {"logp": [...], "logp_ref": [...], "log_sum_squares": [...]},
 //   "rejected": {...}, "include": true}, ...]}; the gradient's rows are chosen and rejected of each pair in
 //   turn. Unpaired ones: {"sequences": [{"logp": [...], "logp_ref": [...], "label": true, "mismatch": k,
-//   "include": true}, ...]}.
+//   "include": true}, ...]}. ofs_dpo also reads "logp_other", the slow adapter's, and gives its gradient.
+//   Losses on lists: {"sequences": [{"logp": [...], "group": g}, ...]}, the rows of a group in turn: brio's
+//   candidates best first; sami's responses after the first prompt, then after the second ...
 // Supervised losses: {"sequences": [{"logp": [...]}, ...]}; the mean over all tokens.
 // Reward-model losses ("grad" has "score" in the place of "logp"): pairs {"pairs": [{"chosen": {"score": r},
 // "rejected":

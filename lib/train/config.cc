@@ -118,8 +118,10 @@ void DataSection::adapt(std::vector<Record>& records) const {
 }
 
 void RolloutSection::fields(FieldVisitor& v) {
-  v.field("prompts_per_step", prompts_per_step,
-          {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
+  if (task == "rl") {
+    v.field("prompts_per_step", prompts_per_step,
+            {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
+  }
   v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
   v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
   SamplingOptions::fields(v);
@@ -168,7 +170,7 @@ void CheckpointSection::fields(FieldVisitor& v) {
 void RunConfig::fields(FieldVisitor& v) {
   v.field("task", task, {.help = "what to run", .choices = {"sft", "preference", "rl"}, .required = true});
   const bool rl = task == "rl";
-  train.task = task;
+  train.task = rollout.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(
@@ -177,11 +179,13 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
   v.section("data", data, "the data");
-  if (rl) v.section("rollout", rollout, "generation of the rollout batch");
   const bool preferences = task == "preference";
-  if (!preferences) {
+  if (preferences) v.section("pairs", pairs, "where the pairs come from");
+  const bool samples = rl || samples_pairs(*this);
+  if (samples) v.section("rollout", rollout, "generation of the rollout batch");
+  if (!preferences || samples) {
     v.list("rewards", rewards,
-           rl ? "what completions are scored by" : "what evaluations score completions by");
+           samples ? "what completions are scored by" : "what evaluations score completions by");
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
   }
   if (rl)

@@ -58,6 +58,7 @@ struct DataSection : Fields {
 
 struct RolloutSection : SamplingOptions {
   int64_t prompts_per_step = 16, group_size = 8, max_batch = 64;
+  std::string task;  // prompts_per_step is rl's; a preference step samples for train.batch_size prompts
   void fields(FieldVisitor& v) override;
 };
 
@@ -98,6 +99,7 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
+  PairsSection pairs;                                          // of a preference run
   ReferenceSection reference;                                  // of a preference run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;

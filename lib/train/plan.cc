@@ -43,15 +43,24 @@ Json plan_run(const RunConfig& config) {
   const int64_t activations = tokens * (std::max<int64_t>(kept, 1) * block + inputs);
   const int64_t logits = 2 * (12 << 20) + (full ? shape.vocab * shape.hidden * 4 : 0);
   int64_t cache = 0;
-  if (config.task == "rl") {
-    const int64_t batch =
-        std::min(config.rollout.max_batch, config.rollout.prompts_per_step * config.rollout.group_size);
+  if (config.task == "rl" || samples_pairs(config)) {
+    const int64_t prompts = config.task == "rl" ? config.rollout.prompts_per_step : config.train.batch_size;
+    const int64_t batch = std::min(config.rollout.max_batch, prompts * config.rollout.group_size);
     cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
+  }
+  // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
+  // computed before training.
+  int64_t reference = 0;
+  if (config.task == "preference" && config.preference->needs().logp_ref) {
+    if (moves_reference(config))
+      reference = trained * 4;
+    else if (full && !caches_reference(config, adapter->can_switch_off()))
+      reference = weights;
   }
   constexpr int64_t kProgram =
       500 << 20;  // the program, its libraries, and what malloc keeps of what was freed
   const int64_t peak =
-      kProgram + weights + masters + state + std::max(gradients + activations + logits, cache);
+      kProgram + weights + masters + state + reference + std::max(gradients + activations + logits, cache);
 
   const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
                                                     config.rollout.prompts_per_step / config.train.batch_size
@@ -61,6 +70,7 @@ Json plan_run(const RunConfig& config) {
           {"memory",
            {{"weights_bytes", weights},
             {"masters_bytes", masters},
+            {"reference_bytes", reference},
             {"gradients_bytes", gradients},
             {"optimizer_bytes", state},
             {"activations_bytes", activations},

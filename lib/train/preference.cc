@@ -1,6 +1,6 @@
-// Preference optimisation on stored pairs or labelled answers: DPO and its kin. Which loss: the "algorithm"
-// section. A pair's prompt is computed once; the reference model's log-probs are computed as the steps need
-// them.
+// Preference optimisation on pairs or labelled answers: DPO and its kin. Which loss: the "algorithm" section.
+// Which pairs: the "pairs" section. A pair's prompt is computed once; the reference model's log-probs are
+// computed as the steps need them, or once before training (section "reference").
 #include "train/preference.h"
 
 #include <ATen/ATen.h>
@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "eval/metrics.h"
 #include "objective/preference.h"
+#include "train/fast_slow.h"
+#include "train/pair_source.h"
 #include "train/reference.h"
 #include "train/reference_cache.h"
 #include "train/tasks.h"
@@ -55,10 +57,16 @@ using Metrics = std::map<std::string, double>;
 // Loss of one micro-batch; its metrics are added to `sums`.
 at::Tensor micro_loss(Session& s, const objective::PreferenceObjective& objective, const PreferenceStep& step,
                       const objective::PreferenceTotals& totals, const MicroBatch& micro, bool training,
-                      Metrics& sums) {
+                      FastSlow* two, Metrics& sums) {
   objective::PreferenceBatch batch = slice(step, micro.sequences.front(), micro.sequences.back() + 1);
   LogpOptions options;
   options.log_sum_squares = objective.needs().log_sum_squares;
+  if (two != nullptr) {
+    two->select_slow();
+    batch.logp_other =
+        model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)).logp;
+    two->select_fast();
+  }
   const LogpResult logp =
       model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training));
   batch.logp = logp.logp;
@@ -73,13 +81,10 @@ std::vector<MicroBatch> cut(Session& s, const PreferenceStep& step) {
                                 s.config.train.share_prompts, s.device(), step.unit);
 }
 
-// The cache of these answers, computed or read when first asked for; null: the run has none.
-const ReferenceCache* cache_of(Session& s, const std::string& name, const Answers& answers,
-                               const std::vector<std::vector<int64_t>>& steps) {
-  if (!caches_reference(s.config, s.adapter->can_switch_off())) return nullptr;
-  auto& cache = s.reference_caches[name];
-  if (cache == nullptr) cache = std::make_shared<ReferenceCache>(s, answers, steps);
-  return cache.get();
+// The two adapters of losses that have a second policy; else null.
+std::unique_ptr<FastSlow> fast_and_slow(Session& s, const objective::PreferenceObjective& objective) {
+  if (!objective.needs().other) return nullptr;
+  return std::make_unique<FastSlow>(s, objective.needs().swap_every);
 }
 
 }  // namespace
@@ -87,73 +92,71 @@ const ReferenceCache* cache_of(Session& s, const std::string& name, const Answer
 void train_preference(Session& s) {
   const RunConfig& c = s.config;
   objective::PreferenceObjective objective(*c.preference);
-  const Answers answers = encode_answers(s, s.train_records);
-  if (answers.units() == 0) user_error("data.train: no record is within max_tokens {}", c.data.max_tokens);
-  if (answers.dropped > 0) {
-    s.progress->message(fmt::format("{} of {} records are longer than max_tokens {} and left out",
-                                    answers.dropped, s.train_records.size(), c.data.max_tokens));
-  }
-  const RecordOrder order(answers.units(), static_cast<uint64_t>(c.seed), c.data.order);
-  const auto units_of = [&](int64_t step) {
-    std::vector<int64_t> units;
-    for (int64_t i = 0; i < c.train.batch_size; ++i) units.push_back(order.at(step * c.train.batch_size + i));
-    return units;
-  };
-  // Every unit that the run will draw, in the steps of its first epoch.
-  std::vector<std::vector<int64_t>> first_epoch;
-  for (int64_t t = 0; t < c.train.steps && t * c.train.batch_size < answers.units(); ++t)
-    first_epoch.push_back(units_of(t));
-  const ReferenceCache* cache = cache_of(s, "train", answers, first_epoch);
+  const auto two = fast_and_slow(s, objective);
+  PairSource source(s);
   if (moves_reference(c) && s.reference_weights.empty()) move_reference(s, 1.0);
 
   s.evaluate_first();
   while (s.state.step < c.train.steps) {
     s.begin_step();
     const int64_t t = s.state.step;
-    if (c.reference.sync_every > 0 && t > 0 && t % c.reference.sync_every == 0)
-      move_reference(s, c.reference.sync_share);
-    const std::vector<int64_t> units = units_of(t);
-    s.state.cursor += c.train.batch_size;
-    PreferenceStep step = gather(answers, units);
-    prepare(s, objective, step, units, cache);
+    const PairDraw drawn = source.draw();
+    // From here on nothing interrupts the step, so a reference does not move twice.
+    if (moves_reference(c)) {
+      if (source.begins_stage(t)) move_reference(s, 1.0);
+      if (c.reference.sync_every > 0 && t > 0 && t % c.reference.sync_every == 0)
+        move_reference(s, c.reference.sync_share);
+    }
+    PreferenceStep step = gather(*drawn.answers, drawn.units);
+    prepare(s, objective, step, drawn.units, drawn.cache);
 
     const auto totals = objective.totals(step.batch);
     const auto batches = cut(s, step);
     Metrics sums;
     const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& micro) {
-      return micro_loss(s, objective, step, totals, micro, true, sums);
+      return micro_loss(s, objective, step, totals, micro, true, two.get(), sums);
     });
 
     MetricsRow row;
-    row.values = {{"loss", done.loss},
-                  {"grad_norm", done.grad_norm},
-                  {"lr", done.lr},
-                  {"skipped", done.skipped ? 1.0 : 0.0}};
+    row.values = drawn.metrics;
+    row.values.insert(row.values.end(), {{"loss", done.loss},
+                                         {"grad_norm", done.grad_norm},
+                                         {"lr", done.lr},
+                                         {"skipped", done.skipped ? 1.0 : 0.0}});
     for (const auto& [name, value] : sums) {
       if (name != "loss") row.values.emplace_back(name, value);
     }
-    s.end_step(std::move(row), {"loss", "reward_accuracy", "reward_margin", "grad_norm"}, step.tokens);
+    if (drawn.sampling_s > 0)
+      row.time = {{"rollout_s", drawn.sampling_s}, {"train_s", s.seconds_in_step() - drawn.sampling_s}};
+    if (two != nullptr) {
+      row.values.emplace_back("fast", static_cast<double>(two->fast()));
+      two->take_turns(sums);
+    }
+    s.end_step(std::move(row), {"reward", "loss", "reward_accuracy", "reward_margin", "grad_norm"},
+               step.tokens);
   }
 }
 
 void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
   objective::PreferenceObjective objective(*s.config.preference);
-  const Answers answers = encode_answers(s, s.eval_records);
+  const Answers answers = held_out_answers(s);
   if (answers.units() == 0) return;
   std::vector<int64_t> units;
   for (int64_t u = 0; u < answers.units(); ++u) units.push_back(u);
   PreferenceStep step = gather(answers, units);
-  prepare(s, objective, step, units, cache_of(s, "eval", answers, {units}));
+  prepare(s, objective, step, units, reference_cache(s, "eval", answers, {units}));
   const auto totals = objective.totals(step.batch);
+  const auto two = fast_and_slow(s, objective);
   Metrics sums;
-  for (const MicroBatch& micro : cut(s, step)) micro_loss(s, objective, step, totals, micro, false, sums);
+  for (const MicroBatch& micro : cut(s, step))
+    micro_loss(s, objective, step, totals, micro, false, two.get(), sums);
 
   for (const auto& [name, value] : sums) out.row.values.emplace_back(name, value);
   const double n = static_cast<double>(answers.units());
   out.score = -sums["loss"];
   out.line = fmt::format("{}: held-out loss {:.4f}", when, sums["loss"]);
-  if (answers.unit == 2) {
+  if (sums.count("reward_accuracy") > 0) {
     const double right = std::round(sums["reward_accuracy"] * n);
     const Interval interval = beta_interval(right, n - right);
     out.row.values.emplace_back("low", interval.low);
@@ -161,8 +164,12 @@ void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
     out.line += fmt::format(", chosen above rejected {:.3f} [{:.3f}, {:.3f}]", right / n, interval.low,
                             interval.high);
   }
+  for (const char* accuracy : {"rank_accuracy", "row_accuracy"}) {
+    if (sums.count(accuracy) > 0) out.line += fmt::format(", {} {:.3f}", accuracy, sums[accuracy]);
+  }
   out.row.values.emplace_back("n", n);
-  out.line += fmt::format(" on {} {}", answers.units(), answers.unit == 2 ? "pairs" : "answers");
+  const char* const what = answers.unit == 1 ? "answers" : (answers.unit == 2 ? "pairs" : "lists");
+  out.line += fmt::format(" on {} {}", answers.units(), what);
 }
 
 }  // namespace temper

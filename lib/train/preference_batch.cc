@@ -4,33 +4,64 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+#include "data/pair_forms.h"
 #include "train/session.h"
 
 namespace temper {
 
+namespace {
+
+// The answers of one unit.
+std::vector<Answer> encode_unit(const Session& s, const Record& record,
+                                const objective::PreferenceNeeds& needs, bool* label, bool* identical) {
+  std::vector<Answer> out;
+  if (needs.matrix) {
+    const PromptedAnswers all = prompted_answers(record);
+    for (size_t i = 0; i < all.completions.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) *identical = *identical || all.completions[i] == all.completions[j];
+    }
+    for (const Json& prompt : all.prompts) {
+      for (const Json& completion : all.completions)
+        out.push_back(s.encoder->answer(answer_record(record, prompt, completion)));
+    }
+  } else if (needs.list) {
+    for (const Json& completion : rated_answers(record).completions)
+      out.push_back(s.encoder->answer(answer_record(record, record.json["prompt"], completion)));
+  } else if (needs.label) {
+    auto [answer, desirable] = s.encoder->unpaired(record);
+    out.push_back(std::move(answer));
+    *label = desirable;
+  } else {
+    auto [chosen, rejected] = s.encoder->preference(record);
+    out.push_back(std::move(chosen));
+    out.push_back(std::move(rejected));
+  }
+  return out;
+}
+
+}  // namespace
+
 Answers encode_answers(const Session& s, const std::vector<Record>& records) {
-  const bool paired = !s.config.preference->needs().label;
+  const objective::PreferenceNeeds needs = s.config.preference->needs();
   Answers out;
-  out.unit = paired ? 2 : 1;
+  out.unit = needs.label ? 1 : (needs.list ? 0 : 2);
   for (const Record& record : records) {
-    std::vector<Answer> unit;
-    bool label = false;
-    if (paired) {
-      auto [chosen, rejected] = s.encoder->preference(record);
-      unit = {std::move(chosen), std::move(rejected)};
-    } else {
-      auto [answer, desirable] = s.encoder->unpaired(record);
-      unit = {std::move(answer)};
-      label = desirable;
+    bool label = false, identical = false;
+    std::vector<Answer> unit = encode_unit(s, record, needs, &label, &identical);
+    const auto size = static_cast<int64_t>(unit.size());
+    if (out.unit == 0) out.unit = size;
+    if (size != out.unit) {
+      user_error("{}: makes a unit of {} answers, the records before it {}; all need as many completions",
+                 record.where(), size, out.unit);
     }
-    bool whole = true;
-    for (const Answer& answer : unit) whole = whole && !answer.completion.empty();
-    if (!whole) {
-      ++out.dropped;
-      continue;
-    }
+    const bool whole = std::all_of(unit.begin(), unit.end(),
+                                   [](const Answer& answer) { return !answer.completion.empty(); });
+    out.dropped += whole ? 0 : 1;
+    out.identical += identical ? 1 : 0;
+    if (!whole || identical) continue;
     for (Answer& answer : unit) out.all.push_back(std::move(answer));
-    if (!paired) out.labels.push_back(label ? 1.0 : 0.0);
+    if (needs.label) out.labels.push_back(label ? 1.0 : 0.0);
   }
   return out;
 }
@@ -58,11 +89,12 @@ PreferenceStep gather(const Answers& answers, const std::vector<int64_t>& units)
       sequence.insert(sequence.end(), static_cast<size_t>(targets), index);
       step.offsets.push_back(static_cast<int64_t>(sequence.size()));
     }
-    if (answers.unit == 1) labels.push_back(answers.labels[u]);
+    if (!answers.labels.empty()) labels.push_back(answers.labels[u]);
   }
   step.batch.sequences = static_cast<int64_t>(step.sequences.size());
   step.batch.sequence = at::tensor(sequence, at::kLong);
-  if (answers.unit == 1) step.batch.label = at::tensor(labels).to(at::kBool);
+  if (!answers.labels.empty()) step.batch.label = at::tensor(labels).to(at::kBool);
+  step.batch.unit = answers.unit;
   step.batch.index = at::arange(static_cast<int64_t>(units.size()));
   step.batch.logp = at::zeros({step.batch.sequence.size(0)});
   return step;
@@ -80,6 +112,7 @@ objective::PreferenceBatch slice(const PreferenceStep& step, int64_t first, int6
   b.label = per_sequence(step.batch.label);
   b.mismatch = per_sequence(step.batch.mismatch);
   b.index = step.batch.index.narrow(0, first / step.unit, (last - first) / step.unit);
+  b.unit = step.unit;
   b.sequences = last - first;
   return b;
 }

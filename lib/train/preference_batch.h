@@ -14,14 +14,17 @@ namespace temper {
 
 class Session;
 
-// Answers in units of what a loss has one value for: pairs (chosen, rejected) or single labelled answers.
+// Answers in units of what a loss has one value for: pairs (chosen, rejected), single labelled answers, lists
+// of candidates (best first), or each response after each of several prompts.
 struct Answers {
   std::vector<Answer> all;
   std::vector<double> labels;  // unpaired only
   int64_t unit = 2;            // answers of a unit
   int64_t dropped = 0;         // units with an overlong answer
-  int64_t units() const { return static_cast<int64_t>(all.size()) / unit; }
+  int64_t identical = 0;       // units left out because two of their responses are the same (sami)
+  int64_t units() const { return unit == 0 ? 0 : static_cast<int64_t>(all.size()) / unit; }
 };
+// Throws UserError for records of another form, and for lists of different lengths.
 Answers encode_answers(const Session& session, const std::vector<Record>& records);
 
 // The numbers of some units, in order.

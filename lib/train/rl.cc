@@ -45,7 +45,10 @@ void train_rl(Session& s) {
     s.begin_step();
 
     // Sample and score.
-    const RolloutBatch rollouts = collect_rollouts(s, prompts, old_pass);
+    const RolloutBatch rollouts =
+        collect_rollouts(s, prompts,
+                         {c.rollout.prompts_per_step, old_pass, algorithm.filter_zero_variance,
+                          algorithm.filter_max_rounds, "algorithm.filter_max_rounds"});
     RolloutTensors all = rollout_tensors(rollouts.groups);
     if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
 

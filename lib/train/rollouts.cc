@@ -86,41 +86,39 @@ bool has_signal(const RolloutGroup& g) {
 }  // namespace
 
 RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                              bool store_old_logp) {
+                              const CollectOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  const objective::PolicyAlgorithm& algorithm = *s.config.algorithm;
   const RecordOrder order(static_cast<int64_t>(prompts.size()), static_cast<uint64_t>(s.config.seed),
                           s.config.data.order);
-  const auto wanted = static_cast<size_t>(s.config.rollout.prompts_per_step);
+  const auto wanted = static_cast<size_t>(options.groups);
   int64_t cursor = s.state.cursor;
   RolloutBatch batch;
   std::vector<RolloutGroup> fresh;
   for (const Json& j : s.state.leftovers) batch.groups.push_back(RolloutGroup::from_json(j));
 
   for (int64_t round = 0; batch.groups.size() < wanted; ++round) {
-    if (round == algorithm.filter_max_rounds && algorithm.filter_zero_variance) {
+    if (round == options.max_rounds && options.only_differing) {
       user_error(
           "step {}: after {} rounds only {} of {} groups have rewards that differ; the task is too easy or "
-          "too hard for the model, or "
-          "raise algorithm.filter_max_rounds",
-          s.state.step + 1, round, batch.groups.size(), wanted);
+          "too hard for the model, or raise {}",
+          s.state.step + 1, round, batch.groups.size(), wanted, options.rounds_field);
     }
     // With a filter, whole rounds: what is too many serves the next step.
-    const int64_t count = algorithm.filter_zero_variance ? static_cast<int64_t>(wanted)
-                                                         : static_cast<int64_t>(wanted - batch.groups.size());
+    const int64_t count = options.only_differing ? static_cast<int64_t>(wanted)
+                                                 : static_cast<int64_t>(wanted - batch.groups.size());
     auto groups = generate_groups(s, prompts, order, cursor, count, batch);
     cursor += count;
     batch.generated_groups += count;
     for (RolloutGroup& g : groups) {
       const bool signal = has_signal(g);
       batch.kept_groups += signal ? 1 : 0;
-      if (signal || !algorithm.filter_zero_variance) batch.groups.push_back(std::move(g));
+      if (signal || !options.only_differing) batch.groups.push_back(std::move(g));
     }
   }
 
   // What is kept for later must remember the policy that sampled it.
   const bool leaves = batch.groups.size() > wanted;
-  if (store_old_logp || leaves) {
+  if (options.store_old_logp || leaves) {
     std::vector<RolloutGroup*> open;
     std::vector<RolloutGroup> missing;
     for (RolloutGroup& g : batch.groups) {

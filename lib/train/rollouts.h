@@ -44,11 +44,20 @@ struct RolloutBatch {
   double seconds = 0;
 };
 
-// Generates, scores and filters until `prompts_per_step` groups are there: leftovers of earlier steps first,
-// and what is too many becomes the next step's leftovers. Throws UserError when filter_max_rounds do not
-// suffice. `cursor` and `leftovers` are the state's, changed only when everything succeeded.
+// What a step needs of its rollout batch.
+struct CollectOptions {
+  int64_t groups = 0;           // wanted
+  bool store_old_logp = false;  // log-probs of the policy that sampled, as the trainer computes them
+  bool only_differing = false;  // groups whose rewards are all equal are dropped, and others drawn
+  int64_t max_rounds = 0;       // of drawing, then; more is an error that names `rounds_field`
+  std::string rounds_field;
+};
+
+// Generates, scores and filters until the wanted groups are there: leftovers of earlier steps first, and what
+// is too many becomes the next step's leftovers. Throws UserError when max_rounds do not suffice. `cursor`
+// and `leftovers` are the state's, changed only when everything succeeded.
 RolloutBatch collect_rollouts(Session& session, const std::vector<std::vector<int64_t>>& prompts,
-                              bool store_old_logp);
+                              const CollectOptions& options);
 
 // The step's sequences, and their numbers in the order of the sequences. logp_old and logp_ref are filled by
 // the caller.

@@ -13,6 +13,7 @@ Json RunState::to_json() const {
           {"best_step", best_step},
           {"evaluated_first", evaluated_first},
           {"health", health},
+          {"loop", loop},
           {"log", log.to_json()},
           {"leftovers", leftovers}};
 }
@@ -28,6 +29,7 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.best_step = json.at("best_step").get<int64_t>();
     s.evaluated_first = json.at("evaluated_first").get<bool>();
     s.health = json.at("health");
+    s.loop = json.value("loop", Json::object());
     s.leftovers = json.at("leftovers");
     s.log = LogPosition::from_json(json.at("log"), where);
   } catch (const Json::exception& e) {

@@ -21,6 +21,7 @@ struct RunState {
   int64_t best_step = 0;
   bool evaluated_first = false;  // the evaluation before the first step is done
   Json health = Json::object();
+  Json loop = Json::object();  // what a task's loop keeps of its own
   LogPosition log;
 
   Json to_json() const;

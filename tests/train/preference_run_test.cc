@@ -44,12 +44,59 @@ std::string labelled() {
   return out;
 }
 
+// Four answers to each sum, the better the nearer.
+std::string rated() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    out += fmt::format(
+        "{{\"prompt\": \"Add {} and {}:\", \"completions\": [\" {} no\", \" {}\", \" {} or so\", \" {}\"], "
+        "\"ratings\": [1, 4, 3, 2]}}\n",
+        a, b, a + b + 5, a + b, a + b, a + b + 1);
+  }
+  return out;
+}
+
+const std::vector<std::string> kRated = {"data.eval=[]", "pairs.from=ratings"};
+const std::vector<std::string> kOnline = {
+
+    "data.eval=[]", "pairs.from=online", "train.batch_size=4",
+    "rollout={\"group_size\": 4, \"max_new_tokens\": 8}",
+    "rewards=[{\"kind\": \"contains\", \"texts\": [\"1\", \"2\", \"3\", \"4\", \"5\"]}]"};
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// Answers in two manners.
+std::string constitutions() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    out += fmt::format(
+        "{{\"prompts\": [\"Short. Add {0} and {1}:\", \"Polite. Add {0} and {1}:\"], "
+        "\"completions\": [\" {2}\", \" sir, {2}\"]}}\n",
+        a, b, a + b);
+  }
+  return out;
+}
+
+// The config on another file of the folder.
+std::string on(const std::string& file) {
+  std::string config = kPreference;
+  for (size_t at; (at = config.find("pairs.jsonl")) != std::string::npos;) config.replace(at, 11, file);
+  return config;
+}
+
 // Runs with the files of preferences, and a cache folder that is not the user's.
 class PreferenceRuns : public Runs {
  public:
   PreferenceRuns() {
     write("pairs.jsonl", pairs());
     write("labelled.jsonl", labelled());
+    write("rated.jsonl", rated());
+    write("constitutions.jsonl", constitutions());
     setenv("XDG_CACHE_HOME", (folder() / "cache").c_str(), 1);
   }
   std::vector<fs::path> cached() const {
@@ -88,9 +135,9 @@ TEST_CASE("every preference loss takes its steps, with the adapter off or a froz
     CAPTURE(name);
     const bool unpaired = objective::preference_registry().find(name)->make()->needs().label;
     std::vector<std::string> sets = {"algorithm.name=" + name, "train.steps=2", "eval.every=0"};
-    std::string config = kPreference;
-    for (size_t at; unpaired && (at = config.find("pairs.jsonl")) != std::string::npos;)
-      config.replace(at, 11, "labelled.jsonl");
+    const objective::PreferenceNeeds needs = objective::preference_registry().find(name)->make()->needs();
+    if (needs.list || needs.other) continue;  // below
+    const std::string config = unpaired ? on("labelled.jsonl") : kPreference;
     for (const bool lora : {false, true}) {
       auto more = sets;
       if (lora) more.push_back("adapter={\"kind\": \"lora\", \"rank\": 2}");
@@ -211,4 +258,135 @@ TEST_CASE("what a reference model cannot do is said before training") {
   refused({"reference.cache=on", "reference.sync_every=2"}, "reference.cache");
   refused({"reference.sync_every=2", "algorithm.name=orpo"}, "reference.sync_every");
   refused({"reference.sync_share=1.5"}, "reference.sync_share");
+}
+
+TEST_CASE("online pairs: the policy learns what the reward prefers, for any micro-batch") {
+  PreferenceRuns runs;
+  for (const std::string loss : {"dpo", "ipo"}) {
+    const auto sets = kOnline + std::vector<std::string>{"algorithm.name=" + loss};
+    const auto whole = runs(on("train.jsonl"), loss + "-whole", sets);
+    REQUIRE(whole.size() == 4);
+    if (loss == "dpo") CHECK(*whole[0].find("loss") == doctest::Approx(std::log(2.0)).epsilon(1e-6));
+    for (const auto& row : whole) CHECK(*row.find("reward_std") > 0);  // ties are dropped
+    check_same(whole,
+               runs(on("train.jsonl"), loss + "-cut",
+                    sets + std::vector<std::string>{"train.micro_batch_tokens=60"}),
+               1e-5);
+  }
+  const auto rows = runs(on("train.jsonl"), "longer",
+                         kOnline + std::vector<std::string>{"train.steps=40", "optimizer.lr=1e-2",
+                                                            "pairs.max_rounds=100", "rollout.group_size=8"});
+  CHECK(*rows.front().find("groups_kept") > 0);
+  double before = 0, after = 0;
+  for (size_t i = 0; i < 5; ++i) {
+    before += *rows[i].find("reward_chosen") - *rows[i].find("reward_rejected");
+    after += *rows[35 + i].find("reward_chosen") - *rows[35 + i].find("reward_rejected");
+  }
+  CHECK(after > before);
+}
+
+TEST_CASE("rated answers: stages from easy to hard, each with the policy so far as its reference") {
+  PreferenceRuns runs;
+  for (const bool lora : {false, true}) {
+    std::vector<std::string> sets = kRated + std::vector<std::string>{"train.steps=7"};
+    if (lora) sets.push_back("adapter={\"kind\": \"lora\", \"rank\": 2}");
+    const auto rows = runs(on("rated.jsonl"), lora ? "lora" : "full", sets);
+    REQUIRE(rows.size() == 7);
+    // Stages of 2, 2 and 3 steps; each begins at a margin of 0.
+    for (const size_t t : {0, 2, 4})
+      CHECK(*rows[t].find("loss") == doctest::Approx(std::log(2.0)).epsilon(1e-6));
+    for (const size_t t : {1, 3, 5, 6}) CHECK(std::abs(*rows[t].find("reward_margin")) > 1e-6);
+    CHECK(fs::exists(runs.folder() / (lora ? "lora" : "full") / "checkpoints/step-7/reference.safetensors"));
+  }
+  // Without a reference there is none to move.
+  const auto rows =
+      runs(on("rated.jsonl"), "simpo", kRated + std::vector<std::string>{"algorithm.name=simpo"});
+  CHECK(rows.size() == 4);
+  CHECK(!fs::exists(runs.folder() / "simpo/checkpoints/step-4/reference.safetensors"));
+}
+
+TEST_CASE("pairs that cannot be made are said before training") {
+  PreferenceRuns runs;
+  const auto refused = [&](const std::string& file, const std::vector<std::string>& sets, const char* what) {
+    CAPTURE(what);
+    CHECK_THROWS_WITH_AS(runs(on(file), "refused", sets), doctest::Contains(what), UserError);
+  };
+  refused("train.jsonl", kOnline + std::vector<std::string>{"rewards=[]"}, "rewards");
+  refused("train.jsonl", kOnline + std::vector<std::string>{"rollout.group_size=1"}, "rollout.group_size");
+  refused("train.jsonl", kOnline + std::vector<std::string>{"rollout.temperature=0"}, "rollout.temperature");
+  refused("train.jsonl", kOnline + std::vector<std::string>{"algorithm.name=kto"}, "pairs.from");
+  refused("train.jsonl", kOnline + std::vector<std::string>{"reference.cache=on"}, "reference.cache");
+  refused("rated.jsonl", kRated + std::vector<std::string>{"reference.cache=on"}, "reference.cache");
+  refused("rated.jsonl", kRated + std::vector<std::string>{"reference.sync_every=2"}, "reference.sync_every");
+  refused("rated.jsonl", kRated + std::vector<std::string>{"pairs.stages=5"}, "pairs.stages");
+  refused("rated.jsonl", kRated + std::vector<std::string>{"pairs.stages=4"}, "rated.jsonl:1: 4 answers");
+  refused("pairs.jsonl", {"pairs.from=ratings", "data.eval=[]"}, "pairs.jsonl:1: has no \"completions\"");
+}
+
+TEST_CASE("lists of answers: brio orders candidates, sami tells constitutions apart, for any micro-batch") {
+  PreferenceRuns runs;
+  for (const auto& [name, file, figure] : {std::tuple("brio", "rated.jsonl", "rank_accuracy"),
+                                           {"sami", "constitutions.jsonl", "row_accuracy"}}) {
+    CAPTURE(name);
+    const std::vector<std::string> sets = {"algorithm.name=" + std::string(name), "eval.every=0"};
+    const auto whole = runs(on(file), name + std::string("-whole"), sets);
+    REQUIRE(whole.size() == 4);
+    CHECK(*whole[0].find("grad_norm") > 0);
+    check_same(whole,
+               runs(on(file), name + std::string("-cut"),
+                    sets + std::vector<std::string>{"train.micro_batch_tokens=60"}),
+               1e-5);
+    check_same(whole,
+               runs(on(file), name + std::string("-own"),
+                    sets + std::vector<std::string>{"train.share_prompts=false"}),
+               1e-5);
+    const auto rows = runs(
+        on(file), name + std::string("-longer"),
+        std::vector<std::string>{"algorithm.name=" + std::string(name), "train.steps=60", "eval.every=60"});
+    CHECK(rows.back().split == "eval");
+    CHECK(*rows.back().find(figure) > 0.9);
+    CHECK(*rows.back().find("loss") < *rows.front().find("loss"));
+  }
+  const auto refused = [&](const std::string& content, const std::vector<std::string>& sets,
+                           const char* what) {
+    CAPTURE(content);
+    runs.write("bad.jsonl", content);
+    CHECK_THROWS_WITH_AS(runs(on("bad.jsonl"), "refused", sets), doctest::Contains(what), UserError);
+  };
+  const std::string three = R"({"prompt": "p", "completions": ["a", "b", "c"], "ratings": [1, 2, 3]})",
+                    two = R"({"prompt": "p", "completions": ["a", "b"], "ratings": [1, 2]})";
+  refused(three + "\n" + two + "\n", {"algorithm.name=brio"}, "bad.jsonl:2: makes a unit of 2 answers");
+  refused(R"({"prompts": ["p"], "completions": ["a"]})", {"algorithm.name=sami"}, "at least 2");
+  refused(R"({"prompts": ["p", "q"], "completions": ["a", "a"]})", {"algorithm.name=sami"}, "no record");
+  refused(two, {"algorithm.name=brio", "pairs.from=ratings"}, "pairs.from");
+  refused(two, {"algorithm.name=sami", "algorithm.sft_weight=1"}, "sft_weight");
+  refused(two, {"algorithm.name=brio", "algorithm.wpo=true"}, "wpo");
+}
+
+TEST_CASE("ofs_dpo: a fast and a slow adapter with their own rates, whose roles the losses decide") {
+  PreferenceRuns runs;
+  const std::vector<std::string> sets = {
+      "algorithm.name=ofs_dpo", "adapter={\"kind\": \"lora_pair\", \"rank\": 2}",
+      "optimizer.lr_rules=[{\"match\": \"second.\", \"factor\": 0.1}]", "eval.every=0", "train.steps=6"};
+  const auto whole = runs(kPreference, "whole", sets);
+  REQUIRE(whole.size() == 6);
+  // Both begin as the reference: the two terms of alpha cancel.
+  CHECK(*whole[0].find("loss") == doctest::Approx(2 * std::log(2.0)).epsilon(1e-6));
+  CHECK(*whole[5].find("loss_fast") < *whole[5].find("loss_slow"));
+  CHECK(fs::exists(runs.folder() / "whole/final/adapter_model.safetensors"));
+  check_same(whole, runs(kPreference, "cut", sets + std::vector<std::string>{"train.micro_batch_tokens=40"}),
+             1e-5);
+  // A first adapter that does not learn loses its role after two steps.
+  auto still = sets + std::vector<std::string>{"algorithm.swap_every=2"};
+  still[2] = "optimizer.lr_rules=[{\"match\": \"first.\", \"factor\": 0}]";
+  const auto swapped = runs(kPreference, "swapped", still);
+  for (size_t t = 0; t < 6; ++t) CHECK(*swapped[t].find("fast") == (t < 2 ? 0 : 1));
+  const auto refused = [&](const std::vector<std::string>& more, const char* what) {
+    CHECK_THROWS_WITH_AS(runs(kPreference, "refused", more), doctest::Contains(what), UserError);
+  };
+  refused({sets[0]}, "lora_pair");
+  refused({sets[1]}, "lora_pair");
+  refused({sets[0], sets[1]}, "optimizer.lr_rules");
+  refused(sets + std::vector<std::string>{"model.checkpointing=all"}, "model.checkpointing");
+  refused(sets + std::vector<std::string>{"reference.sync_every=2"}, "reference");
 }
