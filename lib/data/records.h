@@ -86,6 +86,12 @@ class RecordEncoder {
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
 
+  // The prompt and completion of kPromptCompletion, as supervised() encodes them.
+  Answer answer(const Record& record) const;
+  // The completions that a prompt's record brings along: those of its list "demonstrations", else its
+  // "completion"; overlong ones left out. Throws UserError when it has neither.
+  std::vector<Answer> demonstrations(const Record& record) const;
+
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
   // max_tokens.
@@ -96,7 +102,6 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
-  Answer answer(const Record& record) const;
   Example text_example(const Record& record) const;
   Example string_example(const Record& record) const;
   Example chat_example(const Record& record, RecordKind kind) const;
