@@ -1,8 +1,8 @@
 #include "tensor/logp.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <ATen/ATen.h>
 
 #include <cmath>
 #include <limits>
@@ -46,7 +46,7 @@ void logits_chunk(const T* hidden, const T* head, int64_t rows, int64_t width, i
 }
 
 struct Forward {
-  Tensor logp, lse, entropy, top_logp, top_token;
+  Tensor logp, lse, entropy, log_sum_squares, top_logp, top_token;
 };
 
 // The log-sum-exp of a row and, with it, whatever else was asked for.
@@ -68,6 +68,13 @@ void reduce_row(const float* row, int64_t vocab, int64_t token, int64_t m, const
       const auto lp = vec::load(row + c, n) - l;
       return lp.exp_u20() * lp;
     });
+  }
+  if (o.log_sum_squares) {
+    const float squares = vec::sum_over(vocab, [&](int64_t c, int64_t n) {
+      const auto p = (vec::load(row + c, n) - shift).exp_u20();
+      return p * p;
+    });
+    f.log_sum_squares.mutable_data_ptr<float>()[m] = std::log(squares) - 2 * std::log(total);
   }
   if (o.top_k > 0) {
     std::vector<int64_t> order(vocab);
@@ -104,8 +111,9 @@ Forward run_forward(const Tensor& hidden, const Tensor& head, const Tensor& toke
                     const LogpOptions& o) {
   const int64_t targets = token.size(0), vocab = head.size(0);
   const auto floats = at::TensorOptions().dtype(at::kFloat);
-  Forward f{at::empty({targets}, floats), at::empty({targets}, floats), {}, {}, {}};
+  Forward f{at::empty({targets}, floats), at::empty({targets}, floats), {}, {}, {}, {}};
   if (o.entropy) f.entropy = at::empty({targets}, floats);
+  if (o.log_sum_squares) f.log_sum_squares = at::empty({targets}, floats);
   if (o.top_k > 0) {
     f.top_logp = at::empty({targets, o.top_k}, floats);
     f.top_token = at::empty({targets, o.top_k}, at::kLong);
@@ -210,6 +218,10 @@ struct SelectiveLogp : Function<SelectiveLogp> {
       outputs.push_back(f.entropy);
       fixed.push_back(f.entropy);
     }
+    if (o.log_sum_squares) {
+      outputs.push_back(f.log_sum_squares);
+      fixed.push_back(f.log_sum_squares);
+    }
     if (o.top_k > 0) {
       outputs.push_back(f.top_logp);
       outputs.push_back(f.top_token);
@@ -265,6 +277,7 @@ LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor
   size_t next = 0;
   result.logp = out[next++];
   if (options.entropy) result.entropy = out[next++];
+  if (options.log_sum_squares) result.log_sum_squares = out[next++];
   if (options.top_k > 0) {
     result.top_logp = out[next++];
     result.top_token = out[next++];
@@ -284,6 +297,7 @@ LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor
   LogpResult result;
   result.logp = all.gather(1, targets.token.unsqueeze(1)).squeeze(1);
   if (options.entropy) result.entropy = -(all.exp() * all).sum(-1).detach();
+  if (options.log_sum_squares) result.log_sum_squares = (2 * all).logsumexp(-1).detach();
   if (options.top_k > 0) std::tie(result.top_logp, result.top_token) = all.topk(options.top_k, -1);
   return result;
 }

@@ -18,6 +18,7 @@
 #include "reward/reward.h"
 #include "rollout/sampler.h"
 #include "train/health.h"
+#include "train/preference_config.h"
 
 namespace temper {
 
@@ -114,6 +115,7 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
+  ReferenceSection reference;                                  // of a preference run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

@@ -19,14 +19,15 @@ constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 // Completions of `model` in the order of the requests, with the run's limits, ends and progress.
 std::vector<std::vector<Completion>> complete(Session& s, Model& model,
                                               const std::vector<GenerateRequest>& requests,
-                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step) {
+                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
+                                              bool interruptible = true) {
   EngineOptions engine;
   engine.max_batch = s.config.rollout.max_batch;
   engine.seed = seed;
   engine.step = step;
   engine.end_ids = s.end_ids;
   return generate(model, *s.tokenizer, requests, sampling, engine, [&](const EngineProgress& p) {
-    s.check_signal();
+    if (interruptible) s.check_signal();
     s.progress->inner(
         fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
   });
@@ -280,8 +281,9 @@ void reference_rewards(Session& s, RolloutBatch& batch) {
     }
     std::vector<std::vector<Completion>> completions;
     with_reference(s, [&](Model& reference) {
+      // Not interruptible: a checkpoint must not be written while the adapter is off.
       completions = complete(s, reference, requests, sampling,
-                             static_cast<uint64_t>(s.config.seed) ^ kReferenceSeed, 0);
+                             static_cast<uint64_t>(s.config.seed) ^ kReferenceSeed, 0, false);
     });
     for (size_t i = 0; i < open.size(); ++i) {
       open[i].rollouts.clear();

@@ -82,16 +82,24 @@ void Session::load_model() {
   health = std::make_unique<Health>(config.health);
 }
 
+at::Tensor Session::checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
+                            const at::Tensor& like) const {
+  const auto it = loaded.find(name);
+  if (it == loaded.end() || it->second.sizes() != like.sizes())
+    user_error("{}: has no tensor {} of this run's shape", found_->folder, name);
+  return it->second;
+}
+
 void Session::restore() {
   if (found_) {
     LoadedCheckpoint loaded = read_checkpoint(*found_);
     at::NoGradGuard guard;
     for (const auto& [name, tensor] : adapter->trainable()) {
-      const auto it = loaded.trainable.find(name);
-      if (it == loaded.trainable.end() || it->second.sizes() != tensor.sizes()) {
-        user_error("{}: has no tensor {} of this run's shape", found_->folder, name);
+      at::Tensor(tensor).copy_(checked(loaded.trainable, name, tensor));
+      if (!loaded.reference.empty()) {
+        const at::Tensor reference = at::empty_like(tensor.detach());
+        reference_weights.emplace_back(name, reference.copy_(checked(loaded.reference, name, tensor)));
       }
-      at::Tensor(tensor).copy_(it->second);
     }
     adapter->refresh();
     optimizer->load_state(loaded.optimizer);
@@ -210,7 +218,7 @@ void Session::save_checkpoint() {
   if (saved_step_ == state.step) return;
   state.log = log->sync();
   state.health = health->state();
-  write_checkpoint(config.run, state, trainable(), optimizer->state());
+  write_checkpoint(config.run, state, trainable(), optimizer->state(), reference_weights);
   saved_step_ = state.step;
   prune_checkpoints(config.run, config.checkpoint.keep, config.checkpoint.best ? state.best_step : 0);
 }

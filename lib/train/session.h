@@ -29,6 +29,8 @@
 
 namespace temper {
 
+class ReferenceCache;
+
 struct RunOptions {
   std::string resume = "auto";       // auto | must | never
   const StopSignal* stop = nullptr;  // asked between steps and during generation
@@ -55,6 +57,8 @@ class Session {
   std::unique_ptr<RecordEncoder> encoder;
   std::unique_ptr<Model> model;
   std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
+  NamedTensors reference_weights;    // of a moving reference: what trains, as the reference has it; fp32
+  std::map<std::string, std::shared_ptr<const ReferenceCache>> reference_caches;  // "train", "eval"
   std::unique_ptr<Adapter> adapter;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<RewardSet> rewards;  // null: none configured
@@ -94,6 +98,8 @@ class Session {
   void save_checkpoint();
   void evaluate();
   NamedTensors trainable() const;
+  at::Tensor checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
+                     const at::Tensor& like) const;
 
   RunOptions options_;
   std::vector<OptimParameter> parameters_;

@@ -190,7 +190,7 @@ echo '{"prompt": "p", "completion": "c", "label": "yes"}' > pairs.jsonl; pairs "
 echo '{"prompt": "p", "chosen": "c", "rejected": "d"}' > pairs.jsonl; pairs "a loss that is not there" 'did you mean "?dpo' --set algorithm.name=dop
 pairs "pairs for a loss of single answers" 'pairs.jsonl:1.*label' --set algorithm.name=kto
 pairs "every pair too long" 'max_tokens' --set data.max_tokens=2
-pairs "a weight that needs more" 'wpo' --set algorithm.wpo=true
+pairs "a cache of a reference that moves" 'reference.cache' --set reference.cache=on --set reference.sync_every=4
 
 # ---------------------------------------------------------------------------------------------------- run folders
 refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must

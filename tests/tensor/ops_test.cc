@@ -189,6 +189,7 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
       o.softcap = cap;
       o.temperature = 0.7;
       o.entropy = true;
+      o.log_sum_squares = true;
       o.top_k = 3;
       compare([&](const auto& x) { return selective_logp(x[0], x[1].detach(), x[1], targets, o).logp; },
               [&](const auto& x) {
@@ -204,6 +205,8 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
       const LogpResult fast = selective_logp(h, w, w, targets, o),
                        slow = reference::selective_logp(h, w, w, targets, o);
       CHECK(worst(fast.entropy, slow.entropy) < 1e-5);
+      CHECK(worst(fast.log_sum_squares, slow.log_sum_squares) < 1e-5);
+      CHECK(!fast.log_sum_squares.requires_grad());
       CHECK(at::equal(fast.top_token, slow.top_token));
     }
   }
