@@ -89,6 +89,12 @@ class RecordEncoder {
   // kPromptCompletion, split behind the prompt.
   Answer answer(const Record& record) const;
 
+  // The prompt and completion of kPromptCompletion, as supervised() encodes them.
+  Answer answer(const Record& record) const;
+  // The completions that a prompt's record brings along: those of its list "demonstrations", else its
+  // "completion"; overlong ones left out. Throws UserError when it has neither.
+  std::vector<Answer> demonstrations(const Record& record) const;
+
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
   // max_tokens.

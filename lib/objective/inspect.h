@@ -37,14 +37,11 @@ namespace temper::objective {
 // ...],
 //   "target": [...]}, ...]}, logits, a row of the vocabulary for each token; the mean over all tokens.
 //
-// `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not
+// `name` may have its family in front: "preference/dpo". `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not
 // finite.
 Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides);
 
 // The arrays and numbers of a sequence that the objective with these overrides reads, for `list`.
 std::vector<std::string> objective_inputs(const std::string& name, const Json& overrides);
-
-// Every name that evaluate_objective knows.
-std::vector<std::string> objective_names();
 
 }  // namespace temper::objective

@@ -1,5 +1,7 @@
 #include "train/config.h"
 
+#include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "base/error.h"
@@ -83,7 +85,7 @@ int64_t ModelSection::checkpoint_every() const {
 }
 
 void DataSection::fields(FieldVisitor& v) {
-  v.field("train", train, {.help = "JSONL files to train on", .required = true, .path = true});
+  v.field("train", train, {.help = "JSONL files to train on", .required = needs_train, .path = true});
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
@@ -115,16 +117,6 @@ void DataSection::adapt(std::vector<Record>& records) const {
       if (completion.is_null()) record.json.erase("completion");
     }
   }
-}
-
-void RolloutSection::fields(FieldVisitor& v) {
-  if (task == "rl") {
-    v.field("prompts_per_step", prompts_per_step,
-            {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
-  }
-  v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
-  v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
-  SamplingOptions::fields(v);
 }
 
 void TrainSection::fields(FieldVisitor& v) {
@@ -178,6 +170,8 @@ void RunConfig::fields(FieldVisitor& v) {
       {.help = "threads; 0: all cores. Part of the run: results may depend on it", .min = 0, .max = 1024});
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
+  if (rl) v.section("offline", offline, "scored responses from files");
+  data.needs_train = !offline.replaces_sampling();
   v.section("data", data, "the data");
   const bool preferences = task == "preference";
   if (preferences) v.section("pairs", pairs, "where the pairs come from");
@@ -212,34 +206,7 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
   if (eval.every > 0 && data.eval.empty())
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
   if (task == "preference") check_preference(*this, problems);
-  if (task != "rl") return;
-  if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
-  if (algorithm != nullptr) {
-    const objective::Needs needs = algorithm->needs();
-    const std::pair<bool, const char*> lacking[] = {
-        {needs.demonstration, "demonstrations among the responses"},
-        {needs.opening, "responses with forced openings, and the initial model's rewards"},
-        {needs.token_score, "a token reward model"}};
-    for (const auto& [needed, what] : lacking) {
-      if (needed) {
-        problems.push_back(
-            fmt::format("algorithm.name: \"{}\" needs {}, which training cannot give it; temper-inspect "
-                        "objective evaluates it on numbers",
-                        algorithm_name, what));
-      }
-    }
-  }
-  if (rollout.temperature == 0)
-    problems.push_back(
-        "rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");
-  if (train.batch_size > rollout.prompts_per_step) {
-    problems.push_back(
-        fmt::format("train.batch_size: {} prompts an optimizer step, but rollout.prompts_per_step gives {}",
-                    train.batch_size, rollout.prompts_per_step));
-  } else if (rollout.prompts_per_step % train.batch_size != 0) {
-    problems.push_back(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}",
-                                   train.batch_size, rollout.prompts_per_step));
-  }
+  if (task == "rl") check_rl(problems);
 }
 
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {

@@ -113,7 +113,8 @@ PairDraw PairSource::draw() {
 PairDraw PairSource::sample() {
   const RunConfig& c = s_.config;
   const RolloutBatch rollouts = collect_rollouts(
-      s_, prompts_, {c.train.batch_size, false, true, c.pairs.max_rounds, "pairs.max_rounds"});
+      s_, prompts_, {}, {c.train.batch_size, false, true, c.pairs.max_rounds, "pairs.max_rounds"});
+  rollouts.commit(s_.state);
   sampled_ = {};
   std::vector<double> side;  // of each completion: 1 chosen, -1 rejected, 0 neither
   PairDraw out;

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "train/micro_batch.h"
@@ -18,10 +19,19 @@ class Session;
 // numbers are the same to the last bit.
 at::Tensor logp_of(Session& session, Model& model, const std::vector<Sequence>& sequences, int64_t unit = 1);
 
-// The same under the reference model: session.reference_weights where a moving reference has any, else the
+// logp_of the policy and, from the same pass, the critic's output at the state before each target: [M] both.
+struct TokenNumbers {
+  at::Tensor logp, value;
+};
+TokenNumbers logp_and_values(Session& session, const std::vector<Sequence>& sequences);
+
+// Runs `body` with the reference model: session.reference_weights where a moving reference has any, else the
 // weights that the run started from. Those are, of an adapter run, the base with the adapter off; of a full
 // run the model itself before the first update, then a frozen copy, loaded when it is first asked for
 // (session.reference).
+void with_reference(Session& session, const std::function<void(Model&)>& body);
+
+// logp_of the reference model.
 at::Tensor reference_logp(Session& session, const std::vector<Sequence>& sequences, int64_t unit = 1);
 
 // A reference that follows the policy (TR-DPO, arXiv 2404.09656; curricula): reference <- (1 - share)

@@ -1,0 +1,76 @@
+#include "objective/notes.h"
+
+namespace temper::objective {
+
+FamilyNotes supervised_notes() {
+  FamilyNotes f;
+  f.family = "supervised";
+  f.title = "Supervised losses";
+  f.summary =
+      "One value a target token with p = exp(logp); the sum is divided by the targets of the whole optimizer "
+      "step, whatever the "
+      "micro-batches. sg: detached.";
+  f.metrics = {{"loss", "the loss of the step"}, {"targets", "target tokens of the step"}};
+  f.objectives = {
+      {"nll", "-log p", {}, {}},
+      {"dft", "-sg(p) log p", {}, {}},
+      {"comp_sum", "(1 - p^(tau - 1)) / (tau - 1); tau 1: nll, 2: mean absolute error", {}, {}},
+      {"dco",
+       "-log(1 - (1 - P)^n), P the probability of all targets of a sequence",
+       {"A sequence's loss is spread evenly over its tokens; the authors divide by their number."},
+       {}},
+  };
+  return f;
+}
+
+FamilyNotes reward_model_notes() {
+  FamilyNotes f;
+  f.family = "reward_model";
+  f.title = "Reward-model losses";
+  f.summary =
+      "Scores r of responses: of pairs (w chosen, l rejected), of groups with right and wrong ones, of rated "
+      "responses, or of the "
+      "steps of a solution. ls = logsigmoid, m how much better the chosen one is.";
+  f.metrics = {{"accuracy",
+                "share of pairs (also right-wrong pairs of a group, averaged by group) strictly in the right "
+                "order; of steps on "
+                "the right side of 0"},
+               {"margin", "mean difference of the scores of a pair, or of right and wrong in a group"},
+               {"error", "mean absolute error of a rating"},
+               {"score", "mean score"}};
+  f.objectives = {
+      {"bt", "-ls(r_w - r_l) + center (r_w + r_l)^2", {}, {}},
+      {"margin_bt", "-ls(r_w - r_l - m) + center (r_w + r_l)^2", {}, {}},
+      {"scaled_bt", "-m ls(r_w - r_l) + center (r_w + r_l)^2", {}, {}},
+      {"listwise",
+       "minus the mean of ls(r_i - r_j) over right i and wrong j of a group",
+       {"Mean over the groups that have both."},
+       {}},
+      {"regression", "(r - target)^2 of each rated attribute, mean over the ratings", {}, {}},
+      {"process",
+       "cross entropy of sigmoid(r) with the label of each step",
+       {"Steps without a label are left out."},
+       {}},
+  };
+  return f;
+}
+
+FamilyNotes distillation_notes() {
+  FamilyNotes f;
+  f.family = "distillation";
+  f.title = "Distillation losses";
+  f.summary =
+      "One value a token from the logits of student and teacher; S and T are softmax(logits / temperature), "
+      "M = (1 - beta) S + beta "
+      "T, and D = beta KL(T || M) + (1 - beta) KL(S || M), at beta 0 KL(T || S), at 1 KL(S || T).";
+  f.departures = {"Teachers have the student's vocabulary; several are averaged, logit by logit."};
+  f.objectives = {
+      {"forward_kl", "KL(T || S)", {}, {}},
+      {"reverse_kl", "KL(S || T)", {}, {}},
+      {"gjsd", "D at beta 0.5", {}, {}},
+      {"kd", "(1 - ce_weight) temperature^2 KL(T || S) + ce_weight (-log p of the target)", {}, {}},
+  };
+  return f;
+}
+
+}  // namespace temper::objective
