@@ -14,25 +14,10 @@
 #include "common.h"
 #include "data/records.h"
 #include "eval/evaluate.h"
+#include "scored.h"
 
 using namespace temper;
 namespace {
-
-struct Rewards : Fields {
-  std::vector<RewardEntry> entries;
-  void fields(FieldVisitor& v) override { v.list("rewards", entries, "the rewards"); }
-};
-
-// Each --reward is the name of a kind, or an object as in a config's "rewards".
-std::vector<RewardEntry> read_rewards(const std::vector<std::string>& texts) {
-  Json list = Json::array();
-  for (const std::string& text : texts) {
-    list.push_back(!text.empty() && text[0] == '{' ? parse_json(text, "--reward") : Json{{"kind", text}});
-  }
-  Rewards rewards;
-  read_fields(rewards, {{"rewards", list}}, "--reward", ".");
-  return std::move(rewards.entries);
-}
 
 struct Arguments {
   std::string model, adapter, output, combine = "sum", chat_template = "auto", dtype = "auto", device = "cpu";
@@ -85,7 +70,7 @@ int run(const Arguments& a) {
       (fs::is_directory(a.output) || !fs::is_directory(fs::absolute(a.output).parent_path()))) {
     user_error("--output {}: expected a file in a folder that exists", a.output);
   }
-  RewardSet rewards(read_rewards(a.rewards), a.combine);
+  RewardSet rewards(read_rewards(a.rewards, "--reward"), a.combine);
   std::vector<Record> records = read_jsonl(a.data);
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
     records.resize(static_cast<size_t>(a.limit));

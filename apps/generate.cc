@@ -14,6 +14,7 @@
 #include "data/records.h"
 #include "field_options.h"
 #include "rollout/engine.h"
+#include "scored.h"
 
 using namespace temper;
 
@@ -21,6 +22,7 @@ namespace {
 
 struct Settings {
   std::string model, adapter, prompt, input, output, choice = "auto", dtype = "auto", device = "cpu";
+  std::vector<std::string> score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
   uint64_t seed = 1;
@@ -51,6 +53,11 @@ void complete(const Settings& s, Model& model, const Tokenizer& tokenizer, const
     records.push_back({Json{{"prompt", s.prompt}}, "--prompt", 1});
   else
     records = read_jsonl({s.input});
+  std::unique_ptr<RewardSet> rewards;
+  if (!s.score.empty()) rewards = std::make_unique<RewardSet>(read_rewards(s.score, "--score"));
+  for (const Record& record : records) {
+    if (rewards != nullptr) rewards->check(record.json);
+  }
   const RecordEncoder encoder(tokenizer, chat, {.max_tokens = model.config().max_positions});
   for (const Record& record : records) requests.push_back({prompt_of(record, encoder), s.n, requests.size()});
 
@@ -65,7 +72,9 @@ void complete(const Settings& s, Model& model, const Tokenizer& tokenizer, const
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   console.status("");
   std::string out;
-  for (size_t i = 0; i < records.size(); ++i) {
+  if (rewards != nullptr)
+    out = scored_lines(*rewards, records, requests, completions, encoder, s.sampling.temperature);
+  for (size_t i = 0; rewards == nullptr && i < records.size(); ++i) {
     Json list = Json::array();
     for (const Completion& c : completions[i]) list.push_back(to_json(c, s.logprobs));
     records[i].json["completions"] = list;
@@ -91,6 +100,8 @@ void run(const Settings& s) {
   const int modes = !s.prompt.empty() + s.chat + !s.input.empty();
   if (modes != 1)
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
+  if (!s.score.empty() && s.input.empty())
+    user_error("--score goes with --input: it writes a line a response");
   if (s.chat && (!s.output.empty() || s.n != 1)) user_error("--chat goes with neither --output nor --n");
   const fs::path folder = fs::path(s.output).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
@@ -133,6 +144,10 @@ int main(int argc, char** argv) {
   app.add_option("--max-batch", s.max_batch, "sequences decoded together [64]")
       ->check(CLI::Range(1, 1 << 20));
   app.add_flag("--ignore-end", s.ignore_end, "go on to max_new_tokens past the end token");
+  app.add_option("--score", s.score,
+                 "write scored responses to train on: a reward's name, or an object as in a config")
+      ->type_size(1)
+      ->allow_extra_args(false);
   app.add_flag("--logprobs", s.logprobs, "JSON lines also hold the ids and their log-probs");
   app.add_flag("--stats", s.stats, "one line of JSON on stderr: tokens, seconds, memory");
   FieldOptions fields(app, s.sampling, "Sampling");

@@ -54,6 +54,10 @@ void PolicyAlgorithm::fields(FieldVisitor& v) {
   v.field("overlong_penalty", overlong_penalty, {.help = "the penalty at the limit", .min = 0});
   v.field("mask_truncated", mask_truncated,
           {.help = "leave responses that hit max_new_tokens out of the loss"});
+  if (objective && needs().critic()) {
+    critic.outcome = !needs().value;
+    v.section("critic", critic, "the score head that learns beside the policy");
+  }
   v.field(
       "keep_one_each", keep_one_each,
       {.help = "learn from one right and one wrong response of each group: the first with the highest and "
