@@ -1,3 +1,4 @@
+#include "objective/extend.h"
 #include "objective/preference_kinds.h"
 
 namespace temper::objective {
@@ -43,6 +44,7 @@ const Registry<PreferenceLossOptions>& preference_loss_registry() {
            "Franken et al., arXiv 2404.14313", sami});
     r.add({"ofs_dpo", "DPO of a fast and a slow adapter that chase each other", "Qi et al., arXiv 2406.05534",
            ofs_dpo});
+    extend(r);
     return r;
   }();
   return registry;

@@ -1,3 +1,4 @@
+#include "objective/extend.h"
 #include "objective/kinds.h"
 
 namespace temper::objective {
@@ -62,6 +63,7 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Lyu et al., arXiv 2502.06781", oreal});
     r.add({"simko", "PPO clip that spreads gains over likely alternatives at uncertain tokens",
            "Peng et al., arXiv 2510.14807", simko});
+    extend(r);
     return r;
   }();
   return registry;
@@ -76,6 +78,7 @@ const Registry<SupervisedOptions>& supervised_registry() {
     r.add({"comp_sum", "family from cross entropy to mean absolute error",
            "Mao, Mohri & Zhong, arXiv 2304.07288", comp_sum});
     r.add({"dco", "for passing at least once in n tries", "Chen et al., arXiv 2502.07154", dco});
+    extend(r);
     return r;
   }();
   return registry;

@@ -1,4 +1,5 @@
 // Every reward that a config can name.
+#include "reward/extend.h"
 #include "reward/math.h"
 #include "reward/pattern.h"
 #include "reward/process.h"
@@ -37,6 +38,7 @@ const Registry<RewardOptions>& reward_registry() {
            "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.2", make<RepetitionOptions>});
     r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
            make<ProcessOptions>});
+    extend(r);
     return r;
   }();
   return registry;

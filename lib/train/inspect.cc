@@ -105,6 +105,7 @@ void inspect_objective_file(const std::string& name, const std::string& file, co
     Json batch = record.json, fields = overrides;
     try {
       if (batch.contains("set")) {
+        if (!batch["set"].is_object()) user_error("\"set\": expected an object of fields and values");
         fields.update(batch["set"]);
         batch.erase("set");
       }

@@ -1,5 +1,6 @@
 # temper_room(NAME [ROOMS r...] [LIBS l...] [TORCH]): the static library temper_NAME from lib/NAME/*.cc.
 # temper_app(NAME): the program temper-NAME from apps/NAME.cc.
+# temper_export(NAMES...): makes rooms and programs known to find_package(Temper).
 
 # The uninitialised-value warnings are false alarms inside gcc 12's own AVX-512 headers.
 set(TEMPER_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-uninitialized -Wno-maybe-uninitialized)
@@ -62,12 +63,30 @@ function(temper_room name)
   endif()
 endfunction()
 
+# temper_app(NAME) also gives the library Temper::NAME_program, the program's main in an archive: a project of your own links it
+# to build the program with objectives and rewards of its own (lib/objective/extend.h).
 function(temper_app name)
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
     return()
   endif()
-  add_executable(temper-${name} ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
+  set(main temper_${name}_main)
+  add_library(${main} OBJECT ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
+  target_link_libraries(${main} PUBLIC temper_train CLI11::CLI11)
+  target_compile_options(${main} PRIVATE ${TEMPER_WARNINGS})
+  temper_torch(${main})
+  add_executable(temper-${name} $<TARGET_OBJECTS:${main}>)
   target_link_libraries(temper-${name} PRIVATE temper_train CLI11::CLI11)
-  target_compile_options(temper-${name} PRIVATE ${TEMPER_WARNINGS})
-  temper_torch(temper-${name})
+  add_library(temper_${name}_program STATIC $<TARGET_OBJECTS:${main}>)
+  target_link_libraries(temper_${name}_program PUBLIC temper_train CLI11::CLI11)
+endfunction()
+
+# find_package(Temper) from the build folder: Temper::<room> and Temper::<app>_program, with what they stand on.
+function(temper_export)
+  set(targets "")
+  foreach(name ${ARGN})
+    list(APPEND targets temper_${name})
+    set_target_properties(temper_${name} PROPERTIES EXPORT_NAME ${name})
+  endforeach()
+  export(TARGETS ${targets} NAMESPACE Temper:: FILE ${CMAKE_BINARY_DIR}/TemperTargets.cmake)
+  configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/TemperConfig.cmake.in ${CMAKE_BINARY_DIR}/TemperConfig.cmake @ONLY)
 endfunction()

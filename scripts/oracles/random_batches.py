@@ -144,6 +144,19 @@ def more_cases():
     return cases
 
 
+def tied(c):
+    """aot sorts; where two of its numbers are equal, either may have the other's gradient, so such a batch decides nothing."""
+    if not c["name"].startswith("aot"):
+        return False
+    total = lambda p, side, key: sum(p[side][key])  # noqa: E731
+    pairs = c["input"]["pairs"]
+    if c["name"] == "aot":
+        sides = [[total(p, "chosen", k) - total(p, "rejected", k) for p in pairs] for k in ("logp", "logp_ref")]
+    else:
+        sides = [[total(p, s, "logp") - total(p, s, "logp_ref") for p in pairs] for s in ("chosen", "rejected")]
+    return any(b - a < 1e-9 for side in map(sorted, sides) for a, b in zip(side, side[1:]))
+
+
 def flat(x):
     if isinstance(x, dict):
         return [z for key in sorted(x) for z in flat(x[key])]
@@ -179,7 +192,7 @@ def main():
         before = sum(len(c) for c in cases.values())
         for c in drawn_again(turn):
             key = json.dumps([c["name"], c["set"], c["input"]])
-            if key in seen or c["name"] not in cases or len(cases[c["name"]]) >= options.batches:
+            if key in seen or c["name"] not in cases or len(cases[c["name"]]) >= options.batches or tied(c):
                 continue
             seen.add(key)
             cases[c["name"]].append(c)

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 W, H, LEFT, RIGHT, TOP, BOTTOM = 230, 150, 34, 8, 22, 22
+READING = Path(__file__).resolve().parent.parent.parent / "lib/objective/study/reading.txt"  # what it says and does not say
 BLUE, ORANGE, GREY = "#2266bb", "#cc5511", "#999"
 T95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for so many seeds
 
@@ -22,7 +23,7 @@ TASK = {
 }
 MEASURE = {
     "policy": "Line: training reward (temperature 1), mean over seeds of a five-step average; band: lowest to highest seed; dots: "
-    "held-out accuracy; grey: grpo.",
+    "held-out accuracy; grey: grpo. dapo's training reward is of the groups that it keeps, so only its dots compare.",
     "preference": "Dots and line: held-out accuracy of answers sampled at temperature 1; dashed: share of held-out pairs whose chosen "
     "answer gained more log-prob over the start than its rejected one (one definition for all losses); bands: lowest to highest "
     "seed; grey: dpo.",
@@ -196,7 +197,7 @@ def write(study, out):
     out.mkdir(parents=True, exist_ok=True)
     parts = [section(study, family, out) for family in ("policy", "preference") if family in study]
     warning = '<p class="warn">This is the two-minute version.</p>' if study["quick"] else ""
-    text = Path(__file__).with_name("reading.html").read_text() if not study["quick"] else ""
+    text = "" if study["quick"] or not READING.exists() else f"<p>{READING.read_text()}</p>"
     (out / "study.html").write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Objectives side by side</title><style>{STYLE}</style>'
         f"<h1>Objectives side by side</h1>{warning}{text}{''.join(parts)}</html>\n"

@@ -171,6 +171,8 @@ class Study:
         if family == "policy":
             sets += self.files(split) + self.rewards() + ([] if split == "test" else ["eval.every=0"])
             sets += [f"rollout.max_new_tokens={self.plan['max_new_tokens']}"]
+            if name in self.filtering:  # a preset that draws groups until their rewards differ: the questions are hard at first
+                sets += ["algorithm.filter_max_rounds=64"]
         else:
             unpaired = name in self.unpaired
             sets += [f'data.train=["{self.data}/{"singles" if unpaired else "pairs"}_train.jsonl"]']
@@ -232,6 +234,8 @@ class Study:
                 refused[entry["name"]] = str(e).split(": ", 2)[-1]
             if family == "preference" and "label" in entry["inputs"]:
                 self.unpaired.add(entry["name"])
+            if any(f["name"] == "filter_zero_variance" and f["default"] for f in entry["fields"]):
+                self.filtering.add(entry["name"])
         return accepted, refused
 
     def family(self, family, pool):
@@ -260,7 +264,7 @@ class Study:
         self.make_data()
         self.make_start()
         self.start_accuracy = {split: self.evaluate(self.start, split, seed=1000) for split in ("dev", "test")}
-        self.unpaired = set()
+        self.unpaired, self.filtering = set(), set()
         study = {"quick": self.quick, "start": self.start_accuracy["test"], "questions": self.plan["data"]["test"],
                  "seeds": len(self.plan["seeds"])}  # fmt: skip
         with ThreadPoolExecutor(self.jobs) as pool:
