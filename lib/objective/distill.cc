@@ -23,10 +23,14 @@ at::Tensor kl_rows(const at::Tensor& log_p, const at::Tensor& log_q) {
   return at::where(log_p.isneginf(), at::zeros_like(term), term).sum(-1);
 }
 
+// -log softmax(logits)[target], [R].
+at::Tensor nll_rows(const at::Tensor& logits, const at::Tensor& target) {
+  return -at::log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
+}
+
 }  // namespace
 
-at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tensor& teacher,
-                                      const at::Tensor& target) const {
+at::Tensor DistillOptions::divergence(const at::Tensor& student, const at::Tensor& teacher) const {
   if (student.sizes() != teacher.sizes()) {
     user_error(
         "distillation: the student's vocabulary has {} tokens, the teacher's {}; both need the same "
@@ -35,20 +39,45 @@ at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tenso
   }
   const at::Tensor s = at::log_softmax(student / temperature, -1),
                    t = at::log_softmax(teacher / temperature, -1);
-  at::Tensor value;
-  if (beta == 0)
-    value = kl_rows(t, s);
-  else if (beta == 1)
-    value = kl_rows(s, t);
-  else {
-    const at::Tensor m = at::logaddexp(s + std::log1p(-beta), t + std::log(beta));
-    value = beta * kl_rows(t, m) + (1 - beta) * kl_rows(s, m);
+  if (beta == 0) return kl_rows(t, s);
+  if (beta == 1) return kl_rows(s, t);
+  const at::Tensor m = at::logaddexp(s + std::log1p(-beta), t + std::log(beta));
+  return beta * kl_rows(t, m) + (1 - beta) * kl_rows(s, m);
+}
+
+at::Tensor DistillOptions::combine(const at::Tensor& divergence, const at::Tensor& nll) const {
+  const double scale = scale_by_temperature ? temperature * temperature : 1;
+  if (ce_weight == 0) return scale * divergence;
+  if (!nll.defined()) bug("distillation: ce_weight needs targets");
+  return (1 - ce_weight) * scale * divergence + ce_weight * nll;
+}
+
+at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tensor& teacher,
+                                      const at::Tensor& target) const {
+  at::Tensor nll;
+  if (target.defined()) nll = nll_rows(student, target);
+  return combine(divergence(student, teacher), nll);
+}
+
+DivergenceResult distill_parts(const DistillOptions& options, const at::Tensor& hidden,
+                               const at::Tensor& head, const at::Tensor& head_master,
+                               const std::vector<TeacherStates>& teachers, const Targets& targets) {
+  if (hidden.is_cpu()) {
+    DivergenceOptions o;
+    o.beta = options.beta;
+    o.temperature = options.temperature;
+    return divergence(hidden, head, head_master, teachers, targets, o);
   }
-  if (scale_by_temperature) value = value * (temperature * temperature);
-  if (ce_weight == 0) return value;
-  if (!target.defined()) bug("distillation: ce_weight needs targets");
-  const at::Tensor nll = -at::log_softmax(student, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
-  return (1 - ce_weight) * value + ce_weight * nll;
+  const auto logits = [&](const at::Tensor& states, const at::Tensor& weight) {
+    return at::matmul(states.index_select(0, targets.source), weight.to(states.scalar_type()).t())
+        .to(at::kFloat);
+  };
+  const at::Tensor student = logits(hidden, head_master.requires_grad() ? head_master : head);
+  std::vector<at::Tensor> all;
+  for (const TeacherStates& t : teachers) all.push_back(logits(t.hidden, t.head).detach());
+  const at::Tensor teacher = mean_logits(all);
+  return {options.divergence(student, teacher), nll_rows(student, targets.token),
+          nll_rows(teacher, targets.token)};
 }
 
 const Registry<DistillOptions>& distill_registry() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "tensor/divergence.h"
 
 namespace temper::objective {
 
@@ -26,8 +27,18 @@ struct DistillOptions : Fields {
   // [R].
   at::Tensor operator()(const at::Tensor& student, const at::Tensor& teacher,
                         const at::Tensor& target = {}) const;
+  // The row's loss of its parts, D and -log p_student(target). nll may be undefined when ce_weight is 0.
+  at::Tensor combine(const at::Tensor& divergence, const at::Tensor& nll) const;
+  // D alone, [R].
+  at::Tensor divergence(const at::Tensor& student, const at::Tensor& teacher) const;
 };
 const Registry<DistillOptions>& distill_registry();
+
+// The parts of a loss from hidden states: on the CPU by the fused kernel, which never holds more than a chunk
+// of logits; on other devices by the dense formula. Shapes as in tensor/divergence.h.
+DivergenceResult distill_parts(const DistillOptions& options, const at::Tensor& hidden,
+                               const at::Tensor& head, const at::Tensor& head_master,
+                               const std::vector<TeacherStates>& teachers, const Targets& targets);
 
 // Several teachers of one vocabulary become one: the mean of their logits. Throws UserError when shapes
 // differ.

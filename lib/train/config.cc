@@ -12,6 +12,9 @@ namespace temper {
 
 void InitSection::fields(FieldVisitor& v) {
   v.field("family", family, {.help = "model family, as config.json's model_type"});
+  v.field(
+      "tokenizer", tokenizer,
+      {.help = "a folder whose tokenizer is used; left out: one is trained on the run's data", .path = true});
   v.field("vocab", vocab,
           {.help = "vocabulary of the tokenizer trained on the run's data", .min = 0, .max = 1 << 20});
   v.field("hidden", hidden, {.help = "width of the residual stream", .min = 8, .max = 1 << 16});
@@ -27,7 +30,7 @@ void InitSection::fields(FieldVisitor& v) {
 }
 
 void InitSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (vocab == 0) return;  // no "init" at all
+  if (!given()) return;  // no "init" at all
   if (find_family(family) == nullptr)
     problems.push_back(where + ".family: expected one of " + family_names() + ", found \"" + family + "\"");
   if (hidden % heads != 0)
@@ -70,10 +73,10 @@ void ModelSection::fields(FieldVisitor& v) {
 }
 
 void ModelSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (path.empty() && init.vocab == 0) {
-    problems.push_back(
-        where +
-        ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" for random weights");
+  if (path.empty() && !init.given()) {
+    problems.push_back(where +
+                       ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
+                       "\"tokenizer\" for random weights");
   }
 }
 
@@ -118,11 +121,20 @@ void DataSection::adapt(std::vector<Record>& records) const {
 }
 
 void RolloutSection::fields(FieldVisitor& v) {
-  v.field("prompts_per_step", prompts_per_step,
-          {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
-  v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
+  if (groups) {
+    v.field("prompts_per_step", prompts_per_step,
+            {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
+    v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
+  }
   v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
   SamplingOptions::fields(v);
+}
+
+void TeacherEntry::fields(FieldVisitor& v) {
+  v.field("path", path, {.help = "a Hugging Face model folder", .required = true, .path = true});
+  v.field("dtype", dtype,
+          {.help = "of its weights and products; auto: the student's compute dtype",
+           .choices = {"auto", "bf16", "f32"}});
 }
 
 void TrainSection::fields(FieldVisitor& v) {
@@ -136,7 +148,7 @@ void TrainSection::fields(FieldVisitor& v) {
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",
            .min = 1});
-  if (task == "sft") return;
+  if (task == "sft" || task == "distill") return;
   if (task == "rl") {
     v.field("updates_per_rollout", updates_per_rollout,
             {.help = "passes over a rollout batch", .min = 1, .max = 100});
@@ -166,9 +178,11 @@ void CheckpointSection::fields(FieldVisitor& v) {
 }
 
 void RunConfig::fields(FieldVisitor& v) {
-  v.field("task", task, {.help = "what to run", .choices = {"sft", "preference", "rl"}, .required = true});
-  const bool rl = task == "rl";
+  v.field("task", task,
+          {.help = "what to run", .choices = {"sft", "preference", "rl", "distill"}, .required = true});
+  const bool rl = task == "rl", distils = task == "distill";
   train.task = task;
+  rollout.groups = !distils;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(
@@ -177,7 +191,17 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
   v.section("data", data, "the data");
-  if (rl) v.section("rollout", rollout, "generation of the rollout batch");
+  if (distils) {
+    v.list("teachers", teachers,
+           "models whose distributions are learnt; several become the mean of their logits");
+    v.field("on_policy_share", on_policy_share,
+            {.help = "probability that a step learns from the student's own samples instead of the data's "
+                     "completions (lambda of GKD)",
+             .min = 0,
+             .max = 1});
+  }
+  if (rl || distils)
+    v.section("rollout", rollout, rl ? "generation of the rollout batch" : "sampling from the student");
   const bool preferences = task == "preference";
   if (!preferences) {
     v.list("rewards", rewards,
@@ -191,6 +215,8 @@ void RunConfig::fields(FieldVisitor& v) {
     v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
              "a preset and overrides of it");
   }
+  if (distils)
+    v.choice("algorithm", "name", distill, distill_name, objective::distill_registry(), "the divergence");
   if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
@@ -210,6 +236,8 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
     problems.push_back(
         "algorithm.wpo: its weight needs sums over the vocabulary, which training cannot give it yet");
   }
+  if (task == "distill" && teachers.empty())
+    problems.push_back("teachers: distillation needs at least one, such as {\"path\": \"models/teacher\"}");
   if (task != "rl") return;
   if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
   if (algorithm != nullptr) {
@@ -245,6 +273,9 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
+  for (TeacherEntry& teacher : config.teachers) {
+    if (teacher.dtype == "auto") teacher.dtype = config.model.dtype;
+  }
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
 }
 

@@ -10,6 +10,7 @@
 #include "base/fields.h"
 #include "data/records.h"
 #include "model/config.h"
+#include "objective/distill.h"
 #include "objective/policy.h"
 #include "objective/preference.h"
 #include "objective/supervised.h"
@@ -21,15 +22,18 @@
 
 namespace temper {
 
-// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data.
+// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data or taken
+// from a folder.
 struct InitSection : Fields {
   std::string family = "llama";
+  std::string tokenizer;  // a folder; empty: trained, with `vocab` tokens
   int64_t vocab = 0, hidden = 256, intermediate = 704, layers = 6, heads = 4, kv_heads = 2,
           max_positions = 1024;
   bool tied = true;
   double rope_theta = 10000.0, norm_eps = 1e-5;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool given() const { return vocab > 0 || !tokenizer.empty(); }
   ModelConfig model_config() const;
 };
 
@@ -57,6 +61,13 @@ struct DataSection : Fields {
 
 struct RolloutSection : SamplingOptions {
   int64_t prompts_per_step = 16, group_size = 8, max_batch = 64;
+  bool groups = true;  // whether the task has the first two
+  void fields(FieldVisitor& v) override;
+};
+
+struct TeacherEntry : Fields {
+  std::string path;
+  std::string dtype = "auto";  // auto: the student's compute dtype
   void fields(FieldVisitor& v) override;
 };
 
@@ -97,6 +108,10 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
+  std::string distill_name = "gjsd";
+  std::unique_ptr<objective::DistillOptions> distill;  // "algorithm" of a distillation
+  std::vector<TeacherEntry> teachers;
+  double on_policy_share = 0.0;
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

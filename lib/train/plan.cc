@@ -7,12 +7,15 @@
 #include "model/families.h"
 #include "model/load.h"
 #include "model/precision.h"
+#include "text/tokenizer.h"
 
 namespace temper {
 
 Json plan_run(const RunConfig& config) {
-  const ModelConfig shape =
+  ModelConfig shape =
       config.model.path.empty() ? config.model.init.model_config() : read_model_config(config.model.path);
+  if (config.model.path.empty() && !config.model.init.tokenizer.empty())
+    shape.vocab = Tokenizer::load(config.model.init.tokenizer)->vocab_size();
   const Precision precision = make_precision(config.model.dtype, config.device);
   const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
 
@@ -48,10 +51,15 @@ Json plan_run(const RunConfig& config) {
         std::min(config.rollout.max_batch, config.rollout.prompts_per_step * config.rollout.group_size);
     cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
   }
+  int64_t teachers = 0;
+  for (const TeacherEntry& teacher : config.teachers) {
+    teachers += read_model_config(teacher.path).parameter_count() *
+                static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
+  }
   constexpr int64_t kProgram =
       500 << 20;  // the program, its libraries, and what malloc keeps of what was freed
   const int64_t peak =
-      kProgram + weights + masters + state + std::max(gradients + activations + logits, cache);
+      kProgram + weights + masters + state + teachers + std::max(gradients + activations + logits, cache);
 
   const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
                                                     config.rollout.prompts_per_step / config.train.batch_size
@@ -66,6 +74,7 @@ Json plan_run(const RunConfig& config) {
             {"activations_bytes", activations},
             {"logits_bytes", logits},
             {"cache_bytes", cache},
+            {"teachers_bytes", teachers},
             {"peak_bytes", peak}}},
           {"steps", {{"steps", config.train.steps}, {"updates", updates}}}};
 }

@@ -54,7 +54,8 @@ class Session {
   std::unique_ptr<ChatTemplate> chat;  // null: the tokenizer has none and no record needs one
   std::unique_ptr<RecordEncoder> encoder;
   std::unique_ptr<Model> model;
-  std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
+  std::unique_ptr<Model> reference;              // of a full run, once asked for; see reference.h
+  std::vector<std::unique_ptr<Model>> teachers;  // of a distillation; see teachers.h
   std::unique_ptr<Adapter> adapter;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<RewardSet> rewards;  // null: none configured
