@@ -15,6 +15,39 @@ void DistillOptions::fields(FieldVisitor& v) {
           {.help = "share of the cross entropy with the data's own tokens", .min = 0, .max = 1});
 }
 
+void SampledOptions::fields(FieldVisitor& v) {
+  v.field("ce_weight", ce_weight,
+          {.help = "share of the cross entropy with the data's own tokens", .min = 0, .max = 1});
+}
+
+void MiniLlmOptions::fields(FieldVisitor& v) {
+  v.field("gamma", gamma, {.help = "discount of the rewards of later tokens", .min = 0, .max = 1});
+  v.field("normalise_length", normalise_length, {.help = "mean instead of sum of the later tokens' rewards"});
+  v.field("single_step", single_step,
+          {.help = "a token's own part is the reverse KL over the vocabulary instead of its sampled value"});
+}
+
+at::Tensor MiniLlmOptions::advantage(const at::Tensor& logp_student, const at::Tensor& logp_teacher,
+                                     const at::Tensor& sequence) const {
+  const at::Tensor reward =
+      reverse_kl_advantage(logp_student, logp_teacher).cpu().to(at::kDouble).contiguous();
+  const at::Tensor order = sequence.cpu();
+  const double* r = reward.const_data_ptr<double>();
+  const int64_t* of = order.const_data_ptr<int64_t>();
+  const auto tokens = static_cast<size_t>(reward.size(0));
+  std::vector<double> out(tokens);
+  double sum = 0, weight = 0;  // of the tokens after t
+  for (size_t t = tokens; t-- > 0;) {
+    if (t + 1 == tokens || of[t + 1] != of[t]) sum = weight = 0;
+    const double sum_with = r[t] + gamma * sum, weight_with = 1 + gamma * weight;
+    const double a = single_step ? sum : sum_with, n = single_step ? weight : weight_with;
+    out[t] = normalise_length && n > 0 ? a / n : a;
+    sum = sum_with;
+    weight = weight_with;
+  }
+  return at::tensor(out, at::kDouble).to(logp_student.options());
+}
+
 namespace {
 
 // KL(p || q) of rows of log-probs. A token that p excludes (log-prob -inf) adds nothing.
@@ -23,12 +56,11 @@ at::Tensor kl_rows(const at::Tensor& log_p, const at::Tensor& log_q) {
   return at::where(log_p.isneginf(), at::zeros_like(term), term).sum(-1);
 }
 
-// -log softmax(logits)[target], [R].
+}  // namespace
+
 at::Tensor nll_rows(const at::Tensor& logits, const at::Tensor& target) {
   return -at::log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
 }
-
-}  // namespace
 
 at::Tensor DistillOptions::divergence(const at::Tensor& student, const at::Tensor& teacher) const {
   if (student.sizes() != teacher.sizes()) {
@@ -101,6 +133,11 @@ const Registry<DistillOptions>& distill_registry() {
     r.add({"kd", "half cross entropy, half forward KL at temperature 2; several teachers are averaged",
            "Timiryasov & Tastet (BabyLlama), arXiv 2308.02019; BabyLlama-2, arXiv 2409.17312",
            with(0, 2, true, 0.5)});
+    r.add({"sampled_kd", "cross entropy with a teacher's drawn tokens, from a file",
+           "Anshumann et al. (random sampling KD), arXiv 2503.16870",
+           [] { return std::make_unique<SampledOptions>(); }});
+    r.add({"minillm", "policy gradient of the reverse KL on the student's own samples",
+           "Gu et al. (MiniLLM), arXiv 2306.08543", [] { return std::make_unique<MiniLlmOptions>(); }});
     return r;
   }();
   return registry;

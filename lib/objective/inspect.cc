@@ -59,7 +59,7 @@ std::vector<std::string> objective_inputs(const std::string& name, const Json& o
   if (policy_registry().find(name) != nullptr) return policy_inputs(name, overrides);
   if (preference_registry().find(name) != nullptr) return preference_inputs(name, overrides);
   if (reward_loss_registry().find(name) != nullptr) return reward_inputs(name, overrides);
-  if (distill_registry().find(name) != nullptr) return {"student", "teacher", "target (with ce_weight)"};
+  if (distill_registry().find(name) != nullptr) return distillation_inputs(name);
   return {"logp"};
 }
 

@@ -130,13 +130,6 @@ void RolloutSection::fields(FieldVisitor& v) {
   SamplingOptions::fields(v);
 }
 
-void TeacherEntry::fields(FieldVisitor& v) {
-  v.field("path", path, {.help = "a Hugging Face model folder", .required = true, .path = true});
-  v.field("dtype", dtype,
-          {.help = "of its weights and products; auto: the student's compute dtype",
-           .choices = {"auto", "bf16", "f32"}});
-}
-
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", batch_size,
@@ -191,15 +184,6 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
   v.section("data", data, "the data");
-  if (distils) {
-    v.list("teachers", teachers,
-           "models whose distributions are learnt; several become the mean of their logits");
-    v.field("on_policy_share", on_policy_share,
-            {.help = "probability that a step learns from the student's own samples instead of the data's "
-                     "completions (lambda of GKD)",
-             .min = 0,
-             .max = 1});
-  }
   if (rl || distils)
     v.section("rollout", rollout, rl ? "generation of the rollout batch" : "sampling from the student");
   const bool preferences = task == "preference";
@@ -215,8 +199,7 @@ void RunConfig::fields(FieldVisitor& v) {
     v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
              "a preset and overrides of it");
   }
-  if (distils)
-    v.choice("algorithm", "name", distill, distill_name, objective::distill_registry(), "the divergence");
+  if (distils) distill.fields(v);
   if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
@@ -236,8 +219,7 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
     problems.push_back(
         "algorithm.wpo: its weight needs sums over the vocabulary, which training cannot give it yet");
   }
-  if (task == "distill" && teachers.empty())
-    problems.push_back("teachers: distillation needs at least one, such as {\"path\": \"models/teacher\"}");
+  if (task == "distill") distill.check(problems, rollout);
   if (task != "rl") return;
   if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
   if (algorithm != nullptr) {
@@ -273,9 +255,7 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
-  for (TeacherEntry& teacher : config.teachers) {
-    if (teacher.dtype == "auto") teacher.dtype = config.model.dtype;
-  }
+  config.distill.resolve(config.model.dtype);
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
 }
 

@@ -10,7 +10,6 @@
 #include "base/fields.h"
 #include "data/records.h"
 #include "model/config.h"
-#include "objective/distill.h"
 #include "objective/policy.h"
 #include "objective/preference.h"
 #include "objective/supervised.h"
@@ -18,6 +17,7 @@
 #include "optim/schedule.h"
 #include "reward/reward.h"
 #include "rollout/sampler.h"
+#include "train/distill_config.h"
 #include "train/health.h"
 
 namespace temper {
@@ -65,12 +65,6 @@ struct RolloutSection : SamplingOptions {
   void fields(FieldVisitor& v) override;
 };
 
-struct TeacherEntry : Fields {
-  std::string path;
-  std::string dtype = "auto";  // auto: the student's compute dtype
-  void fields(FieldVisitor& v) override;
-};
-
 struct TrainSection : Fields {
   int64_t steps = 100;
   int64_t batch_size = 16;  // an optimizer step's examples (sft), pairs or answers (preference), prompts (rl)
@@ -108,10 +102,7 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
-  std::string distill_name = "gjsd";
-  std::unique_ptr<objective::DistillOptions> distill;  // "algorithm" of a distillation
-  std::vector<TeacherEntry> teachers;
-  double on_policy_share = 0.0;
+  DistillConfig distill;  // "algorithm", "teachers" ... of a distillation
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

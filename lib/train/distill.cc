@@ -43,7 +43,7 @@ DivergenceResult parts_of(Session& s, const MicroBatch& batch, bool training) {
   const Parameter& head = s.model->head();
   const at::Tensor hidden = s.model->hidden(batch.tokens, s.forward_options(training));
   const bool padded = head.compute.size(0) > vocab;
-  return objective::distill_parts(*s.config.distill, hidden, head.compute.narrow(0, 0, vocab),
+  return objective::distill_parts(*s.config.distill.algorithm, hidden, head.compute.narrow(0, 0, vocab),
                                   padded ? head.master.narrow(0, 0, vocab) : head.master,
                                   teacher_states(s, batch.tokens), batch.targets);
 }
@@ -111,7 +111,7 @@ std::vector<SampleRow> sample_rows(const Session& s, const Step& step) {
 
 void train_distill(Session& s) {
   const RunConfig& c = s.config;
-  const bool samples = c.on_policy_share > 0;
+  const bool samples = c.distill.on_policy_share > 0;
   // All records are encoded before the first step, so that a bad line costs no training time.
   const std::vector<Stored> examples = encode(s, s.train_records);
   if (examples.empty()) user_error("data.train: no example is within max_tokens {}", c.data.max_tokens);
@@ -136,7 +136,7 @@ void train_distill(Session& s) {
 
     // Own samples or stored completions: one draw a step.
     const bool own =
-        RandomStream(static_cast<uint64_t>(c.seed), "on-policy", s.state.step).uniform() < c.on_policy_share;
+        RandomStream(static_cast<uint64_t>(c.seed), "on-policy", s.state.step).uniform() < c.distill.on_policy_share;
     std::vector<const Stored*> stored;
     for (int64_t i = 0; i < c.train.batch_size; ++i)
       stored.push_back(&examples[order.at(s.state.cursor + i)]);
@@ -160,7 +160,7 @@ void train_distill(Session& s) {
     Sums sums;
     const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& batch) {
       const DivergenceResult parts = parts_of(s, batch, true);
-      const at::Tensor value = c.distill->combine(parts.divergence, parts.nll);
+      const at::Tensor value = c.distill.algorithm->combine(parts.divergence, parts.nll);
       sums.add(value, parts);
       return value.sum() / static_cast<double>(step.targets);
     });
@@ -188,7 +188,7 @@ void evaluate_distill(Session& s, const std::string& when, Evaluation& out) {
   for (const MicroBatch& batch :
        cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {
     const DivergenceResult parts = parts_of(s, batch, false);
-    sums.add(s.config.distill->combine(parts.divergence, parts.nll), parts);
+    sums.add(s.config.distill.algorithm->combine(parts.divergence, parts.nll), parts);
   }
   const double n = std::max(sums.targets, 1.0);
   out.row.values = {{"loss", sums.loss / n},

@@ -52,7 +52,7 @@ Json plan_run(const RunConfig& config) {
     cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
   }
   int64_t teachers = 0;
-  for (const TeacherEntry& teacher : config.teachers) {
+  for (const TeacherEntry& teacher : config.distill.teachers) {
     teachers += read_model_config(teacher.path).parameter_count() *
                 static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
   }

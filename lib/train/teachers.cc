@@ -33,8 +33,8 @@ void check_tokenizer(const Tokenizer& student, const std::string& path, const st
 
 void load_teachers(Session& s, int64_t longest_tokens) {
   const auto where = [](size_t i) { return fmt::format("teachers.{}.path", i); };
-  for (size_t i = 0; i < s.config.teachers.size(); ++i) {
-    const TeacherEntry& teacher = s.config.teachers[i];
+  for (size_t i = 0; i < s.config.distill.teachers.size(); ++i) {
+    const TeacherEntry& teacher = s.config.distill.teachers[i];
     const ModelConfig shape = read_model_config(teacher.path);
     check_tokenizer(*s.tokenizer, teacher.path, where(i));
     if (shape.vocab < s.tokenizer->vocab_size()) {
@@ -46,7 +46,7 @@ void load_teachers(Session& s, int64_t longest_tokens) {
                  where(i), teacher.path, shape.max_positions, longest_tokens);
     }
   }
-  for (const TeacherEntry& teacher : s.config.teachers)
+  for (const TeacherEntry& teacher : s.config.distill.teachers)
     s.teachers.push_back(Model::load(teacher.path, make_precision(teacher.dtype, s.config.device)));
   for (const auto& teacher : s.teachers) {
     if (teacher->config().vocab != s.model->config().vocab) {

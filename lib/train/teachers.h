@@ -10,8 +10,8 @@ namespace temper {
 
 class Session;
 
-// Loads config.teachers into session.teachers. Throws UserError, before any weight is read, when one has
-// another tokenizer than the student (token by token, not only in number) or fewer positions than
+// Loads config.distill.teachers into session.teachers. Throws UserError, before any weight is read, when one
+// has another tokenizer than the student (token by token, not only in number) or fewer positions than
 // `longest_tokens`.
 void load_teachers(Session& session, int64_t longest_tokens);
 
