@@ -1,4 +1,4 @@
-// temper-generate: completions of a prompt, of a file of prompts, or a chat.
+// temper-generate: completions of a prompt, of a file of prompts, or a chat; or a teacher's drawn tokens.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -6,14 +6,11 @@
 #include <cstdio>
 
 #include "adapter/adapter.h"
-#include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "chat.h"
 #include "common.h"
-#include "data/records.h"
 #include "field_options.h"
-#include "rollout/engine.h"
+#include "teacher_cache.h"
 
 using namespace temper;
 
@@ -25,6 +22,7 @@ struct Settings {
   int64_t n = 1, max_batch = 64, threads = 0;
   uint64_t seed = 1;
   SamplingOptions sampling;
+  CacheRequest cache;
 };
 
 Json to_json(const Completion& c, bool logprobs) {
@@ -92,9 +90,8 @@ void run(const Settings& s) {
   if (modes != 1)
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
   if (s.chat && (!s.output.empty() || s.n != 1)) user_error("--chat goes with neither --output nor --n");
-  const fs::path folder = fs::path(s.output).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder))
-    user_error("--output {}: there is no such folder", s.output);
+  demand_folder("--output", s.output);
+  check_cache_options(s.cache, s.input, s.output);
   if (s.threads > 0) at::set_num_threads(static_cast<int>(s.threads));
   const auto tokenizer = Tokenizer::load(s.model);
   const auto model = Model::load(s.model, make_precision(s.dtype, s.device));
@@ -105,7 +102,9 @@ void run(const Settings& s) {
   std::optional<ChatTemplate> chat;
   if (s.chat || s.choice != "auto" || !tokenizer->chat_template().empty())
     chat = resolve_template(*tokenizer, s.choice);
-  if (s.chat)
+  if (!s.cache.output.empty())
+    cache_teacher(s.cache, s.seed, s.input, s.model, *model, *tokenizer, chat ? &*chat : nullptr, s.choice);
+  else if (s.chat)
     converse(*model, *tokenizer, *chat, s.sampling, options);
   else
     complete(s, *model, *tokenizer, chat ? &*chat : nullptr, options);
@@ -135,6 +134,7 @@ int main(int argc, char** argv) {
   app.add_flag("--ignore-end", s.ignore_end, "go on to max_new_tokens past the end token");
   app.add_flag("--logprobs", s.logprobs, "JSON lines also hold the ids and their log-probs");
   app.add_flag("--stats", s.stats, "one line of JSON on stderr: tokens, seconds, memory");
+  add_cache_options(app, s.cache);
   FieldOptions fields(app, s.sampling, "Sampling");
   try {
     app.parse(argc, argv);

@@ -1,6 +1,8 @@
 // Whole distillations of tiny models: what they learn, and what their results must not depend on.
 #include "objective/distill.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "base/error.h"
@@ -9,6 +11,7 @@
 #include "test.h"
 #include "train/metrics.h"
 #include "train/tasks.h"
+#include "train/teacher_cache.h"
 
 using namespace temper;
 
@@ -139,4 +142,71 @@ TEST_CASE("a teacher of another tokenizer is refused before training") {
   CHECK_THROWS_WITH_AS(runs(kDistill, "pieces", teacher("words")), doctest::Contains("another tokenizer"),
                        UserError);
   CHECK_THROWS_WITH_AS(runs(kDistill, "none", {"teachers=[]"}), doctest::Contains("teachers"), UserError);
+}
+
+TEST_CASE("a student learns from a teacher's drawn tokens, for any micro-batch") {
+  Runs runs;
+  const std::string teacher = (runs.folder() / "teacher/final").string(),
+                    data = (runs.folder() / "train.jsonl").string(),
+                    file = (runs.folder() / "cache").string();
+  {
+    const auto tokenizer = Tokenizer::load(teacher);
+    const auto model = Model::load(teacher, {at::kFloat, at::kCPU});
+    EncodeSettings settings{.max_tokens = 100, .overlong = "drop"};
+    const RecordEncoder encoder(*tokenizer, nullptr, settings);
+    std::vector<Example> examples;
+    for (const Record& record : read_jsonl({data})) examples.push_back(encoder.supervised(record));
+    write_teacher_cache(file, *model, teacher, examples,
+                        cache_identity(*tokenizer, examples, {data}, settings, "auto"), {}, [](int64_t) {});
+  }
+  const std::vector<std::string> base = {"algorithm.name=sampled_kd", "teacher_cache=" + file};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return more;
+  };
+  // Teachers that are given besides serve the evaluation.
+  const auto rows = runs(kDistill, "sampled", with({"train.steps=60", "eval.every=60"}));
+  CHECK(*rows.back().find("divergence") < 0.2 * *rows.front().find("divergence"));
+  const auto alone = runs(kDistill, "alone", with({"teachers=[]", "train.steps=6", "eval.every=6"}));
+  check_same({rows.begin() + 1, rows.begin() + 7}, {alone.begin() + 1, alone.begin() + 7}, 1e-12);
+  check_same(alone,
+             runs(kDistill, "cut",
+                  with({"teachers=[]", "train.steps=6", "eval.every=6", "train.micro_batch_tokens=16"})),
+             1e-5);
+  const auto refused = [&](const std::vector<std::string>& sets, const char* text) {
+    CHECK_THROWS_WITH_AS(runs(kDistill, "refused", with(sets)), doctest::Contains(text), UserError);
+  };
+  refused({"data.train=[\"" + (runs.folder() / "words.jsonl").string() + "\"]"}, "data.train");
+  refused({"data.targets=all"}, "targets auto");
+  refused({"on_policy_share=0.5"}, "on_policy_share");
+  refused({"algorithm.name=gjsd"}, "teacher_cache");
+}
+
+TEST_CASE("minillm comes nearer to the teacher on its own samples, for any micro-batch") {
+  Runs runs;
+  const std::vector<std::string> base = {"algorithm.name=minillm", "optimizer.lr=5e-3"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return more;
+  };
+  const auto rows =
+      runs(kDistill, "minillm", with({"train.steps=80", "train.batch_size=16", "eval.every=80"}));
+  CHECK(*rows.back().find("divergence") < 0.5 * *rows.front().find("divergence"));
+  for (const std::string single : {"true", "false"}) {
+    CAPTURE(single);
+    const std::vector<std::string> sets = with({"algorithm.single_step=" + single});
+    const auto whole = runs(kDistill, "whole" + single, sets);
+    auto cut = sets;
+    cut.push_back("train.micro_batch_tokens=16");
+    check_same(whole, runs(kDistill, "cut" + single, cut), 1e-5);
+  }
+  CHECK_THROWS_WITH_AS(runs(kDistill, "warm", with({"rollout.temperature=0.7"})),
+                       doctest::Contains("temperature 1"), UserError);
+}
+
+TEST_CASE("two teachers are one with the mean of their logits; a teacher twice is that teacher") {
+  Runs runs;
+  const std::string teacher = (runs.folder() / "teacher/final").string();
+  const std::string twice = "teachers=[{\"path\": \"" + teacher + "\"}, {\"path\": \"" + teacher + "\"}]";
+  check_same(runs(kDistill, "once"), runs(kDistill, "twice", {twice}), 1e-6);
 }
