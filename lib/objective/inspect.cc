@@ -54,7 +54,7 @@ std::vector<std::string> objective_inputs(const std::string& name, const Json& o
   if (id.family == "policy") return policy_inputs(id.name, overrides);
   if (id.family == "preference") return preference_inputs(id.name, overrides);
   if (id.family == "reward_model") return reward_inputs(id.name, overrides);
-  if (id.family == "distillation") return {"student", "teacher", "target (with ce_weight)"};
+  if (id.family == "distillation") return distillation_inputs(id.name);
   return {"logp"};
 }
 

@@ -35,7 +35,9 @@ namespace temper::objective {
 //   "label": [1, 0, null]}, ...]}, one number a step.
 // Distillation losses ("grad" has "student"): {"sequences": [{"student": [[...], ...], "teacher": [[...],
 // ...],
-//   "target": [...]}, ...]}, logits, a row of the vocabulary for each token; the mean over all tokens.
+//   "target": [...]}, ...]}, logits, a row of the vocabulary for each token; the mean over all tokens. Of
+//   sampled_kd a teacher's row holds the shares of the drawn tokens instead. minillm: {"sequences": [{"logp":
+//   [...], "logp_teacher": [...]}, ...]} with "grad" of "logp".
 //
 // `name` may have its family in front: "preference/dpo". `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not
 // finite.

@@ -19,6 +19,7 @@ Json evaluate_reward(const std::string& name, const Json& input, const Json& ove
 std::vector<std::string> reward_inputs(const std::string& name, const Json& overrides);
 
 Json evaluate_distillation(const std::string& name, const Json& input, const Json& overrides);
+std::vector<std::string> distillation_inputs(const std::string& name);
 
 // d loss / d leaf; zeros when the loss does not depend on it.
 at::Tensor gradient_of(const at::Tensor& loss, const at::Tensor& leaf);

@@ -8,8 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "tensor/gemm.h"
-#include "tensor/vec.h"
+#include "tensor/logits.h"
 
 namespace temper {
 namespace {
@@ -18,11 +17,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
-
-// A chunk of fp32 logits of about 12 MB: large enough for the product, small enough to stay near the cache.
-int64_t default_rows(int64_t vocab) {
-  return std::clamp<int64_t>((12 << 20) / (4 * std::max<int64_t>(vocab, 1)), 16, 512);
-}
 
 // logits [rows, V] fp32 of hidden rows, divided by the temperature and soft-capped.
 template <typename T>
@@ -51,15 +45,7 @@ struct Forward {
 
 // The log-sum-exp of a row and, with it, whatever else was asked for.
 void reduce_row(const float* row, int64_t vocab, int64_t token, int64_t m, const LogpOptions& o, Forward& f) {
-  vec::Floats tops(-std::numeric_limits<float>::infinity());
-  int64_t i = 0;
-  for (; i + vec::kWidth <= vocab; i += vec::kWidth) tops = at::vec::maximum(tops, vec::load(row + i));
-  float top = vec::max(tops);
-  for (; i < vocab; ++i) top = std::max(top, row[i]);
-  const vec::Floats shift(top);
-  const float total =
-      vec::sum_over(vocab, [&](int64_t c, int64_t n) { return (vec::load(row + c, n) - shift).exp_u20(); });
-  const float lse = top + std::log(total);
+  const float lse = log_sum_exp(row, vocab);
   f.lse.mutable_data_ptr<float>()[m] = lse;
   f.logp.mutable_data_ptr<float>()[m] = row[token] - lse;
   if (o.entropy) {
@@ -95,7 +81,7 @@ void for_each_chunk(const Tensor& hidden, const Tensor& head, const Tensor& sour
                     const F& f) {
   const int64_t targets = source.size(0), vocab = head.size(0), width = head.size(1);
   const int64_t rows =
-      std::min(o.chunk_rows > 0 ? o.chunk_rows : default_rows(vocab), std::max<int64_t>(targets, 1));
+      std::min(o.chunk_rows > 0 ? o.chunk_rows : default_chunk_rows(vocab), std::max<int64_t>(targets, 1));
   Tensor logits = at::empty({rows, vocab}, at::kFloat);
   for (int64_t first = 0; first < targets; first += rows) {
     const int64_t n = std::min(rows, targets - first);
@@ -186,14 +172,9 @@ void run_backward(const Tensor& hidden, const Tensor& head, const Tensor& token,
             }
           }
         });
-        if (dhidden.defined()) {
-          gemm(Trans::kNo, Trans::kNo, n, width, vocab, d, vocab, head.const_data_ptr<T>(), width, false,
-               drows.mutable_data_ptr<float>() + first * width, width);
-        }
-        if (dhead.defined()) {
-          gemm(Trans::kYes, Trans::kNo, vocab, width, n, d, vocab, h.const_data_ptr<T>(), width, true,
-               dhead.mutable_data_ptr<float>(), width);
-        }
+        logits_backward(d, h.const_data_ptr<T>(), head.const_data_ptr<T>(), n, width, vocab,
+                        dhidden.defined() ? drows.mutable_data_ptr<float>() + first * width : nullptr,
+                        dhead.defined() ? dhead.mutable_data_ptr<float>() : nullptr);
       });
   if (dhidden.defined()) dhidden.index_add_(0, sources, drows);
 }

@@ -14,6 +14,9 @@ namespace temper {
 
 void InitSection::fields(FieldVisitor& v) {
   v.field("family", family, {.help = "model family, as config.json's model_type"});
+  v.field(
+      "tokenizer", tokenizer,
+      {.help = "a folder whose tokenizer is used; left out: one is trained on the run's data", .path = true});
   v.field("vocab", vocab,
           {.help = "vocabulary of the tokenizer trained on the run's data", .min = 0, .max = 1 << 20});
   v.field("hidden", hidden, {.help = "width of the residual stream", .min = 8, .max = 1 << 16});
@@ -29,7 +32,7 @@ void InitSection::fields(FieldVisitor& v) {
 }
 
 void InitSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (vocab == 0) return;  // no "init" at all
+  if (!given()) return;  // no "init" at all
   if (find_family(family) == nullptr)
     problems.push_back(where + ".family: expected one of " + family_names() + ", found \"" + family + "\"");
   if (hidden % heads != 0)
@@ -72,10 +75,10 @@ void ModelSection::fields(FieldVisitor& v) {
 }
 
 void ModelSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (path.empty() && init.vocab == 0) {
-    problems.push_back(
-        where +
-        ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" for random weights");
+  if (path.empty() && !init.given()) {
+    problems.push_back(where +
+                       ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
+                       "\"tokenizer\" for random weights");
   }
 }
 
@@ -130,7 +133,7 @@ void TrainSection::fields(FieldVisitor& v) {
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",
            .min = 1});
-  if (task == "sft") return;
+  if (task == "sft" || task == "distill") return;
   if (task == "rl") {
     v.field("updates_per_rollout", updates_per_rollout,
             {.help = "passes over a rollout batch", .min = 1, .max = 100});
@@ -160,8 +163,9 @@ void CheckpointSection::fields(FieldVisitor& v) {
 }
 
 void RunConfig::fields(FieldVisitor& v) {
-  v.field("task", task, {.help = "what to run", .choices = {"sft", "preference", "rl"}, .required = true});
-  const bool rl = task == "rl";
+  v.field("task", task,
+          {.help = "what to run", .choices = {"sft", "preference", "rl", "distill"}, .required = true});
+  const bool rl = task == "rl", distils = task == "distill";
   train.task = rollout.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
   v.field("device", device, {.help = "cpu or cuda"});
@@ -173,6 +177,7 @@ void RunConfig::fields(FieldVisitor& v) {
   if (rl) v.section("offline", offline, "scored responses from files");
   data.needs_train = !offline.replaces_sampling();
   v.section("data", data, "the data");
+  if (distils) v.section("rollout", rollout, "sampling from the student");
   const bool preferences = task == "preference";
   if (preferences) v.section("pairs", pairs, "where the pairs come from");
   const bool samples = rl || samples_pairs(*this);
@@ -190,6 +195,7 @@ void RunConfig::fields(FieldVisitor& v) {
              "a preset and overrides of it");
     v.section("reference", reference, "the reference model");
   }
+  if (distils) distill.fields(v);
   if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
@@ -207,6 +213,7 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
   if (task == "preference") check_preference(*this, problems);
   if (task == "rl") check_rl(problems);
+  if (task == "distill") distill.check(problems, rollout);
 }
 
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
@@ -214,6 +221,7 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
+  config.distill.resolve(config.model.dtype);
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
 }
 

@@ -17,20 +17,24 @@
 #include "optim/schedule.h"
 #include "reward/reward.h"
 #include "rollout/sampler.h"
+#include "train/distill_config.h"
 #include "train/health.h"
 #include "train/preference_config.h"
 
 namespace temper {
 
-// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data.
+// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data or taken
+// from a folder.
 struct InitSection : Fields {
   std::string family = "llama";
+  std::string tokenizer;  // a folder; empty: trained, with `vocab` tokens
   int64_t vocab = 0, hidden = 256, intermediate = 704, layers = 6, heads = 4, kv_heads = 2,
           max_positions = 1024;
   bool tied = true;
   double rope_theta = 10000.0, norm_eps = 1e-5;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool given() const { return vocab > 0 || !tokenizer.empty(); }
   ModelConfig model_config() const;
 };
 
@@ -74,7 +78,9 @@ struct RolloutSection : SamplingOptions {
   int64_t demonstrations = 0;
   std::vector<std::string> openings;
   int64_t reference_samples = 16;
-  std::string task;  // which of these a task has; a preference step samples for train.batch_size prompts
+  // Which of these a task has; a preference step samples for train.batch_size prompts, a distillation one
+  // answer to each.
+  std::string task;
   void fields(FieldVisitor& v) override;
 };
 
@@ -118,6 +124,7 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
   PairsSection pairs;                                          // of a preference run
   ReferenceSection reference;                                  // of a preference run
+  DistillConfig distill;  // "algorithm", "teachers" ... of a distillation
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

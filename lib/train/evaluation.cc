@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "eval/evaluate.h"
+#include "train/distill.h"
 #include "train/preference.h"
 #include "train/session.h"
 
@@ -95,6 +96,7 @@ Evaluation evaluate_run(Session& s) {
     out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
   }
   if (s.config.task == "preference") evaluate_preference(s, when, out);
+  if (s.config.task == "distill") evaluate_distill(s, when, out);
   if (s.rewards != nullptr) evaluate_samples(s, when, out);
   return out;
 }

@@ -7,12 +7,15 @@
 #include "model/families.h"
 #include "model/load.h"
 #include "model/precision.h"
+#include "text/tokenizer.h"
 
 namespace temper {
 
 Json plan_run(const RunConfig& config) {
-  const ModelConfig shape =
+  ModelConfig shape =
       config.model.path.empty() ? config.model.init.model_config() : read_model_config(config.model.path);
+  if (config.model.path.empty() && !config.model.init.tokenizer.empty())
+    shape.vocab = Tokenizer::load(config.model.init.tokenizer)->vocab_size();
   const Precision precision = make_precision(config.model.dtype, config.device);
   const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
 
@@ -50,17 +53,21 @@ Json plan_run(const RunConfig& config) {
   }
   // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
   // computed before training.
-  int64_t reference = 0;
+  int64_t others = 0;
   if (config.task == "preference" && config.preference->needs().logp_ref) {
     if (moves_reference(config))
-      reference = trained * 4;
+      others = trained * 4;
     else if (full && !caches_reference(config, adapter->can_switch_off()))
-      reference = weights;
+      others = weights;
+  }
+  for (const TeacherEntry& teacher : config.distill.teachers) {
+    others += read_model_config(teacher.path).parameter_count() *
+              static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
   }
   constexpr int64_t kProgram =
       500 << 20;  // the program, its libraries, and what malloc keeps of what was freed
   const int64_t peak =
-      kProgram + weights + masters + state + reference + std::max(gradients + activations + logits, cache);
+      kProgram + weights + masters + state + others + std::max(gradients + activations + logits, cache);
 
   const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
                                                     config.rollout.prompts_per_step / config.train.batch_size
@@ -76,6 +83,7 @@ Json plan_run(const RunConfig& config) {
             {"activations_bytes", activations},
             {"logits_bytes", logits},
             {"cache_bytes", cache},
+            {"teachers_bytes", teachers},
             {"peak_bytes", peak}}},
           {"steps", {{"steps", config.train.steps}, {"updates", updates}}}};
 }

@@ -8,12 +8,13 @@
 namespace temper {
 
 void RolloutSection::fields(FieldVisitor& v) {
-  const bool rl = task != "preference";
+  const bool rl = task == "rl";
   if (rl) {
     v.field("prompts_per_step", prompts_per_step,
             {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
   }
-  v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
+  if (task != "distill")
+    v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
   v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
   if (rl) {
     v.field("demonstrations", demonstrations,

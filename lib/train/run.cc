@@ -11,6 +11,8 @@ void run_training(const RunConfig& config, const RunOptions& options) {
       train_sft(session);
     else if (config.task == "preference")
       train_preference(session);
+    else if (config.task == "distill")
+      train_distill(session);
     else
       train_rl(session);
   } catch (const UserError& e) {

@@ -34,7 +34,7 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
 Session::~Session() = default;
 
 void Session::load_text() {
-  std::string folder = config.model.path;
+  std::string folder = config.model.path.empty() ? config.model.init.tokenizer : config.model.path;
   if (folder.empty()) {
     // Trained on the run's own data; the same data gives the same tokenizer, so a resumed run finds its own.
     folder = config.run + "/tokenizer";

@@ -59,6 +59,7 @@ class Session {
   std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
   NamedTensors reference_weights;    // of a moving reference: what trains, as the reference has it; fp32
   std::map<std::string, std::shared_ptr<const ReferenceCache>> reference_caches;  // "train", "eval"
+  std::vector<std::unique_ptr<Model>> teachers;  // of a distillation; see teachers.h
   std::unique_ptr<Adapter> adapter;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<RewardSet> rewards;  // null: none configured

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "tensor/gather_logp.h"
 #include "tensor/logp.h"
 #include "test.h"
 
@@ -222,4 +223,15 @@ TEST_CASE("segment operations") {
   CHECK(std::isinf(top[1].item<float>()));
   CHECK(at::equal(gather_sequence(at::tensor({5.0f, 6.0f, 7.0f}), sequence),
                   at::tensor({5.0f, 5.0f, 7.0f, 5.0f})));
+}
+
+TEST_CASE("gather_logp equals log_softmax for any chunk, tokens drawn twice included") {
+  const int64_t vocab = 53, width = 12;
+  const Tensor source = at::tensor({2, 3, 3, 8, 0}, at::kLong);
+  const Tensor token = at::tensor({1, 2, 2, 52, 0, 0, 7, 7, 7, 3, 4, 5, 9, 52, 9}, at::kLong).reshape({5, 3});
+  for (const int64_t chunk : {0, 1, 2}) {
+    compare([&](const auto& x) { return gather_logp(x[0], x[1].detach(), x[1], source, token, chunk); },
+            [&](const auto& x) { return reference::gather_logp(x[0], x[1].detach(), x[1], source, token); },
+            {random({9, width}), random({vocab, width})}, 5e-6);
+  }
 }
