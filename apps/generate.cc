@@ -20,7 +20,7 @@ using namespace temper;
 namespace {
 
 struct Settings {
-  std::string model, adapter, prompt, input, output, choice = "auto", dtype = "auto", device = "cpu";
+  std::string model, adapter, prompt, prefix, input, output, choice = "auto", dtype = "auto", device = "cpu";
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
   uint64_t seed = 1;
@@ -51,7 +51,8 @@ void complete(const Settings& s, Model& model, const Tokenizer& tokenizer, const
     records.push_back({Json{{"prompt", s.prompt}}, "--prompt", 1});
   else
     records = read_jsonl({s.input});
-  const RecordEncoder encoder(tokenizer, chat, {.max_tokens = model.config().max_positions});
+  const RecordEncoder encoder(tokenizer, chat,
+                              {.max_tokens = model.config().max_positions, .prefix = s.prefix});
   for (const Record& record : records) requests.push_back({prompt_of(record, encoder), s.n, requests.size()});
 
   Console console;
@@ -91,7 +92,8 @@ void run(const Settings& s) {
   const int modes = !s.prompt.empty() + s.chat + !s.input.empty();
   if (modes != 1)
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
-  if (s.chat && (!s.output.empty() || s.n != 1)) user_error("--chat goes with neither --output nor --n");
+  if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
+    user_error("--chat goes with none of --output, --n and --prefix");
   const fs::path folder = fs::path(s.output).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
     user_error("--output {}: there is no such folder", s.output);
@@ -119,6 +121,7 @@ int main(int argc, char** argv) {
   app.add_option("--model", s.model, "a Hugging Face folder")->required();
   app.add_option("--adapter", s.adapter, "an adapter folder of PEFT or Temper");
   app.add_option("--prompt", s.prompt, "complete this text");
+  app.add_option("--prefix", s.prefix, "text before every prompt, such as a control token");
   app.add_flag("--chat", s.chat, "talk: a line from you, an answer from the model");
   app.add_option("--input", s.input,
                  R"(JSON lines with "prompt", "messages" or "ids"; each gains "completions")");

@@ -30,20 +30,6 @@ Json inspection(const Columns& columns, const at::Tensor& loss, const at::Tensor
   return out;
 }
 
-namespace {
-
-Json evaluate_supervised(const std::string& name, const Json& input, const Json& overrides) {
-  auto options = supervised_registry().find(name)->make();
-  read_fields(*options, overrides, "objective " + name, ".");
-  const Columns columns = sequence_columns(input, {}, {"logp"});
-  const at::Tensor logp = columns.tokens("logp").requires_grad_();
-  if (logp.numel() == 0) user_error("input: no sequence has a token");
-  const SupervisedBatch batch{logp, columns.token_sequence(), static_cast<int64_t>(columns.size())};
-  return inspection(columns, (*options->make())(batch).mean(), logp, {});
-}
-
-}  // namespace
-
 Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides) {
   if (policy_registry().find(name) != nullptr) return evaluate_policy(name, batch, overrides);
   if (preference_registry().find(name) != nullptr) return evaluate_preference(name, batch, overrides);
@@ -60,7 +46,7 @@ std::vector<std::string> objective_inputs(const std::string& name, const Json& o
   if (preference_registry().find(name) != nullptr) return preference_inputs(name, overrides);
   if (reward_loss_registry().find(name) != nullptr) return reward_inputs(name, overrides);
   if (distill_registry().find(name) != nullptr) return {"student", "teacher", "target (with ce_weight)"};
-  return {"logp"};
+  return supervised_inputs(name, overrides);
 }
 
 std::vector<std::string> objective_names() {

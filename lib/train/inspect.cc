@@ -45,6 +45,8 @@ Kinds all_kinds() {
   add(kinds, "preference", objective::preference_registry());
   with_inputs();
   add(kinds, "loss", objective::supervised_registry());
+  with_inputs();
+  add(kinds, "input", input_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
