@@ -54,8 +54,12 @@ const Registry<AdapterOptions>& adapter_registry();  // full, lora
 // UserError.
 std::unique_ptr<Adapter> load_adapter(Model& model, const std::string& folder);
 
-// Merges a switched-on adapter. Returns the largest change of a log-prob between adapter and merged model on
-// `probe` (a handful of ids), for the user to see.
+// The heads that the base model of an adapter folder needs: the language-model head, or for PEFT's task_type
+// SEQ_CLS as many scores as the folder has. Throws UserError.
+Heads adapter_heads(const std::string& folder);
+
+// Merges a switched-on adapter. Returns the largest change of a log-prob, or a score, between adapter and
+// merged model on `probe` (a handful of ids), for the user to see.
 double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe);
 
 }  // namespace temper

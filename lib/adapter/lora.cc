@@ -201,8 +201,15 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
   const bool regex = options_.targets.is_string() && options_.targets != "all-linear" &&
                      select_modules(model_.linear_modules(), options_.targets, folder) == chosen;
   const Json targets = regex ? options_.targets : Json(short_names(model_.linear_modules(), chosen));
-  write_safetensors(folder + "/adapter_model.safetensors", tensors());
-  const Json config = lora_config_json(options_, targets, base_model_, saved_.trains_tied_head());
+  NamedTensors written = tensors();
+  LoraOptions options = options_;
+  const bool causal = model_.config().causal;
+  if (causal) {  // a critic's head is no part of the policy
+    std::erase(options.modules_to_save, "score");
+    std::erase_if(written, [](const auto& named) { return named.first == "base_model.model.score.weight"; });
+  }
+  write_safetensors(folder + "/adapter_model.safetensors", written);
+  const Json config = lora_config_json(options, targets, base_model_, saved_.trains_tied_head(), causal);
   write_file_atomic(folder + "/adapter_config.json", config.dump(2) + "\n");
 }
 

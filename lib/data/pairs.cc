@@ -66,6 +66,25 @@ Answer RecordEncoder::answer(const Record& record) const {
   return out;
 }
 
+std::vector<Answer> RecordEncoder::demonstrations(const Record& record) const {
+  const Json& j = record.json;
+  const bool list = j.contains("demonstrations");
+  if (list && !j["demonstrations"].is_array())
+    user_error("{}: demonstrations: expected a list of completions, found {}", record.where(),
+               j["demonstrations"].type_name());
+  if (!list && !j.contains("completion"))
+    user_error("{}: expected a \"completion\" or a list \"demonstrations\" to show", record.where());
+  std::vector<Answer> out;
+  for (const Json& shown : list ? j["demonstrations"] : Json::array({j["completion"]})) {
+    Record one = record;
+    one.json.erase("demonstrations");
+    one.json["completion"] = shown;
+    Answer answer = this->answer(one);
+    if (!answer.completion.empty()) out.push_back(std::move(answer));
+  }
+  return out;
+}
+
 std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const {
   if (record_kind(record) != RecordKind::kPreference)
     user_error("{}: comparing answers needs \"chosen\" and \"rejected\"", record.where());

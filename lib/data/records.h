@@ -97,6 +97,12 @@ class RecordEncoder {
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
 
+  // The prompt and completion of kPromptCompletion, as supervised() encodes them.
+  Answer answer(const Record& record) const;
+  // The completions that a prompt's record brings along: those of its list "demonstrations", else its
+  // "completion"; overlong ones left out. Throws UserError when it has neither.
+  std::vector<Answer> demonstrations(const Record& record) const;
+
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
   // max_tokens.
@@ -107,7 +113,6 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
-  Answer answer(const Record& record) const;
   // Puts the record's prefix into ids and returns its place [begin, end).
   std::pair<int64_t, int64_t> insert_prefix(const Record& record, std::vector<int64_t>& ids) const;
   Example text_example(const Record& record) const;

@@ -48,6 +48,10 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Tang et al., arXiv 2503.19595; verl", pass_at_k});
     r.add({"gdpo", "GRPO on rewards that are normalised one function at a time", "TRL 1.16, verl (GDPO)",
            gdpo});
+    r.add({"ppo", "PPO clip on generalised advantages from a value head that learns beside the policy",
+           "Schulman et al., arXiv 1707.06347 and 1506.02438; TRL 1.16", ppo});
+    r.add({"awr", "advantage-weighted regression: clones responses by the exponential of their advantage",
+           "Peng et al., arXiv 1910.00177; Korbak et al., arXiv 2302.08582", awr});
     r.add({"luffy", "on-policy responses and demonstrations in one group", "Yan et al., arXiv 2504.14945",
            luffy});
     r.add({"adaptthink", "learns when to answer without thinking", "Zhang et al., arXiv 2505.13417",

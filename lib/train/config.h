@@ -44,8 +44,21 @@ struct ModelSection : Fields {
   int64_t checkpoint_every() const;  // 0: off
 };
 
+// rl: scored responses from files, beside or in place of sampled ones.
+struct OfflineSection : Fields {
+  std::vector<std::string> files;
+  double share = 1.0;
+  std::string behaviour;
+  void fields(FieldVisitor& v) override;
+  bool on() const { return !files.empty(); }
+  bool replaces_sampling() const { return on() && share == 1.0; }
+  // Of so many prompts a step, those whose responses are stored ones.
+  int64_t stored_prompts(int64_t prompts) const;
+};
+
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
+  bool needs_train = true;  // not a field: offline runs have other data
   std::string chat_template = "auto";
   std::string prompt_column = "prompt";  // the column that holds the prompt
   bool chat_prompts = false;             // a string prompt becomes a user's message
@@ -60,6 +73,9 @@ struct DataSection : Fields {
 
 struct RolloutSection : SamplingOptions {
   int64_t prompts_per_step = 16, group_size = 8, max_batch = 64;
+  int64_t demonstrations = 0;
+  std::vector<std::string> openings;
+  int64_t reference_samples = 16;
   void fields(FieldVisitor& v) override;
 };
 
@@ -94,6 +110,7 @@ struct RunConfig : Fields {
   std::unique_ptr<AdapterOptions> adapter;
   DataSection data;
   RolloutSection rollout;
+  OfflineSection offline;
   std::vector<RewardEntry> rewards;
   std::string combine = "sum";
   std::string algorithm_name = "grpo";
@@ -115,6 +132,9 @@ struct RunConfig : Fields {
   std::string run;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+
+ private:
+  void check_rl(std::vector<std::string>& problems) const;
 };
 
 // The config of a file with its layers and --set overrides; threads and "auto" dtype resolved. Throws

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "train/micro_batch.h"
@@ -17,8 +18,17 @@ class Session;
 // cut_into_micro_batches: with the cuts of the update's own pass the numbers are the same to the last bit.
 at::Tensor logp_of(Session& session, Model& model, const std::vector<Sequence>& sequences, int64_t unit = 1);
 
-// The same under the reference model, the weights that the run started from: of an adapter run the base with
-// the adapter off; of a full run a frozen copy, made when it is first asked for (session.reference).
+// logp_of the policy and, from the same pass, the critic's output at the state before each target: [M] both.
+struct TokenNumbers {
+  at::Tensor logp, value;
+};
+TokenNumbers logp_and_values(Session& session, const std::vector<Sequence>& sequences);
+
+// Runs `body` with the reference model, the weights that the run started from: of an adapter run the base
+// with the adapter off; of a full run a frozen copy, made when it is first asked for (session.reference).
+void with_reference(Session& session, const std::function<void(Model&)>& body);
+
+// Log-probs under the reference model.
 at::Tensor reference_logp(Session& session, const std::vector<Sequence>& sequences, int64_t unit = 1);
 
 }  // namespace temper

@@ -16,7 +16,7 @@
 namespace temper {
 
 Session::Session(const RunConfig& run, const RunOptions& options) : config(run), options_(options) {
-  train_records = read_jsonl(config.data.train);
+  if (!config.data.train.empty()) train_records = read_jsonl(config.data.train);
   if (!config.data.eval.empty()) eval_records = read_jsonl(config.data.eval);
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
     eval_records.resize(static_cast<size_t>(config.eval.limit));
@@ -57,15 +57,19 @@ void Session::load_text() {
 
 void Session::load_model() {
   const Precision precision = make_precision(config.model.dtype, config.device);
+  Heads heads;
+  heads.seed = static_cast<uint64_t>(config.seed);
+  if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
     if (tokenizer->eos()) shape.eos_ids = {*tokenizer->eos()};
     shape.bos_id = tokenizer->bos();
     shape.pad_id = tokenizer->pad();
-    model = Model::initialise(shape, precision, static_cast<uint64_t>(config.seed));
+    shape.scores = heads.scores;
+    model = Model::initialise(shape, precision, heads.seed);
   } else {
-    model = Model::load(config.model.path, precision);
+    model = Model::load(config.model.path, precision, heads);
   }
   if (tokenizer->vocab_size() > model->config().vocab) {
     user_error("{}: the tokenizer has {} tokens, the model's embedding only {}", config.model.path,
