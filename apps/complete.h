@@ -21,7 +21,7 @@ namespace temper {
 
 // What the command line says.
 struct Settings {
-  std::string model, adapter, prompt, input, output, choice = "auto", dtype = "auto", device = "cpu";
+  std::string model, adapter, prompt, prefix, input, output, choice = "auto", dtype = "auto", device = "cpu";
   std::vector<std::string> score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
@@ -60,7 +60,8 @@ inline void complete(const Settings& s, Model& model, const Tokenizer& tokenizer
   for (const Record& record : records) {
     if (rewards != nullptr) rewards->check(record.json);
   }
-  const RecordEncoder encoder(tokenizer, chat, {.max_tokens = model.config().max_positions});
+  const RecordEncoder encoder(tokenizer, chat,
+                              {.max_tokens = model.config().max_positions, .prefix = s.prefix});
   for (const Record& record : records) requests.push_back({prompt_of(record, encoder), s.n, requests.size()});
 
   Console console;

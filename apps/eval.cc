@@ -20,7 +20,8 @@ using namespace temper;
 namespace {
 
 struct Arguments {
-  std::string model, adapter, output, combine = "sum", chat_template = "auto", dtype = "auto", device = "cpu";
+  std::string model, adapter, prefix, output, combine = "sum", chat_template = "auto", dtype = "auto",
+                                              device = "cpu";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -55,6 +56,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--max-new-tokens", a.sampling.max_new_tokens)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   app.add_option("--max-prompt-tokens", a.max_tokens, "a longer prompt is an error");
+  app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
+  app.add_option("--ban", a.sampling.ban, "texts that may not appear in an answer");
   app.add_option("--limit", a.limit, "only the first records of the data");
   app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seed", a.seed);
@@ -80,9 +83,7 @@ int run(const Arguments& a) {
   if (a.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
   }
-  EncodeSettings settings;
-  settings.max_tokens = a.max_tokens;
-  const RecordEncoder encoder(*tokenizer, chat.get(), settings);
+  const RecordEncoder encoder(*tokenizer, chat.get(), {.max_tokens = a.max_tokens, .prefix = a.prefix});
   std::vector<EvalPrompt> prompts;
   for (const Record& record : records)
     prompts.push_back({encoder.prompt(record), encoder.prompt_text(record), &record.json});

@@ -20,7 +20,8 @@ void run(const Settings& s) {
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
   if (!s.score.empty() && s.input.empty())
     user_error("--score goes with --input: it writes a line a response");
-  if (s.chat && (!s.output.empty() || s.n != 1)) user_error("--chat goes with neither --output nor --n");
+  if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
+    user_error("--chat goes with none of --output, --n and --prefix");
   demand_folder("--output", s.output);
   check_cache_options(s.cache, s.input, s.output);
   if (s.threads > 0) at::set_num_threads(static_cast<int>(s.threads));
@@ -49,6 +50,7 @@ int main(int argc, char** argv) {
   app.add_option("--model", s.model, "a Hugging Face folder")->required();
   app.add_option("--adapter", s.adapter, "an adapter folder of PEFT or Temper");
   app.add_option("--prompt", s.prompt, "complete this text");
+  app.add_option("--prefix", s.prefix, "text before every prompt, such as a control token");
   app.add_flag("--chat", s.chat, "talk: a line from you, an answer from the model");
   app.add_option("--input", s.input,
                  R"(JSON lines with "prompt", "messages" or "ids"; each gains "completions")");

@@ -45,5 +45,7 @@ std::unique_ptr<SupervisedOptions> nll();
 std::unique_ptr<SupervisedOptions> dft();
 std::unique_ptr<SupervisedOptions> comp_sum();
 std::unique_ptr<SupervisedOptions> dco();
+std::unique_ptr<SupervisedOptions> unlikelihood();
+std::unique_ptr<SupervisedOptions> rwr();
 
 }  // namespace temper::objective

@@ -95,6 +95,10 @@ void DataSection::fields(FieldVisitor& v) {
   v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
   v.field("chat_prompts", chat_prompts,
           {.help = "a prompt that is a string is asked as a user's chat message"});
+  v.field("prefix", prefix,
+          {.help = "text before every prompt and example, such as a control token that training taught"});
+  v.field("reward_column", reward_column,
+          {.help = "sft: the column of the rewards, for losses that read them; larger is better"});
   v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
   v.field("overlong", overlong,
           {.help = "what happens to longer ones", .choices = {"drop", "truncate", "error"}});
@@ -196,7 +200,10 @@ void RunConfig::fields(FieldVisitor& v) {
     v.section("reference", reference, "the reference model");
   }
   if (distils) distill.fields(v);
-  if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
+  if (task == "sft") {
+    v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
+    v.list("inputs", inputs, "what changes the examples on their way to the model");
+  }
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
            "the learning rate over the run");

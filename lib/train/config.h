@@ -19,6 +19,7 @@
 #include "rollout/sampler.h"
 #include "train/distill_config.h"
 #include "train/health.h"
+#include "train/inputs.h"
 #include "train/preference_config.h"
 
 namespace temper {
@@ -66,6 +67,8 @@ struct DataSection : Fields {
   std::string chat_template = "auto";
   std::string prompt_column = "prompt";  // the column that holds the prompt
   bool chat_prompts = false;             // a string prompt becomes a user's message
+  std::string prefix;                    // text before all, such as a control token
+  std::string reward_column = "reward";  // of losses that read rewards
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", order = "shuffle";
   void fields(FieldVisitor& v) override;
@@ -127,6 +130,7 @@ struct RunConfig : Fields {
   DistillConfig distill;  // "algorithm", "teachers" ... of a distillation
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
+  std::vector<InputEntry> inputs;  // sft
   std::string optimizer_name = "adamw";
   std::unique_ptr<OptimizerOptions> optimizer;
   std::string schedule_name = "cosine";

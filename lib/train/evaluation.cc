@@ -42,6 +42,7 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
     prompts.push_back({s.encoder->prompt(record), s.encoder->prompt_text(record), &record.json});
   SamplingOptions sampling = s.config.rollout;
   sampling.temperature = s.config.eval.temperature;
+  sampling.ban.insert(sampling.ban.end(), s.banned.begin(), s.banned.end());
   if (s.config.eval.max_new_tokens > 0) sampling.max_new_tokens = s.config.eval.max_new_tokens;
   EngineOptions engine;
   engine.max_batch = s.config.rollout.max_batch;

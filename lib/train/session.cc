@@ -51,6 +51,7 @@ void Session::load_text() {
   settings.max_tokens = config.data.max_tokens;
   settings.overlong = config.data.overlong;
   settings.targets = config.data.targets;
+  settings.prefix = config.data.prefix;
   encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), settings);
 }
 

@@ -64,6 +64,7 @@ class Session {
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<RewardSet> rewards;  // null: none configured
   std::vector<int64_t> end_ids;
+  std::vector<std::string> banned;  // texts that evaluations may not generate
   std::unique_ptr<MetricsLog> log;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<Health> health;

@@ -192,6 +192,23 @@ pairs "pairs for a loss of single answers" 'pairs.jsonl:1.*label' --set algorith
 pairs "every pair too long" 'max_tokens' --set data.max_tokens=2
 pairs "a cache of a reference that moves" 'reference.cache' --set reference.cache=on --set reference.sync_every=4
 
+# ------------------------------------------------------------------------------------------- supervised inputs
+cat > inputs.json <<JSON
+{ "task": "sft", "threads": 1, "model": {"path": "sft/final", "dtype": "f32"}, "data": {"train": ["scored.jsonl"], "max_tokens": 200},
+  "train": {"steps": 2, "batch_size": 2}, "checkpoint": {"every": 0}, "run": "unused" }
+JSON
+inputs() { refuses "$1" "$2" "$t" inputs.json --run "new-inputs" "${@:3}"; }
+{ echo '{"prompt": "p", "completion": "c", "reward": 1}'; echo '{"prompt": "p", "completion": "c"}'; } > scored.jsonl
+inputs "a loss without rewards" 'scored.jsonl:2: has no column "reward".*rwr' --set loss.name=rwr
+inputs "another reward column" 'scored.jsonl:1: has no column "score"' --set loss.name=unlikelihood --set data.reward_column=score
+inputs "a filter without rewards" 'scored.jsonl:2: has no column "reward"' --set 'inputs=[{"kind": "filter"}]'
+echo '{"prompt": "p", "completion": "c", "reward": "good"}' > scored.jsonl
+inputs "a reward of text" 'scored.jsonl:1.*finite number.*good' --set 'inputs=[{"kind": "conditional"}]'
+echo '{"prompt": "p", "completion": "c", "reward": 0}' > scored.jsonl
+inputs "a filter that leaves nothing" 'no record' --set 'inputs=[{"kind": "filter", "min": 1}]'
+inputs "control tokens that are equal" 'good and bad' --set 'inputs=[{"kind": "conditional", "good": "x", "bad": "x"}]'
+inputs "an input that is not there" 'did you mean "?neftune|neftune' --set 'inputs=[{"kind": "neftun"}]'
+
 # ---------------------------------------------------------------------------------------------------- run folders
 refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must
 refuses "a run that must not be there" 'sft' "$t" sft.json --run sft --resume never

@@ -202,12 +202,26 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
                 return reference::selective_logp(x[0], x[1].detach(), x[1], targets, o).top_logp;
               },
               {random({9, width}), random({vocab, width})}, 5e-6);
+      o.mean_logp = true;
+      o.cosine = true;
+      for (const bool only : {true, false}) {  // alone, and together with the log-prob
+        const auto sum = [&](const LogpResult& r) {
+          return only ? r.mean_logp - 2 * r.cosine : r.logp + 3 * r.mean_logp - 2 * r.cosine;
+        };
+        compare([&](const auto& x) { return sum(selective_logp(x[0], x[1].detach(), x[1], targets, o)); },
+                [&](const auto& x) {
+                  return sum(reference::selective_logp(x[0], x[1].detach(), x[1], targets, o));
+                },
+                {random({9, width}), random({vocab, width})}, 5e-6);
+      }
       const Tensor h = random({9, width}), w = random({vocab, width});
       const LogpResult fast = selective_logp(h, w, w, targets, o),
                        slow = reference::selective_logp(h, w, w, targets, o);
       CHECK(worst(fast.entropy, slow.entropy) < 1e-5);
       CHECK(worst(fast.log_sum_squares, slow.log_sum_squares) < 1e-5);
       CHECK(!fast.log_sum_squares.requires_grad());
+      CHECK(worst(fast.mean_logp, slow.mean_logp) < 1e-5);
+      CHECK(worst(fast.cosine, slow.cosine) < 1e-5);
       CHECK(at::equal(fast.top_token, slow.top_token));
     }
   }
