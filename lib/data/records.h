@@ -57,6 +57,12 @@ struct Answer {
   std::vector<bool> target;  // per id of the completion
 };
 
+// A solution in steps: where each ends, as a place in prompt and completion together.
+struct Steps {
+  std::vector<int64_t> prompt, completion;
+  std::vector<int64_t> ends;  // of the last token of each step, its separator included
+};
+
 struct EncodeSettings {
   int64_t max_tokens = 1024;          // longer examples: see `overlong`
   std::string overlong = "truncate";  // "truncate" (from the right), "drop", "error"
@@ -86,6 +92,19 @@ class RecordEncoder {
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
 
+  // The completion of kPromptCompletion, encoded as supervised() does.
+  Answer answer(const Record& record) const;
+
+  // kStepwise as whole answers to one prompt, each as a completion of its own; those dropped as overlong are
+  // empty.
+  std::vector<Answer> answers(const Record& record) const;
+
+  // The prompt of a record and `steps` behind it, each encoded on its own with the separator's tokens behind
+  // it, as TRL's process reward trainer does. Overlong ones: dropped (empty), or cut behind the last step
+  // that fits.
+  Steps steps(const Record& record, const std::vector<std::string>& steps,
+              const std::string& separator) const;
+
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
   // max_tokens.
@@ -96,7 +115,6 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
-  Answer answer(const Record& record) const;
   Example text_example(const Record& record) const;
   Example string_example(const Record& record) const;
   Example chat_example(const Record& record, RecordKind kind) const;

@@ -125,12 +125,22 @@ void RolloutSection::fields(FieldVisitor& v) {
   SamplingOptions::fields(v);
 }
 
+void ScoreSection::fields(FieldVisitor& v) {
+  ScoreOptions::fields(v);
+  v.field(
+      "pad_token", pad_token,
+      {.help = "the token that pads, which scores are never read at; empty: the tokenizer's, else its end "
+               "token, as TRL takes it. Where that is the end token, scores of texts are read before it; "
+               "name another to have them read at it"});
+}
+
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", batch_size,
-          {.help = task == "rl"           ? "prompts an optimizer step"
-                   : task == "preference" ? "pairs or labelled answers an optimizer step"
-                                          : "examples an optimizer step",
+          {.help = task == "rl"             ? "prompts an optimizer step"
+                   : task == "preference"   ? "pairs or labelled answers an optimizer step"
+                   : task == "reward_model" ? "records an optimizer step"
+                                            : "examples an optimizer step",
            .min = 1});
   v.field("micro_batch_tokens", micro_batch_tokens,
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
@@ -166,7 +176,8 @@ void CheckpointSection::fields(FieldVisitor& v) {
 }
 
 void RunConfig::fields(FieldVisitor& v) {
-  v.field("task", task, {.help = "what to run", .choices = {"sft", "preference", "rl"}, .required = true});
+  v.field("task", task,
+          {.help = "what to run", .choices = {"sft", "preference", "rl", "reward_model"}, .required = true});
   const bool rl = task == "rl";
   train.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
@@ -179,7 +190,8 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("data", data, "the data");
   if (rl) v.section("rollout", rollout, "generation of the rollout batch");
   const bool preferences = task == "preference";
-  if (!preferences) {
+  const bool scores = task == "reward_model";
+  if (!preferences && !scores) {
     v.list("rewards", rewards,
            rl ? "what completions are scored by" : "what evaluations score completions by");
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
@@ -190,6 +202,11 @@ void RunConfig::fields(FieldVisitor& v) {
   if (preferences) {
     v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
              "a preset and overrides of it");
+  }
+  if (scores) {
+    v.choice("algorithm", "name", reward_model, reward_model_name, objective::reward_algorithm_registry(),
+             "the loss");
+    v.section("score", score, "how a score is read from the model");
   }
   if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");

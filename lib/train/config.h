@@ -12,10 +12,12 @@
 #include "model/config.h"
 #include "objective/policy.h"
 #include "objective/preference.h"
+#include "objective/reward_algorithm.h"
 #include "objective/supervised.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "reward/reward.h"
+#include "reward/score.h"
 #include "rollout/sampler.h"
 #include "train/health.h"
 
@@ -60,9 +62,16 @@ struct RolloutSection : SamplingOptions {
   void fields(FieldVisitor& v) override;
 };
 
+// reward_model: how a score is read.
+struct ScoreSection : ScoreOptions {
+  std::string pad_token;
+  void fields(FieldVisitor& v) override;
+};
+
 struct TrainSection : Fields {
   int64_t steps = 100;
-  int64_t batch_size = 16;  // an optimizer step's examples (sft), pairs or answers (preference), prompts (rl)
+  // An optimizer step's examples (sft), pairs or answers (preference), records (reward_model), prompts (rl).
+  int64_t batch_size = 16;
   int64_t micro_batch_tokens = 4096;
   int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
   bool share_prompts = true;
@@ -97,6 +106,9 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
+  std::string reward_model_name = "bt";
+  std::unique_ptr<objective::RewardAlgorithm> reward_model;  // "algorithm" of a reward_model run
+  ScoreSection score;
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

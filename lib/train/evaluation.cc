@@ -7,6 +7,7 @@
 
 #include "eval/evaluate.h"
 #include "train/preference.h"
+#include "train/reward_model.h"
 #include "train/session.h"
 
 namespace temper {
@@ -95,6 +96,7 @@ Evaluation evaluate_run(Session& s) {
     out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
   }
   if (s.config.task == "preference") evaluate_preference(s, when, out);
+  if (s.config.task == "reward_model") evaluate_reward_model(s, when, out);
   if (s.rewards != nullptr) evaluate_samples(s, when, out);
   return out;
 }

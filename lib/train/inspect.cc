@@ -44,6 +44,8 @@ Kinds all_kinds() {
   with_inputs();
   add(kinds, "preference", objective::preference_registry());
   with_inputs();
+  add(kinds, "reward_model", objective::reward_algorithm_registry());
+  with_inputs();
   add(kinds, "loss", objective::supervised_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "adapter", adapter_registry());

@@ -50,8 +50,9 @@ std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequ
     return tokens;
   };
   int64_t first = 0, tokens = 0;
-  for (int64_t i = 0; i < n; i += unit) {
-    const int64_t end = std::min(n, i + unit);
+  for (int64_t i = 0, end; i < n; i = end) {
+    end = std::min(n, i + unit);
+    while (end < n && sequences[end].joined) ++end;
     int64_t more = added(first, i, end);
     if (i > first && tokens + more > max_tokens) {
       out.push_back(pack(sequences, first, i, share_prompts, device));

@@ -11,6 +11,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/report.h"
+#include "train/reward_data.h"
 #include "train/run_folder.h"
 
 namespace temper {
@@ -56,15 +57,20 @@ void Session::load_text() {
 
 void Session::load_model() {
   const Precision precision = make_precision(config.model.dtype, config.device);
+  const Heads heads =
+      config.task == "reward_model" ? reward_heads(config, train_records, *tokenizer) : Heads{};
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
     if (tokenizer->eos()) shape.eos_ids = {*tokenizer->eos()};
     shape.bos_id = tokenizer->bos();
-    shape.pad_id = tokenizer->pad();
+    shape.pad_id = heads.pad_id ? heads.pad_id : tokenizer->pad();
+    shape.causal = heads.causal;
+    shape.scores = heads.scores;
+    shape.score_names = heads.score_names;
     model = Model::initialise(shape, precision, static_cast<uint64_t>(config.seed));
   } else {
-    model = Model::load(config.model.path, precision);
+    model = Model::load(config.model.path, precision, heads);
   }
   if (tokenizer->vocab_size() > model->config().vocab) {
     user_error("{}: the tokenizer has {} tokens, the model's embedding only {}", config.model.path,
