@@ -8,14 +8,29 @@ namespace temper {
 
 void ScoreOptions::fields(FieldVisitor& v) {
   v.field("mode", mode,
-          {.help = "head: a score head's outputs; verbaliser: log-odds of two words, no new weights",
-           .choices = {"head", "verbaliser"}});
+          {.help = "score: a score head's outputs; verbaliser: log-odds of two words, no new weights",
+           .choices = {"score", "verbaliser"}});
   if (verbaliser()) {
     v.field("question", question, {.help = "what is written behind an answer"});
     v.field("yes", yes, {.help = "the word of a good answer, one token"});
     v.field("no", no, {.help = "the word of a bad one, one token"});
+  } else {
+    v.field(
+        "pad_token", pad_token,
+        {.help =
+             "the token that pads, which scores are never read at; empty: the folder's own, else the "
+             "tokenizer's, else its end token, as TRL takes it. Where that is the end token, the score of "
+             "a text is read before it; name another token to have it read there"});
   }
   v.field("separator", separator, {.help = "what ends each step of a solution that is scored by steps"});
+}
+
+std::optional<int64_t> pad_id_of(const ScoreOptions& options, const Tokenizer& tokenizer,
+                                 const std::string& where) {
+  if (options.pad_token.empty()) return tokenizer.pad() ? tokenizer.pad() : tokenizer.eos();
+  const auto id = tokenizer.id(options.pad_token);
+  if (!id) user_error("{}.pad_token: the tokenizer has no token \"{}\"", where, options.pad_token);
+  return id;
 }
 
 ScoreReader::ScoreReader(const ScoreOptions& options, const Tokenizer& tokenizer, const std::string& where)

@@ -1,9 +1,10 @@
-// How the score of a text is read from a model: from a score head, or as the log-odds of two words.
+// How the score of a text is read from a model: from its score head, or as the log-odds of two words.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,14 +16,19 @@
 namespace temper {
 
 struct ScoreOptions : Fields {
-  std::string mode = "head";
+  std::string mode = "score";
   std::string question = "\n\nIs this answer right? Reply Yes or No:", yes = " Yes", no = " No";
-  std::string separator = "\n";
+  std::string separator = "\n", pad_token;
   void fields(FieldVisitor& v) override;
   bool verbaliser() const { return mode == "verbaliser"; }
 };
 
-// mode "head": the outputs of the score head. mode "verbaliser" (MVP: Model-tuning Via Prompts, without new
+// The pad token of a model whose folder names none itself: pad_token's, else the tokenizer's, else its end
+// token (as TRL takes it), else none. Throws UserError, naming `where`, when the tokenizer has no such token.
+std::optional<int64_t> pad_id_of(const ScoreOptions& options, const Tokenizer& tokenizer,
+                                 const std::string& where);
+
+// mode "score": the outputs of the score head. mode "verbaliser" (MVP: Model-tuning Via Prompts, without new
 // weights): behind an answer stands the question, and the score is logit(yes) - logit(no) of the token to
 // come.
 class ScoreReader {

@@ -125,15 +125,6 @@ void RolloutSection::fields(FieldVisitor& v) {
   SamplingOptions::fields(v);
 }
 
-void ScoreSection::fields(FieldVisitor& v) {
-  ScoreOptions::fields(v);
-  v.field(
-      "pad_token", pad_token,
-      {.help = "the token that pads, which scores are never read at; empty: the tokenizer's, else its end "
-               "token, as TRL takes it. Where that is the end token, scores of texts are read before it; "
-               "name another to have them read at it"});
-}
-
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", batch_size,

@@ -62,12 +62,6 @@ struct RolloutSection : SamplingOptions {
   void fields(FieldVisitor& v) override;
 };
 
-// reward_model: how a score is read.
-struct ScoreSection : ScoreOptions {
-  std::string pad_token;
-  void fields(FieldVisitor& v) override;
-};
-
 struct TrainSection : Fields {
   int64_t steps = 100;
   // An optimizer step's examples (sft), pairs or answers (preference), records (reward_model), prompts (rl).
@@ -108,7 +102,7 @@ struct RunConfig : Fields {
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
   std::string reward_model_name = "bt";
   std::unique_ptr<objective::RewardAlgorithm> reward_model;  // "algorithm" of a reward_model run
-  ScoreSection score;
+  ScoreOptions score;                                        // of a reward_model run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::string optimizer_name = "adamw";

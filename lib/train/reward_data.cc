@@ -176,33 +176,27 @@ ScoredUnit read_unit(const RecordEncoder& encoder, const Record& record,
   return unit;
 }
 
-int64_t pad_token(const RunConfig& config, const Tokenizer& tokenizer) {
-  if (config.score.pad_token.empty()) return tokenizer.pad().value_or(tokenizer.eos().value_or(-1));
-  const auto id = tokenizer.id(config.score.pad_token);
-  if (!id) user_error("score.pad_token: the tokenizer has no token \"{}\"", config.score.pad_token);
-  return *id;
-}
-
 }  // namespace
 
-Heads reward_heads(const RunConfig& config, const std::vector<Record>& records, const Tokenizer& tokenizer) {
+Heads reward_heads(const RunConfig& config, const std::vector<Record>& records, const Tokenizer* tokenizer) {
   Heads heads;
   if (config.score.verbaliser()) return heads;
-  const std::vector<std::string> rated = rated_attributes(records);
+  const objective::RewardObjective objective(*config.reward_model);
+  std::vector<std::string> rated;
+  if (objective.wants(RewardRows::kRated)) rated = rated_attributes(records);
   const bool named = !rated.empty() && !rated[0].empty();
   heads.causal = false;
   heads.seed = static_cast<uint64_t>(config.seed);
   const bool scored = !config.model.path.empty() && read_model_config(config.model.path).scores > 0;
   if (scored) {
-    if (!config.score.pad_token.empty()) heads.pad_id = pad_token(config, tokenizer);
+    if (tokenizer != nullptr && !config.score.pad_token.empty())
+      heads.pad_id = pad_id_of(config.score, *tokenizer, "score");
   } else {
     heads.scores = std::max<int64_t>(1, static_cast<int64_t>(rated.size()));
     if (named) heads.score_names = rated;
-    const int64_t pad = pad_token(config, tokenizer);
-    if (pad >= 0) heads.pad_id = pad;
+    if (tokenizer != nullptr) heads.pad_id = pad_id_of(config.score, *tokenizer, "score");
   }
   const int64_t scores = scored ? read_model_config(config.model.path).scores : heads.scores;
-  const objective::RewardObjective objective(*config.reward_model);
   for (const auto& part : objective.parts()) {
     if (part.needs.head >= scores) {
       user_error("algorithm.head: {} of {}, but the model has {} score{}, counted from 0", part.needs.head,

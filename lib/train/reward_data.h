@@ -31,8 +31,8 @@ struct ScoredUnits {
 };
 
 // The heads and their names that a run's model needs: those of its folder, else one for each attribute that
-// the records rate, else one. tokenizer: for the pad token. Throws UserError.
-Heads reward_heads(const RunConfig& config, const std::vector<Record>& records, const Tokenizer& tokenizer);
+// the records rate, else one. tokenizer: for the pad token; null: it is left out. Throws UserError.
+Heads reward_heads(const RunConfig& config, const std::vector<Record>& records, const Tokenizer* tokenizer);
 
 // Throws UserError for a record of a form that no loss learns from, or a column of another type than it
 // needs.

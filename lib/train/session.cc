@@ -58,7 +58,7 @@ void Session::load_text() {
 void Session::load_model() {
   const Precision precision = make_precision(config.model.dtype, config.device);
   const Heads heads =
-      config.task == "reward_model" ? reward_heads(config, train_records, *tokenizer) : Heads{};
+      config.task == "reward_model" ? reward_heads(config, train_records, tokenizer.get()) : Heads{};
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
