@@ -55,7 +55,11 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
 
 std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const {
   const auto paths = select_modules(model.linear_modules(), targets, "adapter.targets");
-  return std::make_unique<LoraAdapter>(model, *this, paths, seed, "adapter");
+  LoraOptions options = *this;
+  // A score head always trains, as PEFT's task_type SEQ_CLS has it: a fresh one says nothing yet.
+  std::erase(options.modules_to_save, "score");
+  if (model.config().scores > 0) options.modules_to_save.push_back("score");
+  return std::make_unique<LoraAdapter>(model, options, paths, seed, "adapter");
 }
 
 LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths,

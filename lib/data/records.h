@@ -65,6 +65,12 @@ struct Answer {
   std::vector<bool> target;  // per id of the completion
 };
 
+// A solution in steps: where each ends, as a place in prompt and completion together.
+struct Steps {
+  std::vector<int64_t> prompt, completion;
+  std::vector<int64_t> ends;  // of the last token of each step, its separator included
+};
+
 struct EncodeSettings {
   int64_t max_tokens = 1024;          // longer examples: see `overlong`
   std::string overlong = "truncate";  // "truncate" (from the right), "drop", "error"
@@ -97,14 +103,21 @@ class RecordEncoder {
   // it is desirable.
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
-  // kPromptCompletion, split behind the prompt.
-  Answer answer(const Record& record) const;
-
   // The prompt and completion of kPromptCompletion, as supervised() encodes them.
   Answer answer(const Record& record) const;
   // The completions that a prompt's record brings along: those of its list "demonstrations", else its
   // "completion"; overlong ones left out. Throws UserError when it has neither.
   std::vector<Answer> demonstrations(const Record& record) const;
+
+  // kStepwise as whole answers to one prompt, each as a completion of its own; those dropped as overlong are
+  // empty.
+  std::vector<Answer> answers(const Record& record) const;
+
+  // The prompt of a record and `steps` behind it, each encoded on its own with the separator's tokens behind
+  // it, as TRL's process reward trainer does. Overlong ones: dropped (empty), or cut behind the last step
+  // that fits.
+  Steps steps(const Record& record, const std::vector<std::string>& steps,
+              const std::string& separator) const;
 
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
   // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than

@@ -193,9 +193,11 @@ void read_heads(const Keys& keys, ModelConfig& config) {
 // The architecture's name, and the labels of a score head.
 void write_heads(const ModelConfig& config, const Family& family, Json& j) {
   std::string architecture = family.architecture;
-  if (!config.causal) {
-    const std::string causal = "ForCausalLM";
+  const std::string causal = "ForCausalLM";
+  if (!config.causal)
     architecture.replace(architecture.size() - causal.size(), causal.size(), "ForSequenceClassification");
+  j["architectures"] = {architecture};
+  if (!config.causal) {
     for (int64_t i = 0; i < config.scores; ++i) {
       const std::string id = std::to_string(i);
       const std::string name =
@@ -204,7 +206,6 @@ void write_heads(const ModelConfig& config, const Family& family, Json& j) {
       j["label2id"][name] = i;
     }
   }
-  j["architectures"] = {architecture};
 }
 
 }  // namespace

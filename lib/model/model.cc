@@ -46,6 +46,7 @@ ModelConfig model_config(const std::string& folder, const Heads& heads) {
   }
   config.causal = heads.causal;
   if (heads.scores > 0) config.scores = heads.scores;
+  if (config.score_names.empty()) config.score_names = heads.score_names;
   if (heads.pad_id) config.pad_id = heads.pad_id;
   return config;
 }

@@ -58,7 +58,8 @@ struct Heads {
   // Outputs of the score head: the folder's own, or a fresh one of normal(0, 0.02) where it has none; 0: the
   // folder's own when causal is false, else none.
   int64_t scores = 0;
-  uint64_t seed = 0;  // of a fresh score head
+  uint64_t seed = 0;                     // of a fresh score head
+  std::vector<std::string> score_names;  // of its outputs; empty: LABEL_0, LABEL_1 ...
   // Of a model without a language-model head: what transformers takes for padding, and so the token that it
   // looks in front of for the place to read the scores at. Left out: config.json's.
   std::optional<int64_t> pad_id;

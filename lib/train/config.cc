@@ -129,9 +129,10 @@ void DataSection::adapt(std::vector<Record>& records) const {
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", batch_size,
-          {.help = task == "rl"           ? "prompts an optimizer step"
-                   : task == "preference" ? "pairs or labelled answers an optimizer step"
-                                          : "examples an optimizer step",
+          {.help = task == "rl"             ? "prompts an optimizer step"
+                   : task == "preference"   ? "pairs or labelled answers an optimizer step"
+                   : task == "reward_model" ? "records an optimizer step"
+                                            : "examples an optimizer step",
            .min = 1});
   v.field("micro_batch_tokens", micro_batch_tokens,
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
@@ -168,7 +169,9 @@ void CheckpointSection::fields(FieldVisitor& v) {
 
 void RunConfig::fields(FieldVisitor& v) {
   v.field("task", task,
-          {.help = "what to run", .choices = {"sft", "preference", "rl", "distill"}, .required = true});
+          {.help = "what to run",
+           .choices = {"sft", "preference", "rl", "reward_model", "distill"},
+           .required = true});
   const bool rl = task == "rl", distils = task == "distill";
   train.task = rollout.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
@@ -183,10 +186,11 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("data", data, "the data");
   if (distils) v.section("rollout", rollout, "sampling from the student");
   const bool preferences = task == "preference";
+  const bool scores = task == "reward_model";
   if (preferences) v.section("pairs", pairs, "where the pairs come from");
   const bool samples = rl || samples_pairs(*this);
   if (samples) v.section("rollout", rollout, "generation of the rollout batch");
-  if (!preferences || samples) {
+  if ((!preferences && !scores) || samples) {
     v.list("rewards", rewards,
            samples ? "what completions are scored by" : "what evaluations score completions by");
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
@@ -203,6 +207,11 @@ void RunConfig::fields(FieldVisitor& v) {
   if (task == "sft") {
     v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
     v.list("inputs", inputs, "what changes the examples on their way to the model");
+  }
+  if (scores) {
+    v.choice("algorithm", "name", reward_model, reward_model_name, objective::reward_algorithm_registry(),
+             "the loss");
+    v.section("score", score, "how a score is read from the model");
   }
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),

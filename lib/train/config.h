@@ -12,10 +12,12 @@
 #include "model/config.h"
 #include "objective/policy.h"
 #include "objective/preference.h"
+#include "objective/reward_algorithm.h"
 #include "objective/supervised.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "reward/reward.h"
+#include "reward/score.h"
 #include "rollout/sampler.h"
 #include "train/distill_config.h"
 #include "train/health.h"
@@ -89,7 +91,8 @@ struct RolloutSection : SamplingOptions {
 
 struct TrainSection : Fields {
   int64_t steps = 100;
-  int64_t batch_size = 16;  // an optimizer step's examples (sft), pairs or answers (preference), prompts (rl)
+  // An optimizer step's examples (sft), pairs or answers (preference), records (reward_model), prompts (rl).
+  int64_t batch_size = 16;
   int64_t micro_batch_tokens = 4096;
   int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
   bool share_prompts = true;
@@ -128,6 +131,9 @@ struct RunConfig : Fields {
   PairsSection pairs;                                          // of a preference run
   ReferenceSection reference;                                  // of a preference run
   DistillConfig distill;  // "algorithm", "teachers" ... of a distillation
+  std::string reward_model_name = "bt";
+  std::unique_ptr<objective::RewardAlgorithm> reward_model;  // "algorithm" of a reward_model run
+  ScoreOptions score;                                        // of a reward_model run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::vector<InputEntry> inputs;  // sft

@@ -8,6 +8,7 @@
 #include "eval/evaluate.h"
 #include "train/distill.h"
 #include "train/preference.h"
+#include "train/reward_model.h"
 #include "train/session.h"
 
 namespace temper {
@@ -98,6 +99,7 @@ Evaluation evaluate_run(Session& s) {
   }
   if (s.config.task == "preference") evaluate_preference(s, when, out);
   if (s.config.task == "distill") evaluate_distill(s, when, out);
+  if (s.config.task == "reward_model") evaluate_reward_model(s, when, out);
   if (s.rewards != nullptr) evaluate_samples(s, when, out);
   return out;
 }

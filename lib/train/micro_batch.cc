@@ -52,9 +52,10 @@ std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequ
   };
   int64_t first = 0, tokens = 0;
   const auto unit_end = [&](int64_t i) {
-    if (unit != kWholeGroups) return std::min(n, i + unit);
-    int64_t end = i + 1;
-    while (end < n && sequences[end].group == sequences[i].group) ++end;
+    int64_t end = unit != kWholeGroups ? std::min(n, i + unit) : i + 1;
+    while (end < n &&
+           (sequences[end].joined || (unit == kWholeGroups && sequences[end].group == sequences[i].group)))
+      ++end;
     return end;
   };
   for (int64_t i = 0, end = 0; i < n; i = end) {

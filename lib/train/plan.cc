@@ -8,13 +8,23 @@
 #include "model/load.h"
 #include "model/precision.h"
 #include "text/tokenizer.h"
+#include "train/reward_data.h"
 
 namespace temper {
 
 Json plan_run(const RunConfig& config) {
-  ModelConfig shape =
-      config.model.path.empty() ? config.model.init.model_config() : read_model_config(config.model.path);
-  if (config.model.path.empty() && !config.model.init.tokenizer.empty())
+  Heads heads;
+  if (config.task == "reward_model") {
+    const bool rated = objective::RewardObjective(*config.reward_model).wants(objective::RewardRows::kRated);
+    heads = reward_heads(config, rated ? read_jsonl(config.data.train) : std::vector<Record>{}, nullptr);
+  }
+  if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
+  ModelConfig shape = config.model.init.model_config();
+  shape.causal = heads.causal;
+  shape.scores = heads.scores;
+  if (!config.model.path.empty())
+    shape = model_config(config.model.path, heads);
+  else if (!config.model.init.tokenizer.empty())
     shape.vocab = Tokenizer::load(config.model.init.tokenizer)->vocab_size();
   const Precision precision = make_precision(config.model.dtype, config.device);
   const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
@@ -44,7 +54,7 @@ Json plan_run(const RunConfig& config) {
   const int64_t inputs = (shape.layers - kept) * shape.hidden * item;
   const int64_t tokens = config.train.micro_batch_tokens;
   const int64_t activations = tokens * (std::max<int64_t>(kept, 1) * block + inputs);
-  const int64_t logits = 2 * (12 << 20) + (full ? shape.vocab * shape.hidden * 4 : 0);
+  const int64_t logits = shape.causal ? 2 * (12 << 20) + (full ? shape.vocab * shape.hidden * 4 : 0) : 0;
   int64_t cache = 0;
   if (config.task == "rl" || samples_pairs(config)) {
     const int64_t prompts = config.task == "rl" ? config.rollout.prompts_per_step : config.train.batch_size;

@@ -13,6 +13,8 @@ void run_training(const RunConfig& config, const RunOptions& options) {
       train_preference(session);
     else if (config.task == "distill")
       train_distill(session);
+    else if (config.task == "reward_model")
+      train_reward_model(session);
     else
       train_rl(session);
   } catch (const UserError& e) {

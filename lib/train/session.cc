@@ -11,6 +11,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/report.h"
+#include "train/reward_data.h"
 #include "train/run_folder.h"
 
 namespace temper {
@@ -60,14 +61,17 @@ void Session::load_model() {
   Heads heads;
   heads.seed = static_cast<uint64_t>(config.seed);
   if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
+  if (config.task == "reward_model") heads = reward_heads(config, train_records, tokenizer.get());
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
     if (tokenizer->eos()) shape.eos_ids = {*tokenizer->eos()};
     shape.bos_id = tokenizer->bos();
-    shape.pad_id = tokenizer->pad();
+    shape.pad_id = heads.pad_id ? heads.pad_id : tokenizer->pad();
+    shape.causal = heads.causal;
     shape.scores = heads.scores;
-    model = Model::initialise(shape, precision, heads.seed);
+    shape.score_names = heads.score_names;
+    model = Model::initialise(shape, precision, static_cast<uint64_t>(config.seed));
   } else {
     model = Model::load(config.model.path, precision, heads);
   }

@@ -1,8 +1,9 @@
 """First steps of a run beside TRL's trainer: same model, same data in the same order, fp32, AdamW.
 
-trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo|wpo|tr_dpo|kto|sft] [--temper build/bin/temper-train] [--steps 10]
+trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo|wpo|tr_dpo|kto|sft|reward] [--temper build/bin/temper-train] [--steps 10]
                  [--batch 4] [--lr 1e-4]
 PAIRS has prompt, chosen and rejected; kto takes the two answers in turn as a desirable and an undesirable one, sft the chosen.
+reward: a reward_model run and RewardTrainer, both from a sequence-classification folder made of the model with one random score.
 Prints loss and gradient norm of both sides, step by step, and fails when one differs by more than 1e-4 (relative above 1).
 
 KTO: TRL pairs a prompt with the completion before it in the same batch for its estimate of the KL, and so does Temper; TRL
@@ -20,8 +21,8 @@ sys.path.pop(0)  # this folder has files named like packages (tokenizers.py)
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from torch.utils.data import SequentialSampler  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  # noqa: E402
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback  # noqa: E402
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # noqa: E402
 
 try:
     from trl import KTOConfig, KTOTrainer
@@ -50,7 +51,8 @@ class Record(TrainerCallback):
 
 
 def load(args):
-    return AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    kind = AutoModelForSequenceClassification if args.trainer == "reward" else AutoModelForCausalLM
+    return kind.from_pretrained(args.model, dtype=torch.float32)
 
 
 def run_trl(args, rows, folder):
@@ -64,6 +66,8 @@ def run_trl(args, rows, folder):
     more = {}
     if args.trainer == "sft":
         trainer, config = SFTTrainer, SFTConfig(**settings)
+    elif args.trainer == "reward":
+        trainer, config = RewardTrainer, RewardConfig(**settings)
     elif args.trainer == "kto":
         trainer, config = KTOTrainer, KTOConfig(beta=0.1, train_sampling_strategy="sequential", **settings)
         more["ref_model"] = load(args)
@@ -87,6 +91,8 @@ def run_temper(args, rows, folder):
         "train": {"steps": args.steps, "batch_size": args.batch}, "checkpoint": {"every": 0}, "run": str(run)}
     if args.trainer == "sft":
         settings["task"] = "sft"
+    elif args.trainer == "reward":
+        settings["task"], settings["algorithm"] = "reward_model", {"name": "bt"}
     else:
         settings["task"] = "preference"
         settings["algorithm"] = {"name": "kto" if args.trainer == "kto" else "dpo", "beta": 0.1}
@@ -111,11 +117,22 @@ def rows_of(args):
     return pairs
 
 
+def with_score(args, folder):
+    """The model as a sequence-classification folder, padded as the trainer will."""
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=1, dtype=torch.float32)
+    model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    model.save_pretrained(folder / "scored")
+    tokenizer.save_pretrained(folder / "scored")
+    return str(folder / "scored")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model")
     p.add_argument("pairs")
-    p.add_argument("--trainer", default="dpo", choices=["dpo", "wpo", "tr_dpo", "kto", "sft"])
+    p.add_argument("--trainer", default="dpo", choices=["dpo", "wpo", "tr_dpo", "kto", "sft", "reward"])
     p.add_argument("--temper", default="build/bin/temper-train")
     p.add_argument("--steps", type=int, default=10)
     p.add_argument("--batch", type=int, default=4)
@@ -123,6 +140,8 @@ def main():
     args = p.parse_args()
     rows = rows_of(args)
     with tempfile.TemporaryDirectory() as folder:
+        if args.trainer == "reward":
+            args.model = with_score(args, Path(folder))
         ours, theirs = run_temper(args, rows, Path(folder)), run_trl(args, rows, Path(folder))
     worst = 0.0
     for step, (a, b) in enumerate(zip(ours, theirs), 1):

@@ -324,3 +324,29 @@ TEST_CASE("texts to train a tokenizer on") {
                       record(R"({"prompt":"s","completions":["x","y"],"labels":[true,false]})")});
   CHECK(texts == std::vector<std::string>{"q", "a", "r", "b", "p", "c", "s", "x", "y"});
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "completions as whole answers share their prompt, as steps end with the separator") {
+  const auto text = [&](const std::vector<int64_t>& ids) {
+    std::string out;
+    for (const int64_t id : ids) out += tokenizer.piece(id);
+    return out;
+  };
+  const Record one = record(R"({"prompt":"p:","completions":["c","de"],"labels":[true,false]})");
+  const auto answers = encoder().answers(one);
+  REQUIRE(answers.size() == 2);
+  CHECK(text(answers[0].prompt) + "|" + text(answers[0].completion) == "p:|c</s>");
+  CHECK(text(answers[1].prompt) + "|" + text(answers[1].completion) == "p:|de</s>");
+  const auto chat = encoder().answers(
+      record(R"({"prompt":[{"role":"user","content":"q"}],"completions":["a"],"labels":[true]})"));
+  CHECK(text(chat[0].completion) == "a<|im_end|>\n");
+
+  const Steps steps = encoder().steps(one, {"c", "de"}, ";;");
+  CHECK(text(steps.prompt) + "|" + text(steps.completion) == "p:|c;;de;;");
+  CHECK((steps.ends == std::vector<int64_t>{4, 8}));
+  CHECK(encoder({.max_tokens = 8, .overlong = "drop"}).steps(one, {"c", "de"}, ";;").ends.empty());
+  const Steps cut = encoder({.max_tokens = 8, .overlong = "truncate"}).steps(one, {"c", "de"}, ";;");
+  CHECK((cut.ends == std::vector<int64_t>{4}));
+  CHECK(text(cut.completion) == "c;;");
+  CHECK(has(error_of([&] { (void)encoder().steps(one, {}, ";"); }), "f.jsonl:3"));
+}
