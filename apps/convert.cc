@@ -69,8 +69,14 @@ GgufVocabulary vocabulary_of(const std::string& folder) {
   return v;
 }
 
+// --beyond OTHER --by ALPHA: source + alpha (source - other).
+struct Extrapolation {
+  std::string other;
+  double alpha = 0.5;
+};
+
 void convert(const std::string& source, const std::string& target, const std::string& adapter,
-             const std::string& dtype_text, bool to_gguf) {
+             const std::string& dtype_text, bool to_gguf, const Extrapolation& beyond) {
   std::optional<at::ScalarType> dtype;
   if (!dtype_text.empty()) dtype = weight_dtype(dtype_text);
   if (!fs::exists(source)) user_error("{}: there is no such file or folder", source);
@@ -98,6 +104,13 @@ void convert(const std::string& source, const std::string& target, const std::st
                  adapter.c_str(), change);
     folder = finished->path;
   }
+  if (!beyond.other.empty()) {
+    std::optional<Stage> moved;
+    moved.emplace(name, "beyond");
+    extrapolate_folder(folder, beyond.other, beyond.alpha, moved->path, dtype);
+    finished.swap(moved);
+    folder = finished->path;
+  }
   if (to_gguf) return folder_to_gguf(folder, name, dtype, vocabulary_of(folder));
   if (folder == source) {
     finished.emplace(name, "cast");
@@ -115,9 +128,15 @@ void convert(const std::string& source, const std::string& target, const std::st
 int main(int argc, char** argv) {
   CLI::App app{"Copies a model: another dtype, an adapter merged in, from or to GGUF.", "temper-convert"};
   std::string source, target, adapter, dtype, to = "hf";
+  Extrapolation beyond;
   app.add_option("SRC", source, "a Hugging Face folder or a GGUF file")->required();
   app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet")->required();
   app.add_option("--adapter", adapter, "an adapter folder to merge into the weights");
+  app.add_option(
+      "--beyond", beyond.other,
+      "a folder of the same shape: moves the weights on, away from its (ExPO), as of a reward model "
+      "trained on comparisons away from one trained on ratings");
+  app.add_option("--by", beyond.alpha, "how far, in lengths of the way from there to here; default 0.5");
   app.add_option("--dtype", dtype, "f32, bf16 or f16; default: the source's, f32 for quantised weights");
   app.add_option("--to", to, "hf or gguf")->check(CLI::IsMember({"hf", "gguf"}));
   try {
@@ -126,7 +145,7 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? kExitDone : kExitUser;
   }
   return run_app("temper-convert", [&] {
-    convert(source, target, adapter, dtype, to == "gguf");
+    convert(source, target, adapter, dtype, to == "gguf", beyond);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;
   });

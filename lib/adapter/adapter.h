@@ -48,14 +48,18 @@ struct AdapterOptions : Fields {
   // the initial weights. Throws UserError when targets match nothing, listing the module names there are.
   virtual std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const = 0;
 };
-const Registry<AdapterOptions>& adapter_registry();  // full, lora
+const Registry<AdapterOptions>& adapter_registry();  // full, lora, lora_pair
 
 // Loads an adapter folder that PEFT or Temper wrote onto the model, for inference or to continue. Throws
 // UserError.
 std::unique_ptr<Adapter> load_adapter(Model& model, const std::string& folder);
 
-// Merges a switched-on adapter. Returns the largest change of a log-prob between adapter and merged model on
-// `probe` (a handful of ids), for the user to see.
+// The heads that the base model of an adapter folder needs: the language-model head, or for PEFT's task_type
+// SEQ_CLS as many scores as the folder has. Throws UserError.
+Heads adapter_heads(const std::string& folder);
+
+// Merges a switched-on adapter. Returns the largest change of a log-prob, or a score, between adapter and
+// merged model on `probe` (a handful of ids), for the user to see.
 double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe);
 
 }  // namespace temper

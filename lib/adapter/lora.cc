@@ -55,7 +55,11 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
 
 std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const {
   const auto paths = select_modules(model.linear_modules(), targets, "adapter.targets");
-  return std::make_unique<LoraAdapter>(model, *this, paths, seed, "adapter");
+  LoraOptions options = *this;
+  // A score head always trains, as PEFT's task_type SEQ_CLS has it: a fresh one says nothing yet.
+  std::erase(options.modules_to_save, "score");
+  if (model.config().scores > 0) options.modules_to_save.push_back("score");
+  return std::make_unique<LoraAdapter>(model, options, paths, seed, "adapter");
 }
 
 LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths,
@@ -201,8 +205,15 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
   const bool regex = options_.targets.is_string() && options_.targets != "all-linear" &&
                      select_modules(model_.linear_modules(), options_.targets, folder) == chosen;
   const Json targets = regex ? options_.targets : Json(short_names(model_.linear_modules(), chosen));
-  write_safetensors(folder + "/adapter_model.safetensors", tensors());
-  const Json config = lora_config_json(options_, targets, base_model_, saved_.trains_tied_head());
+  NamedTensors written = tensors();
+  LoraOptions options = options_;
+  const bool causal = model_.config().causal;
+  if (causal) {  // a critic's head is no part of the policy
+    std::erase(options.modules_to_save, "score");
+    std::erase_if(written, [](const auto& named) { return named.first == "base_model.model.score.weight"; });
+  }
+  write_safetensors(folder + "/adapter_model.safetensors", written);
+  const Json config = lora_config_json(options, targets, base_model_, saved_.trains_tied_head(), causal);
   write_file_atomic(folder + "/adapter_config.json", config.dump(2) + "\n");
 }
 

@@ -81,7 +81,7 @@ class LoraAdapter : public Adapter, public LinearDelta {
 
 // PEFT's adapter_config.json of a LoRA. `targets` names the modules.
 Json lora_config_json(const LoraOptions& options, const Json& targets, const std::string& base_model,
-                      bool tied_head);
+                      bool tied_head, bool causal);
 // Reads one; throws UserError on features that change what is computed and are not there.
 LoraOptions lora_options_from(const Json& config, const std::string& where);
 std::unique_ptr<Adapter> load_lora(Model& model, const std::string& folder, const Json& config);

@@ -46,7 +46,7 @@ const std::vector<std::pair<const char*, Json>>& unused_features() {
 }  // namespace
 
 Json lora_config_json(const LoraOptions& o, const Json& targets, const std::string& base_model,
-                      bool tied_head) {
+                      bool tied_head, bool causal) {
   Json j;
   j["alora_invocation_tokens"] = nullptr;
   j["alpha_pattern"] = o.alpha_pattern;
@@ -82,7 +82,7 @@ Json lora_config_json(const LoraOptions& o, const Json& targets, const std::stri
   j["revision"] = nullptr;
   j["target_modules"] = targets;
   j["target_parameters"] = nullptr;
-  j["task_type"] = "CAUSAL_LM";
+  j["task_type"] = causal ? "CAUSAL_LM" : "SEQ_CLS";
   j["trainable_token_indices"] = nullptr;
   j["use_bdlora"] = nullptr;
   j["use_dora"] = false;
@@ -140,6 +140,12 @@ LoraOptions lora_options_from(const Json& config, const std::string& where) {
       user_error("{}: modules_to_save: expected an array of module names, found {}", where, shown(saved));
     }
     o.modules_to_save = saved.get<std::vector<std::string>>();
+  }
+  if (get("task_type") == "SEQ_CLS") {
+    // PEFT adds both names that a head may have to the list, whichever there is.
+    std::erase(o.modules_to_save, "classifier");
+    std::erase(o.modules_to_save, "score");
+    o.modules_to_save.push_back("score");
   }
   return o;
 }

@@ -17,15 +17,19 @@ double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>&
   const auto device = model.precision().device;
   const PackedTokens tokens = packer.tokens_on(device);
   const Targets targets = packer.targets_on(device, 1);
-  const at::Tensor before = model_logp(model, tokens, targets).logp;
+  const auto answers = [&] {
+    return model.config().causal ? model_logp(model, tokens, targets).logp
+                                 : model_scores(model, model.hidden(tokens), targets.source);
+  };
+  const at::Tensor before = answers();
   adapter.merge();
-  const at::Tensor after = model_logp(model, tokens, targets).logp;
+  const at::Tensor after = answers();
   return before.numel() == 0 ? 0.0 : (after - before).abs().max().item<double>();
 }
 
 double merge_folder(const std::string& base, const std::string& adapter, const std::string& to,
                     std::optional<at::ScalarType> dtype) {
-  const auto model = Model::load(base, Precision{});
+  const auto model = Model::load(base, Precision{}, adapter_heads(adapter));
   const auto loaded = load_adapter(*model, adapter);
   std::vector<int64_t> probe;
   for (int64_t i = 0; i < 64; ++i) probe.push_back((i * 7919 + 3) % model->config().vocab);
@@ -34,9 +38,16 @@ double merge_folder(const std::string& base, const std::string& adapter, const s
   const auto parameters = model->parameters();
   std::vector<TensorSpec> specs;
   for (const Parameter* p : parameters) {
-    specs.push_back({p->name, dtype.value_or(files.find(p->name)->dtype), p->master.sizes().vec()});
+    const TensorInfo* stored = files.find(p->name);  // a score head comes with the adapter
+    const auto own = stored != nullptr ? stored->dtype : files.find("model.norm.weight")->dtype;
+    specs.push_back({p->name, dtype.value_or(own), p->master.sizes().vec()});
   }
-  save_pretrained(to, config_with_dtype(base, dtype), generation_json(model->config()), specs,
+  Json config = config_with_dtype(base, dtype);
+  const Json heads = model->config().to_json();
+  for (const char* key : {"architectures", "id2label", "label2id"}) {
+    if (heads.contains(key)) config[key] = heads[key];
+  }
+  save_pretrained(to, config, generation_json(model->config()), specs,
                   [&](size_t i) { return parameters[i]->master.detach(); });
   copy_side_files(base, to);
   return change;

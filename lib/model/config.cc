@@ -12,7 +12,7 @@ namespace {
 
 // Far beyond any model, and small enough that no product of sizes overflows.
 constexpr int64_t kMaxVocab = 1 << 24, kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxHeads = 1 << 12,
-                  kMaxHeadDim = 1 << 12, kMaxPositions = int64_t{1} << 40;
+                  kMaxHeadDim = 1 << 12, kMaxPositions = int64_t{1} << 40, kMaxScores = 1 << 10;
 constexpr int64_t kMaxParameters = 4'000'000'000'000;
 
 class Keys {
@@ -169,6 +169,45 @@ std::vector<int64_t> read_eos(const Keys& keys, std::vector<int64_t> missing) {
   return out;
 }
 
+// transformers' architectures end in ForCausalLM or ForSequenceClassification; a missing one is causal.
+// Labels left out are two, as there.
+void read_heads(const Keys& keys, ModelConfig& config) {
+  const Json* names = keys.get("architectures");
+  const bool named = names != nullptr && names->is_array() && !names->empty() && (*names)[0].is_string();
+  if (!named || !(*names)[0].get<std::string>().ends_with("ForSequenceClassification")) return;
+  config.causal = false;
+  config.scores = keys.integer("num_labels", 1, kMaxScores, 2);
+  const Json* labels = keys.get("id2label");
+  if (labels == nullptr) return;
+  if (!labels->is_object() || labels->empty() || labels->size() > static_cast<size_t>(kMaxScores))
+    keys.wrong("id2label", "an object of names by number", *labels);
+  config.scores = static_cast<int64_t>(labels->size());
+  for (int64_t i = 0; i < config.scores; ++i) {
+    const auto it = labels->find(std::to_string(i));
+    if (it == labels->end() || !it->is_string())
+      keys.wrong("id2label", fmt::format("a name for each of 0 .. {}", config.scores - 1), *labels);
+    config.score_names.push_back(it->get<std::string>());
+  }
+}
+
+// The architecture's name, and the labels of a score head.
+void write_heads(const ModelConfig& config, const Family& family, Json& j) {
+  std::string architecture = family.architecture;
+  const std::string causal = "ForCausalLM";
+  if (!config.causal)
+    architecture.replace(architecture.size() - causal.size(), causal.size(), "ForSequenceClassification");
+  j["architectures"] = {architecture};
+  if (!config.causal) {
+    for (int64_t i = 0; i < config.scores; ++i) {
+      const std::string id = std::to_string(i);
+      const std::string name =
+          config.score_names.empty() ? "LABEL_" + id : config.score_names.at(static_cast<size_t>(i));
+      j["id2label"][id] = name;
+      j["label2id"][name] = i;
+    }
+  }
+}
+
 }  // namespace
 
 ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
@@ -224,6 +263,7 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
   c.qk_norm = family->qk_norm;
   read_rope(keys, c);
   read_windows(keys, *family, c);
+  read_heads(keys, c);
   const bool llama_like =
       family->window != Family::kSwitched;  // transformers' own defaults: 1 and 2, or none
   c.bos_id = keys.token("bos_token_id", llama_like ? std::optional<int64_t>(1) : std::nullopt);
@@ -243,7 +283,7 @@ Json ModelConfig::to_json() const {
   const Family* known = find_family(family);
   if (known == nullptr) bug("model family \"{}\" is not in the table", family);
   Json j;
-  j["architectures"] = {known->architecture};
+  write_heads(*this, *known, j);
   j["model_type"] = family;
   j["vocab_size"] = vocab;
   j["hidden_size"] = hidden;

@@ -16,13 +16,23 @@ at::ScalarType weight_dtype(const std::string& name) {
   user_error("dtype: expected f32, bf16 or f16, found \"{}\"", name);
 }
 
-void cast_folder(const std::string& from, const std::string& to, std::optional<at::ScalarType> dtype) {
-  const ModelConfig config = read_model_config(from);
-  const WeightReport report = inspect_weights(from, parameter_shapes(config));
+namespace {
+
+// The config of a folder that holds all of its weights.
+ModelConfig complete_config(const std::string& folder) {
+  const ModelConfig config = read_model_config(folder);
+  const WeightReport report = inspect_weights(folder, parameter_shapes(config));
   if (!report.complete()) {
-    user_error("{}: not a complete model: {}", from,
+    user_error("{}: not a complete model: {}", folder,
                report.missing.empty() ? report.misshapen[0] : report.missing[0] + " is missing");
   }
+  return config;
+}
+
+}  // namespace
+
+void cast_folder(const std::string& from, const std::string& to, std::optional<at::ScalarType> dtype) {
+  complete_config(from);
   const SafetensorsFolder files(from);
   std::vector<TensorSpec> specs;
   for (const std::string& name : files.names()) {
@@ -32,6 +42,23 @@ void cast_folder(const std::string& from, const std::string& to, std::optional<a
   fs::create_directories(to);
   write_safetensors_folder(to, specs, [&](size_t i) { return files.tensor(specs[i].name); });
   write_file_atomic(to + "/config.json", config_with_dtype(from, dtype).dump(2) + "\n");
+  copy_side_files(from, to);
+}
+
+void extrapolate_folder(const std::string& from, const std::string& other, double alpha,
+                        const std::string& to, std::optional<at::ScalarType> dtype) {
+  const NamedShapes shapes = parameter_shapes(complete_config(from));
+  if (parameter_shapes(complete_config(other)) != shapes)
+    user_error("{} and {}: the models are not of one shape", from, other);
+  const SafetensorsFolder files(from), others(other);
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, shape] : shapes)
+    specs.push_back({name, dtype.value_or(files.find(name)->dtype), shape});
+  save_pretrained(to, config_with_dtype(from, dtype), generation_json(read_model_config(from)), specs,
+                  [&](size_t i) {
+                    const at::Tensor base = files.tensor(specs[i].name).to(at::kFloat);
+                    return base + alpha * (base - others.tensor(specs[i].name).to(at::kFloat));
+                  });
   copy_side_files(from, to);
 }
 

@@ -85,7 +85,14 @@ class Decoder : public Model {
 
   const ModelConfig& config() const override { return config_; }
   const Precision& precision() const override { return precision_; }
-  const Parameter& head() const override { return *weights_.head; }
+  const Parameter& head() const override {
+    if (weights_.head == nullptr) bug("this model has no language-model head");
+    return *weights_.head;
+  }
+  const Parameter& score_head() const override {
+    if (weights_.score == nullptr) bug("this model has no score head");
+    return *weights_.score;
+  }
   std::vector<Parameter*> parameters() override { return weights_.list(); }
   const std::vector<std::string>& linear_modules() const override { return weights_.modules; }
   void set_delta(LinearDelta* delta) override { delta_ = delta; }
@@ -119,6 +126,7 @@ class Decoder : public Model {
              const ForwardOptions& options) {
     const auto [cos, sin] = rope_angles(frequencies_, positions);
     Tensor x = embedding(ids, weights_.embedding->compute, weights_.embedding->master);
+    if (options.embedding_noise.defined()) x = (x + options.embedding_noise).to(x.scalar_type());
     for (int64_t l = 0; l < config_.layers; ++l) {
       const Block block = [this, l, cos = cos, sin = sin, context, training = options.training](
                               const Tensor& in) { return run_block(l, in, cos, sin, *context, training); };
@@ -192,18 +200,30 @@ void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& nam
 
 }  // namespace
 
-std::unique_ptr<Model> Model::load(const std::string& folder, const Precision& precision) {
-  const ModelConfig config = read_model_config(folder);
-  auto source = [folder](Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
+std::unique_ptr<Model> Model::load(const std::string& folder, const Precision& precision,
+                                   const Heads& heads) {
+  const ModelConfig config = model_config(folder, heads);
+  const bool fresh_scores = config.scores > 0 && read_model_config(folder).scores == 0;
+  auto source = [folder, fresh_scores, seed = heads.seed](
+                    Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
     at::NoGradGuard guard;
     std::map<std::string, Parameter*> by_name;
     for (Parameter* p : wanted) by_name[p->name] = p;
-    read_weights(folder, parameter_shapes(model.config()),
-                 [&](const std::string& name, const Tensor& mapped) {
-                   const auto it = by_name.find(name);
-                   if (it != by_name.end())
-                     (masters ? it->second->master : it->second->compute).copy_(mapped);
-                 });
+    NamedShapes stored = parameter_shapes(model.config());
+    if (fresh_scores) {
+      stored.pop_back();
+      const auto it = by_name.find("score.weight");
+      if (it != by_name.end()) {
+        fill_fresh(model.config(), seed, it->first, masters ? it->second->master : it->second->compute);
+      }
+    }
+    read_weights(
+        folder, stored,
+        [&](const std::string& name, const Tensor& mapped) {
+          const auto it = by_name.find(name);
+          if (it != by_name.end()) (masters ? it->second->master : it->second->compute).copy_(mapped);
+        },
+        !model.config().causal);
   };
   return std::make_unique<Decoder>(config, precision, source);
 }

@@ -55,7 +55,8 @@ NamedShapes parameter_shapes(const ModelConfig& c) {
     add(at + "post_attention_layernorm.weight", {c.hidden});
   }
   add("model.norm.weight", {c.hidden});
-  if (!c.tied) add("lm_head.weight", {c.vocab, c.hidden});
+  if (c.causal && !c.tied) add("lm_head.weight", {c.vocab, c.hidden});
+  if (c.scores > 0) add("score.weight", {c.scores, c.hidden});
   return out;
 }
 

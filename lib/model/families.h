@@ -33,7 +33,8 @@ std::string family_names();                          // "llama, mistral, ..."
 
 using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
 
-// Every parameter and its shape in Hugging Face order and names; a tied head is not listed.
+// Every parameter and its shape in Hugging Face order and names; a tied head is not listed, a score head is
+// the last.
 NamedShapes parameter_shapes(const ModelConfig& config);
 // Module paths of all linears in order ("model.layers.0.self_attn.q_proj" ...), without embedding and head.
 std::vector<std::string> linear_module_names(const ModelConfig& config);

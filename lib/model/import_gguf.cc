@@ -223,6 +223,8 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
 void folder_to_gguf(const std::string& folder, const std::string& path, std::optional<at::ScalarType> dtype,
                     const GgufVocabulary& vocabulary) {
   const ModelConfig config = read_model_config(folder);
+  if (!config.causal)
+    user_error("{}: a model for sequence classification; GGUF files hold causal ones", folder);
   const std::string arch = find_family(config.family)->gguf;
   const NamedShapes shapes = parameter_shapes(config);
   const WeightReport report = inspect_weights(folder, shapes);

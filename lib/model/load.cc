@@ -1,7 +1,7 @@
 #include "model/load.h"
 
-#include <fmt/ranges.h>
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <set>
 
@@ -65,7 +65,8 @@ ModelConfig read_model_config(const std::string& folder) {
   if (!fs::exists(path)) user_error("{}: not a model folder: there is no config.json in it", folder);
   ModelConfig config = ModelConfig::from_json(read_json_file(path), path);
   const std::string generation = folder + "/generation_config.json";
-  if (!fs::exists(generation)) return config;
+  // A model that generates nothing goes by config.json alone.
+  if (!config.causal || !fs::exists(generation)) return config;
   const Json json = read_json_file(generation);
   if (!json.is_object()) user_error("{}: expected an object", generation);
   // Read by the rules of config.json: its ids stand in for the config's where they are given.
@@ -84,9 +85,9 @@ WeightReport inspect_weights(const std::string& folder, const NamedShapes& wante
   return compare(SafetensorsFolder(folder), wanted);
 }
 
-WeightReport read_weights(
-    const std::string& folder, const NamedShapes& wanted,
-    const std::function<void(const std::string& name, const at::Tensor& mapped)>& fill) {
+WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
+                          const std::function<void(const std::string& name, const at::Tensor& mapped)>& fill,
+                          bool head_unused) {
   const SafetensorsFolder files(folder);
   const WeightReport report = compare(files, wanted);
   const std::string hint =
@@ -109,8 +110,8 @@ WeightReport read_weights(
   // file's would be wrong without a word.
   const TensorInfo* head = files.find("lm_head.weight");
   const TensorInfo* embedding = files.find("model.embed_tokens.weight");
-  const bool tied =
-      std::none_of(wanted.begin(), wanted.end(), [](const auto& w) { return w.first == "lm_head.weight"; });
+  const bool tied = !head_unused && std::none_of(wanted.begin(), wanted.end(),
+                                                 [](const auto& w) { return w.first == "lm_head.weight"; });
   if (tied && head != nullptr && embedding != nullptr) {
     if (head->shape != embedding->shape || head->dtype != embedding->dtype ||
         !files.tensor("lm_head.weight").equal(files.tensor("model.embed_tokens.weight"))) {

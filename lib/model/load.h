@@ -31,9 +31,11 @@ WeightReport inspect_weights(const std::string& folder, const NamedShapes& wante
 
 // Gives every wanted tensor to `fill` once, as a read-only map of the file in the file's dtype (a
 // floating-point one); it stays valid for as long as it is held. Throws UserError, before the first fill,
-// unless all are there with their shapes.
+// unless all are there with their shapes. head_unused: the model has no language-model head, so that one in
+// the files is passed over.
 WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
-                          const std::function<void(const std::string& name, const at::Tensor& mapped)>& fill);
+                          const std::function<void(const std::string& name, const at::Tensor& mapped)>& fill,
+                          bool head_unused = false);
 
 // config.json ("dtype" added), generation_config.json, model.safetensors (shards above 5 GB) of the listed
 // tensors cast to `dtype`. The folder is made when missing; each file is all there or not there. Throws

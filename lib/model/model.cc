@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "base/error.h"
 #include "model/load.h"
 
 namespace temper {
@@ -21,8 +22,47 @@ at::Tensor Model::logits(const at::Tensor& hidden) {
 
 void Model::save(const std::string& folder, at::ScalarType dtype) {
   NamedTensors tensors;
-  for (Parameter* parameter : parameters()) tensors.emplace_back(parameter->name, parameter->master.detach());
+  const Parameter* critic = config().causal && config().scores > 0 ? &score_head() : nullptr;
+  for (Parameter* parameter : parameters()) {
+    if (parameter != critic) tensors.emplace_back(parameter->name, parameter->master.detach());
+  }
   save_pretrained(folder, config(), tensors, dtype);
+}
+
+ModelConfig model_config(const std::string& folder, const Heads& heads) {
+  ModelConfig config = read_model_config(folder);
+  if (heads.causal && !config.causal) {
+    user_error("{}: config.json says a model for sequence classification, which has no language-model head",
+               folder);
+  }
+  if (!heads.causal && heads.scores == 0 && config.scores == 0) {
+    user_error(
+        "{}: expected a model with a score head (architectures ...ForSequenceClassification), found a causal "
+        "one",
+        folder);
+  }
+  if (heads.scores > 0 && config.scores > 0 && heads.scores != config.scores) {
+    user_error("{}: the model has {} scores, {} are wanted", folder, config.scores, heads.scores);
+  }
+  config.causal = heads.causal;
+  if (heads.scores > 0) config.scores = heads.scores;
+  if (config.score_names.empty()) config.score_names = heads.score_names;
+  if (heads.pad_id) config.pad_id = heads.pad_id;
+  return config;
+}
+
+int64_t score_position(const std::vector<int64_t>& prompt, const std::vector<int64_t>& completion,
+                       std::optional<int64_t> pad_id) {
+  const auto begin = static_cast<int64_t>(prompt.size());
+  int64_t at = begin + static_cast<int64_t>(completion.size()) - 1;
+  if (!pad_id) return at;
+  while (at > 0 && (at < begin ? prompt[at] : completion[at - begin]) == *pad_id) --at;
+  return std::max<int64_t>(at, 0);
+}
+
+at::Tensor model_scores(const Model& model, const at::Tensor& hidden, const at::Tensor& rows) {
+  // Few rows: fp32 throughout, the masters themselves.
+  return at::linear(hidden.index_select(0, rows).to(at::kFloat), model.score_head().master.to(at::kFloat));
 }
 
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,

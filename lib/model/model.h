@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,15 +47,30 @@ class AttentionContext {
 };
 
 struct ForwardOptions {
-  int64_t checkpoint_every = 0;  // recompute blocks in backward: 0 none, 1 every block, n every n-th
-  bool training = false;         // dropout of adapters
+  int64_t checkpoint_every = 0;     // recompute blocks in backward: 0 none, 1 every block, n every n-th
+  bool training = false;            // dropout of adapters
+  at::Tensor embedding_noise = {};  // [N, H], added to the embeddings; undefined: none
+};
+
+// Which heads a folder's model is wanted with.
+struct Heads {
+  bool causal = true;  // the language-model head; false: left out, and the model must get a score head
+  // Outputs of the score head: the folder's own, or a fresh one of normal(0, 0.02) where it has none; 0: the
+  // folder's own when causal is false, else none.
+  int64_t scores = 0;
+  uint64_t seed = 0;                     // of a fresh score head
+  std::vector<std::string> score_names;  // of its outputs; empty: LABEL_0, LABEL_1 ...
+  // Of a model without a language-model head: what transformers takes for padding, and so the token that it
+  // looks in front of for the place to read the scores at. Left out: config.json's.
+  std::optional<int64_t> pad_id;
 };
 
 class Model {
  public:
   // A Hugging Face folder: config.json, *.safetensors (single or sharded). Throws UserError unless every
-  // parameter is filled with a tensor of its shape; unexpected tensors are reported by load_report().
-  static std::unique_ptr<Model> load(const std::string& folder, const Precision& precision);
+  // parameter is filled with a tensor of its shape, and for a head that is wanted and not there.
+  static std::unique_ptr<Model> load(const std::string& folder, const Precision& precision,
+                                     const Heads& heads = {});
   // Fresh weights: normal(0, 0.02), norms 1, biases 0; residual outputs scaled by 1/sqrt(2 layers).
   static std::unique_ptr<Model> initialise(const ModelConfig& config, const Precision& precision,
                                            uint64_t seed);
@@ -70,8 +86,10 @@ class Model {
   // The same blocks over any context. ids, positions [N].
   virtual at::Tensor hidden(const at::Tensor& ids, const at::Tensor& positions,
                             AttentionContext& context) = 0;
-  // The head, for selective_logp and decoding: [V, H].
+  // The language-model head, for selective_logp and decoding: [V, H].
   virtual const Parameter& head() const = 0;
+  // The score head [A, H].
+  virtual const Parameter& score_head() const = 0;
   at::Tensor logits(const at::Tensor& hidden);  // [N, V] fp32, no gradient
 
   // In Hugging Face order and names; a tied head is not listed.
@@ -88,9 +106,22 @@ class Model {
   virtual void set_delta(LinearDelta* delta) = 0;  // null: none. Not owned.
   virtual LinearDelta* delta() const = 0;
 
-  // config.json, generation_config.json, model.safetensors in `dtype`; the folder then loads in transformers.
+  // config.json, generation_config.json, model.safetensors in `dtype`; the folder then loads in transformers:
+  // as a causal model, whose score head (of a critic) is left out, or as one for sequence classification.
   void save(const std::string& folder, at::ScalarType dtype);
 };
+
+// The config of a folder's model with these heads. Throws UserError.
+ModelConfig model_config(const std::string& folder, const Heads& heads);
+
+// Where transformers reads the scores of prompt and completion: at the last token that is not the pad token
+// (so an end token that doubles as one is passed over); the first one when all are, the last one without a
+// pad token.
+int64_t score_position(const std::vector<int64_t>& prompt, const std::vector<int64_t>& completion,
+                       std::optional<int64_t> pad_id);
+
+// Scores [R, A] fp32 at rows [R] of a final-norm output `hidden` [N, H]; gradients reach hidden and head.
+at::Tensor model_scores(const Model& model, const at::Tensor& hidden, const at::Tensor& rows);
 
 // [M] fp32 log-probs of the targets under the model.
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,

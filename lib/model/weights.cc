@@ -33,7 +33,11 @@ Weights::Weights(const ModelConfig& config, const Precision& precision)
     blocks.push_back(std::move(block));
   }
   norm = add("model.norm.weight", at::empty({config.hidden}, options_));
-  head = config.tied ? embedding : add("lm_head.weight", at::empty({config.vocab, config.hidden}, options_));
+  if (config.causal) {
+    head =
+        config.tied ? embedding : add("lm_head.weight", at::empty({config.vocab, config.hidden}, options_));
+  }
+  if (config.scores > 0) score = add("score.weight", at::empty({config.scores, config.hidden}, options_));
 
   // The order is Hugging Face's, whatever order the storage was made in.
   const NamedShapes shapes = parameter_shapes(config);

@@ -43,7 +43,8 @@ class Weights {
   void make_master(Parameter& p);
   void refresh();  // compute <- master where they do not share storage
 
-  Parameter *embedding = nullptr, *norm = nullptr, *head = nullptr;  // head is embedding when tied
+  Parameter *embedding = nullptr, *norm = nullptr;
+  Parameter *head = nullptr, *score = nullptr;  // head is embedding when tied; null: there is none
   std::vector<BlockWeights> blocks;
   std::vector<std::string> modules;
 

@@ -26,20 +26,6 @@ Json inspection(const Columns& columns, const at::Tensor& loss, const at::Tensor
   return out;
 }
 
-namespace {
-
-Json evaluate_supervised(const std::string& name, const Json& input, const Json& overrides) {
-  auto options = supervised_registry().find(name)->make();
-  read_fields(*options, overrides, "objective " + name, ".");
-  const Columns columns = sequence_columns(input, {}, {"logp"});
-  const at::Tensor logp = columns.tokens("logp").requires_grad_();
-  if (logp.numel() == 0) user_error("input: no sequence has a token");
-  const SupervisedBatch batch{logp, columns.token_sequence(), static_cast<int64_t>(columns.size())};
-  return inspection(columns, (*options->make())(batch).mean(), logp, {});
-}
-
-}  // namespace
-
 Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides) {
   const ObjectiveId id = find_objective(name);
   if (id.family == "policy") return evaluate_policy(id.name, batch, overrides);
@@ -54,8 +40,8 @@ std::vector<std::string> objective_inputs(const std::string& name, const Json& o
   if (id.family == "policy") return policy_inputs(id.name, overrides);
   if (id.family == "preference") return preference_inputs(id.name, overrides);
   if (id.family == "reward_model") return reward_inputs(id.name, overrides);
-  if (id.family == "distillation") return {"student", "teacher", "target (with ce_weight)"};
-  return {"logp"};
+  if (id.family == "distillation") return distillation_inputs(id.name);
+  return supervised_inputs(id.name, overrides);
 }
 
 }  // namespace temper::objective

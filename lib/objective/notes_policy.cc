@@ -42,7 +42,10 @@ FamilyNotes policy_notes() {
       "A null reward is left out of all statistics of its group, and its advantage is 0."};
   f.metrics = {
       {"loss", "the loss of the step"},
-      {"policy_loss", "the part of it that is not KL"},
+      {"policy_loss", "the part of it that is neither KL nor critic"},
+      {"critic_loss", "the critic's loss before its coef, when there is a critic"},
+      {"value", "mean over tokens of the critic's output"},
+      {"value_error", "mean over tokens of |target - value at sampling|, with a value critic"},
       {"kl_loss", "kl_coef times the reduced KL, when it is in the loss"},
       {"kl", "mean over tokens of the configured estimator against the reference, when there is one"},
       {"approx_kl", "mean over tokens of exp(d) - 1 - d: the KL from the policy that sampled"},
@@ -96,10 +99,11 @@ FamilyNotes policy_notes() {
         "-1."},
        {{"weight", "mean over sequences of w"},
         {"positives", "share of sequences with x >= 0"},
-        {"positive_mass", "mean over sequences of max(x, 0)"},
-        {"negative_mass",
-         "mean over sequences of max(-x, 0); positive_mass over the sum of both is the effective share of "
-         "positives"}}},
+        {"baseline", "of the step, when split_on is \"reward\""},
+        {"positive_share",
+         "effective share of positives of the step: sum of max(x, 0) over the sum of |x|; 0.1 to 0.2 worked "
+         "best "
+         "in the paper"}}},
       {"gvpo",
        "sum over a group of e^2 / 2 / (n - 1), e = beta (l - mean l) - (R - mu), l = sum of d",
        {"Mean over groups. The authors sum over a micro-batch and average micro-batches: a constant factor."},
@@ -160,6 +164,21 @@ FamilyNotes policy_notes() {
        kClip + ", A: z-score of each reward function in its group, weighted sum, z-score over the step",
        {},
        kTokenClip},
+      {"ppo",
+       kClip +
+           ", A from a critic's values by gae, retrace or rbis, mean over all tokens; plus critic.coef times "
+           "the mean of max((V - target)^2, (clip(V, V_old -+ value_clip) - target)^2) / 2",
+       {"The critic is a score head on the policy's own hidden states (critic.trunk says whether its loss "
+        "trains "
+        "these too), not a second model.",
+        "TRL's values; advantages are whitened over the tokens of the step as in verl."},
+       kTokenClip},
+      {"awr",
+       "-min(exp(A / beta), weight_max) logp per token, mean over all tokens",
+       {"A is the group's centred reward by default; with advantage \"gae\" and critic.lambda 1 it is the "
+        "paper's R - V."},
+       {{"weight", "mean over tokens of the weight"},
+        {"weight_capped", "share of tokens whose weight is the cap"}}},
       {"luffy",
        "-r A for an own token; -f(p) A for a token of a demonstration, p = exp(logp), f(p) = p / (p + "
        "shaping); A = R - mu, "
@@ -192,7 +211,10 @@ FamilyNotes policy_notes() {
        "of those; w+ = max(2p - 1, 0), w- = max(1 - 2p, 0), p = sigmoid(running mean of the token scores), 1 "
        "without scores; A = R "
        "- mean of the others",
-       {"Both signs count all their tokens of the step; the KL (k3, 0.01) is divided by all tokens."},
+       {"Both signs count all their tokens of the step; the KL (k3, 0.01) is divided by all tokens.",
+        "With token_scores the scores are those of a head on the policy's hidden states that learns beside "
+        "it "
+        "(critic); the paper also sets keep_one_each and critic.warmup 10."},
        {{"weight", "mean over tokens of w+ or w-"}}},
       {"simko",
        kClip + " where, at tokens whose entropy is above the quantile of their response, A > 0: r becomes (1 "

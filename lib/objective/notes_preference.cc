@@ -7,7 +7,8 @@ FamilyNotes preference_notes() {
   f.family = "preference";
   f.title = "Preference losses";
   f.summary =
-      "Pairs of a chosen (w) and a rejected (l) response, or single responses with a label. lp: log-probs "
+      "Pairs of a chosen (w) and a rejected (l) response, single responses with a label, or lists of "
+      "responses. lp: log-probs "
       "summed over a response's "
       "tokens, |w| and |l| their numbers, a = lp / length, x = lp - lp_ref, ls = logsigmoid, e "
       "label_smoothing, b beta, S the "
@@ -82,6 +83,28 @@ FamilyNotes preference_notes() {
        "detached",
        {"d is of the step; the paper keeps a running mean of it."},
        {}},
+      {"brio",
+       "10 sum over gaps d of mean over i of relu(f_(i+d) - f_i + d margin) + 0.1 NLL of y_1; candidates y_1 "
+       ".. y_K "
+       "best first, f = lp / |y|^length_power",
+       {"No term against a gold response apart from the best candidate; no label smoothing of the NLL."},
+       {{"rank_accuracy", "mean share of a list's pairs in the right order"},
+        {"reward_best, reward_worst", "mean f of the best and of the worst candidate"},
+        {"logp_best", "mean lp of the best candidate"}}},
+      {"sami",
+       "(CE of the rows of M to the diagonal + CE of its columns) / 2, M_ij = a of response j after the "
+       "prompt with "
+       "constitution i",
+       {"No KL term; the authors' runs have its weight at 0."},
+       {{"row_accuracy", "mean share of constitutions whose own response is the likeliest after them"},
+        {"column_accuracy", "mean share of responses that are likeliest after their own constitution"}}},
+      {"ofs_dpo",
+       "L(F) + alpha L_FS(S detached) + L(S) - alpha L_FS(F detached), L(M) = -ls(h_M - h_ref), L_FS = "
+       "-ls(h_F - "
+       "h_S), h = b (lp_w - lp_l)",
+       {"Roles change by the mean L over swap_every steps; both adapters begin with the same values."},
+       {{"loss_fast, loss_slow", "mean L of the fast and the slow adapter"},
+        {"fast", "which of the two adapters is fast, 0 or 1 (in a run)"}}},
       {"mpo", "0.8 dpo + 0.2 bco_pair + the NLL of the chosen", {}, {}},
   };
   return f;

@@ -49,7 +49,7 @@ struct PairOptions : OneHead {
 
 struct Pair : RewardLoss {
   explicit Pair(const PairOptions& options) : o(options) {}
-  RewardNeeds needs() const override { return {RewardRows::kPairs, o.kind != "bt"}; }
+  RewardNeeds needs() const override { return {RewardRows::kPairs, o.kind != "bt", o.head}; }
 
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head);
@@ -77,7 +77,7 @@ struct ListwiseOptions : OneHead {
 
 struct Listwise : RewardLoss {
   explicit Listwise(const ListwiseOptions& options) : o(options) {}
-  RewardNeeds needs() const override { return {RewardRows::kGroups}; }
+  RewardNeeds needs() const override { return {RewardRows::kGroups, false, o.head}; }
 
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head);
@@ -126,7 +126,7 @@ struct ProcessOptions : OneHead {
 
 struct Process : RewardLoss {
   explicit Process(const ProcessOptions& options) : o(options) {}
-  RewardNeeds needs() const override { return {RewardRows::kSteps}; }
+  RewardNeeds needs() const override { return {RewardRows::kSteps, false, o.head}; }
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head), known = batch.label.isnan().logical_not();
     const at::Tensor label = at::nan_to_num(batch.label, 0.0).to(r.scalar_type());

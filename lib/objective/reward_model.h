@@ -29,6 +29,7 @@ struct RewardBatch {
 struct RewardNeeds {
   RewardRows rows = RewardRows::kPairs;
   bool strength = false;
+  int64_t head = 0;  // the one output that is read; of regression all are
 };
 
 // A loss's values over a batch; the step's loss is their sum over all micro-batches divided by the sum of

@@ -1,6 +1,7 @@
 // Every reward that a config can name.
 #include "reward/extend.h"
 #include "reward/math.h"
+#include "reward/model_reward.h"
 #include "reward/pattern.h"
 #include "reward/process.h"
 #include "reward/shaping.h"
@@ -38,6 +39,10 @@ const Registry<RewardOptions>& reward_registry() {
            "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.2", make<RepetitionOptions>});
     r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
            make<ProcessOptions>});
+    r.add({"model",
+           "a reward model's score, or a causal model's log-odds of Yes over No; null when longer than it "
+           "reads",
+           "Temper; verbaliser: MVP (arXiv 2303.07320)", make<ModelRewardOptions>});
     extend(r);
     return r;
   }();

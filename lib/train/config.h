@@ -12,24 +12,32 @@
 #include "model/config.h"
 #include "objective/policy.h"
 #include "objective/preference.h"
+#include "objective/reward_algorithm.h"
 #include "objective/supervised.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "reward/reward.h"
+#include "reward/score.h"
 #include "rollout/sampler.h"
+#include "train/distill_config.h"
 #include "train/health.h"
+#include "train/inputs.h"
+#include "train/preference_config.h"
 
 namespace temper {
 
-// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data.
+// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data or taken
+// from a folder.
 struct InitSection : Fields {
   std::string family = "llama";
+  std::string tokenizer;  // a folder; empty: trained, with `vocab` tokens
   int64_t vocab = 0, hidden = 256, intermediate = 704, layers = 6, heads = 4, kv_heads = 2,
           max_positions = 1024;
   bool tied = true;
   double rope_theta = 10000.0, norm_eps = 1e-5;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool given() const { return vocab > 0 || !tokenizer.empty(); }
   ModelConfig model_config() const;
 };
 
@@ -43,11 +51,26 @@ struct ModelSection : Fields {
   int64_t checkpoint_every() const;  // 0: off
 };
 
+// rl: scored responses from files, beside or in place of sampled ones.
+struct OfflineSection : Fields {
+  std::vector<std::string> files;
+  double share = 1.0;
+  std::string behaviour;
+  void fields(FieldVisitor& v) override;
+  bool on() const { return !files.empty(); }
+  bool replaces_sampling() const { return on() && share == 1.0; }
+  // Of so many prompts a step, those whose responses are stored ones.
+  int64_t stored_prompts(int64_t prompts) const;
+};
+
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
+  bool needs_train = true;  // not a field: offline runs have other data
   std::string chat_template = "auto";
   std::string prompt_column = "prompt";  // the column that holds the prompt
   bool chat_prompts = false;             // a string prompt becomes a user's message
+  std::string prefix;                    // text before all, such as a control token
+  std::string reward_column = "reward";  // of losses that read rewards
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", order = "shuffle";
   void fields(FieldVisitor& v) override;
@@ -57,12 +80,19 @@ struct DataSection : Fields {
 
 struct RolloutSection : SamplingOptions {
   int64_t prompts_per_step = 16, group_size = 8, max_batch = 64;
+  int64_t demonstrations = 0;
+  std::vector<std::string> openings;
+  int64_t reference_samples = 16;
+  // Which of these a task has; a preference step samples for train.batch_size prompts, a distillation one
+  // answer to each.
+  std::string task;
   void fields(FieldVisitor& v) override;
 };
 
 struct TrainSection : Fields {
   int64_t steps = 100;
-  int64_t batch_size = 16;  // an optimizer step's examples (sft), pairs or answers (preference), prompts (rl)
+  // An optimizer step's examples (sft), pairs or answers (preference), records (reward_model), prompts (rl).
+  int64_t batch_size = 16;
   int64_t micro_batch_tokens = 4096;
   int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
   bool share_prompts = true;
@@ -91,14 +121,22 @@ struct RunConfig : Fields {
   std::unique_ptr<AdapterOptions> adapter;
   DataSection data;
   RolloutSection rollout;
+  OfflineSection offline;
   std::vector<RewardEntry> rewards;
   std::string combine = "sum";
   std::string algorithm_name = "grpo";
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
+  PairsSection pairs;                                          // of a preference run
+  ReferenceSection reference;                                  // of a preference run
+  DistillConfig distill;  // "algorithm", "teachers" ... of a distillation
+  std::string reward_model_name = "bt";
+  std::unique_ptr<objective::RewardAlgorithm> reward_model;  // "algorithm" of a reward_model run
+  ScoreOptions score;                                        // of a reward_model run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
+  std::vector<InputEntry> inputs;  // sft
   std::string optimizer_name = "adamw";
   std::unique_ptr<OptimizerOptions> optimizer;
   std::string schedule_name = "cosine";
@@ -111,6 +149,9 @@ struct RunConfig : Fields {
   std::string run;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+
+ private:
+  void check_rl(std::vector<std::string>& problems) const;
 };
 
 // The config of a file with its layers and --set overrides; threads and "auto" dtype resolved. Throws

@@ -39,6 +39,7 @@ Kinds all_kinds() {
   Kinds kinds;
   kinds.emplace_back("objective", objective::list_objectives());
   kinds.emplace_back("objective_family", objective::list_objective_families());
+  add(kinds, "input", input_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());

@@ -158,7 +158,9 @@ std::string headline(const ReportRun& run) {
     tiles += tile("Held-out " + key, key, was(key), last.find(key).value_or(kNan), notes);
     int others = 0;
     for (const auto& [name, value] : last.values) {
-      if (name == key || name == "low" || name == "high" || name == "n" || ++others > 2) continue;
+      if (name == key || name == "low" || name == "high" || name == "n" || is_calibration_figure(name) ||
+          ++others > 2)
+        continue;
       tiles += tile("Held-out " + name, name, was(name), value, {});
     }
   }
@@ -240,7 +242,8 @@ std::string evaluations(const ReportRun& run) {
   std::vector<std::string> keys;
   for (const MetricsRow& row : run.eval) {
     for (const auto& [key, value] : row.values) {
-      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+      if (!is_calibration_figure(key) && std::find(keys.begin(), keys.end(), key) == keys.end())
+        keys.push_back(key);
     }
   }
   std::string out =
@@ -291,7 +294,8 @@ std::string report_html(const std::string& run_folder, const ReportStatus& statu
       "'unsafe-inline'\">\n";
   out += fmt::format("<title>{} – Temper</title>\n<style>{}</style>\n</head>\n<body>\n",
                      escape_html(run.name), kReportStyle);
-  out += header(run) + "<main>\n" + headline(run) + report_curves(run) + samples(run) + evaluations(run);
+  out += header(run) + "<main>\n" + headline(run) + report_curves(run) + report_calibration(run) +
+         samples(run) + evaluations(run);
   if (!run.config.is_null()) {
     out += fmt::format("<details><summary>Configuration</summary><pre>{}</pre></details>\n",
                        escape_html(run.config.dump(2, ' ', false, Json::error_handler_t::replace)));

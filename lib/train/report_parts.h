@@ -29,6 +29,11 @@ std::string main_key(const std::vector<MetricsRow>& rows);
 // The section of the curves.
 std::string report_curves(const ReportRun& run);
 
+// Of a reward model: calibration and accuracy by margin; "" without such figures.
+std::string report_calibration(const ReportRun& run);
+// Whether a figure of an evaluation belongs there and not among the others.
+bool is_calibration_figure(const std::string& key);
+
 extern const char* const kReportStyle;  // CSS
 
 }  // namespace temper

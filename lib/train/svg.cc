@@ -111,7 +111,7 @@ std::string band_path(const Frame& frame, const Series& series, const std::vecto
   return d;
 }
 
-std::string draw_series(const Frame& frame, const Series& series) {
+std::string draw_series(const Frame& frame, const Series& series, const std::string& x_name) {
   const std::vector<size_t> which = thin(series.y, kMaxPoints);
   std::string out = fmt::format("<g class=\"s{}\">", series.colour);
   if (!series.low.empty())
@@ -126,8 +126,8 @@ std::string draw_series(const Frame& frame, const Series& series) {
   if (series.points) {
     for (size_t i : which) {
       if (!drawable(series.y[i], frame.log_y)) continue;
-      std::string tip =
-          fmt::format("{}, step {}: {}", series.name, format_value(series.x[i]), format_value(series.y[i]));
+      std::string tip = fmt::format("{}, {} {}: {}", series.name, x_name, format_value(series.x[i]),
+                                    format_value(series.y[i]));
       if (!series.low.empty()) {
         tip += fmt::format(" ({} to {})", format_value(series.low[i]), format_value(series.high[i]));
         if (drawable(series.low[i], frame.log_y) && drawable(series.high[i], frame.log_y)) {
@@ -144,7 +144,7 @@ std::string draw_series(const Frame& frame, const Series& series) {
 
 // "reward, from 0.1 at step 1 to 0.8 at step 200, lowest 0.05, highest 0.9": for those who cannot see the
 // curve.
-std::string spoken(const Series& series, bool log_y) {
+std::string spoken(const Series& series, bool log_y, const std::string& x) {
   size_t first = series.y.size(), last = 0;
   double low = kNan, high = kNan;
   for (size_t i = 0; i < series.y.size(); ++i) {
@@ -154,9 +154,9 @@ std::string spoken(const Series& series, bool log_y) {
     low = std::fmin(low, series.y[i]);
     high = std::fmax(high, series.y[i]);
   }
-  return fmt::format("{}, from {} at step {} to {} at step {}, lowest {}, highest {}", series.name,
-                     format_value(series.y[first]), format_value(series.x[first]),
-                     format_value(series.y[last]), format_value(series.x[last]), format_value(low),
+  return fmt::format("{}, from {} at {} {} to {} at {} {}, lowest {}, highest {}", series.name,
+                     format_value(series.y[first]), x, format_value(series.x[first]),
+                     format_value(series.y[last]), x, format_value(series.x[last]), format_value(low),
                      format_value(high));
 }
 
@@ -284,7 +284,7 @@ std::string draw_svg(const Chart& chart, const std::vector<const Series*>& shown
                     .y_high = chart.log_y ? std::log10(ticks.back()) : ticks.back(),
                     .log_y = chart.log_y};
   std::string label = chart.title;
-  for (const Series* series : shown) label += ". " + spoken(*series, chart.log_y);
+  for (const Series* series : shown) label += ". " + spoken(*series, chart.log_y, chart.x_name);
   const char* shape = wide ? " class=\"large\"" : chart.wide ? " class=\"small\"" : "";
   std::string out = fmt::format("<svg{} viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", shape,
                                 frame.width, frame.height, escape_html(label));
@@ -295,13 +295,13 @@ std::string draw_svg(const Chart& chart, const std::vector<const Series*>& shown
                        frame.y(tick) + 4, tick_label(tick, chart.share));
   }
   for (double tick : nice_ticks(x_low, x_high, wide ? 10 : 5)) {
-    if (tick < x_low || tick > x_high || tick != std::floor(tick)) continue;  // steps are whole
+    if (tick < x_low || tick > x_high || (!chart.x_share && tick != std::floor(tick))) continue;
     out += fmt::format("<text class=\"tick mid\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", frame.x(tick),
-                       frame.height - kBottom + 16, tick_label(tick, false));
+                       frame.height - kBottom + 16, tick_label(tick, chart.x_share));
   }
-  out += fmt::format("<text class=\"tick mid\" x=\"{:.1f}\" y=\"{:.1f}\">step</text>",
-                     (kLeft + frame.width - kRight) / 2, frame.height - 3);
-  for (const Series* series : shown) out += draw_series(frame, *series);
+  out += fmt::format("<text class=\"tick mid\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+                     (kLeft + frame.width - kRight) / 2, frame.height - 3, escape_html(chart.x_name));
+  for (const Series* series : shown) out += draw_series(frame, *series, chart.x_name);
   return out + "</svg>";
 }
 

@@ -26,6 +26,8 @@ struct Chart {
   bool log_y = false;                             // values <= 0 become gaps
   bool share = false;                             // y runs from 0 to 1, labelled in percent
   bool wide = false;                              // takes a whole row of the page
+  std::string x_name = "step";                    // what x counts: whole numbers, unless it is a share
+  bool x_share = false;                           // x is labelled in percent
   std::optional<double> x_low = {}, x_high = {};  // default: what the series span
 };
 

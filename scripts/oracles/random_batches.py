@@ -31,6 +31,7 @@ def load(name):
 
 objectives = load("objectives")
 guided = load("guided_objectives")
+lists = load("list_objectives")
 preference = load("preference_objectives")
 reward = load("reward_objectives")
 supervised = load("supervised_objectives")
@@ -43,6 +44,7 @@ WRITERS = [
     lambda: objectives.main(objectives.FILES),
     lambda: objectives.main({"guided": guided.guided_cases}),
     preference.main,
+    lists.main,
     reward.main,
     supervised.main,
 ]

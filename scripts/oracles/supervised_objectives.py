@@ -1,5 +1,8 @@
 """Goldens of tests/objective/golden/supervised.json: TRL's SFT losses, and float64 formulas for the rest.
 
+Losses of records with rewards follow the objectives of tomekkorbak/pretraining-with-human-feedback, where a token's
+score is minus the reward of its record.
+
   python scripts/oracles/supervised_objectives.py tests/objective/golden
 """
 
@@ -27,6 +30,15 @@ def evaluate(rows, loss):
     value = loss(tensors)
     value.backward()
     return rounded(value.item()), [[rounded(x) for x in t.grad.tolist()] for t in tensors]
+
+
+def evaluate_columns(sequences, names, loss):
+    """Like evaluate, for a loss of several arrays a sequence: {name: [tensor of each sequence]}."""
+    columns = {n: [torch.tensor(s[n], requires_grad=True) for s in sequences] for n in names}
+    value = loss(columns)
+    value.backward()
+    grad = {n: [[rounded(x) for x in t.grad.tolist()] for t in ts] for n, ts in columns.items()}
+    return rounded(value.item()), grad
 
 
 def trl(loss_type):
@@ -59,6 +71,48 @@ def dco(n):
     return loss
 
 
+def smoothed(epsilon):
+    """torch's cross entropy with label_smoothing, whose mean over the vocabulary is given here as a number."""
+
+    def loss(columns):
+        lp, mean = torch.cat(columns["logp"]), torch.cat(columns["mean_logp"])
+        return (-(1 - epsilon) * lp - epsilon * mean).mean()
+
+    return loss
+
+
+def check_smoothing():
+    """smoothed() against torch on whole rows of logits."""
+    logits, target = torch.randn(7, 11), torch.randint(0, 11, (7,))
+    logp = logits.log_softmax(-1)
+    columns = {"logp": [logp.gather(1, target[:, None])[:, 0]], "mean_logp": [logp.mean(-1)]}
+    expected = torch.nn.functional.cross_entropy(logits, target, label_smoothing=0.1)
+    assert abs(smoothed(0.1)(columns) - expected) < 1e-12
+
+
+def unlikelihood(rewards, threshold, alpha):
+    def loss(tensors):
+        log_likelihoods = torch.cat(tensors)
+        scores = torch.cat([torch.full((len(t),), -r) for t, r in zip(tensors, rewards)])
+        aligned = (scores <= -threshold).double()
+        unlikelihoods = torch.clamp(1 - log_likelihoods.exp(), min=1e-20).log()
+        return (-(aligned * log_likelihoods) - alpha * (1 - aligned) * unlikelihoods).mean()
+
+    return loss
+
+
+def rwr(rewards, beta, weight_max, subtract_max):
+    """AWR without a value head and with alpha 1."""
+
+    def loss(tensors):
+        shift = max(rewards) if subtract_max else 0
+        reward = torch.cat([torch.full((len(t),), r - shift) for t, r in zip(tensors, rewards)])
+        weights = torch.clamp(torch.exp(reward / beta), min=0, max=weight_max)
+        return (-torch.cat(tensors) * weights).mean()
+
+    return loss
+
+
 def main():
     rng = random.Random(5)
     cases = []
@@ -78,6 +132,26 @@ def main():
         add("comp_sum", {"tau": tau}, rows, tokens(lambda t: (1 - t.exp() ** (tau - 1)) / (tau - 1)))
         n = rng.choice([1, 2, 8, 64])
         add("dco", {"n": n}, rows, dco(n))
+    check_smoothing()
+    for _ in range(20):
+        rows = [[round(-abs(rng.gauss(1, 1)) - 0.01, 3) for _ in range(rng.randint(1, 5))] for _ in range(rng.randint(1, 4))]
+        sequences = [{"logp": r, "mean_logp": [round(-3 - abs(rng.gauss(0, 1)), 3) for _ in r]} for r in rows]
+        epsilon = round(rng.uniform(0.01, 0.5), 3)
+        value, grad = evaluate_columns(sequences, ["logp", "mean_logp"], smoothed(epsilon))
+        case = {"name": "nll", "set": {"label_smoothing": epsilon}, "input": {"sequences": sequences}, "loss": value}
+        cases.append({**case, "grad": grad})
+        rewards = [round(rng.gauss(0, 1), 2) for _ in rows]
+
+        def with_rewards(name, settings, loss):
+            value, grad = evaluate(rows, loss)
+            given = {"sequences": [{"logp": r, "reward": x} for r, x in zip(rows, rewards)]}
+            cases.append({"name": name, "set": settings, "input": given, "loss": value, "grad": grad})
+
+        threshold, alpha = rng.choice([rewards[0], round(rng.gauss(0, 1), 2)]), rng.choice([0.5, 1, 10])
+        with_rewards("unlikelihood", {"threshold": threshold, "alpha": alpha}, unlikelihood(rewards, threshold, alpha))
+        beta, most, subtract = rng.choice([0.1, 1, 10]), rng.choice([2.5, 1000]), rng.random() < 0.5
+        settings = {"beta": beta, "weight_max": most, "subtract_max": subtract}
+        with_rewards("rwr", settings, rwr(rewards, beta, most, subtract))
     with open(os.path.join(sys.argv[1], "supervised.json"), "w") as out:
         out.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
     print(len(cases), "cases", cases[0]["loss"], cases[1]["loss"])

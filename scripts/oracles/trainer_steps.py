@@ -1,7 +1,13 @@
-"""First steps of a preference run beside TRL's DPOTrainer: same model, same pairs in the same order, fp32, AdamW.
+"""First steps of a run beside TRL's trainer: same model, same data in the same order, fp32, AdamW.
 
-trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--temper build/bin/temper-train] [--steps 10] [--batch 4] [--lr 1e-4]
+trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo|wpo|tr_dpo|kto|sft|reward] [--temper build/bin/temper-train] [--steps 10]
+                 [--batch 4] [--lr 1e-4]
+PAIRS has prompt, chosen and rejected; kto takes the two answers in turn as a desirable and an undesirable one, sft the chosen.
+reward: a reward_model run and RewardTrainer, both from a sequence-classification folder made of the model with one random score.
 Prints loss and gradient norm of both sides, step by step, and fails when one differs by more than 1e-4 (relative above 1).
+
+KTO: TRL pairs a prompt with the completion before it in the same batch for its estimate of the KL, and so does Temper; TRL
+takes the mean over each micro-batch of each device, Temper over the whole step, which here is one micro-batch.
 """
 import argparse
 import json
@@ -15,15 +21,24 @@ sys.path.pop(0)  # this folder has files named like packages (tokenizers.py)
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from torch.utils.data import SequentialSampler  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  # noqa: E402
-from trl import DPOConfig, DPOTrainer  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback  # noqa: E402
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # noqa: E402
+
+try:
+    from trl import KTOConfig, KTOTrainer
+except ImportError:
+    from trl.experimental.kto import KTOConfig, KTOTrainer
 
 TOLERANCE = 1e-4
+SYNC = {"every": 3, "share": 0.6}  # of tr_dpo
 
 
-class InOrder(DPOTrainer):
-    def _get_train_sampler(self, *_):
-        return SequentialSampler(self.train_dataset)
+def in_order(trainer):
+    class InOrder(trainer):
+        def _get_train_sampler(self, *_):
+            return SequentialSampler(self.train_dataset)
+
+    return InOrder
 
 
 class Record(TrainerCallback):
@@ -35,53 +50,104 @@ class Record(TrainerCallback):
             self.rows.append((logs["loss"], logs["grad_norm"]))
 
 
+def load(args):
+    kind = AutoModelForSequenceClassification if args.trainer == "reward" else AutoModelForCausalLM
+    return kind.from_pretrained(args.model, dtype=torch.float32)
+
+
 def run_trl(args, rows, folder):
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     record = Record()
-    config = DPOConfig(output_dir=str(folder / "trl"), per_device_train_batch_size=args.batch, max_steps=args.steps, learning_rate=args.lr,
-                       lr_scheduler_type="constant", logging_steps=1, report_to=[], use_cpu=True, beta=0.1, max_length=256, save_strategy="no",
-                       gradient_checkpointing=False, bf16=False, optim="adamw_torch", disable_tqdm=True)
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
-    trainer = InOrder(model=model, ref_model=AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32), args=config,
-                      processing_class=tokenizer, train_dataset=Dataset.from_list(rows), callbacks=[record])
-    trainer.train()
+    settings = dict(output_dir=str(folder / "trl"), per_device_train_batch_size=args.batch, max_steps=args.steps, learning_rate=args.lr,
+                    lr_scheduler_type="constant", logging_steps=1, report_to=[], use_cpu=True, max_length=256, save_strategy="no",
+                    gradient_checkpointing=False, bf16=False, optim="adamw_torch", disable_tqdm=True)
+    more = {}
+    if args.trainer == "sft":
+        trainer, config = SFTTrainer, SFTConfig(**settings)
+    elif args.trainer == "reward":
+        trainer, config = RewardTrainer, RewardConfig(**settings)
+    elif args.trainer == "kto":
+        trainer, config = KTOTrainer, KTOConfig(beta=0.1, train_sampling_strategy="sequential", **settings)
+        more["ref_model"] = load(args)
+    else:
+        sync = dict(sync_ref_model=True, ref_model_mixup_alpha=SYNC["share"], ref_model_sync_steps=SYNC["every"])
+        config = DPOConfig(beta=0.1, use_weighting=args.trainer == "wpo", **(sync if args.trainer == "tr_dpo" else {}), **settings)
+        trainer = DPOTrainer
+        more["ref_model"] = load(args)
+    in_order(trainer)(model=load(args), args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
+                      callbacks=[record], **more).train()
     return record.rows
 
 
 def run_temper(args, rows, folder):
-    data, config, run = folder / "pairs.jsonl", folder / "config.json", folder / "run"
+    data, config, run = folder / "rows.jsonl", folder / "config.json", folder / "run"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config.write_text(json.dumps({
-        "task": "preference", "model": {"path": str(Path(args.model).resolve()), "dtype": "f32"},
-        "data": {"train": [str(data)], "order": "sequential", "max_tokens": 256}, "algorithm": {"name": "dpo", "beta": 0.1},
+    settings = {
+        "model": {"path": str(Path(args.model).resolve()), "dtype": "f32"},
+        "data": {"train": [str(data)], "order": "sequential", "max_tokens": 256},
         "optimizer": {"name": "adamw", "lr": args.lr, "clip_norm": 1.0}, "schedule": {"name": "constant"},
-        "train": {"steps": args.steps, "batch_size": args.batch}, "checkpoint": {"every": 0}, "run": str(run)}))
+        "train": {"steps": args.steps, "batch_size": args.batch}, "checkpoint": {"every": 0}, "run": str(run)}
+    if args.trainer == "sft":
+        settings["task"] = "sft"
+    elif args.trainer == "reward":
+        settings["task"], settings["algorithm"] = "reward_model", {"name": "bt"}
+    else:
+        settings["task"] = "preference"
+        settings["algorithm"] = {"name": "kto" if args.trainer == "kto" else "dpo", "beta": 0.1}
+        if args.trainer == "wpo":
+            settings["algorithm"]["wpo"] = True
+        if args.trainer == "tr_dpo":
+            settings["reference"] = {"sync_every": SYNC["every"], "sync_share": SYNC["share"]}
+    config.write_text(json.dumps(settings))
     subprocess.run([args.temper, str(config), "--quiet"], check=True)
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [(m["loss"], m["grad_norm"]) for m in metrics if m["split"] == "train"]
+
+
+def rows_of(args):
+    pairs = []
+    for _, line in zip(range(args.steps * args.batch), open(args.pairs)):
+        pairs.append({key: json.loads(line)[key] for key in ("prompt", "chosen", "rejected")})
+    if args.trainer == "sft":
+        return [{"prompt": p["prompt"], "completion": p["chosen"]} for p in pairs]
+    if args.trainer == "kto":
+        return [{"prompt": p["prompt"], "completion": p[("chosen", "rejected")[i % 2]], "label": i % 2 == 0} for i, p in enumerate(pairs)]
+    return pairs
+
+
+def with_score(args, folder):
+    """The model as a sequence-classification folder, padded as the trainer will."""
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=1, dtype=torch.float32)
+    model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    model.save_pretrained(folder / "scored")
+    tokenizer.save_pretrained(folder / "scored")
+    return str(folder / "scored")
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model")
     p.add_argument("pairs")
+    p.add_argument("--trainer", default="dpo", choices=["dpo", "wpo", "tr_dpo", "kto", "sft", "reward"])
     p.add_argument("--temper", default="build/bin/temper-train")
     p.add_argument("--steps", type=int, default=10)
     p.add_argument("--batch", type=int, default=4)
     p.add_argument("--lr", type=float, default=1e-4)
     args = p.parse_args()
-    rows = []
-    for _, line in zip(range(args.steps * args.batch), open(args.pairs)):
-        rows.append({key: json.loads(line)[key] for key in ("prompt", "chosen", "rejected")})
+    rows = rows_of(args)
     with tempfile.TemporaryDirectory() as folder:
+        if args.trainer == "reward":
+            args.model = with_score(args, Path(folder))
         ours, theirs = run_temper(args, rows, Path(folder)), run_trl(args, rows, Path(folder))
     worst = 0.0
     for step, (a, b) in enumerate(zip(ours, theirs), 1):
         print(f"step {step:2}: loss {a[0]:.6f} and {b[0]:.6f}, gradient norm {a[1]:.5f} and {b[1]:.5f}")
         worst = max(worst, *(abs(x - y) / max(1.0, abs(y)) for x, y in zip(a, b)))
-    print(f"largest difference {worst:.1e}")
+    print(f"{args.trainer}: largest difference {worst:.1e}")
     sys.exit(0 if worst <= TOLERANCE and len(ours) == len(theirs) == args.steps else 1)
 
 

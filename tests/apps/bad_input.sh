@@ -190,7 +190,24 @@ echo '{"prompt": "p", "completion": "c", "label": "yes"}' > pairs.jsonl; pairs "
 echo '{"prompt": "p", "chosen": "c", "rejected": "d"}' > pairs.jsonl; pairs "a loss that is not there" 'did you mean "?dpo' --set algorithm.name=dop
 pairs "pairs for a loss of single answers" 'pairs.jsonl:1.*label' --set algorithm.name=kto
 pairs "every pair too long" 'max_tokens' --set data.max_tokens=2
-pairs "a weight that needs more" 'wpo' --set algorithm.wpo=true
+pairs "a cache of a reference that moves" 'reference.cache' --set reference.cache=on --set reference.sync_every=4
+
+# ------------------------------------------------------------------------------------------- supervised inputs
+cat > inputs.json <<JSON
+{ "task": "sft", "threads": 1, "model": {"path": "sft/final", "dtype": "f32"}, "data": {"train": ["scored.jsonl"], "max_tokens": 200},
+  "train": {"steps": 2, "batch_size": 2}, "checkpoint": {"every": 0}, "run": "unused" }
+JSON
+inputs() { refuses "$1" "$2" "$t" inputs.json --run "new-inputs" "${@:3}"; }
+{ echo '{"prompt": "p", "completion": "c", "reward": 1}'; echo '{"prompt": "p", "completion": "c"}'; } > scored.jsonl
+inputs "a loss without rewards" 'scored.jsonl:2: has no column "reward".*rwr' --set loss.name=rwr
+inputs "another reward column" 'scored.jsonl:1: has no column "score"' --set loss.name=unlikelihood --set data.reward_column=score
+inputs "a filter without rewards" 'scored.jsonl:2: has no column "reward"' --set 'inputs=[{"kind": "filter"}]'
+echo '{"prompt": "p", "completion": "c", "reward": "good"}' > scored.jsonl
+inputs "a reward of text" 'scored.jsonl:1.*finite number.*good' --set 'inputs=[{"kind": "conditional"}]'
+echo '{"prompt": "p", "completion": "c", "reward": 0}' > scored.jsonl
+inputs "a filter that leaves nothing" 'no record' --set 'inputs=[{"kind": "filter", "min": 1}]'
+inputs "control tokens that are equal" 'good and bad' --set 'inputs=[{"kind": "conditional", "good": "x", "bad": "x"}]'
+inputs "an input that is not there" 'did you mean "?neftune|neftune' --set 'inputs=[{"kind": "neftun"}]'
 
 # ---------------------------------------------------------------------------------------------------- run folders
 refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must
@@ -235,6 +252,29 @@ chmod +x judge
 refuses "a reward program that vanishes" 'judge' "$t" rl.json --run rl --quiet
 "$bin/temper-inspect" run rl > out 2> err || fail "a reward program that vanishes: the run is broken: $(cat err)"
 grep -q '"whole":true' out || fail "a reward program that vanishes: no whole checkpoint is left: $(cat out)"
+
+# ---------------------------------------------------------------------------------------------------- reward models
+cat > scored.json <<JSON
+{ "task": "reward_model", "threads": 1, "model": {"path": "sft/final", "dtype": "f32"}, "data": {"train": ["$source/data/pairs/train.jsonl"], "max_tokens": 200},
+  "train": {"steps": 2, "batch_size": 2}, "checkpoint": {"every": 0}, "run": "scored" }
+JSON
+train scored.json --run scored || fail "the reward model that this test needs could not be made"
+refuses "a record that no loss learns from" 'train.jsonl:1.*chosen' "$t" scored.json --set "data.train=[\"$good\"]" --run new
+echo '{"prompt": "a", "completion": "b", "ratings": {"x": "good"}}' > ratings.jsonl
+refuses "ratings that are words" 'ratings.jsonl:1.*ratings.x' "$t" scored.json --set algorithm.name=regression --set 'data.train=["ratings.jsonl"]' --run new
+refuses "an output that the model lacks" 'algorithm.head' "$t" scored.json --set algorithm.head=4 --run new
+refuses "a verbaliser's word of several tokens" 'score.yes.*one token' "$t" scored.json --set 'score={"mode": "verbaliser", "yes": "certainly so"}' --run new
+refuses "a policy without a language-model head" 'no language-model head' "$t" sft.json --set 'model={"path": "scored/final", "dtype": "f32"}' --run new
+refuses "log-probs of a reward model" 'no language-model head' "$bin/temper-inspect" logprob --model scored/final --input ids.jsonl
+refuses "a reward model as GGUF" 'sequence classification' "$bin/temper-convert" scored/final out.gguf --to gguf
+refuses "weights beyond those of another shape" 'not of one shape' "$bin/temper-convert" scored/final beyond --beyond sft/final
+reward() { refuses "$1" "$2" "$t" rl.json --set "rewards=[$3]" --run rl-model; }
+reward "a reward model that is not there" 'nowhere' '{"kind": "model", "path": "nowhere"}'
+reward "a reward model without scores" 'score head' '{"kind": "model", "path": "sft/final"}'
+reward "a reward model's score of another name" 'head.*helpfulness' '{"kind": "model", "path": "scored/final", "head": "helpfulness"}'
+reward "a verbaliser without a head" 'no language-model head' '{"kind": "model", "path": "scored/final", "mode": "verbaliser", "yes": "1", "no": "2"}'
+cp -r scored/final small && sed -i 's/"vocab_size": *[0-9]*/"vocab_size": 7/' small/config.json
+reward "a reward model of fewer tokens" 'small' '{"kind": "model", "path": "small"}'
 
 [ $failed = 0 ] && echo "$cases mistakes, each one line"
 exit $failed

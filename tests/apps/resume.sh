@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Kill at random moments, resume each time: the end must be the same bytes as that of an undisturbed run. Once for sft, once
-# for rl with a group filter (leftovers), several optimizer updates a rollout batch, and dropout in a LoRA; once for dpo.
+# for rl with a group filter (leftovers), several optimizer updates a rollout batch, and dropout in a LoRA; once for dpo; once
+# for sft with random inputs; once for a reward model.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/resume.sh [kills, default 4]
 set -euo pipefail
 bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?} kills=${1:-4}
@@ -37,6 +38,28 @@ cat > "$work/preference.json" <<JSON
   "eval": {"every": 30}, "checkpoint": {"every": 7}, "run": "preference" }
 JSON
 
+python3 -c '
+import json, sys
+for i, line in enumerate(open(sys.argv[1])): print(json.dumps({**json.loads(line), "reward": i % 3 - 1}))' \
+  "$source/data/arithmetic/train.jsonl" > "$work/scored.jsonl"
+cat > "$work/inputs.json" <<JSON
+{ "task": "sft", "threads": 2,
+  "model": {"path": "base/final", "dtype": "f32"},
+  "data": {"train": ["scored.jsonl"], "max_tokens": 200},
+  "inputs": [{"kind": "conditional", "drop": 0.3}, {"kind": "neftune"}],
+  "optimizer": {"name": "adamw", "lr": 1e-4}, "train": {"steps": $((60 * longer)), "batch_size": 8, "micro_batch_tokens": 300},
+  "checkpoint": {"every": 7}, "run": "inputs" }
+JSON
+
+cat > "$work/reward_model.json" <<JSON
+{ "task": "reward_model", "threads": 2,
+  "model": {"path": "base/final", "dtype": "f32"}, "adapter": {"kind": "lora", "rank": 4, "dropout": 0.1},
+  "data": {"train": ["pairs/train.jsonl"], "eval": ["pairs/test.jsonl"], "max_tokens": 200},
+  "algorithm": {"name": "bt"}, "optimizer": {"name": "adamw", "lr": 1e-3},
+  "train": {"steps": $((80 * longer)), "batch_size": 4, "micro_batch_tokens": 300},
+  "eval": {"every": 30}, "checkpoint": {"every": 7}, "run": "reward_model" }
+JSON
+
 # metrics without their times
 timeless() { python3 -c '
 import json, sys
@@ -47,7 +70,7 @@ compare() {  # whole killed
   local file
   for file in final/*.safetensors checkpoints/step-*/trainable.safetensors checkpoints/step-*/optimizer.safetensors samples.jsonl; do
     for a in "$1"/$file; do
-      [ -e "$a" ] || [ "$file" != samples.jsonl ] || continue  # a preference run generates nothing
+      [ -e "$a" ] || [ "$file" != samples.jsonl ] || continue  # not every run generates
       cmp "$a" "$2/${a#"$1"/}" || { echo "FAIL: $a differs after a resume"; exit 1; }
     done
   done
@@ -57,7 +80,7 @@ compare() {  # whole killed
 "$bin/temper-train" "$work/sft.json" --run "$work/base" --set train.steps=60 --quiet
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
-for task in sft rl preference; do
+for task in sft rl preference inputs reward_model; do
   run() { "$bin/temper-train" "$work/$task.json" --run "$work/$task-$1" --quiet 2>> "$work/log"; }
   start=$(milliseconds)
   run whole || { cat "$work/log"; exit 1; }
@@ -72,7 +95,7 @@ for task in sft rl preference; do
     sleep $((wait_ms / 1000)).$(printf %03d $((wait_ms % 1000)))
     if kill -KILL $pid 2>/dev/null; then killed=$((killed + 1)); fi
     wait $pid 2>/dev/null || true
-    [ -e "$work/$task-killed/final/config.json" ] && break
+    [ -e "$work/$task-killed/final/config.json" ] || [ -e "$work/$task-killed/final/adapter_config.json" ] && break
   done
   run killed || { cat "$work/log"; exit 1; }
   compare "$work/$task-whole" "$work/$task-killed"

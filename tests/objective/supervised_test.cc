@@ -45,20 +45,58 @@ TEST_CASE("dco with one try is cross entropy, and many tries forget what already
         doctest::Approx(loss_of("dco", {{at + 1e-9}}, {{"n", 16}})).epsilon(1e-8));
 }
 
+TEST_CASE("a reward is what its loss needs, and what weighs its record") {
+  const Json bare = {{"sequences", {{{"logp", {-0.5}}}}}};
+  for (const char* name : {"unlikelihood", "rwr"}) {
+    CHECK_THROWS_WITH_AS(evaluate_objective(name, bare, Json::object()),
+                         doctest::Contains("\"reward\" is missing"), UserError);
+    CHECK(objective_inputs(name, Json::object()) == std::vector<std::string>{"logp", "reward"});
+  }
+  CHECK(objective_inputs("nll", {{"label_smoothing", 0.1}}) == std::vector<std::string>{"logp", "mean_logp"});
+  const Json two = {
+      {"sequences", {{{"logp", {-0.5}}, {"reward", 700}}, {{"logp", {-2.0}}, {"reward", 699}}}}};
+  // Weights cut off at 1000, and 1 and 1/e behind the best record.
+  CHECK(evaluate_objective("rwr", two, Json::object())["grad"]["logp"][1][0] == doctest::Approx(-500));
+  const Json best = evaluate_objective("rwr", two, {{"subtract_max", true}});
+  CHECK(best["grad"]["logp"][0][0] == doctest::Approx(-0.5));
+  CHECK(best["grad"]["logp"][1][0] == doctest::Approx(-0.5 / std::exp(1.0)));
+  // Unlikelihood pushes down what cross entropy lifts.
+  const Json pushed = evaluate_objective("unlikelihood", two, {{"threshold", 700}});
+  CHECK(pushed["grad"]["logp"][0][0] == doctest::Approx(-0.5));
+  CHECK(pushed["grad"]["logp"][1][0].get<double>() > 0);
+}
+
 TEST_CASE("every supervised loss is finite at both ends and does not depend on the order") {
   for (const std::string& name : supervised_registry().names()) {
     CAPTURE(name);
-    const auto loss = supervised_registry().find(name)->make()->make();
+    Json set = Json::object();
+    if (name == "nll") set["label_smoothing"] = 0.1;
+    auto options = supervised_registry().find(name)->make();
+    read_fields(*options, set, "test", ".");
+    const auto loss = options->make();
     for (const auto type : {at::kFloat, at::kDouble}) {
       const at::Tensor logp = at::tensor({0.0, -100.0, -1.0, -2000.0, -0.5}, type).requires_grad_();
-      const SupervisedBatch batch{logp, at::tensor({0, 0, 2, 2, 3}, at::kLong), 4};
+      SupervisedBatch batch;
+      batch.logp = logp;
+      batch.sequence = at::tensor({0, 0, 2, 2, 3}, at::kLong);
+      batch.sequences = 4;
+      batch.mean_logp = at::full_like(logp, -8.0);
+      batch.reward = at::tensor({-1.0, 0.0, 1000.0, -1000.0}, type);
+      loss->prepare(batch.reward);
       const at::Tensor value = (*loss)(batch);
       CHECK(value.sizes() == logp.sizes());
       CHECK(value.isfinite().all().item<bool>());
       CHECK(torch::autograd::grad({value.sum()}, {logp})[0].isfinite().all().item<bool>());
     }
-    const double a = loss_of(name, {{-0.5, -1.2}, {-3.0}}), b = loss_of(name, {{-3.0}, {-1.2, -0.5}});
-    CHECK(a == doctest::Approx(b).epsilon(1e-12));
+    const auto sequence = [](std::vector<double> logp, std::vector<double> mean, double reward) {
+      return Json{{"logp", logp}, {"mean_logp", mean}, {"reward", reward}};
+    };
+    const auto of = [&](const Json& sequences) {
+      return evaluate_objective(name, {{"sequences", sequences}}, set)["loss"].get<double>();
+    };
+    const Json first = sequence({-0.5, -1.2}, {-5, -6}, 0.5), turned = sequence({-1.2, -0.5}, {-6, -5}, 0.5);
+    const Json second = sequence({-3.0}, {-7}, -0.25);
+    CHECK(of({first, second}) == doctest::Approx(of({second, turned})).epsilon(1e-12));
   }
 }
 
