@@ -86,8 +86,6 @@ class RecordEncoder {
   // it is desirable.
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
-  // kPromptCompletion, split behind the prompt.
-  Answer answer(const Record& record) const;
 
   // The prompt and completion of kPromptCompletion, as supervised() encodes them.
   Answer answer(const Record& record) const;
