@@ -4,6 +4,7 @@
 set -uo pipefail
 bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
 work=$(mktemp -d)
+export XDG_CACHE_HOME=$work/cache
 trap 'rm -rf "$work"' EXIT
 failed=0 count=0
 fail() { echo "FAIL: $*"; failed=1; }
