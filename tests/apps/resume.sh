@@ -2,7 +2,8 @@
 # Kill at random moments, resume each time: the end must be the same bytes as that of an undisturbed run. Once for sft, once
 # for rl with a group filter (leftovers), several optimizer updates a rollout batch, and dropout in a LoRA; for dpo with cached
 # reference log-probs, whose cache is removed at every kill, on online pairs with a reference that moves, on rated answers in
-# stages, and with a fast and a slow adapter; for sft with random inputs; for a reward model.
+# stages, and with a fast and a slow adapter; for sft with random inputs; for a reward model; for a distillation half on the
+# student's own samples.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/resume.sh [kills, default 4]
 set -euo pipefail
 bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?} kills=${1:-4}
@@ -38,6 +39,16 @@ cat > "$work/preference.json" <<JSON
   "algorithm": {"name": "dpo"}, "optimizer": {"name": "adamw", "lr": 1e-4},
   "train": {"steps": $((60 * longer)), "batch_size": 4, "micro_batch_tokens": 300},
   "eval": {"every": 30}, "checkpoint": {"every": 7}, "run": "preference" }
+JSON
+cat > "$work/distill.json" <<JSON
+{ "task": "distill", "threads": 2,
+  "model": {"dtype": "f32", "init": {"tokenizer": "base/final", "hidden": 24, "intermediate": 48, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
+  "teachers": [{"path": "base/final"}],
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "eval": ["$source/data/arithmetic/test.jsonl"], "max_tokens": 200},
+  "on_policy_share": 0.5, "rollout": {"max_new_tokens": 12},
+  "algorithm": {"name": "gjsd"}, "optimizer": {"name": "adamw", "lr": 1e-3},
+  "train": {"steps": $((80 * longer)), "batch_size": 8, "micro_batch_tokens": 300},
+  "eval": {"every": 20, "limit": 8}, "checkpoint": {"every": 7}, "run": "distill" }
 JSON
 
 python3 -c '
@@ -111,7 +122,7 @@ compare() {  # whole killed
 "$bin/temper-train" "$work/sft.json" --run "$work/base" --set train.steps=60 --quiet
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
-for task in sft rl preference online stages fast_slow inputs reward_model; do
+for task in sft rl preference online stages fast_slow inputs reward_model distill; do
   run() { "$bin/temper-train" "$work/$task.json" --run "$work/$task-$1" --quiet 2>> "$work/log"; }
   start=$(milliseconds)
   run whole || { cat "$work/log"; exit 1; }
