@@ -24,9 +24,9 @@ namespace temper::objective {
 //   "rejected": {...}, "include": true}, ...]}; the gradient's rows are chosen and rejected of each pair in
 //   turn. Unpaired ones: {"sequences": [{"logp": [...], "logp_ref": [...], "label": true, "mismatch": k,
 //   "include": true}, ...]}.
-// Supervised losses: {"sequences": [{"logp": [...], "mean_logp": [...], "reward": r}, ...]}; the mean over
-// all
-//   tokens. "grad" has each of the differentiable arrays that the loss reads.
+// Supervised losses: {"sequences": [{"logp": [...], "mean_logp": [...], "cosine": [...], "value": [...],
+//   "reward": r, "group": g}, ...]}; the mean over all tokens, of mml over all groups. "grad" has each of the
+//   differentiable arrays that the loss reads.
 // Reward-model losses ("grad" has "score" in the place of "logp"): pairs {"pairs": [{"chosen": {"score": r},
 // "rejected":
 //   {"score": r}, "strength": m}, ...]}; listwise {"sequences": [{"score": r, "group": g, "label": true},

@@ -60,6 +60,7 @@ void Session::load_model() {
   Heads heads;
   heads.seed = static_cast<uint64_t>(config.seed);
   if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
+  if (config.task == "sft" && config.loss->make()->needs().value) heads.scores = 1;
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
