@@ -12,12 +12,41 @@ FamilyNotes supervised_notes() {
       "micro-batches. sg: detached.";
   f.metrics = {{"loss", "the loss of the step"}, {"targets", "target tokens of the step"}};
   f.objectives = {
-      {"nll", "-log p", {}, {}},
+      {"nll",
+       "-log p; with label_smoothing e: -(1 - e) log p - e mean over the vocabulary of log p_v",
+       {},
+       {}},
       {"dft", "-sg(p) log p", {}, {}},
       {"comp_sum", "(1 - p^(tau - 1)) / (tau - 1); tau 1: nll, 2: mean absolute error", {}, {}},
       {"dco",
        "-log(1 - (1 - P)^n), P the probability of all targets of a sequence",
        {"A sequence's loss is spread evenly over its tokens; the authors divide by their number."},
+       {}},
+      {"unlikelihood",
+       "-log p where the record's reward is above the threshold, -alpha log(1 - p) elsewhere",
+       {"Rewards are larger for better records and one a record; PHF's code has scores, minus the reward, of "
+        "tokens or sentences.",
+        "1 - p is at least 1e-6 (PHF: 1e-20, which fp32 cannot tell from 0)."},
+       {}},
+      {"rwr", "-exp(R / beta) log p", {"PHF's AWR without a value head; phf_awr is the whole of it."}, {}},
+      {"phf_awr",
+       "-alpha min(exp((R - V) / beta), weight_max) log p + (1 - alpha) (R - V)^2, V a value head's, "
+       "detached in "
+       "the weight",
+       {},
+       {}},
+      {"emo",
+       "(-log p + sg(-log p / (d + 1e-10)) d) / 2, d = 1 - sum over v of (q_v - sg(q_y) [v = y]) cos(E_v, "
+       "E_y), E "
+       "the rows of the head, y the target",
+       {},
+       {}},
+      {"mml",
+       "mml_weight (-1 / beta) logsumexp of beta log P_i + mle_weight sum of -log P_i, P_i the probability "
+       "of "
+       "solution i of a prompt; mean over prompts",
+       {"beta does not multiply the second term; in TraceCodegen it does.",
+        "A prompt's solutions share a micro-batch, so memory grows with the largest group."},
        {}},
   };
   return f;
@@ -69,6 +98,17 @@ FamilyNotes distillation_notes() {
       {"reverse_kl", "KL(S || T)", {}, {}},
       {"gjsd", "D at beta 0.5", {}, {}},
       {"kd", "(1 - ce_weight) temperature^2 KL(T || S) + ce_weight (-log p of the target)", {}, {}},
+      {"sampled_kd",
+       "-sum over i of (c_i / N) log p_i, c_i counts of N tokens drawn from the teacher; drawn from T^tau: "
+       "each "
+       "draw weighs T_i / T_i^tau, normalised",
+       {"Positions are counted by record, so the cache does not depend on how records are packed."},
+       {}},
+      {"minillm",
+       "REINFORCE on the student's own samples with the reverse KL of each token, log T - log S, as its "
+       "reward",
+       {},
+       {}},
   };
   return f;
 }

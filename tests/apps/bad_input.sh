@@ -210,6 +210,12 @@ inputs "a reward of text" 'scored.jsonl:1.*finite number.*good' --set 'inputs=[{
 echo '{"prompt": "p", "completion": "c", "reward": 0}' > scored.jsonl
 inputs "a filter that leaves nothing" 'no record' --set 'inputs=[{"kind": "filter", "min": 1}]'
 inputs "control tokens that are equal" 'good and bad' --set 'inputs=[{"kind": "conditional", "good": "x", "bad": "x"}]'
+inputs "a mask that the tokenizer lacks" 'no token "\[mask\]"' --set 'inputs=[{"kind": "masked_thought", "token": "[mask]"}]'
+inputs "feedback that is missing" 'scored.jsonl:1: has no column "feedback"' --set 'inputs=[{"kind": "leti"}]'
+inputs "refinements that are missing" 'scored.jsonl:1: has no column "refinements"' --set 'inputs=[{"kind": "ilf"}]'
+inputs "own answers that are missing" 'scored.jsonl:1: has no column "own"' --set 'inputs=[{"kind": "rac", "column": "own"}]'
+inputs "own answers longer than the model" 'scored.jsonl:1.*positions' --set 'inputs=[{"kind": "rac", "max_new_tokens": 1000}]'
+inputs "weights of other files" '2 numbers for 1 files' --set 'data.weights=[1, 2]'
 inputs "an input that is not there" 'did you mean "?neftune|neftune' --set 'inputs=[{"kind": "neftun"}]'
 
 # -------------------------------------------------------------------------------------------------- distillation

@@ -55,11 +55,13 @@ python3 -c '
 import json, sys
 for i, line in enumerate(open(sys.argv[1])): print(json.dumps({**json.loads(line), "reward": i % 3 - 1}))' \
   "$source/data/arithmetic/train.jsonl" > "$work/scored.jsonl"
+sed '1,100d' "$work/scored.jsonl" > "$work/pairs/answers.jsonl"
 cat > "$work/inputs.json" <<JSON
 { "task": "sft", "threads": 2,
   "model": {"path": "base/final", "dtype": "f32"},
-  "data": {"train": ["scored.jsonl"], "max_tokens": 200},
-  "inputs": [{"kind": "conditional", "drop": 0.3}, {"kind": "neftune"}],
+  "data": {"train": ["scored.jsonl", "pairs/answers.jsonl"], "weights": [3, 1], "end_weights": [1, 3], "max_tokens": 200},
+  "inputs": [{"kind": "conditional", "drop": 0.3}, {"kind": "masked_thought"}, {"kind": "bash"},
+             {"kind": "rac", "max_new_tokens": 8}, {"kind": "neftune"}],
   "optimizer": {"name": "adamw", "lr": 1e-4}, "train": {"steps": $((60 * longer)), "batch_size": 8, "micro_batch_tokens": 300},
   "checkpoint": {"every": 7}, "run": "inputs" }
 JSON
