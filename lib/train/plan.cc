@@ -63,21 +63,21 @@ Json plan_run(const RunConfig& config) {
   }
   // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
   // computed before training.
-  int64_t others = 0;
+  int64_t reference = 0, teachers = 0;
   if (config.task == "preference" && config.preference->needs().logp_ref) {
     if (moves_reference(config))
-      others = trained * 4;
+      reference = trained * 4;
     else if (full && !caches_reference(config, adapter->can_switch_off()))
-      others = weights;
+      reference = weights;
   }
   for (const TeacherEntry& teacher : config.distill.teachers) {
-    others += read_model_config(teacher.path).parameter_count() *
-              static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
+    teachers += read_model_config(teacher.path).parameter_count() *
+                static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
   }
   constexpr int64_t kProgram =
       500 << 20;  // the program, its libraries, and what malloc keeps of what was freed
-  const int64_t peak =
-      kProgram + weights + masters + state + others + std::max(gradients + activations + logits, cache);
+  const int64_t peak = kProgram + weights + masters + state + reference + teachers +
+                       std::max(gradients + activations + logits, cache);
 
   const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
                                                     config.rollout.prompts_per_step / config.train.batch_size
