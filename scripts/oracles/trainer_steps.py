@@ -2,7 +2,8 @@
 
 trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo] [--temper build/bin/temper-train] [--steps 10] [--batch 4] [--lr 1e-4]
 --trainer dpo: a preference run and DPOTrainer; reward: a reward_model run and RewardTrainer, both from a sequence-classification
-folder made of the model with one random score.
+folder made of the model with one random score. (transformers never trains the embedding of the pad token: where that one stands
+inside the texts, as an end token of chat turns does, the two sides part after the first step.)
 Prints loss and gradient norm of both sides, step by step, and fails when one differs by more than 1e-4 (relative above 1).
 """
 import argparse
