@@ -8,9 +8,17 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 
 namespace temper {
+
+// Throws UserError unless the folder that a file is to be written to is there. Empty: none is written.
+inline void demand_folder(const char* option, const std::string& file) {
+  const fs::path folder = fs::path(file).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder))
+    user_error("{} {}: there is no such folder", option, file);
+}
 
 // Runs `body` and maps what it throws: UserError -> 2, Interrupted -> 128 + signal, anything else -> 1.
 inline int run_app(const char* name, const std::function<int()>& body) {

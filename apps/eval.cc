@@ -14,28 +14,14 @@
 #include "common.h"
 #include "data/records.h"
 #include "eval/evaluate.h"
+#include "scored.h"
 
 using namespace temper;
 namespace {
 
-struct Rewards : Fields {
-  std::vector<RewardEntry> entries;
-  void fields(FieldVisitor& v) override { v.list("rewards", entries, "the rewards"); }
-};
-
-// Each --reward is the name of a kind, or an object as in a config's "rewards".
-std::vector<RewardEntry> read_rewards(const std::vector<std::string>& texts) {
-  Json list = Json::array();
-  for (const std::string& text : texts) {
-    list.push_back(!text.empty() && text[0] == '{' ? parse_json(text, "--reward") : Json{{"kind", text}});
-  }
-  Rewards rewards;
-  read_fields(rewards, {{"rewards", list}}, "--reward", ".");
-  return std::move(rewards.entries);
-}
-
 struct Arguments {
-  std::string model, adapter, output, combine = "sum", chat_template = "auto", dtype = "auto", device = "cpu";
+  std::string model, adapter, prefix, output, combine = "sum", chat_template = "auto", dtype = "auto",
+                                              device = "cpu";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -70,6 +56,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--max-new-tokens", a.sampling.max_new_tokens)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   app.add_option("--max-prompt-tokens", a.max_tokens, "a longer prompt is an error");
+  app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
+  app.add_option("--ban", a.sampling.ban, "texts that may not appear in an answer");
   app.add_option("--limit", a.limit, "only the first records of the data");
   app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seed", a.seed);
@@ -85,7 +73,7 @@ int run(const Arguments& a) {
       (fs::is_directory(a.output) || !fs::is_directory(fs::absolute(a.output).parent_path()))) {
     user_error("--output {}: expected a file in a folder that exists", a.output);
   }
-  RewardSet rewards(read_rewards(a.rewards), a.combine);
+  RewardSet rewards(read_rewards(a.rewards, "--reward"), a.combine);
   std::vector<Record> records = read_jsonl(a.data);
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
     records.resize(static_cast<size_t>(a.limit));
@@ -95,9 +83,7 @@ int run(const Arguments& a) {
   if (a.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
   }
-  EncodeSettings settings;
-  settings.max_tokens = a.max_tokens;
-  const RecordEncoder encoder(*tokenizer, chat.get(), settings);
+  const RecordEncoder encoder(*tokenizer, chat.get(), {.max_tokens = a.max_tokens, .prefix = a.prefix});
   std::vector<EvalPrompt> prompts;
   for (const Record& record : records)
     prompts.push_back({encoder.prompt(record), encoder.prompt_text(record), &record.json});

@@ -30,8 +30,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> sets;
   bool special = false, add_special = false, generation_prompt = false;
 
-  auto* list = app.add_subcommand(
-      "list", "algorithms, losses, rewards, adapters, optimizers, schedules, samplers, families");
+  auto* list =
+      app.add_subcommand("list", "objectives, rewards, adapters, optimizers, schedules, samplers, families");
   list->add_option("kind", file, "one kind only");
   list->add_option("name", name, "one entry only, with its fields");
   auto* config = app.add_subcommand("config", "the resolved config, or every problem in it");
@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
   logprob->add_option("--input", input, "JSONL with \"ids\"")->required();
   auto* objective = app.add_subcommand("objective", "one objective on the numbers given");
   objective->add_option("name", name)->required();
-  objective->add_option("--input", input, "JSON")->required();
+  objective->add_option("--input", input, "a batch as JSON; .jsonl: a batch a line")->required();
   objective->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
   auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
   shapes->add_option("folder", file)->required();
@@ -93,7 +93,10 @@ int main(int argc, char** argv) {
         Json value = Json::parse(set.substr(equals + 1), nullptr, false);
         overrides[set.substr(0, equals)] = value.is_discarded() ? Json(set.substr(equals + 1)) : value;
       }
-      print(objective::evaluate_objective(name, read_json_file(input), overrides));
+      if (input.ends_with(".jsonl"))
+        inspect_objective_file(name, input, overrides, print);
+      else
+        print(objective::evaluate_objective(name, read_json_file(input), overrides));
     }
     if (*shapes) print(inspect_model(file));
     if (*run) print(inspect_run(file));

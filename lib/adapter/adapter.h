@@ -48,7 +48,7 @@ struct AdapterOptions : Fields {
   // the initial weights. Throws UserError when targets match nothing, listing the module names there are.
   virtual std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const = 0;
 };
-const Registry<AdapterOptions>& adapter_registry();  // full, lora
+const Registry<AdapterOptions>& adapter_registry();  // full, lora, lora_pair
 
 // Loads an adapter folder that PEFT or Temper wrote onto the model, for inference or to continue. Throws
 // UserError.

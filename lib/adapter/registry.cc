@@ -3,6 +3,7 @@
 #include "adapter/adapter.h"
 #include "adapter/full.h"
 #include "adapter/lora.h"
+#include "adapter/lora_pair.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -17,6 +18,8 @@ const Registry<AdapterOptions>& adapter_registry() {
     r.add({"lora", "low-rank updates of frozen linears: y = W x + alpha/r B A drop(x)",
            "Hu et al. 2021, arXiv:2106.09685; rslora: Kalajdzievski 2023, arXiv:2312.03732; files: PEFT",
            [] { return std::make_unique<LoraOptions>(); }});
+    r.add({"lora_pair", "two lora on one base, for ofs_dpo: a fast and a slow learner",
+           "Qi et al. 2024, arXiv:2406.05534", [] { return std::make_unique<LoraPairOptions>(); }});
     return r;
   }();
   return registry;

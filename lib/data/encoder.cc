@@ -143,6 +143,17 @@ Example RecordEncoder::chat_example(const Record& record, RecordKind kind) const
   return out;
 }
 
+std::pair<int64_t, int64_t> RecordEncoder::insert_prefix(const Record& record,
+                                                         std::vector<int64_t>& ids) const {
+  const std::string text = settings_.prefix + record.prefix;
+  if (text.empty()) return {0, 0};
+  const auto bos = tokenizer_.bos();
+  const int64_t begin = bos && !ids.empty() && ids.front() == *bos ? 1 : 0;
+  const auto prefix = tokenizer_.encode(text, {.parse_special = true});
+  ids.insert(ids.begin() + begin, prefix.begin(), prefix.end());
+  return {begin, begin + static_cast<int64_t>(prefix.size())};
+}
+
 Example RecordEncoder::supervised(const Record& record) const {
   const RecordKind kind = record_kind(record);
   Example out;
@@ -157,6 +168,11 @@ Example RecordEncoder::supervised(const Record& record) const {
     user_error("{}: supervised training needs \"text\", \"messages\", or \"prompt\" and \"completion\"",
                record.where());
   }
+
+  const auto [begin, end] = insert_prefix(record, out.ids);
+  out.prefix_begin = begin;
+  out.prefix_tokens = end - begin;
+  out.target.insert(out.target.begin() + begin, static_cast<size_t>(end - begin), false);
 
   const auto tokens = static_cast<int64_t>(out.ids.size());
   if (tokens > settings_.max_tokens) {
@@ -197,6 +213,7 @@ std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
   } else {
     user_error("{}: generation needs \"prompt\" or \"messages\"", record.where());
   }
+  insert_prefix(record, ids);
   if (ids.empty()) user_error("{}: the prompt is empty", record.where());
   if (static_cast<int64_t>(ids.size()) > settings_.max_tokens) {
     user_error("{}: the prompt has {} tokens, more than max_tokens {}; raise it or leave the record out",

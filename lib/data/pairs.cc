@@ -52,6 +52,15 @@ Parts parts_of(const Record& record) {
              : split_texts(record, chosen.get<std::string>(), rejected.get<std::string>());
 }
 
+// Takes the end token, and what follows it, off an answer that was cut: it does not end there.
+void drop_end(Answer& answer, const Tokenizer& tokenizer) {
+  size_t last = answer.target.size();
+  while (last > 0 && !answer.target[last - 1]) --last;
+  if (last == 0 || !tokenizer.is_special(answer.completion[last - 1])) return;
+  answer.completion.resize(last - 1);
+  answer.target.resize(last - 1);
+}
+
 }  // namespace
 
 Answer RecordEncoder::answer(const Record& record) const {
@@ -63,6 +72,25 @@ Answer RecordEncoder::answer(const Record& record) const {
   out.target.assign(e.target.begin() + begin, e.target.end());
   // Nothing stands before the first token of an empty prompt's answer, so nothing predicts it.
   if (out.prompt.empty() && !out.target.empty()) out.target[0] = false;
+  return out;
+}
+
+std::vector<Answer> RecordEncoder::demonstrations(const Record& record) const {
+  const Json& j = record.json;
+  const bool list = j.contains("demonstrations");
+  if (list && !j["demonstrations"].is_array())
+    user_error("{}: demonstrations: expected a list of completions, found {}", record.where(),
+               j["demonstrations"].type_name());
+  if (!list && !j.contains("completion"))
+    user_error("{}: expected a \"completion\" or a list \"demonstrations\" to show", record.where());
+  std::vector<Answer> out;
+  for (const Json& shown : list ? j["demonstrations"] : Json::array({j["completion"]})) {
+    Record one = record;
+    one.json.erase("demonstrations");
+    one.json["completion"] = shown;
+    Answer answer = this->answer(one);
+    if (!answer.completion.empty()) out.push_back(std::move(answer));
+  }
   return out;
 }
 
@@ -78,7 +106,12 @@ std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const 
     one.json["completion"] = completion;
     return answer(one);
   };
-  return {with(parts.chosen), with(parts.rejected)};
+  std::pair<Answer, Answer> out = {with(parts.chosen), with(parts.rejected)};
+  if (record.json.contains("unfinished")) {
+    for (const Json& side : record.json["unfinished"])
+      drop_end(side == "chosen" ? out.first : out.second, tokenizer_);
+  }
+  return out;
 }
 
 std::pair<Answer, bool> RecordEncoder::unpaired(const Record& record) const {

@@ -1,5 +1,7 @@
 #include "data/records.h"
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/random.h"
 
@@ -49,6 +51,29 @@ bool is_chat_column(const Record& record, const std::string& key) {
     }
   }
   return true;
+}
+
+double number_column(const Record& record, const std::string& column, const std::string& who) {
+  const auto it = record.json.find(column);
+  if (it == record.json.end())
+    user_error("{}: has no column \"{}\", which {} needs", record.where(), column, who);
+  if (it->is_boolean()) return it->get<bool>() ? 1.0 : 0.0;
+  if (!it->is_number() || !std::isfinite(it->get<double>())) {
+    user_error("{}: \"{}\" must be a finite number, which {} needs, found {}", record.where(), column, who,
+               dump_line(*it).substr(0, 60));
+  }
+  return it->get<double>();
+}
+
+std::string text_column(const Record& record, const std::string& column, const std::string& who) {
+  const auto it = record.json.find(column);
+  if (it == record.json.end())
+    user_error("{}: has no column \"{}\", which {} needs", record.where(), column, who);
+  if (!it->is_string()) {
+    user_error("{}: \"{}\" must be a string, which {} needs, found {}", record.where(), column, who,
+               it->type_name());
+  }
+  return it->get<std::string>();
 }
 
 RecordKind record_kind(const Record& record) {

@@ -16,13 +16,19 @@ namespace temper {
 struct Record {
   Json json;
   std::string file;
-  int64_t line = 0;  // from 1
+  int64_t line = 0;         // from 1
+  std::string prefix = {};  // behind EncodeSettings::prefix, and like it
   std::string where() const { return file + ":" + std::to_string(line); }
 };
 
 // Reads JSONL files in order. Throws UserError with file and line: not an object, invalid JSON, invalid
 // UTF-8, an empty file, or no file. Blank lines are passed over.
 std::vector<Record> read_jsonl(const std::vector<std::string>& files);
+
+// The record's column as a finite number (true is 1), as text. Throws UserError at the record's place, with
+// `who` needs it ("loss.name rwr").
+double number_column(const Record& record, const std::string& column, const std::string& who);
+std::string text_column(const Record& record, const std::string& column, const std::string& who);
 
 // The formats of TRL's datasets, each as strings or as lists of chat messages:
 //   kText              text
@@ -47,8 +53,10 @@ bool is_chat_column(const Record& record, const std::string& key);
 // One sequence to learn from: ids and which of them are targets.
 struct Example {
   std::vector<int64_t> ids;
-  std::vector<bool> target;   // per id
-  int64_t prompt_tokens = 0;  // ids before the first target
+  std::vector<bool> target;                     // per id
+  int64_t prompt_tokens = 0;                    // ids before the first target
+  int64_t prefix_begin = 0, prefix_tokens = 0;  // where the record's prefix stands
+  std::vector<int64_t> input = {};              // what the model reads in the place of ids; empty: ids
 };
 
 // A completion and what stands before its first target. Empty when it was dropped as overlong.
@@ -70,6 +78,9 @@ struct EncodeSettings {
   // assistant turn. "assistant": all assistant turns of a chat. "all": every token.
   std::string targets = "auto";
   bool add_eos = true;  // after text and string completions
+  // Text before everything but the begin token, such as a control token; special tokens written in it become
+  // their ids. Never a target.
+  std::string prefix = {};
   Json template_extra;  // variables for the chat template (tools, enable_thinking ...)
 };
 
@@ -87,13 +98,17 @@ class RecordEncoder {
   Example supervised(const Record& record) const;
 
   // For preference training, pairs.cc. Throws UserError for another kind of record. kPreference: chosen and
-  // rejected; without a prompt column it is what both begin with, as TRL takes it. kUnpaired: the answer and
-  // whether it is desirable.
+  // rejected; without a prompt column it is what both begin with, as TRL takes it; a column
+  // "unfinished" lists those of the two that were cut and get no end token. kUnpaired: the answer and whether
+  // it is desirable.
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
 
-  // The completion of kPromptCompletion, encoded as supervised() does.
+  // The prompt and completion of kPromptCompletion, as supervised() encodes them.
   Answer answer(const Record& record) const;
+  // The completions that a prompt's record brings along: those of its list "demonstrations", else its
+  // "completion"; overlong ones left out. Throws UserError when it has neither.
+  std::vector<Answer> demonstrations(const Record& record) const;
 
   // kStepwise as whole answers to one prompt, each as a completion of its own; those dropped as overlong are
   // empty.
@@ -115,6 +130,8 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
+  // Puts the record's prefix into ids and returns its place [begin, end).
+  std::pair<int64_t, int64_t> insert_prefix(const Record& record, std::vector<int64_t>& ids) const;
   Example text_example(const Record& record) const;
   Example string_example(const Record& record) const;
   Example chat_example(const Record& record, RecordKind kind) const;

@@ -126,6 +126,7 @@ class Decoder : public Model {
              const ForwardOptions& options) {
     const auto [cos, sin] = rope_angles(frequencies_, positions);
     Tensor x = embedding(ids, weights_.embedding->compute, weights_.embedding->master);
+    if (options.embedding_noise.defined()) x = (x + options.embedding_noise).to(x.scalar_type());
     for (int64_t l = 0; l < config_.layers; ++l) {
       const Block block = [this, l, cos = cos, sin = sin, context, training = options.training](
                               const Tensor& in) { return run_block(l, in, cos, sin, *context, training); };

@@ -47,8 +47,9 @@ class AttentionContext {
 };
 
 struct ForwardOptions {
-  int64_t checkpoint_every = 0;  // recompute blocks in backward: 0 none, 1 every block, n every n-th
-  bool training = false;         // dropout of adapters
+  int64_t checkpoint_every = 0;     // recompute blocks in backward: 0 none, 1 every block, n every n-th
+  bool training = false;            // dropout of adapters
+  at::Tensor embedding_noise = {};  // [N, H], added to the embeddings; undefined: none
 };
 
 // Which heads a folder's model is wanted with.

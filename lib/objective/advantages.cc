@@ -8,10 +8,13 @@
 //   reinforce_pp_baseline  R - mu whitened over the tokens of the step
 //   remax                  R - R of the greedy response          arXiv 2310.10505
 //   opo                    R - sum(length R) / sum(length)       arXiv 2505.23585
+//   gae, retrace, rbis     from a critic's values, per token: critic.h
 //   pass_at_k              the best: R - R of the second best; the others 0      arXiv 2503.19595, verl's
 //   form gdpo                   z-score of each reward function in the group, weighted sum, z-score over the
 //   step; TRL's form
 #include "objective/advantages.h"
+
+#include <algorithm>
 
 #include "base/error.h"
 #include "objective/ratio.h"
@@ -170,10 +173,13 @@ const Estimator& find(const std::string& name) {
 std::vector<std::string> advantage_names() {
   std::vector<std::string> out;
   for (const Estimator& estimator : kEstimators) out.emplace_back(estimator.name);
+  for (const std::string& name : critic_estimators()) out.push_back(name);
   return out;
 }
 
 Needs advantage_needs(const std::string& name) {
+  const auto& critics = critic_estimators();
+  if (std::find(critics.begin(), critics.end(), name) != critics.end()) return {.value = true};
   const Estimator& estimator = find(name);
   return {.greedy_reward = estimator.greedy, .reward_parts = estimator.parts};
 }

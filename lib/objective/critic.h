@@ -6,8 +6,31 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "base/fields.h"
 
 namespace temper::objective {
+
+struct PolicyAlgorithm;
+struct PolicyBatch;
+struct StepTotals;
+
+// A score head on the policy's hidden states that learns beside it. Of two kinds:
+//   value    V(state before each token), for the advantage estimators gae, retrace and rbis
+//   outcome  OREAL's token reward model: sigmoid(mean of a response's scores) is the probability that it is
+//            right (its reward is above 0)
+struct CriticOptions : Fields {
+  bool outcome = false;  // which kind it is; not a field
+  std::string trunk = "shared";
+  double coef = 0.1;
+  int64_t warmup = 0;
+  double gamma = 1.0, lambda = 0.95, value_clip = 0.2;  // value
+  bool whiten = true;                                   // value
+  void fields(FieldVisitor& v) override;
+};
+// "gae", "retrace", "rbis": the advantage estimators that read a value critic.
+const std::vector<std::string>& critic_estimators();
 
 struct ValueEstimate {
   at::Tensor advantage;  // [M]
@@ -26,6 +49,17 @@ struct ValueEstimate {
 ValueEstimate estimate_values(const std::string& trace, const at::Tensor& reward, const at::Tensor& value,
                               const at::Tensor& log_ratio, const at::Tensor& sequence, double gamma,
                               double lambda);
+
+// token_advantage and value_target of a step for the estimators above: its rewards stand on the last tokens
+// and, with kl_in "reward", kl_coef (logp_old - logp_ref) is taken off at every token. `step` needs reward,
+// value_old, logp_old, and logp for traces off the policy. With `whiten` the advantages of all included
+// tokens get mean 0 and deviation 1 (verl's masked_whiten). A response without a reward gets advantage 0 and
+// its own values as target.
+ValueEstimate critic_advantages(const PolicyAlgorithm& algorithm, const PolicyBatch& step);
+
+// A micro-batch's share of the critic's loss over the step, before `coef`: the mean over tokens of
+// value_loss, or the mean over responses with a reward of the cross entropy of the outcome.
+at::Tensor critic_loss(const CriticOptions& critic, const PolicyBatch& batch, const StepTotals& step);
 
 // [S] rewards -> [M]: each on the last token of its response. A response without tokens has no place for it.
 at::Tensor reward_on_last_token(const at::Tensor& reward, const at::Tensor& sequence, int64_t sequences);

@@ -15,6 +15,39 @@ void DistillOptions::fields(FieldVisitor& v) {
           {.help = "share of the cross entropy with the data's own tokens", .min = 0, .max = 1});
 }
 
+void SampledOptions::fields(FieldVisitor& v) {
+  v.field("ce_weight", ce_weight,
+          {.help = "share of the cross entropy with the data's own tokens", .min = 0, .max = 1});
+}
+
+void MiniLlmOptions::fields(FieldVisitor& v) {
+  v.field("gamma", gamma, {.help = "discount of the rewards of later tokens", .min = 0, .max = 1});
+  v.field("normalise_length", normalise_length, {.help = "mean instead of sum of the later tokens' rewards"});
+  v.field("single_step", single_step,
+          {.help = "a token's own part is the reverse KL over the vocabulary instead of its sampled value"});
+}
+
+at::Tensor MiniLlmOptions::advantage(const at::Tensor& logp_student, const at::Tensor& logp_teacher,
+                                     const at::Tensor& sequence) const {
+  const at::Tensor reward =
+      reverse_kl_advantage(logp_student, logp_teacher).cpu().to(at::kDouble).contiguous();
+  const at::Tensor order = sequence.cpu();
+  const double* r = reward.const_data_ptr<double>();
+  const int64_t* of = order.const_data_ptr<int64_t>();
+  const auto tokens = static_cast<size_t>(reward.size(0));
+  std::vector<double> out(tokens);
+  double sum = 0, weight = 0;  // of the tokens after t
+  for (size_t t = tokens; t-- > 0;) {
+    if (t + 1 == tokens || of[t + 1] != of[t]) sum = weight = 0;
+    const double sum_with = r[t] + gamma * sum, weight_with = 1 + gamma * weight;
+    const double a = single_step ? sum : sum_with, n = single_step ? weight : weight_with;
+    out[t] = normalise_length && n > 0 ? a / n : a;
+    sum = sum_with;
+    weight = weight_with;
+  }
+  return at::tensor(out, at::kDouble).to(logp_student.options());
+}
+
 namespace {
 
 // KL(p || q) of rows of log-probs. A token that p excludes (log-prob -inf) adds nothing.
@@ -25,8 +58,11 @@ at::Tensor kl_rows(const at::Tensor& log_p, const at::Tensor& log_q) {
 
 }  // namespace
 
-at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tensor& teacher,
-                                      const at::Tensor& target) const {
+at::Tensor nll_rows(const at::Tensor& logits, const at::Tensor& target) {
+  return -at::log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
+}
+
+at::Tensor DistillOptions::divergence(const at::Tensor& student, const at::Tensor& teacher) const {
   if (student.sizes() != teacher.sizes()) {
     user_error(
         "distillation: the student's vocabulary has {} tokens, the teacher's {}; both need the same "
@@ -35,20 +71,45 @@ at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tenso
   }
   const at::Tensor s = at::log_softmax(student / temperature, -1),
                    t = at::log_softmax(teacher / temperature, -1);
-  at::Tensor value;
-  if (beta == 0)
-    value = kl_rows(t, s);
-  else if (beta == 1)
-    value = kl_rows(s, t);
-  else {
-    const at::Tensor m = at::logaddexp(s + std::log1p(-beta), t + std::log(beta));
-    value = beta * kl_rows(t, m) + (1 - beta) * kl_rows(s, m);
+  if (beta == 0) return kl_rows(t, s);
+  if (beta == 1) return kl_rows(s, t);
+  const at::Tensor m = at::logaddexp(s + std::log1p(-beta), t + std::log(beta));
+  return beta * kl_rows(t, m) + (1 - beta) * kl_rows(s, m);
+}
+
+at::Tensor DistillOptions::combine(const at::Tensor& divergence, const at::Tensor& nll) const {
+  const double scale = scale_by_temperature ? temperature * temperature : 1;
+  if (ce_weight == 0) return scale * divergence;
+  if (!nll.defined()) bug("distillation: ce_weight needs targets");
+  return (1 - ce_weight) * scale * divergence + ce_weight * nll;
+}
+
+at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tensor& teacher,
+                                      const at::Tensor& target) const {
+  at::Tensor nll;
+  if (target.defined()) nll = nll_rows(student, target);
+  return combine(divergence(student, teacher), nll);
+}
+
+DivergenceResult distill_parts(const DistillOptions& options, const at::Tensor& hidden,
+                               const at::Tensor& head, const at::Tensor& head_master,
+                               const std::vector<TeacherStates>& teachers, const Targets& targets) {
+  if (hidden.is_cpu()) {
+    DivergenceOptions o;
+    o.beta = options.beta;
+    o.temperature = options.temperature;
+    return divergence(hidden, head, head_master, teachers, targets, o);
   }
-  if (scale_by_temperature) value = value * (temperature * temperature);
-  if (ce_weight == 0) return value;
-  if (!target.defined()) bug("distillation: ce_weight needs targets");
-  const at::Tensor nll = -at::log_softmax(student, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1);
-  return (1 - ce_weight) * value + ce_weight * nll;
+  const auto logits = [&](const at::Tensor& states, const at::Tensor& weight) {
+    return at::matmul(states.index_select(0, targets.source), weight.to(states.scalar_type()).t())
+        .to(at::kFloat);
+  };
+  const at::Tensor student = logits(hidden, head_master.requires_grad() ? head_master : head);
+  std::vector<at::Tensor> all;
+  for (const TeacherStates& t : teachers) all.push_back(logits(t.hidden, t.head).detach());
+  const at::Tensor teacher = mean_logits(all);
+  return {options.divergence(student, teacher), nll_rows(student, targets.token),
+          nll_rows(teacher, targets.token)};
 }
 
 const Registry<DistillOptions>& distill_registry() {
@@ -72,6 +133,11 @@ const Registry<DistillOptions>& distill_registry() {
     r.add({"kd", "half cross entropy, half forward KL at temperature 2; several teachers are averaged",
            "Timiryasov & Tastet (BabyLlama), arXiv 2308.02019; BabyLlama-2, arXiv 2409.17312",
            with(0, 2, true, 0.5)});
+    r.add({"sampled_kd", "cross entropy with a teacher's drawn tokens, from a file",
+           "Anshumann et al. (random sampling KD), arXiv 2503.16870",
+           [] { return std::make_unique<SampledOptions>(); }});
+    r.add({"minillm", "policy gradient of the reverse KL on the student's own samples",
+           "Gu et al. (MiniLLM), arXiv 2306.08543", [] { return std::make_unique<MiniLlmOptions>(); }});
     return r;
   }();
   return registry;

@@ -1,14 +1,10 @@
 #include "objective/inspect.h"
 
-#include <fmt/ranges.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
-#include "objective/distill.h"
+#include "objective/catalogue.h"
 #include "objective/inspect_parts.h"
-#include "objective/policy.h"
-#include "objective/preference.h"
-#include "objective/reward_model.h"
 #include "objective/supervised.h"
 
 namespace temper::objective {
@@ -30,46 +26,22 @@ Json inspection(const Columns& columns, const at::Tensor& loss, const at::Tensor
   return out;
 }
 
-namespace {
-
-Json evaluate_supervised(const std::string& name, const Json& input, const Json& overrides) {
-  auto options = supervised_registry().find(name)->make();
-  read_fields(*options, overrides, "objective " + name, ".");
-  const Columns columns = sequence_columns(input, {}, {"logp"});
-  const at::Tensor logp = columns.tokens("logp").requires_grad_();
-  if (logp.numel() == 0) user_error("input: no sequence has a token");
-  const SupervisedBatch batch{logp, columns.token_sequence(), static_cast<int64_t>(columns.size())};
-  return inspection(columns, (*options->make())(batch).mean(), logp, {});
-}
-
-}  // namespace
-
 Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides) {
-  if (policy_registry().find(name) != nullptr) return evaluate_policy(name, batch, overrides);
-  if (preference_registry().find(name) != nullptr) return evaluate_preference(name, batch, overrides);
-  if (supervised_registry().find(name) != nullptr) return evaluate_supervised(name, batch, overrides);
-  if (reward_loss_registry().find(name) != nullptr) return evaluate_reward(name, batch, overrides);
-  if (distill_registry().find(name) != nullptr) return evaluate_distillation(name, batch, overrides);
-  const std::string near = nearest_name(name, objective_names());
-  if (!near.empty()) user_error("objective \"{}\": unknown; did you mean \"{}\"?", name, near);
-  user_error("objective \"{}\": unknown; known: {}", name, fmt::join(objective_names(), ", "));
+  const ObjectiveId id = find_objective(name);
+  if (id.family == "policy") return evaluate_policy(id.name, batch, overrides);
+  if (id.family == "preference") return evaluate_preference(id.name, batch, overrides);
+  if (id.family == "supervised") return evaluate_supervised(id.name, batch, overrides);
+  if (id.family == "reward_model") return evaluate_reward(id.name, batch, overrides);
+  return evaluate_distillation(id.name, batch, overrides);
 }
 
 std::vector<std::string> objective_inputs(const std::string& name, const Json& overrides) {
-  if (policy_registry().find(name) != nullptr) return policy_inputs(name, overrides);
-  if (preference_registry().find(name) != nullptr) return preference_inputs(name, overrides);
-  if (reward_loss_registry().find(name) != nullptr) return reward_inputs(name, overrides);
-  if (distill_registry().find(name) != nullptr) return {"student", "teacher", "target (with ce_weight)"};
-  return {"logp"};
-}
-
-std::vector<std::string> objective_names() {
-  std::vector<std::string> out = policy_registry().names();
-  for (const std::string& name : preference_registry().names()) out.push_back(name);
-  for (const std::string& name : supervised_registry().names()) out.push_back(name);
-  for (const std::string& name : reward_loss_registry().names()) out.push_back(name);
-  for (const std::string& name : distill_registry().names()) out.push_back(name);
-  return out;
+  const ObjectiveId id = find_objective(name);
+  if (id.family == "policy") return policy_inputs(id.name, overrides);
+  if (id.family == "preference") return preference_inputs(id.name, overrides);
+  if (id.family == "reward_model") return reward_inputs(id.name, overrides);
+  if (id.family == "distillation") return distillation_inputs(id.name);
+  return supervised_inputs(id.name, overrides);
 }
 
 }  // namespace temper::objective

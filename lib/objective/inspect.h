@@ -23,8 +23,12 @@ namespace temper::objective {
 // Preference objectives: {"pairs": [{"chosen": {"logp": [...], "logp_ref": [...], "log_sum_squares": [...]},
 //   "rejected": {...}, "include": true}, ...]}; the gradient's rows are chosen and rejected of each pair in
 //   turn. Unpaired ones: {"sequences": [{"logp": [...], "logp_ref": [...], "label": true, "mismatch": k,
-//   "include": true}, ...]}.
-// Supervised losses: {"sequences": [{"logp": [...]}, ...]}; the mean over all tokens.
+//   "include": true}, ...]}. ofs_dpo also reads "logp_other", the slow adapter's, and gives its gradient.
+//   Losses on lists: {"sequences": [{"logp": [...], "group": g}, ...]}, the rows of a group in turn: brio's
+//   candidates best first; sami's responses after the first prompt, then after the second ...
+// Supervised losses: {"sequences": [{"logp": [...], "mean_logp": [...], "cosine": [...], "value": [...],
+//   "reward": r, "group": g}, ...]}; the mean over all tokens, of mml over all groups. "grad" has each of the
+//   differentiable arrays that the loss reads.
 // Reward-model losses ("grad" has "score" in the place of "logp"): pairs {"pairs": [{"chosen": {"score": r},
 // "rejected":
 //   {"score": r}, "strength": m}, ...]}; listwise {"sequences": [{"score": r, "group": g, "label": true},
@@ -33,16 +37,15 @@ namespace temper::objective {
 //   "label": [1, 0, null]}, ...]}, one number a step.
 // Distillation losses ("grad" has "student"): {"sequences": [{"student": [[...], ...], "teacher": [[...],
 // ...],
-//   "target": [...]}, ...]}, logits, a row of the vocabulary for each token; the mean over all tokens.
+//   "target": [...]}, ...]}, logits, a row of the vocabulary for each token; the mean over all tokens. Of
+//   sampled_kd a teacher's row holds the shares of the drawn tokens instead. minillm: {"sequences": [{"logp":
+//   [...], "logp_teacher": [...]}, ...]} with "grad" of "logp".
 //
-// `overrides` are fields of the algorithm. Throws UserError for anything unknown, missing, ragged or not
-// finite.
+// `name` may have its family in front: "preference/dpo". `overrides` are fields of the algorithm. Throws
+// UserError for anything unknown, missing, ragged or not finite.
 Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides);
 
 // The arrays and numbers of a sequence that the objective with these overrides reads, for `list`.
 std::vector<std::string> objective_inputs(const std::string& name, const Json& overrides);
-
-// Every name that evaluate_objective knows.
-std::vector<std::string> objective_names();
 
 }  // namespace temper::objective

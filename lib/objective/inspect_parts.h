@@ -15,10 +15,14 @@ std::vector<std::string> policy_inputs(const std::string& name, const Json& over
 Json evaluate_preference(const std::string& name, const Json& input, const Json& overrides);
 std::vector<std::string> preference_inputs(const std::string& name, const Json& overrides);
 
+Json evaluate_supervised(const std::string& name, const Json& input, const Json& overrides);
+std::vector<std::string> supervised_inputs(const std::string& name, const Json& overrides);
+
 Json evaluate_reward(const std::string& name, const Json& input, const Json& overrides);
 std::vector<std::string> reward_inputs(const std::string& name, const Json& overrides);
 
 Json evaluate_distillation(const std::string& name, const Json& input, const Json& overrides);
+std::vector<std::string> distillation_inputs(const std::string& name);
 
 // d loss / d leaf; zeros when the loss does not depend on it.
 at::Tensor gradient_of(const at::Tensor& loss, const at::Tensor& leaf);

@@ -7,9 +7,10 @@ namespace temper::objective {
 namespace {
 
 const std::vector<std::string> kKnown = {
-    "logp",     "logp_old",      "logp_ref",         "logp_rollout", "entropy",   "token",
-    "top_logp", "top_token",     "token_score",      "reward",       "group",     "greedy",
-    "rewards",  "demonstration", "reference_reward", "opening",      "advantage", "include"};
+    "logp",          "logp_old",         "logp_ref",  "logp_rollout", "entropy",
+    "token",         "top_logp",         "top_token", "token_score",  "value",
+    "value_old",     "reward",           "group",     "greedy",       "rewards",
+    "demonstration", "reference_reward", "opening",   "advantage",    "include"};
 
 std::unique_ptr<PolicyAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
   auto algorithm = policy_registry().find(name)->make();
@@ -33,7 +34,9 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
   const Needs needs = algorithm.needs();
   // What only an advantage estimator reads may stay away when the advantage is given.
   for (const std::string& key : need_names(needs)) {
-    if (key != "greedy" && key != "rewards") columns.demand(key, "objective " + algorithm.name);
+    const bool from_value = key == "token_score" && columns.has("value");
+    if (key != "greedy" && key != "rewards" && !from_value)
+      columns.demand(key, "objective " + algorithm.name);
   }
   PolicyBatch batch;
   batch.sequences = static_cast<int64_t>(columns.size());
@@ -48,6 +51,11 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
   batch.logp_rollout = tokens("logp_rollout");
   batch.entropy = tokens("entropy");
   batch.token_score = tokens("token_score");
+  if (needs.critic() && columns.has("value")) {
+    batch.value = columns.tokens("value").requires_grad_();
+    batch.value_old = columns.has("value_old") ? columns.tokens("value_old") : batch.value.detach();
+    if (!needs.value) batch.token_score = batch.value.detach();
+  }
   if (columns.has("token")) batch.token = columns.tokens("token").to(at::kLong);
   if (columns.has("top_logp")) batch.top_logp = columns.token_table("top_logp").requires_grad_();
   if (columns.has("top_token")) batch.top_token = columns.token_table("top_token").to(at::kLong);
@@ -61,6 +69,13 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
     batch.token_advantage = columns.tokens("advantage");
   } else if (columns.has("advantage")) {
     batch.advantage = columns.numbers("advantage");
+  } else if (needs.value) {
+    columns.demand("reward", "the advantage estimator " + algorithm.advantage);
+    PolicyBatch step = batch;
+    step.logp = batch.logp.detach();
+    const ValueEstimate estimate = critic_advantages(algorithm, step);
+    batch.token_advantage = estimate.advantage;
+    batch.value_target = estimate.target;
   } else {
     const std::string estimator =
         fmt::format("the advantage estimator {} (give these or \"advantage\")", algorithm.advantage);
@@ -103,8 +118,13 @@ Json evaluate_policy(const std::string& name, const Json& input, const Json& ove
   detached.logp = batch.logp.detach();
   if (batch.top_logp.defined()) detached.top_logp = batch.top_logp.detach();
   objective->prepare(detached);
+  if (algorithm->needs().value && !batch.value_target.defined()) {
+    user_error("objective {}: an advantage is given, so the critic has no target; give \"reward\" instead",
+               name);
+  }
   const PolicyLoss loss = policy_loss(*algorithm, *objective, batch, totals(detached), max_length);
   Json out = inspection(columns, loss.loss, batch.logp, loss.metrics);
+  if (batch.value.defined()) out["grad"]["value"] = columns.ragged(gradient_of(loss.loss, batch.value));
   if (algorithm->needs().top_k > 0)
     out["grad"]["top_logp"] = columns.ragged(gradient_of(loss.loss, batch.top_logp));
   return out;
@@ -116,6 +136,10 @@ std::vector<std::string> policy_inputs(const std::string& name, const Json& over
   std::vector<std::string> out = {"logp"};
   for (const std::string& key : need_names(needs)) {
     if (key != "greedy" && key != "rewards") out.push_back(key);
+  }
+  if (needs.value) {
+    out.push_back("reward");
+    return out;
   }
   std::string estimator = "advantage, or reward and group";
   if (needs.greedy_reward) estimator += " and greedy";

@@ -89,9 +89,35 @@ std::vector<std::string> reward_inputs(const std::string& name, const Json& over
   return needs.strength ? std::vector<std::string>{"score", "strength"} : std::vector<std::string>{"score"};
 }
 
+namespace {
+
+// The policy gradient of a student's own samples; its exact single-step part needs logits, which are not
+// given.
+Json evaluate_minillm(const MiniLlmOptions& options, const Json& input) {
+  const Columns columns = sequence_columns(input, {}, {"logp", "logp_teacher"});
+  columns.demand("logp_teacher", "objective minillm");
+  const at::Tensor logp = columns.tokens("logp").requires_grad_();
+  if (logp.numel() == 0) user_error("input: no sequence has a token");
+  const at::Tensor advantage =
+      options.advantage(logp.detach(), columns.tokens("logp_teacher"), columns.token_sequence());
+  return inspection(columns, -(advantage * logp).mean(), logp, {{"advantage", advantage.mean()}});
+}
+
+}  // namespace
+
+std::vector<std::string> distillation_inputs(const std::string& name) {
+  const DistillSource source = distill_registry().find(name)->make()->source();
+  if (source == DistillSource::kOwnSamples) return {"logp", "logp_teacher"};
+  if (source == DistillSource::kCache)
+    return {"student", "teacher (shares of the drawn tokens)", "target (with ce_weight)"};
+  return {"student", "teacher", "target (with ce_weight)"};
+}
+
 Json evaluate_distillation(const std::string& name, const Json& input, const Json& overrides) {
   auto options = distill_registry().find(name)->make();
   read_fields(*options, overrides, "objective " + name, ".");
+  if (const auto* minillm = dynamic_cast<const MiniLlmOptions*>(options.get()))
+    return evaluate_minillm(*minillm, input);
   check_input_keys(input, "sequences", {});
   const bool with_target = options->ce_weight > 0;
   std::vector<double> student, teacher;
@@ -141,7 +167,13 @@ Json evaluate_distillation(const std::string& name, const Json& input, const Jso
   const int64_t width = static_cast<int64_t>(vocabulary);
   const at::Tensor s = at::tensor(student, at::kDouble).reshape({-1, width}).requires_grad_();
   const at::Tensor t = at::tensor(teacher, at::kDouble).reshape({-1, width});
-  const at::Tensor loss = (*options)(s, t, with_target ? at::tensor(target, at::kLong) : at::Tensor()).mean();
+  const at::Tensor tokens = with_target ? at::tensor(target, at::kLong) : at::Tensor();
+  const at::Tensor loss = options->source() == DistillSource::kCache
+                              ? options
+                                    ->combine(sampled_cross_entropy(at::log_softmax(s, -1), t),
+                                              with_target ? nll_rows(s, tokens) : at::Tensor())
+                                    .mean()
+                              : (*options)(s, t, tokens).mean();
   const Json rows = rows_of(gradient_of(loss, s));
   Json out, gradient = Json::array();
   size_t next = 0;

@@ -32,6 +32,8 @@ std::unique_ptr<PolicyAlgorithm> remax();
 std::unique_ptr<PolicyAlgorithm> opo();
 std::unique_ptr<PolicyAlgorithm> pass_at_k();
 std::unique_ptr<PolicyAlgorithm> gdpo();
+std::unique_ptr<PolicyAlgorithm> ppo();
+std::unique_ptr<PolicyAlgorithm> awr();
 
 std::unique_ptr<PolicyAlgorithm> luffy();
 std::unique_ptr<PolicyAlgorithm> adaptthink();
@@ -43,5 +45,10 @@ std::unique_ptr<SupervisedOptions> nll();
 std::unique_ptr<SupervisedOptions> dft();
 std::unique_ptr<SupervisedOptions> comp_sum();
 std::unique_ptr<SupervisedOptions> dco();
+std::unique_ptr<SupervisedOptions> unlikelihood();
+std::unique_ptr<SupervisedOptions> rwr();
+std::unique_ptr<SupervisedOptions> phf_awr();
+std::unique_ptr<SupervisedOptions> emo();
+std::unique_ptr<SupervisedOptions> mml();
 
 }  // namespace temper::objective

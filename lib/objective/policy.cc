@@ -54,6 +54,14 @@ void PolicyAlgorithm::fields(FieldVisitor& v) {
   v.field("overlong_penalty", overlong_penalty, {.help = "the penalty at the limit", .min = 0});
   v.field("mask_truncated", mask_truncated,
           {.help = "leave responses that hit max_new_tokens out of the loss"});
+  if (objective && needs().critic()) {
+    critic.outcome = !needs().value;
+    v.section("critic", critic, "the score head that learns beside the policy");
+  }
+  v.field(
+      "keep_one_each", keep_one_each,
+      {.help = "learn from one right and one wrong response of each group: the first with the highest and "
+               "the first with the lowest reward, if these differ"});
 }
 
 void PolicyAlgorithm::check(std::vector<std::string>& problems, const std::string& where) const {
@@ -85,6 +93,7 @@ std::vector<std::string> need_names(const Needs& needs) {
   add(needs.top_k > 0, "top_logp");
   add(needs.top_k > 0, "top_token");
   add(needs.token_score, "token_score");
+  add(needs.value, "value");
   add(needs.reward, "reward");
   add(needs.group, "group");
   add(needs.demonstration, "demonstration");
@@ -102,6 +111,8 @@ Needs PolicyAlgorithm::needs() const {
   const Needs estimator = advantage_needs(advantage);
   needs.greedy_reward |= estimator.greedy_reward;
   needs.reward_parts |= estimator.reward_parts;
+  needs.value |= estimator.value;
+  if (needs.value) needs.logp_old = true;
   if (correction != "none") needs.logp_old = needs.logp_rollout = true;
   return needs;
 }
@@ -113,8 +124,8 @@ std::vector<std::string> departures(const PolicyAlgorithm& algorithm) {
   std::vector<std::string> out;
   const Json now = dump_fields(algorithm);
   for (const auto& [key, value] : now.items()) {
-    if (paper.at(key) != value)
-      out.push_back(fmt::format("{} {} (paper: {})", key, value.dump(), paper.at(key).dump()));
+    const Json before = paper.contains(key) ? paper[key] : Json();
+    if (before != value) out.push_back(fmt::format("{} {} (paper: {})", key, value.dump(), before.dump()));
   }
   for (const std::string& line : algorithm.objective->warnings()) out.push_back(line);
   return out;
@@ -125,6 +136,9 @@ StepTotals totals(const PolicyBatch& step) {
   StepTotals out;
   out.sequences = keep.sum().item<double>();
   out.tokens = gather_sequence(keep, step.sequence).sum().item<double>();
+  if (step.reward.defined()) {
+    out.rewarded = (step.reward.isnan().logical_not() * has_tokens(step)).sum().item<double>();
+  }
   if (step.group.defined()) {
     const GroupIndex groups = index_groups(step.group);
     out.groups = segment_sum(keep, groups.index, groups.count).gt(0).sum().item<double>();
@@ -200,6 +214,15 @@ PolicyLoss policy_loss(const PolicyAlgorithm& algorithm, const PolicyObjective& 
         algorithm.kl_coef * reduce(divergence, Unit::kToken, algorithm.reduction, batch, step, max_length);
     out.loss = out.loss + term;
     out.metrics["kl_loss"] = term.detach();
+  }
+  if (batch.value.defined()) {
+    const at::Tensor critic = critic_loss(algorithm.critic, batch, step);
+    out.critic = algorithm.critic.coef * critic;
+    out.loss = out.loss + out.critic;
+    out.metrics["critic_loss"] = critic.detach();
+    metrics["value"] = {batch.value, Unit::kToken};
+    if (batch.value_target.defined())
+      metrics["value_error"] = {(batch.value_target - batch.value_old).abs(), Unit::kToken};
   }
   out.metrics["loss"] = out.loss.detach();
 

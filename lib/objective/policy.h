@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "objective/critic.h"
 
 namespace temper::objective {
 
@@ -34,8 +35,10 @@ struct Needs {
   bool reference_reward = false;  // mean reward of the initial model on each prompt
   bool opening = false;           // which responses were made to open with the end-of-thinking token
   bool token_score = false;       // a token reward model's scores
+  bool value = false;             // a critic's values (advantages gae, retrace, rbis)
   bool token = false;             // the sampled token ids
   int64_t top_k = 0;              // the k largest log-probs and their tokens
+  bool critic() const { return value || token_score; }
 };
 // Their names as fields of PolicyBatch, StepRewards and the input of temper-inspect; for the error of a
 // trainer that cannot give one, and for `list`.
@@ -53,6 +56,9 @@ struct PolicyBatch {
   at::Tensor top_logp;          // [M, k] largest first, differentiable
   at::Tensor top_token;         // [M, k] int64
   at::Tensor token_score;       // [M]
+  at::Tensor value;             // [M] the critic's output at each token's state, requires grad in training
+  at::Tensor value_old;         // [M] the same when the step began
+  at::Tensor value_target;      // [M] what a value critic should say
   at::Tensor sequence;          // [M] int64 in [0, S), ascending; a sequence may have no tokens
   at::Tensor advantage;         // [S]
   at::Tensor token_advantage;   // [M], used instead of `advantage` when defined
@@ -68,6 +74,8 @@ struct PolicyBatch {
 // Denominators over the whole optimizer step (all micro-batches, all ranks), of included sequences.
 struct StepTotals {
   double tokens = 0, sequences = 0, groups = 0;
+  double rewarded =
+      0;  // responses with tokens and a reward, included or not: an outcome critic learns of all
 };
 StepTotals totals(const PolicyBatch& step);
 
@@ -120,7 +128,10 @@ struct PolicyAlgorithm : Fields {
   int64_t filter_max_rounds = 8;      // generation rounds a step may take before it is an error
   double overlong_buffer = 0;         // below 1 a share of max_new_tokens, else tokens; 0: off
   double overlong_penalty = 1.0;
-  bool mask_truncated = false;                        // truncated responses are left out of the loss
+  bool mask_truncated = false;  // truncated responses are left out of the loss
+  bool keep_one_each =
+      false;             // of each group only the first of the best and the first of the worst are learnt
+  CriticOptions critic;  // read when needs().critic()
   std::unique_ptr<PolicyObjectiveOptions> objective;  // own fields, listed first among these in the config
 
   void fields(FieldVisitor& v) override;
@@ -197,9 +208,12 @@ at::Tensor reduce(const at::Tensor& value, Unit unit, const std::string& reducti
 //   |logp_old - logp_rollout|, when logp_rollout is given rollout_ratio         mean over tokens of
 //   exp(logp_old - logp_rollout) correction_weight     mean over tokens or sequences of the correction's
 //   weight, when it is on
+//   critic_loss           the critic's loss before its coef; value: mean over tokens of its output;
+//   value_error: mean over tokens of |value_target - value_old|
 // and those of the objective, defined in its file.
 struct PolicyLoss {
-  at::Tensor loss;
+  at::Tensor loss;                            // all of it
+  at::Tensor critic;                          // the critic's part of it; undefined without a critic
   std::map<std::string, at::Tensor> metrics;  // [] detached
 };
 PolicyLoss policy_loss(const PolicyAlgorithm& algorithm, const PolicyObjective& objective,

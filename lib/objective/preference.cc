@@ -36,6 +36,10 @@ PreferenceNeeds both(PreferenceNeeds a, const PreferenceNeeds& b) {
   a.log_sum_squares |= b.log_sum_squares;
   a.label |= b.label;
   a.mismatch |= b.mismatch;
+  a.other |= b.other;
+  a.swap_every = std::max(a.swap_every, b.swap_every);
+  a.list |= b.list;
+  a.matrix |= b.matrix;
   a.step |= b.step;
   return a;
 }
@@ -53,20 +57,28 @@ void PreferenceAlgorithm::check(std::vector<std::string>& problems, const std::s
   const std::string at = where.empty() ? "" : where + ".";
   if (!loss) return;
   loss->check(problems, where);
-  const bool unpaired = loss->make()->needs().label;
+  const auto takes = [](const PreferenceLossOptions& of) {
+    const PreferenceNeeds needs = of.make()->needs();
+    return needs.label    ? "single responses"
+           : needs.matrix ? "prompts by responses"
+           : needs.list   ? "lists"
+                          : "pairs";
+  };
+  const std::string what = takes(*loss);
   for (size_t i = 0; i < also.size(); ++i) {
-    if (!also[i].loss || also[i].loss->make()->needs().label == unpaired) continue;
-    problems.push_back(fmt::format(
-        "{}also.{}: \"{}\" and \"{}\" cannot be summed: one takes pairs, the other single responses", at, i,
-        also[i].name, name));
+    if (!also[i].loss || takes(*also[i].loss) == what) continue;
+    problems.push_back(
+        fmt::format("{}also.{}: \"{}\" and \"{}\" cannot be summed: one takes {}, the other {}", at, i,
+                    also[i].name, name, takes(*also[i].loss), what));
   }
   const auto only_pairs = [&](bool given, const char* field) {
-    if (given && unpaired)
-      problems.push_back(
-          fmt::format("{}{}: \"{}\" takes single responses, this needs pairs", at, field, name));
+    if (given && what != "pairs")
+      problems.push_back(fmt::format("{}{}: \"{}\" takes {}, this needs pairs", at, field, name, what));
   };
   only_pairs(ld_alpha.has_value(), "ld_alpha");
   only_pairs(wpo, "wpo");
+  if (sft_weight > 0 && what == "prompts by responses")
+    problems.push_back(at + "sft_weight: \"" + name + "\" has no response that is better than the others");
   const auto sorts = [](const std::string& loss_name) {
     return loss_name == "aot" || loss_name == "aot_unpaired";
   };
@@ -92,23 +104,30 @@ at::Tensor every_second(const at::Tensor& value, int64_t first) {
   return value.slice(0, first, std::nullopt, 2);
 }
 
-at::Tensor unit_include(const PreferenceBatch& batch, bool paired) {
+at::Tensor unit_include(const PreferenceBatch& batch, int64_t unit) {
   if (batch.include.defined()) return batch.include.to(batch.logp.scalar_type());
-  const int64_t units = paired ? batch.sequences / 2 : batch.sequences;
-  return at::ones({units}, batch.logp.options().requires_grad(false));
+  return at::ones({batch.sequences / unit}, batch.logp.options().requires_grad(false));
 }
 
-// 1 for the responses whose tokens the sft term learns: chosen or desirable, and included. [S]
-at::Tensor learned(const PreferenceBatch& batch, bool paired) {
-  const at::Tensor include = unit_include(batch, paired);
-  if (!paired) return include * batch.label.to(include.scalar_type());
-  return at::stack({include, at::zeros_like(include)}, 1).flatten();
+// 1 for the responses whose tokens the sft term learns: a unit's first (chosen, best) or the desirable ones,
+// and included. [S]
+at::Tensor learned(const PreferenceBatch& batch, int64_t unit) {
+  const at::Tensor include = unit_include(batch, unit);
+  if (unit == 1) return include * batch.label.to(include.scalar_type());
+  std::vector<at::Tensor> columns(static_cast<size_t>(unit), at::zeros_like(include));
+  columns[0] = include;
+  return at::stack(columns, 1).flatten();
 }
 
 }  // namespace
 
+int64_t PreferenceObjective::unit_of(const PreferenceBatch& batch) const {
+  if (needs_.list) return batch.unit;
+  return needs_.label ? 1 : 2;
+}
+
 PreferenceNumbers PreferenceObjective::numbers(const PreferenceBatch& batch) const {
-  const bool paired = !needs_.label;
+  const int64_t unit = unit_of(batch);
   const at::Tensor count = segment_count(batch.sequence, batch.sequences).to(batch.logp.scalar_type());
   at::Tensor weight;  // [M], LD-DPO's
   if (ld_alpha_) {
@@ -127,16 +146,26 @@ PreferenceNumbers PreferenceObjective::numbers(const PreferenceBatch& batch) con
   // Losses without a reference never read it; zeros keep the arithmetic uniform.
   const at::Tensor ref = batch.logp_ref.defined() ? total(batch.logp_ref) : at::zeros_like(logp).detach();
 
+  if (needs_.other && !batch.logp_other.defined()) bug("the preference batch has no logp_other");
+  const at::Tensor other = batch.logp_other.defined() ? total(batch.logp_other) : at::Tensor();
+
   PreferenceNumbers out;
-  if (paired) {
-    out.chosen = {every_second(logp, 0), every_second(ref, 0), every_second(length, 0)};
-    out.rejected = {every_second(logp, 1), every_second(ref, 1), every_second(length, 1)};
+  if (needs_.list) {
+    const auto listed = [&](const at::Tensor& x) { return x.reshape({-1, unit}); };
+    out.candidates = {listed(logp), listed(ref), listed(length)};
+  } else if (unit == 2) {
+    const auto side = [&](int64_t i) {
+      return Responses{every_second(logp, i), every_second(ref, i), every_second(length, i),
+                       other.defined() ? every_second(other, i) : other};
+    };
+    out.chosen = side(0);
+    out.rejected = side(1);
   } else {
     out.response = {logp, ref, length};
     out.label = batch.label;
     out.mismatch = batch.mismatch;
   }
-  out.include = unit_include(batch, paired);
+  out.include = unit_include(batch, unit);
   out.index = batch.index.defined() ? batch.index : at::arange(out.include.size(0), batch.sequence.options());
   return out;
 }
@@ -149,12 +178,12 @@ at::Tensor PreferenceObjective::likelihood_weight(const PreferenceBatch& batch) 
 }
 
 PreferenceTotals PreferenceObjective::totals(const PreferenceBatch& step) const {
-  const bool paired = !needs_.label;
+  const int64_t unit = unit_of(step);
   PreferenceTotals out;
-  const at::Tensor include = unit_include(step, paired).to(at::kDouble);
+  const at::Tensor include = unit_include(step, unit).to(at::kDouble);
   out.units = include.sum().item<double>();
-  out.tokens = gather_sequence(learned(step, paired).to(at::kDouble), step.sequence).sum().item<double>();
-  if (!paired) {
+  out.tokens = gather_sequence(learned(step, unit).to(at::kDouble), step.sequence).sum().item<double>();
+  if (unit == 1) {
     out.desirable = (include * step.label).sum().item<double>();
     out.undesirable = out.units - out.desirable;
   }
@@ -168,7 +197,7 @@ void PreferenceObjective::prepare(const PreferenceBatch& step) {
 
 PreferenceObjective::Result PreferenceObjective::operator()(const PreferenceBatch& batch,
                                                             const PreferenceTotals& step) const {
-  const bool paired = !needs_.label;
+  const int64_t unit = unit_of(batch);
   const PreferenceNumbers n = numbers(batch);
   // A step without anything included has loss 0.
   const auto mean = [&](const at::Tensor& value, double count) {
@@ -188,7 +217,7 @@ PreferenceObjective::Result PreferenceObjective::operator()(const PreferenceBatc
   }
   out.loss = mean(value, step.units);
   if (sft_weight_ > 0) {
-    const at::Tensor per_token = gather_sequence(learned(batch, paired), batch.sequence);
+    const at::Tensor per_token = gather_sequence(learned(batch, unit), batch.sequence);
     const at::Tensor nll = -(batch.logp * per_token).sum() / std::max(step.tokens, 1.0);
     out.loss = out.loss + sft_weight_ * nll;
     out.metrics["sft_loss"] = nll.detach();
@@ -196,7 +225,9 @@ PreferenceObjective::Result PreferenceObjective::operator()(const PreferenceBatc
   out.metrics["loss"] = out.loss.detach();
 
   const PreferenceLoss& first = *losses_.front().second;
-  if (paired) {
+  for (const auto& [name, per_unit] : first.metrics(n)) out.metrics[name] = mean(per_unit, step.units);
+  if (needs_.list) return out;
+  if (unit == 2) {
     const at::Tensor chosen = first.reward(n.chosen).detach(), rejected = first.reward(n.rejected).detach();
     out.metrics["reward_chosen"] = mean(chosen, step.units);
     out.metrics["reward_rejected"] = mean(rejected, step.units);

@@ -16,21 +16,28 @@
 namespace temper::objective {
 
 // Ragged numbers of S responses with M tokens. A unit is what a loss has one value for: a pair, or with
-// unpaired losses one labelled response. A unit's responses stand in one micro-batch.
+// unpaired losses one labelled response, with losses on lists `unit` of them. A unit's responses stand in one
+// micro-batch.
 struct PreferenceBatch {
   at::Tensor logp;             // [M] fp32 or fp64, requires grad in training
   at::Tensor logp_ref;         // [M] reference model
+  at::Tensor logp_other;       // [M] a second policy that learns too: for ofs_dpo
   at::Tensor log_sum_squares;  // [M] log of the sum of p(v)^2 over the vocabulary, detached: for wpo
   at::Tensor sequence;         // [M] int64 in [0, S), ascending; a response may have no tokens
   at::Tensor label;            // [S] bool, is the response desirable? Only for unpaired losses
   at::Tensor mismatch;  // [S] for kto: sum of logp - logp_ref of another prompt's response after this prompt
   at::Tensor index;     // [U] int64, which unit of the step each is; undefined: 0 .. U-1
   at::Tensor include;   // [U], 1 or 0; 0 leaves a unit out of loss and denominators. Undefined: all 1
+  int64_t unit = 0;     // losses on lists: responses of each unit
   int64_t sequences = 0;  // pairs: response 2 i is the chosen one of pair i, 2 i + 1 the rejected one
 };
 
 struct PreferenceNeeds {
   bool logp_ref = false, log_sum_squares = false, label = false, mismatch = false;
+  bool other = false;      // a second policy
+  int64_t swap_every = 0;  // with one: steps after which the better of the two becomes `logp`; 0: never
+  bool list = false;       // units are lists: candidates, best first ...
+  bool matrix = false;     // ... or each of C responses after each of C prompts, prompt by prompt
   // prepare() wants the current log-probs (or mismatches) of the whole step: a pass without gradient before
   // it.
   bool step = false;
@@ -45,11 +52,13 @@ struct PreferenceTotals {
 // One response of every unit: log-probs summed over its tokens, and its length (at least 1), each [U].
 struct Responses {
   at::Tensor logp, ref, length;
+  at::Tensor other = {};  // summed log-probs of the second policy
   at::Tensor ratio() const { return logp - ref; }
 };
-// What a loss sees. Pairs have chosen and rejected, unpaired losses response, label and mismatch.
+// What a loss sees. Pairs have chosen and rejected, unpaired losses response, label and mismatch, lists
+// candidates, whose tensors are [U, K].
 struct PreferenceNumbers {
-  Responses chosen, rejected, response;
+  Responses chosen, rejected, response, candidates;
   at::Tensor label, mismatch;  // [U]
   at::Tensor index;            // [U]
   at::Tensor include;          // [U]
@@ -64,6 +73,8 @@ class PreferenceLoss {
   virtual at::Tensor operator()(const PreferenceNumbers& numbers) const = 0;  // [U], to be minimised
   // The implicit reward of a response, for the metrics: [U].
   virtual at::Tensor reward(const Responses& responses) const = 0;
+  // Metrics of its own, detached: [U] each.
+  virtual std::map<std::string, at::Tensor> metrics(const PreferenceNumbers& numbers) const { return {}; }
 };
 
 struct PreferenceLossOptions : Fields {
@@ -113,6 +124,7 @@ class PreferenceObjective {
   //     means over pairs
   //   unpaired: reward_desirable, logp_desirable: means over the desirable responses; reward_undesirable,
   //     logp_undesirable: over the others; kl: mean mismatch, with kto
+  //   lists: none but the loss's own (the first loss's metrics(), means over units)
   struct Result {
     at::Tensor loss;
     std::map<std::string, at::Tensor> metrics;  // [] detached
@@ -121,6 +133,7 @@ class PreferenceObjective {
 
  private:
   PreferenceNumbers numbers(const PreferenceBatch& batch) const;
+  int64_t unit_of(const PreferenceBatch& batch) const;  // responses of a unit
   at::Tensor likelihood_weight(const PreferenceBatch& batch) const;
 
   std::vector<std::pair<double, std::unique_ptr<PreferenceLoss>>> losses_;

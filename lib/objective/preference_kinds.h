@@ -27,5 +27,8 @@ std::unique_ptr<PreferenceLossOptions> orpo();
 std::unique_ptr<PreferenceLossOptions> kto();
 std::unique_ptr<PreferenceLossOptions> apo_zero_unpaired();
 std::unique_ptr<PreferenceLossOptions> bco();
+std::unique_ptr<PreferenceLossOptions> brio();
+std::unique_ptr<PreferenceLossOptions> sami();
+std::unique_ptr<PreferenceLossOptions> ofs_dpo();
 
 }  // namespace temper::objective

@@ -1,3 +1,4 @@
+#include "objective/extend.h"
 #include "objective/preference_kinds.h"
 
 namespace temper::objective {
@@ -37,6 +38,13 @@ const Registry<PreferenceLossOptions>& preference_loss_registry() {
     r.add({"apo_zero_unpaired", "anchored loss on labelled responses",
            "D'Oosterlinck et al., arXiv 2408.06266", apo_zero_unpaired});
     r.add({"bco", "binary classifier of labelled responses", "Jung et al., arXiv 2404.04656", bco});
+    r.add({"brio", "rated candidates in order of their length-normalised log-probs",
+           "Liu et al., arXiv 2203.16804", brio});
+    r.add({"sami", "mutual information of constitutions and responses, no labels",
+           "Franken et al., arXiv 2404.14313", sami});
+    r.add({"ofs_dpo", "DPO of a fast and a slow adapter that chase each other", "Qi et al., arXiv 2406.05534",
+           ofs_dpo});
+    extend(r);
     return r;
   }();
   return registry;
@@ -50,6 +58,11 @@ std::unique_ptr<PreferenceAlgorithm> of_loss(const std::string& name) {
   algorithm->loss = preference_loss_registry().find(name)->make();
   // Their papers' objectives have the NLL of the chosen response in them.
   if (name == "cpo" || name == "orpo") algorithm->sft_weight = 1.0;
+  // The authors' configs: 0.1 MLE and 10 ranking.
+  if (name == "brio") {
+    algorithm->weight = 10.0;
+    algorithm->sft_weight = 0.1;
+  }
   return algorithm;
 }
 

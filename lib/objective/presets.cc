@@ -33,6 +33,13 @@ std::unique_ptr<PolicyAlgorithm> opo() {
 std::unique_ptr<PolicyAlgorithm> pass_at_k() {
   return clip_on("pass_at_k", "pass_at_k", "token_mean");
 }
+// TRL's PPO: a critic, KL .05 in the reward of each token, value clip .2, value weight .1.
+std::unique_ptr<PolicyAlgorithm> ppo() {
+  auto algorithm = clip_on("ppo", "gae", "token_mean");
+  algorithm->kl_coef = 0.05;
+  algorithm->kl_in = "reward";
+  return algorithm;
+}
 std::unique_ptr<PolicyAlgorithm> gdpo() {
   return clip_on("gdpo", "gdpo", "seq_mean_token_mean");
 }

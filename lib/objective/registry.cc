@@ -1,3 +1,4 @@
+#include "objective/extend.h"
 #include "objective/kinds.h"
 
 namespace temper::objective {
@@ -48,6 +49,10 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Tang et al., arXiv 2503.19595; verl", pass_at_k});
     r.add({"gdpo", "GRPO on rewards that are normalised one function at a time", "TRL 1.16, verl (GDPO)",
            gdpo});
+    r.add({"ppo", "PPO clip on generalised advantages from a value head that learns beside the policy",
+           "Schulman et al., arXiv 1707.06347 and 1506.02438; TRL 1.16", ppo});
+    r.add({"awr", "advantage-weighted regression: clones responses by the exponential of their advantage",
+           "Peng et al., arXiv 1910.00177; Korbak et al., arXiv 2302.08582", awr});
     r.add({"luffy", "on-policy responses and demonstrations in one group", "Yan et al., arXiv 2504.14945",
            luffy});
     r.add({"adaptthink", "learns when to answer without thinking", "Zhang et al., arXiv 2505.13417",
@@ -58,6 +63,7 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Lyu et al., arXiv 2502.06781", oreal});
     r.add({"simko", "PPO clip that spreads gains over likely alternatives at uncertain tokens",
            "Peng et al., arXiv 2510.14807", simko});
+    extend(r);
     return r;
   }();
   return registry;
@@ -66,12 +72,24 @@ const Registry<PolicyAlgorithm>& policy_registry() {
 const Registry<SupervisedOptions>& supervised_registry() {
   static const Registry<SupervisedOptions> registry = [] {
     Registry<SupervisedOptions> r("loss");
-    r.add({"nll", "cross entropy: -log p of each target", "", nll});
+    r.add({"nll", "cross entropy: -log p of each target, with label smoothing if wished",
+           "Szegedy et al., arXiv 1512.00567 (label smoothing)", nll});
     r.add({"dft", "cross entropy weighted by the detached probability",
            "Wu et al., arXiv 2508.05629; TRL 1.16", dft});
     r.add({"comp_sum", "family from cross entropy to mean absolute error",
            "Mao, Mohri & Zhong, arXiv 2304.07288", comp_sum});
     r.add({"dco", "for passing at least once in n tries", "Chen et al., arXiv 2502.07154", dco});
+    r.add({"unlikelihood", "cross entropy on records with a good reward, -log(1 - p) on the others",
+           "Korbak et al., arXiv 2302.08582; Welleck et al., arXiv 1908.04319", unlikelihood});
+    r.add({"rwr", "cross entropy weighted by exp(reward / beta)", "Korbak et al., arXiv 2302.08582", rwr});
+    r.add({"phf_awr",
+           "cross entropy weighted by the exponential of reward less a value head's, which it trains",
+           "Korbak et al., arXiv 2302.08582", phf_awr});
+    r.add({"emo", "cross entropy and a bound of the earth mover's distance between token embeddings",
+           "Ren et al., arXiv 2310.04691", emo});
+    r.add({"mml", "marginal likelihood of a prompt's several solutions, smoothed by beta",
+           "Ni et al., arXiv 2205.14318", mml});
+    extend(r);
     return r;
   }();
   return registry;

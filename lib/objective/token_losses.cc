@@ -1,5 +1,5 @@
 // Supervised losses of one target token with probability p = exp(logp):
-//   nll       -log p
+//   nll       -log p; with label smoothing e, -(1 - e) log p - e mean_v log p_v, as transformers and torch do
 //   dft       -sg(p) log p: cross entropy without the weight 1/p that it puts on unlikely tokens.
 //             arXiv 2508.05629
 //   comp_sum  (1 - p^(tau - 1)) / (tau - 1): tau 1 is nll, between 1 and 2 generalised cross entropy, 2 the
@@ -13,12 +13,22 @@ namespace temper::objective {
 namespace {
 
 struct Nll : SupervisedLoss {
-  at::Tensor operator()(const SupervisedBatch& batch) const override { return -batch.logp; }
+  explicit Nll(double smoothing) : smoothing(smoothing) {}
+  SupervisedNeeds needs() const override { return {.mean_logp = smoothing > 0}; }
+  at::Tensor operator()(const SupervisedBatch& batch) const override {
+    if (smoothing == 0) return -batch.logp;
+    return -(1 - smoothing) * batch.logp - smoothing * batch.mean_logp;
+  }
+  double smoothing;
 };
 
 struct NllOptions : SupervisedOptions {
-  void fields(FieldVisitor&) override {}
-  std::unique_ptr<SupervisedLoss> make() const override { return std::make_unique<Nll>(); }
+  double label_smoothing = 0;
+  void fields(FieldVisitor& v) override {
+    v.field("label_smoothing", label_smoothing,
+            {.help = "share of the target that is spread evenly over the vocabulary", .min = 0, .max = 1});
+  }
+  std::unique_ptr<SupervisedLoss> make() const override { return std::make_unique<Nll>(label_smoothing); }
 };
 
 struct Dft : SupervisedLoss {

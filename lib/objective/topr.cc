@@ -5,9 +5,9 @@
 //   unlikely; loss = -sg(weight) x sum of logp.
 // The baseline sets how much the successes weigh in all; positive_share finds it for a wished share before
 // each step. split_on advantage takes x from the advantage estimator instead. Needs the log-probs of the
-// policy that sampled. Metrics, means over sequences: weight; positives: share with x >= 0; positive_mass,
-// negative_mass: |x| on each side, so positive_mass / (positive_mass + negative_mass) is the effective share
-// of positives. The paper's runs have rewards of 1 and -1, no baseline, and divide by the length.
+// policy that sampled. Metrics, means over sequences: weight; positives: share with x >= 0. Of the step:
+// baseline; positive_share: the effective share of positives, sum of x+ over sum of |x|. The paper's runs
+// have rewards of 1 and -1, no baseline, and divide by the length.
 #include <cmath>
 
 #include "base/error.h"
@@ -71,8 +71,12 @@ class Topr : public PolicyObjective {
   Unit unit() const override { return Unit::kSequence; }
 
   void prepare(const PolicyBatch& step) override {
+    const at::Tensor keep = included(step);
     if (o_.positive_share)
-      baseline_ = topr_baseline(step.reward.masked_select(included(step).gt(0)), *o_.positive_share);
+      baseline_ = topr_baseline(step.reward.masked_select(keep.gt(0)), *o_.positive_share);
+    const at::Tensor x = split_value(step) * keep;
+    const double mass = x.abs().sum().item<double>();
+    positive_share_ = mass > 0 ? x.clamp_min(0).sum().item<double>() / mass : 0.0;
   }
 
   Terms operator()(const PolicyBatch& batch) const override {
@@ -92,8 +96,8 @@ class Topr : public PolicyObjective {
     if (o_.length_norm) terms.value = terms.value / lengths_at_least_one(batch);
     terms.metrics["weight"] = {weight, Unit::kSequence};
     terms.metrics["positives"] = share(positive, Unit::kSequence, batch);
-    terms.metrics["positive_mass"] = {x.clamp_min(0), Unit::kSequence};
-    terms.metrics["negative_mass"] = {(-x).clamp_min(0), Unit::kSequence};
+    terms.metrics["positive_share"] = {at::full_like(x, positive_share_), Unit::kSequence};
+    if (o_.split_on == "reward") terms.metrics["baseline"] = {at::full_like(x, baseline_), Unit::kSequence};
     return terms;
   }
 
@@ -110,7 +114,7 @@ class Topr : public PolicyObjective {
   }
 
   ToprOptions o_;
-  double baseline_;
+  double baseline_, positive_share_ = 0.0;
 };
 
 std::unique_ptr<PolicyObjective> ToprOptions::make() const {

@@ -1,4 +1,5 @@
 // Every reward that a config can name.
+#include "reward/extend.h"
 #include "reward/math.h"
 #include "reward/model_reward.h"
 #include "reward/pattern.h"
@@ -42,6 +43,7 @@ const Registry<RewardOptions>& reward_registry() {
            "a reward model's score, or a causal model's log-odds of Yes over No; null when longer than it "
            "reads",
            "Temper; verbaliser: MVP (arXiv 2303.07320)", make<ModelRewardOptions>});
+    extend(r);
     return r;
   }();
   return registry;

@@ -1,7 +1,7 @@
 #include "rollout/engine.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "rollout/banned_texts.h"
 #include "rollout/decode_attention.h"
 #include "tensor/ops.h"
 
@@ -91,6 +92,7 @@ class Engine {
         requests_(requests),
         sampling_(sampling),
         options_(options),
+        bans_(tokenizer, sampling.ban, model.config().vocab),
         pool_({model.config().layers, model.config().kv_heads, model.config().head_dim,
                at::TensorOptions().dtype(model.precision().compute).device(model.precision().device)}) {
     check();
@@ -173,7 +175,7 @@ class Engine {
     if (sampling_.penalises()) {
       for (const int64_t id : request.prompt) sequence->seen[id] = 0;
     }
-    if (!sampling_.stop.empty()) sequence->stream.emplace(tokenizer_);
+    if (!sampling_.stop.empty() || !bans_.empty()) sequence->stream.emplace(tokenizer_);
     return sequence;
   }
 
@@ -232,9 +234,10 @@ class Engine {
     at::parallel_for(0, static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         Sequence& s = *sequences[i];
-        const bool early = static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens;
-        tokens[i] = sample_token(rows + i * vocab, vocab, sampling_, s.seen,
-                                 early ? options_.end_ids : std::vector<int64_t>(), s.random.uniform());
+        std::vector<int64_t> banned = bans_.after(s.streamed);
+        if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens)
+          banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
+        tokens[i] = sample_token(rows + i * vocab, vocab, sampling_, s.seen, banned, s.random.uniform());
       }
     });
     for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
@@ -296,6 +299,7 @@ class Engine {
   const std::vector<GenerateRequest>& requests_;
   const SamplingOptions& sampling_;
   const EngineOptions& options_;
+  BannedTexts bans_;
   KvPool pool_;
   std::deque<size_t> waiting_;  // requests
   std::deque<Ready> ready_;

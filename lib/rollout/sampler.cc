@@ -35,6 +35,7 @@ void SamplingOptions::fields(FieldVisitor& v) {
   v.field("max_new_tokens", max_new_tokens, {.help = "a completion's limit", .unit = "tokens", .min = 1});
   v.field("stop", stop,
           {.help = "a completion ends where one of these strings appears; it is left out of the text"});
+  v.field("ban", ban, {.help = "texts, special tokens too, that never appear in a completion"});
 }
 
 void SamplingOptions::check(std::vector<std::string>& problems, const std::string& where) const {
@@ -55,6 +56,9 @@ void SamplingOptions::check(std::vector<std::string>& problems, const std::strin
   }
   for (const std::string& text : stop) {
     if (text.empty()) problems.push_back(fmt::format("{}.stop: an empty string would stop at once", where));
+  }
+  for (const std::string& text : ban) {
+    if (text.empty()) problems.push_back(fmt::format("{}.ban: an empty string would ban everything", where));
   }
 }
 

@@ -20,6 +20,7 @@ struct SamplingOptions : Fields {
   int64_t min_new_tokens = 0;
   int64_t max_new_tokens = 256;
   std::vector<std::string> stop;  // stop strings; their text is cut off, their tokens are kept as ids
+  std::vector<std::string> ban;   // texts that may not appear in a completion, such as control tokens
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff

@@ -11,17 +11,24 @@
 namespace temper {
 
 struct LogpOptions {
-  double temperature = 1.0;  // logits are divided by it
-  bool entropy = false;      // [M] entropy of the full distribution in nats, detached
-  int64_t top_k = 0;         // also the k largest log-probs and their ids, [M, k], differentiable / int64
-  int64_t chunk_rows = 0;    // rows of logits at a time; 0: chosen so that a chunk fits the cache
-  double softcap = 0.0;      // cap * tanh(logits / cap) when > 0
+  double temperature = 1.0;      // logits are divided by it
+  bool entropy = false;          // [M] entropy of the full distribution in nats, detached
+  bool log_sum_squares = false;  // [M] log of the sum of p(v)^2 over the vocabulary, detached
+  int64_t top_k = 0;             // also the k largest log-probs and their ids, [M, k], differentiable / int64
+  bool mean_logp = false;        // [M] mean over the vocabulary of the log-probs, differentiable
+  // [M] sum over the vocabulary of p_v cos(E_v, E_target), E the rows of the head; differentiable through p,
+  // never through the head's part in the cosine. Costs a second product of the head's size.
+  bool cosine = false;
+  int64_t chunk_rows = 0;  // rows of logits at a time; 0: chosen so that a chunk fits the cache
+  double softcap = 0.0;    // cap * tanh(logits / cap) when > 0
 };
 
 struct LogpResult {
   at::Tensor logp;                 // [M] fp32
   at::Tensor entropy;              // [M] fp32 or undefined
+  at::Tensor log_sum_squares;      // [M] fp32 or undefined
   at::Tensor top_logp, top_token;  // [M, k] or undefined
+  at::Tensor mean_logp, cosine;    // [M] fp32 or undefined
 };
 
 // hidden [N, H]; head [V, H] in the compute dtype, head_master receives the gradient (fp32) when it requires

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -45,6 +46,13 @@ void Packer::add_targets(int64_t segment, int64_t from, int64_t to, int64_t sequ
     source_.push_back(source);
     sequence_.push_back(sequence);
   }
+}
+
+void Packer::read_instead(int64_t segment, const std::vector<int64_t>& ids) {
+  const Segment& s = segments_[segment];
+  if (static_cast<int64_t>(ids.size()) != s.length())
+    bug("Packer: {} tokens in the place of {}", ids.size(), s.length());
+  std::copy(ids.begin(), ids.end(), ids_.begin() + s.begin);
 }
 
 PackedTokens Packer::tokens_on(at::Device device) const {

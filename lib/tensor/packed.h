@@ -39,6 +39,8 @@ class Packer {
   // Makes tokens [from, to) of the segment (offsets inside it) targets of `sequence`. The token at offset 0
   // is predicted by the parent's last token; a root's first token cannot be predicted and is skipped.
   void add_targets(int64_t segment, int64_t from, int64_t to, int64_t sequence);
+  // What the model reads in the place of the segment's tokens; targets that were added keep theirs.
+  void read_instead(int64_t segment, const std::vector<int64_t>& ids);
   int64_t tokens() const { return static_cast<int64_t>(ids_.size()); }
   PackedTokens tokens_on(at::Device device) const;
   Targets targets_on(at::Device device, int64_t sequences) const;

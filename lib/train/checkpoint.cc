@@ -10,6 +10,7 @@ namespace temper {
 namespace {
 
 const char* const kFiles[] = {"state.json", "trainable.safetensors", "optimizer.safetensors"};
+const char* const kReference = "reference.safetensors";  // of some runs
 
 std::string checkpoints_folder(const std::string& run_folder) {
   return run_folder + "/checkpoints";
@@ -70,7 +71,7 @@ std::optional<CheckpointInfo> newest_checkpoint(const std::string& run_folder) {
 }
 
 void write_checkpoint(const std::string& run_folder, const RunState& state, const NamedTensors& trainable,
-                      const std::map<std::string, at::Tensor>& optimizer) {
+                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference) {
   const std::string folder = fmt::format("{}/step-{}", checkpoints_folder(run_folder), state.step);
   const std::string temporary = folder + ".tmp";
   std::error_code error;
@@ -80,9 +81,11 @@ void write_checkpoint(const std::string& run_folder, const RunState& state, cons
   try {
     write_safetensors(temporary + "/trainable.safetensors", trainable);
     write_safetensors(temporary + "/optimizer.safetensors", NamedTensors(optimizer.begin(), optimizer.end()));
+    if (!reference.empty()) write_safetensors(temporary + "/" + kReference, reference);
     write_file_atomic(temporary + "/state.json", state.to_json().dump(1) + "\n");
     Json files = Json::object();
     for (const char* name : kFiles) files[name] = fs::file_size(temporary + "/" + name);
+    if (!reference.empty()) files[kReference] = fs::file_size(temporary + "/" + kReference);
     write_file_atomic(temporary + "/DONE", Json{{"step", state.step}, {"files", files}}.dump(1) + "\n");
     sync_path(temporary);
   } catch (...) {
@@ -96,10 +99,11 @@ void write_checkpoint(const std::string& run_folder, const RunState& state, cons
 }
 
 LoadedCheckpoint read_checkpoint(const CheckpointInfo& info) {
-  const std::string state = info.folder + "/state.json";
+  const std::string state = info.folder + "/state.json", reference = info.folder + "/" + kReference;
   return {RunState::from_json(read_json_file(state), state),
           read_tensors(info.folder + "/trainable.safetensors"),
-          read_tensors(info.folder + "/optimizer.safetensors")};
+          read_tensors(info.folder + "/optimizer.safetensors"),
+          fs::exists(reference) ? read_tensors(reference) : std::map<std::string, at::Tensor>()};
 }
 
 void prune_checkpoints(const std::string& run_folder, int64_t keep, int64_t best_step) {

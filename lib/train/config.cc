@@ -1,5 +1,8 @@
 #include "train/config.h"
 
+#include <algorithm>
+#include <cmath>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -12,6 +15,9 @@ namespace temper {
 
 void InitSection::fields(FieldVisitor& v) {
   v.field("family", family, {.help = "model family, as config.json's model_type"});
+  v.field(
+      "tokenizer", tokenizer,
+      {.help = "a folder whose tokenizer is used; left out: one is trained on the run's data", .path = true});
   v.field("vocab", vocab,
           {.help = "vocabulary of the tokenizer trained on the run's data", .min = 0, .max = 1 << 20});
   v.field("hidden", hidden, {.help = "width of the residual stream", .min = 8, .max = 1 << 16});
@@ -27,7 +33,7 @@ void InitSection::fields(FieldVisitor& v) {
 }
 
 void InitSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (vocab == 0) return;  // no "init" at all
+  if (!given()) return;  // no "init" at all
   if (find_family(family) == nullptr)
     problems.push_back(where + ".family: expected one of " + family_names() + ", found \"" + family + "\"");
   if (hidden % heads != 0)
@@ -70,10 +76,10 @@ void ModelSection::fields(FieldVisitor& v) {
 }
 
 void ModelSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (path.empty() && init.vocab == 0) {
-    problems.push_back(
-        where +
-        ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" for random weights");
+  if (path.empty() && !init.given()) {
+    problems.push_back(where +
+                       ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
+                       "\"tokenizer\" for random weights");
   }
 }
 
@@ -83,13 +89,24 @@ int64_t ModelSection::checkpoint_every() const {
 }
 
 void DataSection::fields(FieldVisitor& v) {
-  v.field("train", train, {.help = "JSONL files to train on", .required = true, .path = true});
+  v.field("train", train, {.help = "JSONL files to train on", .required = needs_train, .path = true});
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
   v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
   v.field("chat_prompts", chat_prompts,
           {.help = "a prompt that is a string is asked as a user's chat message"});
+  v.field("prefix", prefix,
+          {.help = "text before every prompt and example, such as a control token that training taught"});
+  if (task == "sft") {
+    v.field("reward_column", reward_column,
+            {.help = "the column of the rewards, for losses that read them; larger is better"});
+    v.field("weights", weights,
+            {.help = "share of each file of \"train\" in a step's examples; left out: all records alike",
+             .min = 0});
+    v.field("end_weights", end_weights,
+            {.help = "the shares in the last step, linear in between; left out: \"weights\"", .min = 0});
+  }
   v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
   v.field("overlong", overlong,
           {.help = "what happens to longer ones", .choices = {"drop", "truncate", "error"}});
@@ -97,6 +114,25 @@ void DataSection::fields(FieldVisitor& v) {
           {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text",
            .choices = {"auto", "all", "assistant", "completion"}});
   v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
+}
+
+void DataSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  const auto check_weights = [&](const char* name, const std::vector<double>& w) {
+    if (w.empty()) return;
+    if (w.size() != train.size()) {
+      problems.push_back(fmt::format("{}.{}: {} numbers for {} files of {}.train", where, name, w.size(),
+                                     train.size(), where));
+    } else if (std::all_of(w.begin(), w.end(), [](double x) { return x == 0; })) {
+      problems.push_back(fmt::format("{}.{}: all are 0", where, name));
+    }
+  };
+  check_weights("weights", weights);
+  check_weights("end_weights", end_weights);
+  if (weights.empty() && !end_weights.empty())
+    problems.push_back(where + ".end_weights: give weights too, the shares in the first step");
+  const std::set<std::string> files(train.begin(), train.end());
+  if (!weights.empty() && files.size() < train.size())
+    problems.push_back(where + ".weights: a file of train is named twice");
 }
 
 void DataSection::adapt(std::vector<Record>& records) const {
@@ -117,14 +153,6 @@ void DataSection::adapt(std::vector<Record>& records) const {
   }
 }
 
-void RolloutSection::fields(FieldVisitor& v) {
-  v.field("prompts_per_step", prompts_per_step,
-          {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
-  v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
-  v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
-  SamplingOptions::fields(v);
-}
-
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", batch_size,
@@ -137,7 +165,7 @@ void TrainSection::fields(FieldVisitor& v) {
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",
            .min = 1});
-  if (task == "sft") return;
+  if (task == "sft" || task == "distill") return;
   if (task == "rl") {
     v.field("updates_per_rollout", updates_per_rollout,
             {.help = "passes over a rollout batch", .min = 1, .max = 100});
@@ -168,9 +196,11 @@ void CheckpointSection::fields(FieldVisitor& v) {
 
 void RunConfig::fields(FieldVisitor& v) {
   v.field("task", task,
-          {.help = "what to run", .choices = {"sft", "preference", "rl", "reward_model"}, .required = true});
-  const bool rl = task == "rl";
-  train.task = task;
+          {.help = "what to run",
+           .choices = {"sft", "preference", "rl", "reward_model", "distill"},
+           .required = true});
+  const bool rl = task == "rl", distils = task == "distill";
+  train.task = rollout.task = data.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(
@@ -178,13 +208,18 @@ void RunConfig::fields(FieldVisitor& v) {
       {.help = "threads; 0: all cores. Part of the run: results may depend on it", .min = 0, .max = 1024});
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
+  if (rl) v.section("offline", offline, "scored responses from files");
+  data.needs_train = !offline.replaces_sampling();
   v.section("data", data, "the data");
-  if (rl) v.section("rollout", rollout, "generation of the rollout batch");
+  if (distils) v.section("rollout", rollout, "sampling from the student");
   const bool preferences = task == "preference";
   const bool scores = task == "reward_model";
-  if (!preferences && !scores) {
+  if (preferences) v.section("pairs", pairs, "where the pairs come from");
+  const bool samples = rl || samples_pairs(*this);
+  if (samples) v.section("rollout", rollout, "generation of the rollout batch");
+  if ((!preferences && !scores) || samples) {
     v.list("rewards", rewards,
-           rl ? "what completions are scored by" : "what evaluations score completions by");
+           samples ? "what completions are scored by" : "what evaluations score completions by");
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
   }
   if (rl)
@@ -193,13 +228,18 @@ void RunConfig::fields(FieldVisitor& v) {
   if (preferences) {
     v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
              "a preset and overrides of it");
+    v.section("reference", reference, "the reference model");
+  }
+  if (distils) distill.fields(v);
+  if (task == "sft") {
+    v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
+    v.list("inputs", inputs, "what changes the examples on their way to the model");
   }
   if (scores) {
     v.choice("algorithm", "name", reward_model, reward_model_name, objective::reward_algorithm_registry(),
              "the loss");
     v.section("score", score, "how a score is read from the model");
   }
-  if (task == "sft") v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
            "the learning rate over the run");
@@ -214,38 +254,9 @@ void RunConfig::fields(FieldVisitor& v) {
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
   if (eval.every > 0 && data.eval.empty())
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
-  if (preference != nullptr && preference->loss != nullptr && preference->needs().log_sum_squares) {
-    problems.push_back(
-        "algorithm.wpo: its weight needs sums over the vocabulary, which training cannot give it yet");
-  }
-  if (task != "rl") return;
-  if (rewards.empty()) problems.push_back("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
-  if (algorithm != nullptr) {
-    const objective::Needs needs = algorithm->needs();
-    const std::pair<bool, const char*> lacking[] = {
-        {needs.demonstration, "demonstrations among the responses"},
-        {needs.opening, "responses with forced openings, and the initial model's rewards"},
-        {needs.token_score, "a token reward model"}};
-    for (const auto& [needed, what] : lacking) {
-      if (needed) {
-        problems.push_back(
-            fmt::format("algorithm.name: \"{}\" needs {}, which training cannot give it; temper-inspect "
-                        "objective evaluates it on numbers",
-                        algorithm_name, what));
-      }
-    }
-  }
-  if (rollout.temperature == 0)
-    problems.push_back(
-        "rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");
-  if (train.batch_size > rollout.prompts_per_step) {
-    problems.push_back(
-        fmt::format("train.batch_size: {} prompts an optimizer step, but rollout.prompts_per_step gives {}",
-                    train.batch_size, rollout.prompts_per_step));
-  } else if (rollout.prompts_per_step % train.batch_size != 0) {
-    problems.push_back(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}",
-                                   train.batch_size, rollout.prompts_per_step));
-  }
+  if (task == "preference") check_preference(*this, problems);
+  if (task == "rl") check_rl(problems);
+  if (task == "distill") distill.check(problems, rollout);
 }
 
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
@@ -253,6 +264,7 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
+  config.distill.resolve(config.model.dtype);
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
 }
 

@@ -19,19 +19,25 @@
 #include "reward/reward.h"
 #include "reward/score.h"
 #include "rollout/sampler.h"
+#include "train/distill_config.h"
 #include "train/health.h"
+#include "train/inputs.h"
+#include "train/preference_config.h"
 
 namespace temper {
 
-// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data.
+// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data or taken
+// from a folder.
 struct InitSection : Fields {
   std::string family = "llama";
+  std::string tokenizer;  // a folder; empty: trained, with `vocab` tokens
   int64_t vocab = 0, hidden = 256, intermediate = 704, layers = 6, heads = 4, kv_heads = 2,
           max_positions = 1024;
   bool tied = true;
   double rope_theta = 10000.0, norm_eps = 1e-5;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool given() const { return vocab > 0 || !tokenizer.empty(); }
   ModelConfig model_config() const;
 };
 
@@ -45,20 +51,44 @@ struct ModelSection : Fields {
   int64_t checkpoint_every() const;  // 0: off
 };
 
+// rl: scored responses from files, beside or in place of sampled ones.
+struct OfflineSection : Fields {
+  std::vector<std::string> files;
+  double share = 1.0;
+  std::string behaviour;
+  void fields(FieldVisitor& v) override;
+  bool on() const { return !files.empty(); }
+  bool replaces_sampling() const { return on() && share == 1.0; }
+  // Of so many prompts a step, those whose responses are stored ones.
+  int64_t stored_prompts(int64_t prompts) const;
+};
+
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
+  bool needs_train = true;  // not a field: offline runs have other data
   std::string chat_template = "auto";
-  std::string prompt_column = "prompt";  // the column that holds the prompt
-  bool chat_prompts = false;             // a string prompt becomes a user's message
+  std::string prompt_column = "prompt";      // the column that holds the prompt
+  bool chat_prompts = false;                 // a string prompt becomes a user's message
+  std::string prefix;                        // text before all, such as a control token
+  std::string reward_column = "reward";      // sft: of losses that read rewards
+  std::vector<double> weights, end_weights;  // sft: shares of the files of `train`; see draws.h
+  std::string task;                          // which of these a task has
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", order = "shuffle";
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
   // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
   void adapt(std::vector<Record>& records) const;
 };
 
 struct RolloutSection : SamplingOptions {
   int64_t prompts_per_step = 16, group_size = 8, max_batch = 64;
+  int64_t demonstrations = 0;
+  std::vector<std::string> openings;
+  int64_t reference_samples = 16;
+  // Which of these a task has; a preference step samples for train.batch_size prompts, a distillation one
+  // answer to each.
+  std::string task;
   void fields(FieldVisitor& v) override;
 };
 
@@ -94,17 +124,22 @@ struct RunConfig : Fields {
   std::unique_ptr<AdapterOptions> adapter;
   DataSection data;
   RolloutSection rollout;
+  OfflineSection offline;
   std::vector<RewardEntry> rewards;
   std::string combine = "sum";
   std::string algorithm_name = "grpo";
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;
   std::string preference_name = "dpo";
   std::unique_ptr<objective::PreferenceAlgorithm> preference;  // "algorithm" of a preference run
+  PairsSection pairs;                                          // of a preference run
+  ReferenceSection reference;                                  // of a preference run
+  DistillConfig distill;  // "algorithm", "teachers" ... of a distillation
   std::string reward_model_name = "bt";
   std::unique_ptr<objective::RewardAlgorithm> reward_model;  // "algorithm" of a reward_model run
   ScoreOptions score;                                        // of a reward_model run
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
+  std::vector<InputEntry> inputs;  // sft
   std::string optimizer_name = "adamw";
   std::unique_ptr<OptimizerOptions> optimizer;
   std::string schedule_name = "cosine";
@@ -117,6 +152,9 @@ struct RunConfig : Fields {
   std::string run;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+
+ private:
+  void check_rl(std::vector<std::string>& problems) const;
 };
 
 // The config of a file with its layers and --set overrides; threads and "auto" dtype resolved. Throws

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "eval/evaluate.h"
+#include "train/distill.h"
 #include "train/preference.h"
 #include "train/reward_model.h"
 #include "train/session.h"
@@ -42,6 +43,7 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
     prompts.push_back({s.encoder->prompt(record), s.encoder->prompt_text(record), &record.json});
   SamplingOptions sampling = s.config.rollout;
   sampling.temperature = s.config.eval.temperature;
+  sampling.ban.insert(sampling.ban.end(), s.banned.begin(), s.banned.end());
   if (s.config.eval.max_new_tokens > 0) sampling.max_new_tokens = s.config.eval.max_new_tokens;
   EngineOptions engine;
   engine.max_batch = s.config.rollout.max_batch;
@@ -96,6 +98,7 @@ Evaluation evaluate_run(Session& s) {
     out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
   }
   if (s.config.task == "preference") evaluate_preference(s, when, out);
+  if (s.config.task == "distill") evaluate_distill(s, when, out);
   if (s.config.task == "reward_model") evaluate_reward_model(s, when, out);
   if (s.rewards != nullptr) evaluate_samples(s, when, out);
   return out;

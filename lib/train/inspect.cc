@@ -10,6 +10,7 @@
 #include "model/families.h"
 #include "model/load.h"
 #include "model/model.h"
+#include "objective/catalogue.h"
 #include "objective/inspect.h"
 #include "text/inspect.h"
 #include "text/template.h"
@@ -36,17 +37,9 @@ void add(Kinds& kinds, const std::string& kind, const Registry<Base>& registry) 
 
 Kinds all_kinds() {
   Kinds kinds;
-  const auto with_inputs = [&] {
-    for (Json& entry : kinds.back().second)
-      entry["inputs"] = objective::objective_inputs(entry["name"], Json::object());
-  };
-  add(kinds, "algorithm", objective::policy_registry());
-  with_inputs();
-  add(kinds, "preference", objective::preference_registry());
-  with_inputs();
-  add(kinds, "reward_model", objective::reward_algorithm_registry());
-  with_inputs();
-  add(kinds, "loss", objective::supervised_registry());
+  kinds.emplace_back("objective", objective::list_objectives());
+  kinds.emplace_back("objective_family", objective::list_objective_families());
+  add(kinds, "input", input_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
@@ -67,6 +60,14 @@ Kinds all_kinds() {
   return kinds;
 }
 
+const Json& objective_entry(const Json& entries, const std::string& name) {
+  const objective::ObjectiveId id = objective::find_objective(name);
+  for (const Json& entry : entries) {
+    if (entry["family"] == id.family && entry["name"] == id.name) return entry;
+  }
+  bug("objective {}/{} is known and not listed", id.family, id.name);
+}
+
 }  // namespace
 
 Json inspect_list(const std::string& kind, const std::string& name) {
@@ -77,6 +78,7 @@ Json inspect_list(const std::string& kind, const std::string& name) {
     known.push_back(k);
     if (kind == k) {
       if (name.empty()) return entries;
+      if (kind == "objective") return objective_entry(entries, name);
       std::vector<std::string> names;
       for (const Json& entry : entries) {
         if (entry["name"] == name) return entry;
@@ -87,13 +89,32 @@ Json inspect_list(const std::string& kind, const std::string& name) {
                  near.empty() ? "" : "; did you mean \"" + near + "\"?");
     }
     out[k] = Json::array();
-    for (const Json& entry : entries)
+    for (const Json& entry : entries) {
       out[k].push_back({{"name", entry["name"]}, {"summary", entry["summary"]}, {"source", entry["source"]}});
+      if (entry.contains("family")) out[k].back()["family"] = entry["family"];
+    }
   }
   if (kind.empty()) return out;
   std::string all;
   for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
   user_error("there is no kind \"{}\"; the kinds are {}", kind, all);
+}
+
+void inspect_objective_file(const std::string& name, const std::string& file, const Json& overrides,
+                            const PrintLine& print) {
+  for (const Record& record : read_jsonl({file})) {
+    Json batch = record.json, fields = overrides;
+    try {
+      if (batch.contains("set")) {
+        if (!batch["set"].is_object()) user_error("\"set\": expected an object of fields and values");
+        fields.update(batch["set"]);
+        batch.erase("set");
+      }
+      print(objective::evaluate_objective(name, batch, fields));
+    } catch (const UserError& error) {
+      user_error("{}: {}", record.where(), error.what());
+    }
+  }
 }
 
 void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,

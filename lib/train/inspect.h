@@ -12,12 +12,18 @@ namespace temper {
 using PrintLine = std::function<void(const Json&)>;
 
 // kind "": {kind: [{"name","summary","source"}...]...}; kind: that list with fields; kind and name: one
-// entry. Throws UserError for a name that is not there, with the nearest one.
+// entry. Objectives also have "family" and "inputs", and are found as "dpo" or "preference/dpo". Throws
+// UserError for a name that is not there, with the nearest one.
 Json inspect_list(const std::string& kind, const std::string& name);
 
 // JSONL lines {"text": ...}; each line's result goes to `print`.
 void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,
                            const PrintLine& print);
+
+// One objective on a batch a line (objective/inspect.h says the form), each with an optional "set": {field:
+// value} over `overrides`.
+void inspect_objective_file(const std::string& name, const std::string& file, const Json& overrides,
+                            const PrintLine& print);
 
 // {"text","ids","assistant_mask"}
 Json inspect_template(const std::string& model, const std::string& chat_template, const Json& input,

@@ -26,6 +26,7 @@ MicroBatch pack(const std::vector<Sequence>& all, int64_t first, int64_t last, b
         if ((*s.target)[t]) packer.add_targets(own, t, t + 1, index);
       }
     }
+    if (s.input != nullptr) packer.read_instead(own, *s.input);
     batch.sequences.push_back(i);
   }
   batch.tokens = packer.tokens_on(device);
@@ -50,9 +51,15 @@ std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequ
     return tokens;
   };
   int64_t first = 0, tokens = 0;
-  for (int64_t i = 0, end; i < n; i = end) {
-    end = std::min(n, i + unit);
-    while (end < n && sequences[end].joined) ++end;
+  const auto unit_end = [&](int64_t i) {
+    int64_t end = unit != kWholeGroups ? std::min(n, i + unit) : i + 1;
+    while (end < n &&
+           (sequences[end].joined || (unit == kWholeGroups && sequences[end].group == sequences[i].group)))
+      ++end;
+    return end;
+  };
+  for (int64_t i = 0, end = 0; i < n; i = end) {
+    end = unit_end(i);
     int64_t more = added(first, i, end);
     if (i > first && tokens + more > max_tokens) {
       out.push_back(pack(sequences, first, i, share_prompts, device));

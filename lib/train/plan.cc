@@ -7,6 +7,7 @@
 #include "model/families.h"
 #include "model/load.h"
 #include "model/precision.h"
+#include "text/tokenizer.h"
 #include "train/reward_data.h"
 
 namespace temper {
@@ -17,10 +18,14 @@ Json plan_run(const RunConfig& config) {
     const bool rated = objective::RewardObjective(*config.reward_model).wants(objective::RewardRows::kRated);
     heads = reward_heads(config, rated ? read_jsonl(config.data.train) : std::vector<Record>{}, nullptr);
   }
+  if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
   ModelConfig shape = config.model.init.model_config();
   shape.causal = heads.causal;
   shape.scores = heads.scores;
-  if (!config.model.path.empty()) shape = model_config(config.model.path, heads);
+  if (!config.model.path.empty())
+    shape = model_config(config.model.path, heads);
+  else if (!config.model.init.tokenizer.empty())
+    shape.vocab = Tokenizer::load(config.model.init.tokenizer)->vocab_size();
   const Precision precision = make_precision(config.model.dtype, config.device);
   const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
 
@@ -51,15 +56,28 @@ Json plan_run(const RunConfig& config) {
   const int64_t activations = tokens * (std::max<int64_t>(kept, 1) * block + inputs);
   const int64_t logits = shape.causal ? 2 * (12 << 20) + (full ? shape.vocab * shape.hidden * 4 : 0) : 0;
   int64_t cache = 0;
-  if (config.task == "rl") {
-    const int64_t batch =
-        std::min(config.rollout.max_batch, config.rollout.prompts_per_step * config.rollout.group_size);
+  if (config.task == "rl" || samples_pairs(config)) {
+    const int64_t prompts = config.task == "rl" ? config.rollout.prompts_per_step : config.train.batch_size;
+    const int64_t batch = std::min(config.rollout.max_batch, prompts * config.rollout.group_size);
     cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
+  }
+  // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
+  // computed before training.
+  int64_t others = 0;
+  if (config.task == "preference" && config.preference->needs().logp_ref) {
+    if (moves_reference(config))
+      others = trained * 4;
+    else if (full && !caches_reference(config, adapter->can_switch_off()))
+      others = weights;
+  }
+  for (const TeacherEntry& teacher : config.distill.teachers) {
+    others += read_model_config(teacher.path).parameter_count() *
+              static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
   }
   constexpr int64_t kProgram =
       500 << 20;  // the program, its libraries, and what malloc keeps of what was freed
   const int64_t peak =
-      kProgram + weights + masters + state + std::max(gradients + activations + logits, cache);
+      kProgram + weights + masters + state + others + std::max(gradients + activations + logits, cache);
 
   const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
                                                     config.rollout.prompts_per_step / config.train.batch_size
@@ -69,11 +87,13 @@ Json plan_run(const RunConfig& config) {
           {"memory",
            {{"weights_bytes", weights},
             {"masters_bytes", masters},
+            {"reference_bytes", reference},
             {"gradients_bytes", gradients},
             {"optimizer_bytes", state},
             {"activations_bytes", activations},
             {"logits_bytes", logits},
             {"cache_bytes", cache},
+            {"teachers_bytes", teachers},
             {"peak_bytes", peak}}},
           {"steps", {{"steps", config.train.steps}, {"updates", updates}}}};
 }

@@ -1,6 +1,6 @@
-// Preference optimisation on stored pairs or labelled answers: DPO and its kin. Which loss: the "algorithm"
-// section. A pair's prompt is computed once; the reference model's log-probs are computed as the steps need
-// them.
+// Preference optimisation on pairs or labelled answers: DPO and its kin. Which loss: the "algorithm" section.
+// Which pairs: the "pairs" section. A pair's prompt is computed once; the reference model's log-probs are
+// computed as the steps need them, or once before training (section "reference").
 #include "train/preference.h"
 
 #include <ATen/ATen.h>
@@ -11,148 +11,80 @@
 #include "base/error.h"
 #include "eval/metrics.h"
 #include "objective/preference.h"
+#include "train/fast_slow.h"
+#include "train/pair_source.h"
 #include "train/reference.h"
+#include "train/reference_cache.h"
 #include "train/tasks.h"
 
 namespace temper {
 namespace {
 
-// Answers in units of what a loss has one value for: pairs (chosen, rejected) or single labelled answers.
-struct Answers {
-  std::vector<Answer> all;
-  std::vector<double> labels;  // unpaired only
-  int64_t unit = 2;
-  int64_t dropped = 0;
-  int64_t units() const { return static_cast<int64_t>(all.size()) / unit; }
-};
-
-Answers encode(const Session& s, const std::vector<Record>& records, bool paired) {
-  Answers out;
-  out.unit = paired ? 2 : 1;
-  for (const Record& record : records) {
-    std::vector<Answer> unit;
-    bool label = false;
-    if (paired) {
-      auto [chosen, rejected] = s.encoder->preference(record);
-      unit = {std::move(chosen), std::move(rejected)};
-    } else {
-      auto [answer, desirable] = s.encoder->unpaired(record);
-      unit = {std::move(answer)};
-      label = desirable;
-    }
-    bool whole = true;
-    for (const Answer& answer : unit) whole = whole && !answer.completion.empty();
-    if (!whole) {
-      ++out.dropped;
-      continue;
-    }
-    for (Answer& answer : unit) out.all.push_back(std::move(answer));
-    if (!paired) out.labels.push_back(label ? 1.0 : 0.0);
-  }
-  return out;
-}
-
-// The numbers of some units, in order.
-struct Step {
-  std::vector<Sequence> sequences;
-  std::vector<int64_t> offsets = {0};  // [S + 1] first target of each sequence among the [M]
-  objective::PreferenceBatch batch;
-  int64_t tokens = 0;  // a shared prompt counts once
-};
-
-Step gather(const Answers& answers, const std::vector<int64_t>& units) {
-  Step step;
-  std::vector<int64_t> sequence;
-  std::vector<double> labels;
-  int64_t group = 0;
-  for (const int64_t u : units) {
-    const Answer* before = nullptr;
-    for (int64_t k = 0; k < answers.unit; ++k) {
-      const Answer& a = answers.all[u * answers.unit + k];
-      // Tokenised together with its completion, a prompt may end otherwise; then it is not shared.
-      if (before == nullptr || before->prompt != a.prompt) {
-        ++group;
-        step.tokens += static_cast<int64_t>(a.prompt.size());
-      }
-      step.tokens += static_cast<int64_t>(a.completion.size());
-      before = &a;
-      const auto index = static_cast<int64_t>(step.sequences.size());
-      step.sequences.push_back({&a.prompt, &a.completion, &a.target, group});
-      const auto targets = std::count(a.target.begin(), a.target.end(), true);
-      sequence.insert(sequence.end(), static_cast<size_t>(targets), index);
-      step.offsets.push_back(static_cast<int64_t>(sequence.size()));
-    }
-    if (answers.unit == 1) labels.push_back(answers.labels[u]);
-  }
-  step.batch.sequences = static_cast<int64_t>(step.sequences.size());
-  step.batch.sequence = at::tensor(sequence, at::kLong);
-  if (answers.unit == 1) step.batch.label = at::tensor(labels).to(at::kBool);
-  step.batch.index = at::arange(static_cast<int64_t>(units.size()));
-  step.batch.logp = at::zeros({step.batch.sequence.size(0)});  // until the trainer's own pass
-  return step;
-}
-
-// KTO's estimate of the KL: each prompt with the answer of the next unit. [S] sums of logp - logp_ref.
-at::Tensor mismatches(Session& s, const Step& step) {
+// KTO's estimate of the KL: each prompt with the answer of the unit before, the last one's before the first,
+// as TRL pairs them. [S] sums of logp - logp_ref.
+at::Tensor mismatches(Session& s, const PreferenceStep& step) {
   std::vector<Sequence> crossed = step.sequences;
   std::vector<int64_t> of;
   for (size_t i = 0; i < crossed.size(); ++i) {
-    const Sequence& next = step.sequences[(i + 1) % crossed.size()];
-    crossed[i].completion = next.completion;
-    crossed[i].target = next.target;
-    of.insert(of.end(), static_cast<size_t>(std::count(next.target->begin(), next.target->end(), true)),
+    const Sequence& other = step.sequences[(i + crossed.size() - 1) % crossed.size()];
+    crossed[i].completion = other.completion;
+    crossed[i].target = other.target;
+    of.insert(of.end(), static_cast<size_t>(std::count(other.target->begin(), other.target->end(), true)),
               static_cast<int64_t>(i));
   }
   const at::Tensor ratio = logp_of(s, *s.model, crossed) - reference_logp(s, crossed);
   return at::zeros({step.batch.sequences}).index_add_(0, at::tensor(of, at::kLong), ratio);
 }
 
-// Fills what the losses need of the whole step, then lets them see it.
-void prepare(Session& s, objective::PreferenceObjective& objective, Step& step, int64_t unit) {
-  const objective::PreferenceNeeds needs = objective.needs();
-  if (needs.logp_ref) step.batch.logp_ref = reference_logp(s, step.sequences, unit);
-  if (needs.mismatch) step.batch.mismatch = mismatches(s, step);
-  if (needs.step) step.batch.logp = logp_of(s, *s.model, step.sequences, unit);
-  objective.prepare(step.batch);
+// The reference's log-probs of a step, from the cache where there is one.
+at::Tensor reference_of(Session& s, const PreferenceStep& step, const std::vector<int64_t>& units,
+                        const ReferenceCache* cache) {
+  return cache != nullptr ? cache->of(units) : reference_logp(s, step.sequences, step.unit);
 }
 
-// The share of a micro-batch of sequences [first, last).
-objective::PreferenceBatch slice(const Step& step, int64_t first, int64_t last, int64_t unit) {
-  const int64_t begin = step.offsets[first], tokens = step.offsets[last] - begin;
-  const auto per_token = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, tokens) : t; };
-  const auto per_sequence = [&](const at::Tensor& t) {
-    return t.defined() ? t.narrow(0, first, last - first) : t;
-  };
-  objective::PreferenceBatch b;
-  b.logp_ref = per_token(step.batch.logp_ref);
-  b.sequence = per_token(step.batch.sequence) - first;
-  b.label = per_sequence(step.batch.label);
-  b.mismatch = per_sequence(step.batch.mismatch);
-  b.index = step.batch.index.narrow(0, first / unit, (last - first) / unit);
-  b.sequences = last - first;
-  return b;
+// Fills what the losses need of the whole step, then lets them see it.
+void prepare(Session& s, objective::PreferenceObjective& objective, PreferenceStep& step,
+             const std::vector<int64_t>& units, const ReferenceCache* cache) {
+  const objective::PreferenceNeeds needs = objective.needs();
+  if (needs.logp_ref) step.batch.logp_ref = reference_of(s, step, units, cache);
+  if (needs.mismatch) step.batch.mismatch = mismatches(s, step);
+  if (needs.step) step.batch.logp = logp_of(s, *s.model, step.sequences, step.unit);
+  objective.prepare(step.batch);
 }
 
 using Metrics = std::map<std::string, double>;
 
 // Loss of one micro-batch; its metrics are added to `sums`.
-at::Tensor micro_loss(Session& s, const objective::PreferenceObjective& objective, const Step& step,
-                      const objective::PreferenceTotals& totals, const MicroBatch& micro, int64_t unit,
-                      bool training, Metrics& sums) {
-  objective::PreferenceBatch batch = slice(step, micro.sequences.front(), micro.sequences.back() + 1, unit);
-  batch.logp = model_logp(*s.model, micro.tokens, micro.targets, {}, s.forward_options(training)).logp;
+at::Tensor micro_loss(Session& s, const objective::PreferenceObjective& objective, const PreferenceStep& step,
+                      const objective::PreferenceTotals& totals, const MicroBatch& micro, bool training,
+                      FastSlow* two, Metrics& sums) {
+  objective::PreferenceBatch batch = slice(step, micro.sequences.front(), micro.sequences.back() + 1);
+  LogpOptions options;
+  options.log_sum_squares = objective.needs().log_sum_squares;
+  if (two != nullptr) {
+    two->select_slow();
+    batch.logp_other =
+        model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)).logp;
+    two->select_fast();
+  }
+  const LogpResult logp =
+      model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training));
+  batch.logp = logp.logp;
+  batch.log_sum_squares = logp.log_sum_squares;
   const auto result = objective(batch, totals);
   for (const auto& [name, value] : result.metrics) sums[name] += value.item<double>();
   return result.loss;
 }
 
-std::vector<MicroBatch> cut(Session& s, const Step& step, int64_t unit) {
+std::vector<MicroBatch> cut(Session& s, const PreferenceStep& step) {
   return cut_into_micro_batches(step.sequences, s.config.train.micro_batch_tokens,
-                                s.config.train.share_prompts, s.device(), unit);
+                                s.config.train.share_prompts, s.device(), step.unit);
 }
 
-bool is_paired(const Session& s) {
-  return !s.config.preference->needs().label;
+// The two adapters of losses that have a second policy; else null.
+std::unique_ptr<FastSlow> fast_and_slow(Session& s, const objective::PreferenceObjective& objective) {
+  if (!objective.needs().other) return nullptr;
+  return std::make_unique<FastSlow>(s, objective.needs().swap_every);
 }
 
 }  // namespace
@@ -160,61 +92,71 @@ bool is_paired(const Session& s) {
 void train_preference(Session& s) {
   const RunConfig& c = s.config;
   objective::PreferenceObjective objective(*c.preference);
-  const Answers answers = encode(s, s.train_records, is_paired(s));
-  if (answers.units() == 0) user_error("data.train: no record is within max_tokens {}", c.data.max_tokens);
-  if (answers.dropped > 0) {
-    s.progress->message(fmt::format("{} of {} records are longer than max_tokens {} and left out",
-                                    answers.dropped, s.train_records.size(), c.data.max_tokens));
-  }
-  const RecordOrder order(answers.units(), static_cast<uint64_t>(c.seed), c.data.order);
+  const auto two = fast_and_slow(s, objective);
+  PairSource source(s);
+  if (moves_reference(c) && s.reference_weights.empty()) move_reference(s, 1.0);
 
   s.evaluate_first();
   while (s.state.step < c.train.steps) {
     s.begin_step();
-    std::vector<int64_t> units;
-    for (int64_t i = 0; i < c.train.batch_size; ++i) units.push_back(order.at(s.state.cursor + i));
-    s.state.cursor += c.train.batch_size;
-    Step step = gather(answers, units);
-    prepare(s, objective, step, answers.unit);
+    const int64_t t = s.state.step;
+    const PairDraw drawn = source.draw();
+    // From here on nothing interrupts the step, so a reference does not move twice.
+    if (moves_reference(c)) {
+      if (source.begins_stage(t)) move_reference(s, 1.0);
+      if (c.reference.sync_every > 0 && t > 0 && t % c.reference.sync_every == 0)
+        move_reference(s, c.reference.sync_share);
+    }
+    PreferenceStep step = gather(*drawn.answers, drawn.units);
+    prepare(s, objective, step, drawn.units, drawn.cache);
 
     const auto totals = objective.totals(step.batch);
-    const auto batches = cut(s, step, answers.unit);
+    const auto batches = cut(s, step);
     Metrics sums;
     const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& micro) {
-      return micro_loss(s, objective, step, totals, micro, answers.unit, true, sums);
+      return micro_loss(s, objective, step, totals, micro, true, two.get(), sums);
     });
 
     MetricsRow row;
-    row.values = {{"loss", done.loss},
-                  {"grad_norm", done.grad_norm},
-                  {"lr", done.lr},
-                  {"skipped", done.skipped ? 1.0 : 0.0}};
+    row.values = drawn.metrics;
+    row.values.insert(row.values.end(), {{"loss", done.loss},
+                                         {"grad_norm", done.grad_norm},
+                                         {"lr", done.lr},
+                                         {"skipped", done.skipped ? 1.0 : 0.0}});
     for (const auto& [name, value] : sums) {
       if (name != "loss") row.values.emplace_back(name, value);
     }
-    s.end_step(std::move(row), {"loss", "reward_accuracy", "reward_margin", "grad_norm"}, step.tokens);
+    if (drawn.sampling_s > 0)
+      row.time = {{"rollout_s", drawn.sampling_s}, {"train_s", s.seconds_in_step() - drawn.sampling_s}};
+    if (two != nullptr) {
+      row.values.emplace_back("fast", static_cast<double>(two->fast()));
+      two->take_turns(sums);
+    }
+    s.end_step(std::move(row), {"reward", "loss", "reward_accuracy", "reward_margin", "grad_norm"},
+               step.tokens);
   }
 }
 
 void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
   objective::PreferenceObjective objective(*s.config.preference);
-  const Answers answers = encode(s, s.eval_records, is_paired(s));
+  const Answers answers = held_out_answers(s);
   if (answers.units() == 0) return;
   std::vector<int64_t> units;
   for (int64_t u = 0; u < answers.units(); ++u) units.push_back(u);
-  Step step = gather(answers, units);
-  prepare(s, objective, step, answers.unit);
+  PreferenceStep step = gather(answers, units);
+  prepare(s, objective, step, units, reference_cache(s, "eval", answers, {units}));
   const auto totals = objective.totals(step.batch);
+  const auto two = fast_and_slow(s, objective);
   Metrics sums;
-  for (const MicroBatch& micro : cut(s, step, answers.unit))
-    micro_loss(s, objective, step, totals, micro, answers.unit, false, sums);
+  for (const MicroBatch& micro : cut(s, step))
+    micro_loss(s, objective, step, totals, micro, false, two.get(), sums);
 
   for (const auto& [name, value] : sums) out.row.values.emplace_back(name, value);
   const double n = static_cast<double>(answers.units());
   out.score = -sums["loss"];
   out.line = fmt::format("{}: held-out loss {:.4f}", when, sums["loss"]);
-  if (answers.unit == 2) {
+  if (sums.count("reward_accuracy") > 0) {
     const double right = std::round(sums["reward_accuracy"] * n);
     const Interval interval = beta_interval(right, n - right);
     out.row.values.emplace_back("low", interval.low);
@@ -222,8 +164,12 @@ void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
     out.line += fmt::format(", chosen above rejected {:.3f} [{:.3f}, {:.3f}]", right / n, interval.low,
                             interval.high);
   }
+  for (const char* accuracy : {"rank_accuracy", "row_accuracy"}) {
+    if (sums.count(accuracy) > 0) out.line += fmt::format(", {} {:.3f}", accuracy, sums[accuracy]);
+  }
   out.row.values.emplace_back("n", n);
-  out.line += fmt::format(" on {} {}", answers.units(), answers.unit == 2 ? "pairs" : "answers");
+  const char* const what = answers.unit == 1 ? "answers" : (answers.unit == 2 ? "pairs" : "lists");
+  out.line += fmt::format(" on {} {}", answers.units(), what);
 }
 
 }  // namespace temper

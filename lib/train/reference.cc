@@ -6,11 +6,49 @@
 #include "train/session.h"
 
 namespace temper {
+namespace {
+
+// While it lives, what trains has the moving reference's values, and session.reference_weights the policy's.
+class Swapped {
+ public:
+  explicit Swapped(Session& s) : s_(s) { swap(); }
+  ~Swapped() { swap(); }
+  Swapped(const Swapped&) = delete;
+  Swapped& operator=(const Swapped&) = delete;
+
+ private:
+  void swap() {
+    at::NoGradGuard guard;
+    size_t i = 0;
+    for (const auto& [name, tensor] : s_.adapter->trainable()) {
+      at::Tensor policy = tensor, &reference = s_.reference_weights[i++].second;
+      const at::Tensor kept = policy.clone();
+      policy.copy_(reference);
+      reference.copy_(kept);
+    }
+    s_.adapter->refresh();
+  }
+  Session& s_;
+};
+
+// While it lives, the model computes as the adapter's base.
+class SwitchedOff {
+ public:
+  explicit SwitchedOff(Adapter& adapter) : adapter_(adapter) { adapter_.set_enabled(false); }
+  ~SwitchedOff() { adapter_.set_enabled(true); }
+  SwitchedOff(const SwitchedOff&) = delete;
+  SwitchedOff& operator=(const SwitchedOff&) = delete;
+
+ private:
+  Adapter& adapter_;
+};
+
+}  // namespace
 
 at::Tensor logp_of(Session& s, Model& model, const std::vector<Sequence>& sequences, int64_t unit) {
   at::NoGradGuard guard;
   LogpOptions options;
-  options.temperature = s.config.rollout.temperature;
+  if (s.config.task == "rl") options.temperature = s.config.rollout.temperature;
   std::vector<at::Tensor> parts;
   for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
                                                     s.config.train.share_prompts, s.device(), unit)) {
@@ -19,20 +57,61 @@ at::Tensor logp_of(Session& s, Model& model, const std::vector<Sequence>& sequen
   return parts.empty() ? at::empty({0}, at::kFloat) : at::cat(parts);
 }
 
-at::Tensor reference_logp(Session& s, const std::vector<Sequence>& sequences, int64_t unit) {
-  if (!s.adapter->can_switch_off()) {
+TokenNumbers logp_and_values(Session& s, const std::vector<Sequence>& sequences) {
+  at::NoGradGuard guard;
+  LogpOptions options;
+  options.temperature = s.config.rollout.temperature;
+  std::vector<at::Tensor> logp, value;
+  for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
+                                                    s.config.train.share_prompts, s.device())) {
+    const at::Tensor hidden = s.model->hidden(b.tokens);
+    logp.push_back(
+        selective_logp(hidden, s.model->head().compute, s.model->head().master, b.targets, options).logp);
+    value.push_back(model_scores(*s.model, hidden, b.targets.source).select(1, 0));
+  }
+  return {at::cat(logp), at::cat(value)};
+}
+
+void with_reference(Session& s, const std::function<void(Model&)>& body) {
+  if (!s.reference_weights.empty()) {
+    const Swapped swapped(s);
+    body(*s.model);
+  } else if (s.adapter->can_switch_off()) {
+    const SwitchedOff off(*s.adapter);
+    body(*s.model);
+  } else if (s.state.updates == 0) {
+    body(*s.model);
+  } else {
     if (s.reference == nullptr) {
       const std::string& path = s.config.model.path;
       s.reference = !path.empty() ? Model::load(path, s.model->precision())
                                   : Model::initialise(s.model->config(), s.model->precision(),
                                                       static_cast<uint64_t>(s.config.seed));
     }
-    return logp_of(s, *s.reference, sequences, unit);
+    body(*s.reference);
   }
-  s.adapter->set_enabled(false);
-  const at::Tensor logp = logp_of(s, *s.model, sequences, unit);
-  s.adapter->set_enabled(true);
+}
+
+at::Tensor reference_logp(Session& s, const std::vector<Sequence>& sequences, int64_t unit) {
+  at::Tensor logp;
+  with_reference(s, [&](Model& model) { logp = logp_of(s, model, sequences, unit); });
   return logp;
+}
+
+void move_reference(Session& s, double share) {
+  at::NoGradGuard guard;
+  const auto policy = s.adapter->trainable();
+  if (s.reference_weights.empty()) {
+    for (const auto& [name, tensor] : policy) s.reference_weights.emplace_back(name, tensor.detach().clone());
+    return;
+  }
+  for (size_t i = 0; i < policy.size(); ++i) {
+    at::Tensor& reference = s.reference_weights[i].second;
+    if (share == 1.0)
+      reference.copy_(policy[i].second);
+    else
+      reference.mul_(1.0 - share).add_(policy[i].second, share);
+  }
 }
 
 }  // namespace temper

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "train/micro_batch.h"
@@ -13,12 +14,29 @@ namespace temper {
 class Model;
 class Session;
 
-// Temperature-scaled log-probs of the targets of all sequences, [M], without gradient. `unit` as in
-// cut_into_micro_batches: with the cuts of the update's own pass the numbers are the same to the last bit.
+// Log-probs of the targets of all sequences, [M], without gradient; in rl of the distribution at the
+// rollout's temperature. `unit` as in cut_into_micro_batches: with the cuts of the update's own pass the
+// numbers are the same to the last bit.
 at::Tensor logp_of(Session& session, Model& model, const std::vector<Sequence>& sequences, int64_t unit = 1);
 
-// The same under the reference model, the weights that the run started from: of an adapter run the base with
-// the adapter off; of a full run a frozen copy, made when it is first asked for (session.reference).
+// logp_of the policy and, from the same pass, the critic's output at the state before each target: [M] both.
+struct TokenNumbers {
+  at::Tensor logp, value;
+};
+TokenNumbers logp_and_values(Session& session, const std::vector<Sequence>& sequences);
+
+// Runs `body` with the reference model: session.reference_weights where a moving reference has any, else the
+// weights that the run started from. Those are, of an adapter run, the base with the adapter off; of a full
+// run the model itself before the first update, then a frozen copy, loaded when it is first asked for
+// (session.reference).
+void with_reference(Session& session, const std::function<void(Model&)>& body);
+
+// logp_of the reference model.
 at::Tensor reference_logp(Session& session, const std::vector<Sequence>& sequences, int64_t unit = 1);
+
+// A reference that follows the policy (TR-DPO, arXiv 2404.09656; curricula): reference <- (1 - share)
+// reference + share policy, for whatever trains. The first call makes the reference the policy. Part of the
+// checkpoints.
+void move_reference(Session& session, double share);
 
 }  // namespace temper

@@ -1,12 +1,14 @@
 // Reinforcement learning from verifiable rewards: sample groups, score them, turn rewards into advantages,
 // take optimizer steps on the policy objective. Which estimator, objective, reduction, KL and filter: the
-// "algorithm" section.
+// "algorithm" section. Groups may also come from a file of scored responses (stored_rollouts.h).
 #include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "objective/policy.h"
+#include "tensor/packed.h"
 #include "train/reference.h"
 #include "train/rollouts.h"
+#include "train/stored_rollouts.h"
 #include "train/tasks.h"
 
 namespace temper {
@@ -31,22 +33,39 @@ void train_rl(Session& s) {
   std::vector<std::vector<int64_t>> prompts;
   for (const Record& record : s.train_records) prompts.push_back(s.encoder->prompt(record));
 
+  const std::vector<RolloutGroup> stored =
+      c.offline.on() ? read_stored_rollouts(s) : std::vector<RolloutGroup>();
+
   const int64_t parts = c.rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
   const int64_t updates_per_step = c.train.updates_per_rollout * parts;
   const double max_length =
       algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(c.rollout.max_new_tokens);
+  // Groups that an earlier policy, another model or nobody's sampling gave.
+  const bool off_policy =
+      c.offline.on() || algorithm.filter_zero_variance || needs.demonstration || needs.opening;
   // With one update the policy that is trained is the one that sampled, and its log-probs come with the
   // update's own pass.
-  const bool old_pass = updates_per_step > 1 || needs.step_logp || algorithm.kl_in == "reward" ||
-                        algorithm.filter_zero_variance;
+  const bool old_pass = updates_per_step > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
 
   s.evaluate_first();
   while (s.state.step < c.train.steps) {
     s.begin_step();
 
     // Sample and score.
-    const RolloutBatch rollouts = collect_rollouts(s, prompts, old_pass);
+    RolloutBatch rollouts = collect_rollouts(
+        s, prompts, stored,
+        {c.rollout.prompts_per_step, old_pass && (off_policy || !needs.critic()),
+         algorithm.filter_zero_variance, algorithm.filter_max_rounds, "algorithm.filter_max_rounds"});
+    if (needs.reference_reward) reference_rewards(s, rollouts);
+    const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
+    rollouts.commit(s.state);
     RolloutTensors all = rollout_tensors(rollouts.groups);
+    if (needs.critic()) {
+      const TokenNumbers now = logp_and_values(s, all.sequences);
+      all.batch.logp = now.logp;
+      all.batch.value_old = now.value;
+      if (!all.batch.logp_old.defined()) all.batch.logp_old = now.logp;
+    }
     if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
 
     // Rewards become advantages.
@@ -60,36 +79,41 @@ void train_rl(Session& s) {
       reward = reward + objective::overlong_penalty(lengths, static_cast<double>(c.rollout.max_new_tokens),
                                                     buffer, algorithm.overlong_penalty);
     }
-    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
-      reward = reward + objective::kl_reward(algorithm, all.batch);
-    all.batch.reward = reward;
-    objective::StepRewards seen{reward, all.batch.group, lengths, {}, {}, {}};
-    if (needs.greedy_reward) seen.greedy = greedy_rewards(s, rollouts.groups);
-    if (needs.reward_parts) {
-      seen.parts = reward_parts(rollouts.groups);
-      seen.part_weights = s.rewards->weights();
-    }
-    all.batch.advantage = objective::advantages(algorithm, seen);
-    if (algorithm.mask_truncated) {
-      std::vector<float> include;
-      for (const RolloutGroup& g : rollouts.groups) {
-        for (const Rollout& r : g.rollouts)
-          include.push_back(r.finish == finish_name(FinishReason::kLength) ? 0.0f : 1.0f);
+    if (algorithm.mask_truncated || algorithm.keep_one_each)
+      all.batch.include = include_mask(algorithm, rollouts.groups);
+    if (needs.value) {
+      all.batch.reward = reward;
+      const objective::ValueEstimate estimate = objective::critic_advantages(algorithm, all.batch);
+      all.batch.token_advantage = estimate.advantage;
+      all.batch.value_target = estimate.target;
+      all.batch.advantage = segment_mean(estimate.advantage, all.batch.sequence, all.batch.sequences);
+    } else {
+      if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
+        reward = reward + objective::kl_reward(algorithm, all.batch);
+      all.batch.reward = reward;
+      objective::StepRewards seen{reward, all.batch.group, lengths, greedy, {}, {}};
+      if (needs.reward_parts) {
+        seen.parts = reward_parts(rollouts.groups);
+        seen.part_weights = s.rewards->weights();
       }
-      all.batch.include = at::tensor(include);
+      all.batch.advantage = objective::advantages(algorithm, seen);
     }
+
+    const bool warming_up = needs.critic() && s.state.step < algorithm.critic.warmup;  // the policy stays
 
     // Optimizer steps over the batch, part by part, pass by pass.
     Totals sum;
     for (int64_t pass = 0; pass < c.train.updates_per_rollout; ++pass) {
       for (int64_t part = 0; part < parts; ++part) {
-        const int64_t per_part = c.train.batch_size * c.rollout.group_size, first = part * per_part,
-                      last = first + per_part;
+        const int64_t first = all.groups[part * c.train.batch_size],
+                      last = all.groups[(part + 1) * c.train.batch_size];
         objective::PolicyBatch step = slice(all, first, last);
         const objective::StepTotals totals = objective::totals(step);
         const std::vector<Sequence> sequences(all.sequences.begin() + first, all.sequences.begin() + last);
-        if (old_pass)
-          step.logp = needs.step_logp && pass + part > 0 ? logp_of(s, *s.model, sequences) : step.logp_old;
+        if (old_pass) {
+          const bool moved = off_policy || pass + part > 0;  // the policy is not the one that sampled
+          step.logp = needs.step_logp && moved ? logp_of(s, *s.model, sequences) : step.logp_old;
+        }
         objective->prepare(step);
 
         const auto batches =
@@ -102,8 +126,16 @@ void train_rl(Session& s) {
               options.temperature = c.rollout.temperature;
               options.entropy = true;
               options.top_k = needs.top_k;
-              const LogpResult result =
-                  model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(true));
+              const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
+              const LogpResult result = selective_logp(hidden, s.model->head().compute,
+                                                       s.model->head().master, micro.targets, options);
+              if (needs.critic()) {
+                const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
+                batch.value =
+                    model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source)
+                        .select(1, 0);
+                batch.token_score = batch.value.detach();
+              }
               batch.logp = result.logp;
               batch.entropy = result.entropy;
               batch.token = micro.targets.token;
@@ -113,7 +145,7 @@ void train_rl(Session& s) {
               const objective::PolicyLoss loss =
                   objective::policy_loss(algorithm, *objective, batch, totals, max_length);
               for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
-              return loss.loss;
+              return warming_up ? loss.critic : loss.loss;
             });
         sum.updates += 1;
         sum.skipped += done.skipped ? 1 : 0;

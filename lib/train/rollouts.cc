@@ -1,7 +1,6 @@
 #include "train/rollouts.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <chrono>
 #include <cmath>
@@ -10,69 +9,124 @@
 #include "base/error.h"
 #include "train/reference.h"
 #include "train/session.h"
+#include "train/stored_rollouts.h"
 
 namespace temper {
 namespace {
 
 constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 
-struct Scored {
-  std::vector<std::vector<Completion>> completions;
-  std::vector<ScoredItem> scores;  // of all completions in turn
-};
-
-// `samples` completions of each group's prompt, scored.
-Scored sample_and_score(Session& s, const std::vector<RolloutGroup>& groups, int64_t samples,
-                        const SamplingOptions& sampling) {
-  std::vector<GenerateRequest> requests;
-  for (const RolloutGroup& g : groups) requests.push_back({g.prompt, samples, static_cast<uint64_t>(g.draw)});
+// Completions of `model` in the order of the requests, with the run's limits, ends and progress.
+std::vector<std::vector<Completion>> complete(Session& s, Model& model,
+                                              const std::vector<GenerateRequest>& requests,
+                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
+                                              bool interruptible = true) {
   EngineOptions engine;
   engine.max_batch = s.config.rollout.max_batch;
-  engine.seed = static_cast<uint64_t>(s.config.seed);
-  engine.step = static_cast<uint64_t>(s.state.step);
+  engine.seed = seed;
+  engine.step = step;
   engine.end_ids = s.end_ids;
-  Scored out;
-  out.completions =
-      generate(*s.model, *s.tokenizer, requests, sampling, engine, [&](const EngineProgress& p) {
-        s.check_signal();
-        s.progress->inner(
-            fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
-      });
-  std::vector<RewardItem> items;
-  for (size_t i = 0; i < groups.size(); ++i) {
-    for (const Completion& c : out.completions[i]) {
-      items.push_back({groups[i].prompt_text, c.text, c.raw_text, &s.train_records[groups[i].record].json,
-                       static_cast<int64_t>(c.ids.size()), c.finish == FinishReason::kLength, &c.ids});
+  return generate(model, *s.tokenizer, requests, sampling, engine, [&](const EngineProgress& p) {
+    if (interruptible) s.check_signal();
+    s.progress->inner(
+        fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
+  });
+}
+
+Rollout rollout_of(const Completion& c) {
+  return {c.ids, c.logp_full, {}, {}, {}, c.text, finish_name(c.finish)};
+}
+
+// The single tokens that rollout.openings are in this tokenizer.
+std::vector<int64_t> opening_ids(const Session& s) {
+  std::vector<int64_t> out;
+  for (const std::string& text : s.config.rollout.openings) {
+    const auto ids = s.tokenizer->encode(text, {.parse_special = true});
+    if (ids.size() != 1) {
+      user_error(
+          "rollout.openings: \"{}\" is {} tokens of this tokenizer; a forced opening must be one token", text,
+          ids.size());
     }
+    out.push_back(ids.front());
   }
-  s.progress->inner("scoring");
-  out.scores = s.rewards->score(items);
   return out;
 }
 
-// Generates and scores the groups of draws [cursor, cursor + count).
-std::vector<RolloutGroup> generate_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                                          const RecordOrder& order, int64_t cursor, int64_t count,
-                                          RolloutBatch& batch) {
-  std::vector<RolloutGroup> groups(count);
-  for (int64_t i = 0; i < count; ++i) {
-    RolloutGroup& g = groups[i];
-    g.draw = cursor + i;
-    g.record = order.at(g.draw);
-    g.prompt = prompts[g.record];
-    g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
-  }
-  const Scored scored = sample_and_score(s, groups, s.config.rollout.group_size, s.config.rollout);
-  auto score = scored.scores.begin();
-  for (int64_t i = 0; i < count; ++i) {
-    for (const Completion& c : scored.completions[i]) {
-      groups[i].rollouts.push_back(
-          {c.ids, c.logp_full, {}, score->total, score->parts, c.text, finish_name(c.finish)});
-      batch.generated_tokens += static_cast<int64_t>(c.ids.size());
-      ++score;
+// A completion that was made to begin with a token, which the engine saw as part of the prompt.
+Rollout opened(const Session& s, const Completion& c, int64_t opening, int64_t id) {
+  Rollout r = rollout_of(c);
+  r.ids.insert(r.ids.begin(), id);
+  r.logp_rollout.insert(r.logp_rollout.begin(), std::numeric_limits<float>::quiet_NaN());
+  r.text = s.tokenizer->decode({id}, false) + r.text;
+  r.opening = opening;
+  return r;
+}
+
+// The sampled part of each group.
+void sample(Session& s, std::vector<RolloutGroup>& groups) {
+  const RolloutSection& o = s.config.rollout;
+  const std::vector<int64_t> openings = opening_ids(s);
+  const int64_t sampled = o.group_size - o.demonstrations;
+  const auto ways = std::max<int64_t>(1, static_cast<int64_t>(openings.size()));
+  std::vector<GenerateRequest> requests;
+  for (const RolloutGroup& g : groups) {
+    for (int64_t way = 0; way < ways; ++way) {
+      GenerateRequest request{g.prompt, sampled / ways, static_cast<uint64_t>(g.draw * ways + way)};
+      if (!openings.empty()) request.prompt.push_back(openings[way]);
+      requests.push_back(std::move(request));
     }
   }
-  return groups;
+  SamplingOptions sampling = o;
+  if (!openings.empty()) sampling.max_new_tokens -= 1;
+  const auto completions = complete(s, *s.model, requests, sampling, static_cast<uint64_t>(s.config.seed),
+                                    static_cast<uint64_t>(s.state.step));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto way = static_cast<int64_t>(i) % ways;
+    for (const Completion& c : completions[i]) {
+      groups[i / ways].rollouts.push_back(openings.empty() ? rollout_of(c)
+                                                           : opened(s, c, way, openings[way]));
+    }
+  }
+}
+
+// The record's own completions. They were not drawn, so nothing is known of their log-probs yet.
+void add_demonstrations(const Session& s, RolloutGroup& g) {
+  const Record& record = s.train_records[g.record];
+  const std::vector<Answer> shown = s.encoder->demonstrations(record);
+  if (static_cast<int64_t>(shown.size()) < s.config.rollout.demonstrations) {
+    user_error("{}: rollout.demonstrations asks for {} completions within data.max_tokens, found {}",
+               record.where(), s.config.rollout.demonstrations, shown.size());
+  }
+  for (int64_t i = 0; i < s.config.rollout.demonstrations; ++i) {
+    Rollout r;
+    r.ids = shown[i].completion;
+    r.logp_rollout.assign(r.ids.size(), std::numeric_limits<float>::quiet_NaN());
+    r.text = s.tokenizer->decode(r.ids, false);
+    r.finish = kDemonstration;
+    r.demonstration = true;
+    g.rollouts.push_back(std::move(r));
+  }
+}
+
+void score(Session& s, std::vector<RolloutGroup>& groups) {
+  std::vector<RewardItem> items;
+  for (const RolloutGroup& g : groups) {
+    for (const Rollout& r : g.rollouts) {
+      items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true),
+                       &s.train_records[g.record].json, static_cast<int64_t>(r.ids.size()),
+                       r.finish == finish_name(FinishReason::kLength), &r.ids});
+    }
+  }
+  s.progress->inner("scoring");
+  const std::vector<ScoredItem> scores = s.rewards->score(items);
+  auto next = scores.begin();
+  for (RolloutGroup& g : groups) {
+    for (Rollout& r : g.rollouts) {
+      r.reward = next->total;
+      r.parts = next->parts;
+      ++next;
+    }
+  }
 }
 
 bool has_signal(const RolloutGroup& g) {
@@ -83,255 +137,167 @@ bool has_signal(const RolloutGroup& g) {
   return keep.any().item<bool>();
 }
 
+// logp_old of the groups that lack it, by the trainer's own pass.
+void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
+  std::vector<RolloutGroup*> open;
+  std::vector<RolloutGroup> missing;
+  for (RolloutGroup& g : groups) {
+    if (g.rollouts.front().logp_old.empty()) open.push_back(&g);
+  }
+  for (const RolloutGroup* g : open) missing.push_back(*g);
+  const RolloutTensors tensors = rollout_tensors(missing);
+  const at::Tensor logp = logp_of(s, *s.model, tensors.sequences).cpu();
+  const float* values = logp.const_data_ptr<float>();
+  for (RolloutGroup* g : open) {
+    for (Rollout& r : g->rollouts) {
+      r.logp_old.assign(values, values + r.ids.size());
+      values += r.ids.size();
+    }
+  }
+}
+
 }  // namespace
 
+std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
+                                        const RecordOrder& order, int64_t first, int64_t count) {
+  std::vector<RolloutGroup> groups(count);
+  for (int64_t i = 0; i < count; ++i) {
+    RolloutGroup& g = groups[i];
+    g.draw = first + i;
+    g.record = order.at(g.draw);
+    g.prompt = prompts[g.record];
+    g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
+  }
+  sample(s, groups);
+  for (RolloutGroup& g : groups) add_demonstrations(s, g);
+  score(s, groups);
+  return groups;
+}
+
 RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                              bool store_old_logp) {
+                              const std::vector<RolloutGroup>& stored, const CollectOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  const objective::PolicyAlgorithm& algorithm = *s.config.algorithm;
-  const RecordOrder order(static_cast<int64_t>(prompts.size()), static_cast<uint64_t>(s.config.seed),
-                          s.config.data.order);
-  const auto wanted = static_cast<size_t>(s.config.rollout.prompts_per_step);
-  int64_t cursor = s.state.cursor;
+  const auto seed = static_cast<uint64_t>(s.config.seed);
+  const int64_t total = options.groups;
+  const int64_t taken = stored.empty() ? 0 : s.config.offline.stored_prompts(total);
+  const auto wanted = static_cast<size_t>(total - taken);
   RolloutBatch batch;
-  std::vector<RolloutGroup> fresh;
+  batch.cursor = s.state.cursor;
+  batch.stored_cursor = s.state.stored_cursor;
+  batch.reference_rewards = s.state.reference_rewards;
   for (const Json& j : s.state.leftovers) batch.groups.push_back(RolloutGroup::from_json(j));
 
   for (int64_t round = 0; batch.groups.size() < wanted; ++round) {
-    if (round == algorithm.filter_max_rounds && algorithm.filter_zero_variance) {
+    if (round == options.max_rounds && options.only_differing) {
       user_error(
           "step {}: after {} rounds only {} of {} groups have rewards that differ; the task is too easy or "
-          "too hard for the model, or "
-          "raise algorithm.filter_max_rounds",
-          s.state.step + 1, round, batch.groups.size(), wanted);
+          "too hard for the model, or raise {}",
+          s.state.step + 1, round, batch.groups.size(), wanted, options.rounds_field);
     }
     // With a filter, whole rounds: what is too many serves the next step.
-    const int64_t count = algorithm.filter_zero_variance ? static_cast<int64_t>(wanted)
-                                                         : static_cast<int64_t>(wanted - batch.groups.size());
-    auto groups = generate_groups(s, prompts, order, cursor, count, batch);
-    cursor += count;
+    const int64_t count = options.only_differing ? static_cast<int64_t>(wanted)
+                                                 : static_cast<int64_t>(wanted - batch.groups.size());
+    const RecordOrder order(static_cast<int64_t>(prompts.size()), seed, s.config.data.order);
+    auto groups = sample_groups(s, prompts, order, batch.cursor, count);
+    batch.cursor += count;
     batch.generated_groups += count;
     for (RolloutGroup& g : groups) {
+      for (const Rollout& r : g.rollouts)
+        batch.generated_tokens += r.demonstration ? 0 : static_cast<int64_t>(r.ids.size());
       const bool signal = has_signal(g);
       batch.kept_groups += signal ? 1 : 0;
-      if (signal || !algorithm.filter_zero_variance) batch.groups.push_back(std::move(g));
+      if (signal || !options.only_differing) batch.groups.push_back(std::move(g));
     }
   }
 
   // What is kept for later must remember the policy that sampled it.
-  const bool leaves = batch.groups.size() > wanted;
-  if (store_old_logp || leaves) {
-    std::vector<RolloutGroup*> open;
-    std::vector<RolloutGroup> missing;
-    for (RolloutGroup& g : batch.groups) {
-      if (g.rollouts.front().logp_old.empty()) open.push_back(&g);
-    }
-    for (RolloutGroup* g : open) missing.push_back(*g);
-    const RolloutTensors tensors = rollout_tensors(missing);
-    const at::Tensor logp = logp_of(s, *s.model, tensors.sequences).cpu();
-    const float* values = logp.const_data_ptr<float>();
-    for (RolloutGroup* g : open) {
-      for (Rollout& r : g->rollouts) {
-        r.logp_old.assign(values, values + r.ids.size());
-        values += r.ids.size();
-      }
-    }
+  if (!batch.groups.empty() && (options.store_old_logp || batch.groups.size() > wanted)) {
+    fill_old_logp(s, batch.groups);
+    settle_given_tokens(batch.groups);
   }
-  s.state.leftovers = Json::array();
-  for (size_t i = wanted; i < batch.groups.size(); ++i)
-    s.state.leftovers.push_back(batch.groups[i].to_json());
+  for (size_t i = wanted; i < batch.groups.size(); ++i) batch.leftovers.push_back(batch.groups[i].to_json());
   batch.groups.resize(wanted);
-  s.state.cursor = cursor;
+
+  // Stored groups stand evenly among the fresh ones, so that every optimizer step of the batch has its share.
+  if (taken > 0) {
+    const RecordOrder order(static_cast<int64_t>(stored.size()), seed, s.config.data.order);
+    for (int64_t i = 0; i < taken; ++i) {
+      const auto at = batch.groups.begin() +
+                      std::min<int64_t>(i * total / taken, static_cast<int64_t>(batch.groups.size()));
+      RolloutGroup group = stored[order.at(batch.stored_cursor + i)];
+      for (const Rollout& r : group.rollouts) batch.generated_tokens += static_cast<int64_t>(r.ids.size());
+      batch.groups.insert(at, std::move(group));
+    }
+    batch.stored_cursor += taken;
+  }
   batch.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return batch;
-}
-
-RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
-  RolloutTensors out;
-  std::vector<float> rollout, old;
-  std::vector<double> reward;
-  std::vector<int64_t> sequence, group;
-  out.offsets.push_back(0);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    for (const Rollout& r : groups[g].rollouts) {
-      const auto index = static_cast<int64_t>(out.sequences.size());
-      out.sequences.push_back({&groups[g].prompt, &r.ids, nullptr, static_cast<int64_t>(g)});
-      rollout.insert(rollout.end(), r.logp_rollout.begin(), r.logp_rollout.end());
-      old.insert(old.end(), r.logp_old.begin(), r.logp_old.end());
-      sequence.insert(sequence.end(), r.ids.size(), index);
-      reward.push_back(r.reward.value_or(kNull));
-      group.push_back(static_cast<int64_t>(g));
-      out.offsets.push_back(static_cast<int64_t>(sequence.size()));
-    }
-  }
-  out.batch.sequences = static_cast<int64_t>(out.sequences.size());
-  out.batch.sequence = at::tensor(sequence, at::kLong);
-  out.batch.group = at::tensor(group, at::kLong);
-  out.batch.reward = at::tensor(reward, at::kDouble).to(at::kFloat);
-  out.batch.logp_rollout = at::tensor(rollout, at::kFloat);
-  out.batch.logp = out.batch.logp_rollout;  // until the trainer's own pass over them
-  if (old.size() == rollout.size()) out.batch.logp_old = at::tensor(old, at::kFloat);
-  return out;
 }
 
 at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
   SamplingOptions sampling = s.config.rollout;
   sampling.temperature = 0;
-  const Scored scored = sample_and_score(s, groups, 1, sampling);
+  std::vector<GenerateRequest> requests;
+  for (const RolloutGroup& g : groups) requests.push_back({g.prompt, 1, static_cast<uint64_t>(g.draw)});
+  const auto completions = complete(s, *s.model, requests, sampling, static_cast<uint64_t>(s.config.seed),
+                                    static_cast<uint64_t>(s.state.step));
+  std::vector<RolloutGroup> greedy = groups;
+  for (size_t g = 0; g < greedy.size(); ++g) greedy[g].rollouts = {rollout_of(completions[g].front())};
+  score(s, greedy);
   std::vector<double> out;
-  for (size_t g = 0; g < groups.size(); ++g)
-    out.insert(out.end(), groups[g].rollouts.size(), scored.scores[g].total.value_or(kNull));
+  for (size_t g = 0; g < groups.size(); ++g) {
+    out.insert(out.end(), groups[g].rollouts.size(), greedy[g].rollouts.front().reward.value_or(kNull));
+  }
   return at::tensor(out, at::kDouble).to(at::kFloat);
 }
 
-at::Tensor reward_parts(const std::vector<RolloutGroup>& groups) {
-  std::vector<double> out;
-  int64_t rows = 0;
-  for (const RolloutGroup& g : groups) {
-    for (const Rollout& r : g.rollouts) {
-      for (const auto& part : r.parts) out.push_back(part.value_or(kNull));
-      ++rows;
-    }
-  }
-  return at::tensor(out, at::kDouble).to(at::kFloat).reshape({rows, -1});
-}
-
-objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last) {
-  const int64_t begin = all.offsets[first], tokens = all.offsets[last] - begin, count = last - first;
-  auto per_token = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, tokens) : t; };
-  auto per_sequence = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, first, count) : t; };
-  objective::PolicyBatch b;
-  b.logp = per_token(all.batch.logp);
-  b.logp_old = per_token(all.batch.logp_old);
-  b.logp_ref = per_token(all.batch.logp_ref);
-  b.logp_rollout = per_token(all.batch.logp_rollout);
-  b.sequence = per_token(all.batch.sequence) - first;
-  b.token_advantage = per_token(all.batch.token_advantage);
-  b.advantage = per_sequence(all.batch.advantage);
-  b.reward = per_sequence(all.batch.reward);
-  b.group = per_sequence(all.batch.group);
-  b.include = per_sequence(all.batch.include);
-  b.sequences = count;
-  return b;
-}
-
-NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
-  double reward = 0, rewards = 0, length = 0, truncated = 0, count = 0, std_sum = 0, std_groups = 0;
-  std::vector<double> parts(s.rewards->names().size(), 0), part_counts(parts.size(), 0);
+void reference_rewards(Session& s, RolloutBatch& batch) {
+  constexpr uint64_t kReferenceSeed = 0x7265666572ULL;  // apart from the training rollouts
+  std::vector<RolloutGroup> open;
+  Json& known = batch.reference_rewards;
   for (const RolloutGroup& g : batch.groups) {
-    double sum = 0, squares = 0, n = 0;
-    for (const Rollout& r : g.rollouts) {
-      count += 1;
-      length += static_cast<double>(r.ids.size());
-      truncated += r.finish == finish_name(FinishReason::kLength) ? 1 : 0;
-      if (r.reward) {
-        sum += *r.reward;
-        squares += *r.reward * *r.reward;
-        n += 1;
-      }
-      for (size_t i = 0; i < parts.size(); ++i) {
-        if (!r.parts[i]) continue;
-        parts[i] += *r.parts[i];
-        part_counts[i] += 1;
-      }
-    }
-    reward += sum;
-    rewards += n;
-    if (n > 1) {
-      std_sum += std::sqrt(std::max(0.0, (squares - sum * sum / n) / (n - 1)));
-      std_groups += 1;
+    const std::string key = std::to_string(g.record);
+    const Json& columns = s.train_records[g.record].json;
+    if (known.contains(key)) continue;
+    if (columns.contains("reference_reward")) {
+      if (!columns["reference_reward"].is_number())
+        user_error("{}: reference_reward: expected a number", s.train_records[g.record].where());
+      known[key] = columns["reference_reward"];
+    } else {
+      known[key] = nullptr;  // a record twice in the step is asked once
+      open.push_back(g);
     }
   }
-  NamedValues out = {{"reward", reward / rewards},
-                     {"reward_std", std_groups > 0 ? std_sum / std_groups : 0.0}};
-  if (parts.size() > 1) {
-    for (size_t i = 0; i < parts.size(); ++i)
-      out.emplace_back("reward/" + s.rewards->names()[i], parts[i] / part_counts[i]);
-  }
-  out.emplace_back("length", length / count);
-  out.emplace_back("truncated", truncated / count);
-  if (batch.generated_groups > 0) {
-    out.emplace_back("groups_kept",
-                     static_cast<double>(batch.kept_groups) / static_cast<double>(batch.generated_groups));
-  }
-  out.emplace_back("null_rewards", (count - rewards) / count);
-  return out;
-}
-
-std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& batch,
-                                       const at::Tensor& advantage) {
-  std::vector<SampleRow> out;
-  const at::Tensor a = advantage.cpu().to(at::kDouble).contiguous();
-  const double* values = a.const_data_ptr<double>();
-  int64_t index = 0;
-  for (const RolloutGroup& g : batch.groups) {
-    for (const Rollout& r : g.rollouts) {
-      SampleRow row;
-      row.prompt = g.prompt_text;
-      row.completion = r.text;
-      for (size_t i = 0; i < r.parts.size(); ++i) row.rewards.emplace_back(s.rewards->names()[i], r.parts[i]);
-      row.reward = r.reward;
-      row.advantage = values[index++];
-      row.finish = r.finish;
-      row.tokens = static_cast<int64_t>(r.ids.size());
-      double sum = 0, lowest = 0;
-      for (const float lp : r.logp_rollout) {
-        sum += lp;
-        lowest = std::min(lowest, static_cast<double>(lp));
+  if (!open.empty()) {
+    const int64_t opening = opening_ids(s).back();
+    SamplingOptions sampling = s.config.rollout;
+    sampling.max_new_tokens -= 1;
+    std::vector<GenerateRequest> requests;
+    for (const RolloutGroup& g : open) {
+      requests.push_back({g.prompt, s.config.rollout.reference_samples, static_cast<uint64_t>(g.record)});
+      requests.back().prompt.push_back(opening);
+    }
+    std::vector<std::vector<Completion>> completions;
+    with_reference(s, [&](Model& reference) {
+      // Not interruptible: a checkpoint must not be written while the adapter is off.
+      completions = complete(s, reference, requests, sampling,
+                             static_cast<uint64_t>(s.config.seed) ^ kReferenceSeed, 0, false);
+    });
+    for (size_t i = 0; i < open.size(); ++i) {
+      open[i].rollouts.clear();
+      for (const Completion& c : completions[i]) open[i].rollouts.push_back(opened(s, c, 1, opening));
+    }
+    score(s, open);
+    for (const RolloutGroup& g : open) {
+      double sum = 0, count = 0;
+      for (const Rollout& r : g.rollouts) {
+        sum += r.reward.value_or(0.0);
+        count += r.reward ? 1 : 0;
       }
-      if (!r.logp_rollout.empty()) {
-        row.logp_mean = sum / static_cast<double>(r.logp_rollout.size());
-        row.logp_min = lowest;
-      }
-      out.push_back(std::move(row));
-      if (static_cast<int64_t>(out.size()) == s.config.samples_logged) return out;
+      known[std::to_string(g.record)] = sum / std::max(count, 1.0);
     }
   }
-  return out;
-}
-
-// ------------------------------------------------------------------------------------------------ leftovers
-
-namespace {
-
-Json number(const std::optional<double>& x) {
-  return x ? Json(*x) : Json(nullptr);
-}
-std::optional<double> number(const Json& j) {
-  return j.is_null() ? std::nullopt : std::optional<double>(j.get<double>());
-}
-
-}  // namespace
-
-Json RolloutGroup::to_json() const {
-  Json rows = Json::array();
-  for (const Rollout& r : rollouts) {
-    Json parts = Json::array();
-    for (const auto& p : r.parts) parts.push_back(number(p));
-    rows.push_back({{"ids", r.ids},
-                    {"logp_rollout", r.logp_rollout},
-                    {"logp_old", r.logp_old},
-                    {"reward", number(r.reward)},
-                    {"parts", parts},
-                    {"text", r.text},
-                    {"finish", r.finish}});
-  }
-  return {{"draw", draw},
-          {"record", record},
-          {"prompt", prompt},
-          {"prompt_text", prompt_text},
-          {"rollouts", rows}};
-}
-
-RolloutGroup RolloutGroup::from_json(const Json& json) {
-  RolloutGroup g{json.at("draw"), json.at("record"), json.at("prompt"), json.at("prompt_text"), {}};
-  for (const Json& j : json.at("rollouts")) {
-    Rollout r{j.at("ids"), j.at("logp_rollout"), j.at("logp_old"), number(j.at("reward")),
-              {},          j.at("text"),         j.at("finish")};
-    for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
-    g.rollouts.push_back(std::move(r));
-  }
-  return g;
+  for (RolloutGroup& g : batch.groups) g.reference_reward = known[std::to_string(g.record)].get<double>();
 }
 
 }  // namespace temper

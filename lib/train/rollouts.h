@@ -1,76 +1,44 @@
-// The rollout batch of a step: groups of scored completions, and the ragged numbers that objectives read.
+// Where a step's groups come from: the policy, the record's own completions, or a file of scored responses.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <vector>
 
-#include "base/json.h"
-#include "objective/policy.h"
-#include "train/metrics.h"
-#include "train/micro_batch.h"
+#include "data/records.h"
+#include "train/rollout_batch.h"
 
 namespace temper {
 
-class Session;
+// Groups of the draws [first, first + count) of the run's order: rollout.group_size completions of each
+// prompt, of them rollout.demonstrations the record's own, the others sampled and, with rollout.openings,
+// made to begin with each of these in equal shares; scored by the run's rewards. prompts: of every record.
+std::vector<RolloutGroup> sample_groups(Session& session, const std::vector<std::vector<int64_t>>& prompts,
+                                        const RecordOrder& order, int64_t first, int64_t count);
 
-struct Rollout {
-  std::vector<int64_t> ids;
-  std::vector<float> logp_rollout;  // as the decode engine saw them, temperature only
-  std::vector<float> logp_old;      // as the trainer saw them when they were sampled; empty: not computed yet
-  std::optional<double> reward;     // unshaped
-  std::vector<std::optional<double>> parts;
-  std::string text, finish;
+// What a step needs of its rollout batch.
+struct CollectOptions {
+  int64_t groups = 0;           // wanted
+  bool store_old_logp = false;  // logp_old of every sampled token is computed by the trainer's own pass
+  bool only_differing = false;  // groups whose rewards are all equal are dropped, and others drawn ...
+  int64_t max_rounds = 0;       // ... in so many rounds at most; more is an error that names `rounds_field`
+  std::string rounds_field;
 };
 
-struct RolloutGroup {
-  int64_t draw = 0;  // position in the run's order of records; also the group's label
-  int64_t record = 0;
-  std::vector<int64_t> prompt;
-  std::string prompt_text;
-  std::vector<Rollout> rollouts;
-
-  Json to_json() const;
-  static RolloutGroup from_json(const Json& json);
-};
-
-struct RolloutBatch {
-  std::vector<RolloutGroup> groups;
-  int64_t generated_groups = 0, kept_groups = 0;  // of this step's generation
-  int64_t generated_tokens = 0;
-  double seconds = 0;
-};
-
-// Generates, scores and filters until `prompts_per_step` groups are there: leftovers of earlier steps first,
-// and what is too many becomes the next step's leftovers. Throws UserError when filter_max_rounds do not
-// suffice. `cursor` and `leftovers` are the state's, changed only when everything succeeded.
+// Samples and filters until the wanted groups are there: leftovers of earlier steps first, and what is too
+// many becomes the next step's leftovers. With `stored` groups (stored_rollouts.h), offline.share of the
+// wanted are taken from these, in their own order. Throws UserError when max_rounds do not suffice. The run's
+// state stays as it is until batch.commit().
 RolloutBatch collect_rollouts(Session& session, const std::vector<std::vector<int64_t>>& prompts,
-                              bool store_old_logp);
-
-// The step's sequences, and their numbers in the order of the sequences. logp_old and logp_ref are filled by
-// the caller.
-struct RolloutTensors {
-  std::vector<Sequence> sequences;
-  std::vector<int64_t> offsets;  // [S + 1] first token of each sequence in the [M] tensors
-  objective::PolicyBatch batch;
-};
-RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups);
+                              const std::vector<RolloutGroup>& stored, const CollectOptions& options);
 
 // The reward of one greedy answer to each group's prompt, repeated for each of its sequences: [S], NaN: null.
 at::Tensor greedy_rewards(Session& session, const std::vector<RolloutGroup>& groups);
 
-// What each reward function said of each sequence: [S, F], NaN: null.
-at::Tensor reward_parts(const std::vector<RolloutGroup>& groups);
-
-// The numbers of sequences [first, last): a micro-batch's or an optimizer step's share.
-objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last);
-
-// Means over the batch for the metrics row, and rows for samples.jsonl.
-NamedValues rollout_metrics(const Session& session, const RolloutBatch& batch);
-std::vector<SampleRow> rollout_samples(const Session& session, const RolloutBatch& batch,
-                                       const at::Tensor& advantage);
+// Fills reference_reward of each group: the record's "reference_reward" if it has that column, else the mean
+// over rollout.reference_samples answers of the reference model with the last of rollout.openings, computed
+// once for a record and kept in the run's state.
+void reference_rewards(Session& session, RolloutBatch& batch);
 
 }  // namespace temper

@@ -11,6 +11,8 @@ void run_training(const RunConfig& config, const RunOptions& options) {
       train_sft(session);
     else if (config.task == "preference")
       train_preference(session);
+    else if (config.task == "distill")
+      train_distill(session);
     else if (config.task == "reward_model")
       train_reward_model(session);
     else

@@ -17,7 +17,7 @@
 namespace temper {
 
 Session::Session(const RunConfig& run, const RunOptions& options) : config(run), options_(options) {
-  train_records = read_jsonl(config.data.train);
+  if (!config.data.train.empty()) train_records = read_jsonl(config.data.train);
   if (!config.data.eval.empty()) eval_records = read_jsonl(config.data.eval);
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
     eval_records.resize(static_cast<size_t>(config.eval.limit));
@@ -35,7 +35,7 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
 Session::~Session() = default;
 
 void Session::load_text() {
-  std::string folder = config.model.path;
+  std::string folder = config.model.path.empty() ? config.model.init.tokenizer : config.model.path;
   if (folder.empty()) {
     // Trained on the run's own data; the same data gives the same tokenizer, so a resumed run finds its own.
     folder = config.run + "/tokenizer";
@@ -52,13 +52,17 @@ void Session::load_text() {
   settings.max_tokens = config.data.max_tokens;
   settings.overlong = config.data.overlong;
   settings.targets = config.data.targets;
+  settings.prefix = config.data.prefix;
   encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), settings);
 }
 
 void Session::load_model() {
   const Precision precision = make_precision(config.model.dtype, config.device);
-  const Heads heads =
-      config.task == "reward_model" ? reward_heads(config, train_records, tokenizer.get()) : Heads{};
+  Heads heads;
+  heads.seed = static_cast<uint64_t>(config.seed);
+  if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
+  if (config.task == "reward_model") heads = reward_heads(config, train_records, tokenizer.get());
+  if (config.task == "sft" && config.loss->make()->needs().value) heads.scores = 1;
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
@@ -84,16 +88,24 @@ void Session::load_model() {
   health = std::make_unique<Health>(config.health);
 }
 
+at::Tensor Session::checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
+                            const at::Tensor& like) const {
+  const auto it = loaded.find(name);
+  if (it == loaded.end() || it->second.sizes() != like.sizes())
+    user_error("{}: has no tensor {} of this run's shape", found_->folder, name);
+  return it->second;
+}
+
 void Session::restore() {
   if (found_) {
     LoadedCheckpoint loaded = read_checkpoint(*found_);
     at::NoGradGuard guard;
     for (const auto& [name, tensor] : adapter->trainable()) {
-      const auto it = loaded.trainable.find(name);
-      if (it == loaded.trainable.end() || it->second.sizes() != tensor.sizes()) {
-        user_error("{}: has no tensor {} of this run's shape", found_->folder, name);
+      at::Tensor(tensor).copy_(checked(loaded.trainable, name, tensor));
+      if (!loaded.reference.empty()) {
+        const at::Tensor reference = at::empty_like(tensor.detach());
+        reference_weights.emplace_back(name, reference.copy_(checked(loaded.reference, name, tensor)));
       }
-      at::Tensor(tensor).copy_(it->second);
     }
     adapter->refresh();
     optimizer->load_state(loaded.optimizer);
@@ -212,7 +224,7 @@ void Session::save_checkpoint() {
   if (saved_step_ == state.step) return;
   state.log = log->sync();
   state.health = health->state();
-  write_checkpoint(config.run, state, trainable(), optimizer->state());
+  write_checkpoint(config.run, state, trainable(), optimizer->state(), reference_weights);
   saved_step_ = state.step;
   prune_checkpoints(config.run, config.checkpoint.keep, config.checkpoint.best ? state.best_step : 0);
 }

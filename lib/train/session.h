@@ -29,6 +29,8 @@
 
 namespace temper {
 
+class ReferenceCache;
+
 struct RunOptions {
   std::string resume = "auto";       // auto | must | never
   const StopSignal* stop = nullptr;  // asked between steps and during generation
@@ -55,10 +57,14 @@ class Session {
   std::unique_ptr<RecordEncoder> encoder;
   std::unique_ptr<Model> model;
   std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
+  NamedTensors reference_weights;    // of a moving reference: what trains, as the reference has it; fp32
+  std::map<std::string, std::shared_ptr<const ReferenceCache>> reference_caches;  // "train", "eval"
+  std::vector<std::unique_ptr<Model>> teachers;  // of a distillation; see teachers.h
   std::unique_ptr<Adapter> adapter;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<RewardSet> rewards;  // null: none configured
   std::vector<int64_t> end_ids;
+  std::vector<std::string> banned;  // texts that evaluations may not generate
   std::unique_ptr<MetricsLog> log;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<Health> health;
@@ -94,6 +100,8 @@ class Session {
   void save_checkpoint();
   void evaluate();
   NamedTensors trainable() const;
+  at::Tensor checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
+                     const at::Tensor& like) const;
 
   RunOptions options_;
   std::vector<OptimParameter> parameters_;

@@ -13,7 +13,10 @@ Json RunState::to_json() const {
           {"best_step", best_step},
           {"evaluated_first", evaluated_first},
           {"health", health},
+          {"loop", loop},
           {"log", log.to_json()},
+          {"stored_cursor", stored_cursor},
+          {"reference_rewards", reference_rewards},
           {"leftovers", leftovers}};
 }
 
@@ -28,7 +31,10 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.best_step = json.at("best_step").get<int64_t>();
     s.evaluated_first = json.at("evaluated_first").get<bool>();
     s.health = json.at("health");
+    s.loop = json.value("loop", Json::object());
+    s.stored_cursor = json.at("stored_cursor").get<int64_t>();
     s.leftovers = json.at("leftovers");
+    s.reference_rewards = json.at("reference_rewards");
     s.log = LogPosition::from_json(json.at("log"), where);
   } catch (const Json::exception& e) {
     user_error("{}: not a run state: {}", where, e.what());

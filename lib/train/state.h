@@ -12,15 +12,18 @@
 namespace temper {
 
 struct RunState {
-  int64_t step = 0;                // finished steps
-  int64_t updates = 0;             // finished optimizer updates
-  int64_t tokens = 0;              // trained on so far
-  int64_t cursor = 0;              // draws taken from the RecordOrder
-  Json leftovers = Json::array();  // rl: groups generated but not used yet
-  std::optional<double> best;      // best evaluation so far, larger is better
+  int64_t step = 0;                         // finished steps
+  int64_t updates = 0;                      // finished optimizer updates
+  int64_t tokens = 0;                       // trained on so far
+  int64_t cursor = 0;                       // draws taken from the RecordOrder
+  int64_t stored_cursor = 0;                // rl: draws taken from the order of stored groups
+  Json leftovers = Json::array();           // rl: groups generated but not used yet
+  Json reference_rewards = Json::object();  // rl: by record, the initial model's mean reward
+  std::optional<double> best;               // best evaluation so far, larger is better
   int64_t best_step = 0;
   bool evaluated_first = false;  // the evaluation before the first step is done
   Json health = Json::object();
+  Json loop = Json::object();  // what a task's loop keeps of its own
   LogPosition log;
 
   Json to_json() const;

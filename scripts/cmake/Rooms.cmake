@@ -1,5 +1,6 @@
 # temper_room(NAME [ROOMS r...] [LIBS l...] [TORCH]): the static library temper_NAME from lib/NAME/*.cc.
 # temper_app(NAME): the program temper-NAME from apps/NAME.cc.
+# temper_export(NAMES...): makes rooms and programs known to find_package(Temper).
 
 # The uninitialised-value warnings are false alarms inside gcc 12's own AVX-512 headers.
 set(TEMPER_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-uninitialized -Wno-maybe-uninitialized)
@@ -10,7 +11,8 @@ function(temper_torch target)
   get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/include/fmt)
   file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/include/fmt/fmt SYMBOLIC)
-  target_include_directories(${target} BEFORE PUBLIC ${CMAKE_BINARY_DIR}/include/fmt)
+  target_include_directories(${target} BEFORE PUBLIC $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include/fmt>
+                                                    $<INSTALL_INTERFACE:include/temper-fmt>)
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
   # at::parallel_for is compiled into our kernels; it must run on the OpenMP runtime that libtorch itself
   # uses, so we compile for OpenMP and link the wheel's own libgomp, never the system's.
@@ -43,7 +45,7 @@ function(temper_room name)
   set(target temper_${name})
   if(NOT sources)
     add_library(${target} INTERFACE)
-    target_include_directories(${target} INTERFACE ${farm})
+    target_include_directories(${target} INTERFACE $<BUILD_INTERFACE:${farm}> $<INSTALL_INTERFACE:include/temper>)
     foreach(room ${ARG_ROOMS})
       target_link_libraries(${target} INTERFACE temper_${room})
     endforeach()
@@ -51,7 +53,7 @@ function(temper_room name)
   endif()
   add_library(${target} STATIC ${sources})
   add_library(Temper::${name} ALIAS ${target})
-  target_include_directories(${target} PUBLIC ${farm})
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${farm}> $<INSTALL_INTERFACE:include/temper>)
   target_compile_options(${target} PRIVATE ${TEMPER_WARNINGS})
   foreach(room ${ARG_ROOMS})
     target_link_libraries(${target} PUBLIC temper_${room})
@@ -62,12 +64,46 @@ function(temper_room name)
   endif()
 endfunction()
 
+# temper_app(NAME) also gives the library Temper::NAME_program, the program's main in an archive: a project of your own links it
+# to build the program with objectives and rewards of its own (lib/objective/extend.h).
 function(temper_app name)
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
     return()
   endif()
-  add_executable(temper-${name} ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
+  set(main temper_${name}_main)
+  add_library(${main} OBJECT ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
+  target_link_libraries(${main} PUBLIC temper_train CLI11::CLI11)
+  target_compile_options(${main} PRIVATE ${TEMPER_WARNINGS})
+  temper_torch(${main})
+  add_executable(temper-${name} $<TARGET_OBJECTS:${main}>)
   target_link_libraries(temper-${name} PRIVATE temper_train CLI11::CLI11)
-  target_compile_options(temper-${name} PRIVATE ${TEMPER_WARNINGS})
-  temper_torch(temper-${name})
+  install(TARGETS temper-${name} RUNTIME DESTINATION bin)
+  add_library(temper_${name}_program STATIC $<TARGET_OBJECTS:${main}>)
+  target_link_libraries(temper_${name}_program PUBLIC temper_train CLI11::CLI11)
+endfunction()
+
+# find_package(Temper), from the build folder or from an install prefix: Temper::<room> and Temper::<app>_program, with what they
+# stand on. An installed Temper shows all rooms' headers; which room uses which is checked here.
+function(temper_export)
+  set(targets "")
+  foreach(name ${ARGN})
+    list(APPEND targets temper_${name})
+    set_target_properties(temper_${name} PROPERTIES EXPORT_NAME ${name})
+    if(EXISTS ${CMAKE_SOURCE_DIR}/lib/${name})
+      install(DIRECTORY ${CMAKE_SOURCE_DIR}/lib/${name} DESTINATION include/temper FILES_MATCHING PATTERN "*.h")
+    endif()
+  endforeach()
+  install(TARGETS ${targets} EXPORT TemperTargets ARCHIVE DESTINATION lib)
+  install(EXPORT TemperTargets NAMESPACE Temper:: DESTINATION lib/cmake/Temper)
+  export(EXPORT TemperTargets NAMESPACE Temper:: FILE ${CMAKE_BINARY_DIR}/TemperTargets.cmake)
+  get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+  install(DIRECTORY ${fmt_include}/fmt DESTINATION include/temper-fmt)
+
+  set(modules ${CMAKE_SOURCE_DIR}/scripts/cmake)
+  set(TEMPER_MODULES ${modules})
+  configure_file(${modules}/TemperConfig.cmake.in ${CMAKE_BINARY_DIR}/TemperConfig.cmake @ONLY)
+  set(TEMPER_MODULES "\${CMAKE_CURRENT_LIST_DIR}")
+  configure_file(${modules}/TemperConfig.cmake.in ${CMAKE_BINARY_DIR}/install/TemperConfig.cmake @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/install/TemperConfig.cmake ${modules}/Compiler.cmake ${modules}/Dependencies.cmake
+                ${modules}/FindLibTorch.cmake DESTINATION lib/cmake/Temper)
 endfunction()

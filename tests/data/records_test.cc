@@ -70,6 +70,42 @@ const char* const kChatPair =
 
 }  // namespace
 
+TEST_CASE("a prefix stands behind the begin token, for examples and prompts alike, and is no target") {
+  Fixture f;
+  const std::string pair = R"({"prompt":"p","completion":"c"})";
+  CHECK(f.supervised(pair, {.prefix = "abx"}) == "abxp[c</s>]");
+  Record one = record(pair);
+  one.prefix = "<s>!";
+  const RecordEncoder encoder = f.encoder({.prefix = "ab"});
+  const Example e = encoder.supervised(one);
+  CHECK(f.shown(e) == "ab<s>!p[c</s>]");
+  CHECK(e.prefix_begin == 0);
+  CHECK(e.prefix_tokens == 3);
+  CHECK(e.prompt_tokens == 4);
+  CHECK(encoder.prompt_text(one) == "ab<s>!p");
+  f.tokenizer.bos_ = *f.tokenizer.id("<s>");
+  Record text = record(R"({"text":"<s>hello"})");
+  text.prefix = "!";
+  // The fake tokenizer adds no begin token and reads special tokens only where they are allowed.
+  CHECK(f.shown(encoder.supervised(text)) == "ab![<s>hello</s>]");
+  one = record(kChatPair);
+  one.prefix = "!";
+  CHECK(f.shown(encoder.supervised(one)).substr(0, 4) == "ab!<");
+  CHECK(encoder.prompt_text(one).substr(0, 4) == "ab!<");
+}
+
+TEST_CASE("columns of a record") {
+  const Record r = record(R"({"reward": 0.5, "good": true, "text": "t", "none": null})");
+  CHECK(number_column(r, "reward", "x") == 0.5);
+  CHECK(number_column(r, "good", "x") == 1.0);
+  CHECK(text_column(r, "text", "x") == "t");
+  CHECK(has(error_of([&] { number_column(r, "score", "loss.name rwr"); }),
+            "f.jsonl:3: has no column \"score\""));
+  CHECK(has(error_of([&] { number_column(r, "none", "x"); }), "finite number"));
+  CHECK(has(error_of([&] { number_column(r, "text", "x"); }), "f.jsonl:3"));
+  CHECK(has(error_of([&] { text_column(r, "reward", "x"); }), "must be a string"));
+}
+
 TEST_CASE("JSONL is read in order, with places") {
   const std::string a = write("a.jsonl", "\xEF\xBB\xBF{\"text\":\"1\"}\r\n\n  \n{\"text\":\"é\"}");
   const std::string b = write("b.jsonl", "{\"text\":\"3\"}\n");

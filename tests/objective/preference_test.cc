@@ -14,19 +14,21 @@ std::unique_ptr<PreferenceAlgorithm> preference_of(const std::string& name,
   return algorithm;
 }
 
-// A step of `units` pairs, or of labelled responses. Some responses have one token, some none.
-PreferenceBatch random_preferences(uint64_t seed, bool paired, int64_t units = 8,
+// A step of `units` pairs (unit 2), labelled responses (1) or lists of four. Some responses have one token,
+// some none.
+PreferenceBatch random_preferences(uint64_t seed, int64_t unit, int64_t units = 8,
                                    at::ScalarType type = at::kDouble) {
   RandomStream random(seed, "preferences");
-  const int64_t sequences = paired ? 2 * units : units;
+  const int64_t sequences = unit * units;
   std::vector<int64_t> sequence;
-  std::vector<double> logp, ref, squares, label, mismatch;
+  std::vector<double> logp, ref, other, squares, label, mismatch;
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t length = s == 3 ? 0 : s == 6 ? 1 : static_cast<int64_t>(1 + random.below(6));
     for (int64_t t = 0; t < length; ++t) {
       sequence.push_back(s);
       logp.push_back(-std::abs(random.normal()) - 0.1);
       ref.push_back(logp.back() + 0.4 * random.normal());
+      other.push_back(logp.back() + 0.4 * random.normal());
       squares.push_back(-0.5 * std::abs(random.normal()));
     }
     label.push_back(static_cast<double>(random.below(2)));
@@ -37,8 +39,10 @@ PreferenceBatch random_preferences(uint64_t seed, bool paired, int64_t units = 8
   batch.sequence = at::tensor(sequence, at::kLong);
   batch.logp = at::tensor(logp, type);
   batch.logp_ref = at::tensor(ref, type);
+  batch.logp_other = at::tensor(other, type);
   batch.log_sum_squares = at::tensor(squares, type);
-  if (!paired) {
+  batch.unit = unit;
+  if (unit == 1) {
     batch.label = at::tensor(label, type).ne(0);
     batch.mismatch = at::tensor(mismatch, type);
   }
@@ -49,12 +53,12 @@ PreferenceBatch random_preferences(uint64_t seed, bool paired, int64_t units = 8
 }
 
 // The given units of a step in that order; tokens: where its tokens lie in the step.
-PreferenceBatch take_units(const PreferenceBatch& step, const std::vector<int64_t>& units, bool paired,
+PreferenceBatch take_units(const PreferenceBatch& step, const std::vector<int64_t>& units,
                            at::Tensor* tokens) {
   std::vector<at::Tensor> places, sequence;
   std::vector<int64_t> rows;
   for (int64_t unit : units) {
-    for (int64_t s = paired ? 2 * unit : unit; s < (paired ? 2 * unit + 2 : unit + 1); ++s) {
+    for (int64_t s = step.unit * unit; s < step.unit * (unit + 1); ++s) {
       places.push_back(step.sequence.eq(s).nonzero().flatten());
       sequence.push_back(at::full({places.back().size(0)}, static_cast<int64_t>(rows.size()), at::kLong));
       rows.push_back(s);
@@ -64,9 +68,11 @@ PreferenceBatch take_units(const PreferenceBatch& step, const std::vector<int64_
   const at::Tensor row = at::tensor(rows, at::kLong), unit = at::tensor(units, at::kLong);
   PreferenceBatch out;
   out.sequences = static_cast<int64_t>(rows.size());
+  out.unit = step.unit;
   out.sequence = at::cat(sequence);
   out.logp = step.logp.index_select(0, *tokens);
   out.logp_ref = step.logp_ref.index_select(0, *tokens);
+  out.logp_other = step.logp_other.index_select(0, *tokens);
   out.log_sum_squares = step.log_sum_squares.index_select(0, *tokens);
   if (step.label.defined()) out.label = step.label.index_select(0, row);
   if (step.mismatch.defined()) out.mismatch = step.mismatch.index_select(0, row);
@@ -78,14 +84,13 @@ PreferenceBatch take_units(const PreferenceBatch& step, const std::vector<int64_
 StepResult run_preferences(const PreferenceAlgorithm& algorithm, const PreferenceBatch& step,
                            const std::vector<std::vector<int64_t>>& parts) {
   PreferenceObjective objective(algorithm);
-  const bool paired = !objective.needs().label;
   objective.prepare(step);
   const PreferenceTotals totals = objective.totals(step);
   StepResult out;
   out.gradient = at::zeros_like(step.logp);
   for (const auto& units : parts) {
     at::Tensor tokens;
-    PreferenceBatch batch = take_units(step, units, paired, &tokens);
+    PreferenceBatch batch = take_units(step, units, &tokens);
     batch.logp = batch.logp.detach().requires_grad_();
     const auto result = objective(batch, totals);
     out.loss += result.loss.item<double>();
@@ -112,8 +117,10 @@ std::vector<std::vector<int64_t>> cut(int64_t units, uint64_t seed) {
   return parts;
 }
 
-bool is_paired(const std::string& name) {
-  return !preference_of(name)->needs().label;
+int64_t unit_of(const std::string& name) {
+  const PreferenceNeeds needs = preference_of(name)->needs();
+  if (needs.list) return 4;
+  return needs.label ? 1 : 2;
 }
 
 }  // namespace
@@ -122,10 +129,16 @@ TEST_CASE("preference objectives: values and gradients of TRL") {
   check_golden_file("preference.json");
 }
 
+TEST_CASE("lists and two policies: values and gradients of the authors' forms") {
+  check_golden_file("lists.json");
+}
+
 TEST_CASE("every preference objective: any split and any order give the same loss, gradient and metrics") {
   for (const std::string& name : preference_registry().names()) {
-    const bool paired = is_paired(name);
-    std::vector<Json> variants = {Json::object(), {{"sft_weight", 0.3}}};
+    const int64_t unit = unit_of(name);
+    const bool paired = unit == 2;
+    std::vector<Json> variants = {Json::object()};
+    if (name != "sami") variants.push_back({{"sft_weight", 0.3}});
     if (paired) variants.push_back({{"ld_alpha", 0.4}, {"also", {{{"name", "apo_zero"}, {"weight", 0.5}}}}});
     if (paired && name.rfind("aot", 0) != 0) variants.push_back({{"wpo", true}});
     if (name == "bco_pair") variants.push_back({{"shift", "step"}});
@@ -133,7 +146,7 @@ TEST_CASE("every preference objective: any split and any order give the same los
       for (uint64_t seed = 0; seed < 4; ++seed) {
         CAPTURE(name + variant.dump() + std::to_string(seed));
         const auto algorithm = preference_of(name, variant);
-        const PreferenceBatch step = random_preferences(seed, paired);
+        const PreferenceBatch step = random_preferences(seed, unit);
         const StepResult whole = run_preferences(*algorithm, step, {all_units(8)});
         const StepResult parts = run_preferences(*algorithm, step, cut(8, seed));
         CHECK(std::isfinite(whole.loss));
@@ -152,11 +165,11 @@ TEST_CASE("every preference objective: any split and any order give the same los
 TEST_CASE("every preference objective: an excluded unit changes nothing, far values are finite") {
   for (const std::string& name : preference_registry().names()) {
     CAPTURE(name);
-    const bool paired = is_paired(name);
-    const auto algorithm = preference_of(name, {{"sft_weight", 0.5}});
-    const PreferenceBatch step = random_preferences(2, paired);
+    const int64_t unit = unit_of(name);
+    const auto algorithm = preference_of(name, name == "sami" ? Json::object() : Json{{"sft_weight", 0.5}});
+    const PreferenceBatch step = random_preferences(2, unit);
     at::Tensor tokens;
-    PreferenceBatch rest = take_units(step, {0, 2, 3, 4, 5, 6, 7}, paired, &tokens);
+    PreferenceBatch rest = take_units(step, {0, 2, 3, 4, 5, 6, 7}, &tokens);
     rest.index = at::arange(7);
     const StepResult whole = run_preferences(*algorithm, step, {all_units(8)});
     const StepResult part = run_preferences(*algorithm, rest, {all_units(7)});
@@ -175,17 +188,17 @@ TEST_CASE("every preference objective: an excluded unit changes nothing, far val
     };
     for (const auto type : {at::kFloat, at::kDouble}) {
       for (const double far : {100.0, -100.0}) {
-        PreferenceBatch batch = random_preferences(3, paired, 8, type);
+        PreferenceBatch batch = random_preferences(3, unit, 8, type);
         batch.logp_ref = batch.logp + far * at::where(batch.sequence.remainder(2).eq(0), 1.0, -1.0).to(type);
         finite(batch);
       }
-      PreferenceBatch batch = random_preferences(3, paired, 8, type);
+      PreferenceBatch batch = random_preferences(3, unit, 8, type);
       batch.logp.fill_(0);  // probability one
       finite(batch);
       batch.include.zero_();
       CHECK(finite(batch).loss == 0);
-      if (paired) continue;
-      batch = random_preferences(3, paired, 8, type);
+      if (unit != 1) continue;
+      batch = random_preferences(3, unit, 8, type);
       batch.label.fill_(true);  // one class only
       finite(batch);
       batch.label.fill_(false);
@@ -199,7 +212,7 @@ TEST_CASE("every divergence is finite far away") {
     for (const char* name : {"dpo", "ipo", "discopop", "exo_pair"}) {
       for (const double far : {100.0, -100.0}) {
         CAPTURE(std::string(name) + divergence + std::to_string(far));
-        PreferenceBatch batch = random_preferences(3, true, 8, at::kFloat);
+        PreferenceBatch batch = random_preferences(3, 2, 8, at::kFloat);
         batch.logp_ref = batch.logp + far;
         const StepResult r =
             run_preferences(*preference_of(name, {{"divergence", divergence}}), batch, {all_units(8)});
@@ -211,7 +224,7 @@ TEST_CASE("every divergence is finite far away") {
 }
 
 TEST_CASE("DPO begins at ln 2 with margin 0 and learns in the right direction") {
-  PreferenceBatch step = random_preferences(1, true);
+  PreferenceBatch step = random_preferences(1, 2);
   step.logp_ref = step.logp;
   const StepResult r = run_preferences(*preference_of("dpo"), step, {all_units(8)});
   CHECK(r.loss == doctest::Approx(std::log(2.0)).epsilon(1e-12));
@@ -222,7 +235,7 @@ TEST_CASE("DPO begins at ln 2 with margin 0 and learns in the right direction") 
 }
 
 TEST_CASE("metrics of pairs are what their comments say") {
-  PreferenceBatch step = random_preferences(5, true);
+  PreferenceBatch step = random_preferences(5, 2);
   step.include = at::Tensor();
   const StepResult r = run_preferences(*preference_of("dpo", {{"beta", 0.3}}),
                                        [&] {
@@ -251,7 +264,7 @@ TEST_CASE("metrics of pairs are what their comments say") {
 }
 
 TEST_CASE("CoPG on pairs with rewards of 1/4 and -1/4 is IPO on sums") {
-  const PreferenceBatch pairs = random_preferences(6, true);
+  const PreferenceBatch pairs = random_preferences(6, 2);
   PreferenceBatch step = pairs;
   step.include = at::ones({8}, at::kDouble);
   const double beta = 0.3;
@@ -271,7 +284,7 @@ TEST_CASE("CoPG on pairs with rewards of 1/4 and -1/4 is IPO on sums") {
 }
 
 TEST_CASE("BCO on labelled responses measures rewards from the middle of the two classes") {
-  PreferenceBatch step = random_preferences(7, false);
+  PreferenceBatch step = random_preferences(7, 1);
   const StepResult r = run_preferences(*preference_of("bco"), step, {all_units(8)});
   double loss = 0, count = 0, sums[2] = {}, counts[2] = {};
   std::vector<double> reward;

@@ -129,6 +129,69 @@ TEST_CASE("distillation: several teachers, sampled logits, excluded tokens") {
   CHECK(at::allclose(reverse_kl_advantage(a, b), b - a));
 }
 
+TEST_CASE("minillm: what follows a token is its advantage, discounted, summed or averaged") {
+  const at::Tensor student = at::tensor({-1.0, -2.0, -3.0, -0.5}, at::kDouble),
+                   teacher = at::tensor({-2.0, -1.5, -1.0, -0.75}, at::kDouble),
+                   sequence = at::tensor({0, 0, 0, 2}, at::kLong);  // rewards -1, 0.5, 2 and -0.25
+  MiniLlmOptions o;
+  const auto check = [&](std::vector<double> expected) {
+    CHECK(at::allclose(o.advantage(student, teacher, sequence), at::tensor(expected, at::kDouble)));
+  };
+  check({1.25, 2, 0, 0});
+  o.normalise_length = false;
+  check({2.5, 2, 0, 0});
+  o.gamma = 0.5;
+  check({1.5, 2, 0, 0});
+  o.single_step = false;
+  check({-0.25, 1.5, 2, -0.25});
+  o.normalise_length = true;
+  check({-0.25 / 1.75, 1.5 / 1.5, 2, -0.25});
+  const Json out = evaluate_objective(
+      "minillm",
+      parse_json(R"({"sequences": [{"logp": [-1, -2, -3], "logp_teacher": [-2, -1.5, -1]}]})", "t"),
+      Json::object());
+  CHECK(worst_difference(out["grad"]["logp"], Json::array({Json::array({-1.25 / 3, -2.0 / 3, 0.0})})) <
+        1e-12);
+}
+
+TEST_CASE(
+    "minillm: with every answer weighed by its probability its gradient is that of the whole answers' "
+    "reverse KL") {
+  // Answers of two tokens from a vocabulary of three; the second's logits depend on the first.
+  const auto random = [](int64_t rows, int64_t seed) {
+    return at::randn({rows, 3}, at::detail::createCPUGenerator(seed), at::kDouble);
+  };
+  const at::Tensor logits = random(4, 1).requires_grad_(), teacher = at::log_softmax(random(4, 2), -1);
+  const at::Tensor logp = at::log_softmax(logits, -1);
+  at::Tensor exact = at::zeros({}, at::kDouble);
+  for (int64_t a = 0; a < 3; ++a) {
+    for (int64_t b = 0; b < 3; ++b) {
+      const at::Tensor q = logp[0][a] + logp[1 + a][b];
+      exact = exact + q.exp() * (q - teacher[0][a] - teacher[1 + a][b]);
+    }
+  }
+  const at::Tensor expected = torch::autograd::grad({exact}, {logits}, {}, true)[0];
+  for (const bool single_step : {true, false}) {
+    MiniLlmOptions o;
+    o.normalise_length = false;
+    o.single_step = single_step;
+    at::Tensor loss = at::zeros({}, at::kDouble);
+    for (int64_t a = 0; a < 3; ++a) {
+      for (int64_t b = 0; b < 3; ++b) {
+        const at::Tensor own = at::stack({logp[0][a], logp[1 + a][b]}),
+                         theirs = at::stack({teacher[0][a], teacher[1 + a][b]});
+        at::Tensor value = -(o.advantage(own.detach(), theirs, at::zeros({2}, at::kLong)) * own).sum();
+        if (single_step) {
+          const at::Tensor rows = at::tensor({int64_t{0}, 1 + a}, at::kLong);
+          value = value + o.divergence(logits.index_select(0, rows), teacher.index_select(0, rows)).sum();
+        }
+        loss = loss + own.sum().exp().detach() * value;
+      }
+    }
+    CHECK(at::allclose(torch::autograd::grad({loss}, {logits}, {}, true)[0], expected, 1e-9, 1e-9));
+  }
+}
+
 TEST_CASE("wrong scores and logits are refused in one line") {
   refused("bt", R"({"pairs": [{"chosen": {"score": 1}}]})", "pairs.0: \"rejected\" is missing");
   refused("bt", R"({"pairs": [{"chosen": {"score": 1}, "rejected": {"score": null}}]})",

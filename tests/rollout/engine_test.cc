@@ -6,10 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "rollout/banned_texts.h"
 #include "test.h"
 
 using namespace temper;
@@ -272,6 +274,55 @@ TEST_CASE("stop strings cut the text and keep the ids") {
   sampling.stop = {stop};
   CHECK(generate(*model, letters, {request}, sampling, {})[0][0].ids.size() >=
         static_cast<size_t>(sampling.min_new_tokens));
+}
+
+TEST_CASE("banned texts never appear, however they are cut into tokens") {
+  const auto model = tiny_model("llama");
+  const Letters letters;
+  const auto requests = some_requests();
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 30;
+  EngineOptions options;
+  const auto count = [&](const std::vector<std::vector<Completion>>& all, const std::string& text) {
+    int found = 0;
+    for (const auto& samples : all) {
+      for (const Completion& c : samples) found += c.text.find(text) != std::string::npos;
+    }
+    return found;
+  };
+  const auto free = generate(*model, letters, requests, sampling, options);
+  // What is said most: of two tokens, and of one.
+  const auto most = [&](size_t length) {
+    std::map<std::string, int> said;
+    for (const auto& samples : free) {
+      for (const Completion& c : samples) {
+        for (size_t i = 0; i + length <= c.text.size(); ++i) ++said[c.text.substr(i, length)];
+      }
+    }
+    const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
+    return std::max_element(said.begin(), said.end(), less)->first;
+  };
+  for (const size_t length : {1, 2, 3}) {
+    const std::string text = most(length);
+    CAPTURE(text);
+    REQUIRE(count(free, text) > 0);
+    sampling.ban = {text};
+    const auto banned = generate(*model, letters, requests, sampling, options);
+    CHECK(count(banned, text) == 0);
+    for (const auto& samples : banned) {
+      for (const Completion& c : samples) {
+        for (const float lp : c.logp) CHECK(std::isfinite(lp));
+      }
+    }
+  }
+  const BannedTexts none(letters, {}, 40);
+  CHECK(none.empty());
+  CHECK(none.after("ab").empty());
+  const BannedTexts abc(letters, {"abc"}, 40);
+  CHECK(abc.after("xab") == std::vector<int64_t>{3});
+  CHECK(abc.after("xb").empty());
+  sampling.ban = {""};
+  CHECK_THROWS_AS(generate(*model, letters, requests, sampling, options), UserError);
 }
 
 TEST_CASE("text leaves the end token out, raw text has it") {

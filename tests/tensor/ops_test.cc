@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "tensor/gather_logp.h"
 #include "tensor/logp.h"
 #include "test.h"
 
@@ -189,6 +190,7 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
       o.softcap = cap;
       o.temperature = 0.7;
       o.entropy = true;
+      o.log_sum_squares = true;
       o.top_k = 3;
       compare([&](const auto& x) { return selective_logp(x[0], x[1].detach(), x[1], targets, o).logp; },
               [&](const auto& x) {
@@ -200,10 +202,26 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
                 return reference::selective_logp(x[0], x[1].detach(), x[1], targets, o).top_logp;
               },
               {random({9, width}), random({vocab, width})}, 5e-6);
+      o.mean_logp = true;
+      o.cosine = true;
+      for (const bool only : {true, false}) {  // alone, and together with the log-prob
+        const auto sum = [&](const LogpResult& r) {
+          return only ? r.mean_logp - 2 * r.cosine : r.logp + 3 * r.mean_logp - 2 * r.cosine;
+        };
+        compare([&](const auto& x) { return sum(selective_logp(x[0], x[1].detach(), x[1], targets, o)); },
+                [&](const auto& x) {
+                  return sum(reference::selective_logp(x[0], x[1].detach(), x[1], targets, o));
+                },
+                {random({9, width}), random({vocab, width})}, 5e-6);
+      }
       const Tensor h = random({9, width}), w = random({vocab, width});
       const LogpResult fast = selective_logp(h, w, w, targets, o),
                        slow = reference::selective_logp(h, w, w, targets, o);
       CHECK(worst(fast.entropy, slow.entropy) < 1e-5);
+      CHECK(worst(fast.log_sum_squares, slow.log_sum_squares) < 1e-5);
+      CHECK(!fast.log_sum_squares.requires_grad());
+      CHECK(worst(fast.mean_logp, slow.mean_logp) < 1e-5);
+      CHECK(worst(fast.cosine, slow.cosine) < 1e-5);
       CHECK(at::equal(fast.top_token, slow.top_token));
     }
   }
@@ -219,4 +237,15 @@ TEST_CASE("segment operations") {
   CHECK(std::isinf(top[1].item<float>()));
   CHECK(at::equal(gather_sequence(at::tensor({5.0f, 6.0f, 7.0f}), sequence),
                   at::tensor({5.0f, 5.0f, 7.0f, 5.0f})));
+}
+
+TEST_CASE("gather_logp equals log_softmax for any chunk, tokens drawn twice included") {
+  const int64_t vocab = 53, width = 12;
+  const Tensor source = at::tensor({2, 3, 3, 8, 0}, at::kLong);
+  const Tensor token = at::tensor({1, 2, 2, 52, 0, 0, 7, 7, 7, 3, 4, 5, 9, 52, 9}, at::kLong).reshape({5, 3});
+  for (const int64_t chunk : {0, 1, 2}) {
+    compare([&](const auto& x) { return gather_logp(x[0], x[1].detach(), x[1], source, token, chunk); },
+            [&](const auto& x) { return reference::gather_logp(x[0], x[1].detach(), x[1], source, token); },
+            {random({9, width}), random({vocab, width})}, 5e-6);
+  }
 }

@@ -121,6 +121,39 @@ TEST_CASE("sharing stores a group's prompt once; a budget that fits is filled") 
   }
 }
 
+TEST_CASE("whole groups stay together, whatever their size") {
+  const Step step(50);
+  for (const int64_t budget : {1, 30, 1000}) {
+    const auto batches = cut_into_micro_batches(step.sequences, budget, false, at::kCPU, kWholeGroups);
+    CHECK(batches.size() == (budget == 1 ? 4 : budget == 1000 ? 1 : batches.size()));
+    for (size_t b = 0; b + 1 < batches.size(); ++b) {
+      CHECK(step.sequences[batches[b].sequences.back()].group !=
+            step.sequences[batches[b + 1].sequences.front()].group);
+    }
+  }
+}
+
+TEST_CASE("what is read in the place of a completion leaves the targets as they are") {
+  Step step(50);
+  const auto plain = cut_into_micro_batches(step.sequences, 1000, false, at::kCPU);
+  std::vector<std::vector<int64_t>> other = step.completions;
+  for (auto& ids : other) {
+    for (int64_t& id : ids) id = 49 - id;
+  }
+  for (size_t i = 0; i < step.sequences.size(); i += 2) step.sequences[i].input = &other[i];
+  const auto changed = cut_into_micro_batches(step.sequences, 1000, false, at::kCPU);
+  CHECK(at::equal(plain[0].targets.token, changed[0].targets.token));
+  CHECK(at::equal(plain[0].tokens.positions, changed[0].tokens.positions));
+  std::vector<int64_t> expected;
+  for (size_t i = 0; i < step.sequences.size(); ++i) {
+    const Sequence& s = step.sequences[i];
+    expected.insert(expected.end(), s.prompt->begin(), s.prompt->end());
+    const auto& read = s.input != nullptr ? *s.input : *s.completion;
+    expected.insert(expected.end(), read.begin(), read.end());
+  }
+  CHECK(at::equal(changed[0].tokens.ids, at::tensor(expected, at::kLong)));
+}
+
 TEST_CASE("targets do not depend on the budget or on sharing") {
   const Step step(50);
   std::vector<std::pair<int64_t, int64_t>> expected;

@@ -1,0 +1,75 @@
+// Scored responses, a line each, as reinforcement learning reads them back (train/stored_rollouts.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "data/records.h"
+#include "reward/reward.h"
+#include "rollout/engine.h"
+
+namespace temper {
+
+struct ScoreFields : Fields {
+  std::vector<RewardEntry> entries;
+  void fields(FieldVisitor& v) override { v.list("rewards", entries, "the rewards"); }
+};
+
+inline Json number_or_null(const std::optional<double>& x) {
+  return x ? Json(*x) : Json(nullptr);
+}
+
+// The rewards that a command line names: a kind, or an object as in a config's "rewards". Throws UserError.
+inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& texts,
+                                             const std::string& option) {
+  Json list = Json::array();
+  for (const std::string& text : texts) {
+    list.push_back(!text.empty() && text[0] == '{' ? parse_json(text, option) : Json{{"kind", text}});
+  }
+  ScoreFields rewards;
+  read_fields(rewards, {{"rewards", list}}, option, ".");
+  return std::move(rewards.entries);
+}
+
+// One line a completion: the record's columns, "completion", "reward" (null: could not tell), "rewards" by
+// name when there are several, "logprobs" (whole vocabulary, at `temperature`), "prompt_ids",
+// "completion_ids", "temperature", "finish".
+inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
+                                const std::vector<GenerateRequest>& requests,
+                                const std::vector<std::vector<Completion>>& completions,
+                                const RecordEncoder& encoder, double temperature) {
+  std::vector<RewardItem> items;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const std::string prompt = encoder.prompt_text(records[i]);
+    for (const Completion& c : completions[i]) {
+      items.push_back({prompt, c.text, c.raw_text, &records[i].json, static_cast<int64_t>(c.ids.size()),
+                       c.finish == FinishReason::kLength, &c.ids});
+    }
+  }
+  const std::vector<ScoredItem> scores = rewards.score(items);
+  std::string out;
+  auto score = scores.begin();
+  for (size_t i = 0; i < records.size(); ++i) {
+    for (const Completion& c : completions[i]) {
+      Json line = records[i].json;
+      line["completion"] = c.text;
+      line["reward"] = number_or_null(score->total);
+      if (score->parts.size() > 1) {
+        for (size_t r = 0; r < score->parts.size(); ++r)
+          line["rewards"][rewards.names()[r]] = number_or_null(score->parts[r]);
+      }
+      line["logprobs"] = c.logp_full;
+      line["prompt_ids"] = requests[i].prompt;
+      line["completion_ids"] = c.ids;
+      line["temperature"] = temperature;
+      line["finish"] = finish_name(c.finish);
+      out += dump_line(line) + "\n";
+      ++score;
+    }
+  }
+  return out;
+}
+
+}  // namespace temper

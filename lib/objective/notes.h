@@ -1,0 +1,33 @@
+// What a reader wants to know of each objective: its equation, where it departs from its source on purpose,
+// and what its metrics mean. The one place for these; `temper-inspect list objective` prints them and
+// README.md of this folder is made of that.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace temper::objective {
+
+using Definitions = std::vector<std::pair<std::string, std::string>>;  // name, what it is
+
+struct ObjectiveNotes {
+  std::string name, equation;
+  std::vector<std::string> departures;  // from the paper or the code that it comes from
+  Definitions metrics;                  // its own, beside the family's
+};
+
+struct FamilyNotes {
+  std::string family, title, summary;   // summary also says what the symbols of the equations are
+  std::vector<std::string> departures;  // of the whole family
+  Definitions metrics;                  // of every objective of the family
+  std::vector<ObjectiveNotes> objectives;
+};
+
+FamilyNotes policy_notes();      // notes_policy.cc
+FamilyNotes preference_notes();  // notes_preference.cc
+FamilyNotes supervised_notes();  // notes_models.cc, and the two below
+FamilyNotes reward_model_notes();
+FamilyNotes distillation_notes();
+
+}  // namespace temper::objective

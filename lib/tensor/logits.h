@@ -1,0 +1,45 @@
+// What the kernels share that make logits chunk by chunk and recompute them in backward: [rows, V] exists for
+// one chunk at a time. H width, V vocabulary.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "tensor/gemm.h"
+#include "tensor/vec.h"
+
+namespace temper {
+
+// A chunk of fp32 logits of about 12 MB: large enough for the product, small enough to stay near the cache.
+inline int64_t default_chunk_rows(int64_t vocab) {
+  return std::clamp<int64_t>((12 << 20) / (4 * std::max<int64_t>(vocab, 1)), 16, 512);
+}
+
+// log sum exp(scale * row[i]), scale > 0.
+inline float log_sum_exp(const float* row, int64_t vocab, float scale = 1.0f) {
+  vec::Floats tops(-std::numeric_limits<float>::infinity());
+  int64_t i = 0;
+  for (; i + vec::kWidth <= vocab; i += vec::kWidth) tops = at::vec::maximum(tops, vec::load(row + i));
+  float top = vec::max(tops);
+  for (; i < vocab; ++i) top = std::max(top, row[i]);
+  const vec::Floats shift(top), by(scale);
+  const float total = vec::sum_over(
+      vocab, [&](int64_t c, int64_t n) { return ((vec::load(row + c, n) - shift) * by).exp_u20(); });
+  return top * scale + std::log(total);
+}
+
+// Hands the gradient of a chunk's logits, d [n, V], on: drows [n, H] is set, dhead [V, H] is added to; either
+// may be null. h [n, H] are the chunk's hidden rows.
+template <typename T>
+void logits_backward(const T* d, const T* h, const T* head, int64_t n, int64_t width, int64_t vocab,
+                     float* drows, float* dhead) {
+  if (drows != nullptr)
+    gemm(Trans::kNo, Trans::kNo, n, width, vocab, d, vocab, head, width, false, drows, width);
+  if (dhead != nullptr)
+    gemm(Trans::kYes, Trans::kNo, vocab, width, n, d, vocab, h, width, true, dhead, width);
+}
+
+}  // namespace temper

@@ -1,0 +1,99 @@
+// Input transforms that read a reward of each record (Korbak et al., arXiv 2302.08582; the code's scores are
+// minus the reward):
+//   filter       leaves out records with a reward below `min`
+//   conditional  writes `good` before a record whose reward reaches `threshold`, else `bad`; nothing for the
+//                share `drop` of draws. Held-out records get `good`, and evaluations may not generate either.
+//                The texts need no tokens of their own: they are ordinary text, or one id where the tokenizer
+//                has an added token of that name. They are never targets (in the code they are); generate
+//                with "data.prefix" or --prefix, and ban both.
+#include "base/error.h"
+#include "base/random.h"
+#include "train/input_kinds.h"
+#include "train/session.h"
+
+namespace temper {
+namespace {
+
+struct FilterOptions : InputOptions {
+  std::string column = "reward";
+  double min = 0;
+  void fields(FieldVisitor& v) override {
+    v.field("column", column, {.help = "the column of the reward"});
+    v.field("min", min, {.help = "records with a lower reward are left out"});
+  }
+  std::unique_ptr<InputTransform> make() const override;
+};
+
+struct Filter : InputTransform {
+  explicit Filter(FilterOptions o) : options(std::move(o)) {}
+  void records(Session& s) override {
+    const size_t before = s.train_records.size();
+    std::erase_if(s.train_records, [&](const Record& record) {
+      return number_column(record, options.column, "inputs.filter") < options.min;
+    });
+    s.progress->message(fmt::format("filter: {} of {} records have {} of at least {}", s.train_records.size(),
+                                    before, options.column, options.min));
+  }
+  FilterOptions options;
+};
+
+std::unique_ptr<InputTransform> FilterOptions::make() const {
+  return std::make_unique<Filter>(*this);
+}
+
+struct ConditionalOptions : InputOptions {
+  std::string column = "reward", good = "<|good|>", bad = "<|bad|>";
+  double threshold = 0, drop = 0.01;
+  void fields(FieldVisitor& v) override {
+    v.field("column", column, {.help = "the column of the reward"});
+    v.field("threshold", threshold, {.help = "smallest reward of a good record"});
+    v.field("good", good, {.help = "text before good records"});
+    v.field("bad", bad, {.help = "text before the others"});
+    v.field("drop", drop, {.help = "share of examples that get none", .min = 0, .max = 1});
+  }
+  void check(std::vector<std::string>& problems, const std::string& where) const override {
+    if (good.empty() || bad.empty() || good == bad)
+      problems.push_back(where + ": good and bad must be two different texts");
+  }
+  std::unique_ptr<InputTransform> make() const override;
+};
+
+struct Conditional : InputTransform {
+  explicit Conditional(ConditionalOptions o) : options(std::move(o)) {}
+  void records(Session& s) override {
+    for (Record& record : s.train_records) {
+      const double reward = number_column(record, options.column, "inputs.conditional");
+      record.prefix += reward >= options.threshold ? options.good : options.bad;
+    }
+    for (Record& record : s.eval_records) record.prefix += options.good;
+    s.banned.push_back(options.good);
+    s.banned.push_back(options.bad);
+  }
+  void step(Session& s, std::vector<Drawn>& drawn) override {
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      RandomStream random(static_cast<uint64_t>(s.config.seed), "conditional",
+                          static_cast<uint64_t>(s.state.step), i);
+      if (random.uniform() >= options.drop) continue;
+      Example& e = drawn[i].example;
+      erase_tokens(e, e.prefix_begin, e.prefix_begin + e.prefix_tokens);
+      e.prompt_tokens -= e.prefix_tokens;
+      e.prefix_tokens = 0;
+    }
+  }
+  ConditionalOptions options;
+};
+
+std::unique_ptr<InputTransform> ConditionalOptions::make() const {
+  return std::make_unique<Conditional>(*this);
+}
+
+}  // namespace
+
+std::unique_ptr<InputOptions> filter_input() {
+  return std::make_unique<FilterOptions>();
+}
+std::unique_ptr<InputOptions> conditional_input() {
+  return std::make_unique<ConditionalOptions>();
+}
+
+}  // namespace temper

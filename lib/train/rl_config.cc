@@ -1,0 +1,119 @@
+// The sections of a config that only rl has, and what its parts ask of each other.
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "train/config.h"
+
+namespace temper {
+
+void RolloutSection::fields(FieldVisitor& v) {
+  const bool rl = task == "rl";
+  if (rl) {
+    v.field("prompts_per_step", prompts_per_step,
+            {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
+  }
+  if (task != "distill")
+    v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
+  v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
+  if (rl) {
+    v.field("demonstrations", demonstrations,
+            {.help = "of a group's completions, so many are the record's own instead of sampled", .min = 0});
+    v.field("openings", openings,
+            {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
+  }
+  if (rl && openings.size() == 2) {
+    v.field("reference_samples", reference_samples,
+            {.help = "answers of the initial model that a prompt's reference reward is the mean of",
+             .min = 1,
+             .max = 4096});
+  }
+  SamplingOptions::fields(v);
+}
+
+void OfflineSection::fields(FieldVisitor& v) {
+  v.field("files", files,
+          {.help = "JSONL of scored responses (temper-generate --score writes such); none: all are sampled",
+           .path = true});
+  if (files.empty()) return;
+  v.field("share", share,
+          {.help = "share of a step's prompts whose responses are stored ones; 1: nothing is sampled",
+           .min = 0.001,
+           .max = 1});
+  v.field("behaviour", behaviour,
+          {.help = "folder of the model that wrote responses without log-probs; left out: the one that the "
+                   "run starts from",
+           .path = true});
+}
+
+int64_t OfflineSection::stored_prompts(int64_t prompts) const {
+  const auto rounded = static_cast<int64_t>(std::lround(share * static_cast<double>(prompts)));
+  return std::clamp<int64_t>(rounded, 1, prompts);
+}
+
+// What the parts of an rl run ask of each other.
+void RunConfig::check_rl(std::vector<std::string>& problems) const {
+  const auto problem = [&](std::string text) { problems.push_back(std::move(text)); };
+  if (rewards.empty() && !offline.replaces_sampling())
+    problem("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
+  if (offline.replaces_sampling() && model.path.empty())
+    problem("model.path: with offline.share 1 there is no data.train to make a tokenizer from; give a model");
+  if (algorithm == nullptr) return;
+  const objective::Needs needs = algorithm->needs();
+  if (needs.demonstration && rollout.demonstrations == 0) {
+    problem(
+        fmt::format("rollout.demonstrations: \"{}\" learns from completions that the records bring along; "
+                    "give how many of a group, such as 1",
+                    algorithm_name));
+  }
+  if (rollout.demonstrations > 0 && !needs.demonstration) {
+    problem(
+        fmt::format("rollout.demonstrations: \"{}\" would take them for samples of the policy; use "
+                    "algorithm \"luffy\"",
+                    algorithm_name));
+  }
+  if (rollout.demonstrations >= rollout.group_size) {
+    problem(fmt::format("rollout.demonstrations: {} of a group of {} leave nothing to sample",
+                        rollout.demonstrations, rollout.group_size));
+  }
+  if (needs.opening && rollout.openings.size() != 2) {
+    problem(
+        fmt::format("rollout.openings: \"{}\" needs two tokens: the end of thinking, and what a thinking "
+                    "answer begins with, such as [\"</think>\", \"Okay\"]",
+                    algorithm_name));
+  }
+  if (!rollout.openings.empty() && !needs.opening) {
+    problem(
+        fmt::format("rollout.openings: \"{}\" would take the given tokens for drawn ones; use algorithm "
+                    "\"adaptthink\"",
+                    algorithm_name));
+  }
+  const auto ways = std::max<int64_t>(1, static_cast<int64_t>(rollout.openings.size()));
+  if ((rollout.group_size - rollout.demonstrations) % ways != 0)
+    problem(fmt::format("rollout.group_size: {} cannot be shared equally by {} openings", rollout.group_size,
+                        ways));
+  if (offline.on()) {
+    const std::pair<bool, const char*> fresh_only[] = {
+        {needs.greedy_reward, "the reward of a greedy answer"},
+        {needs.reward_parts, "each reward function's own score"},
+        {needs.demonstration, "demonstrations in each group"},
+        {needs.opening, "forced openings"}};
+    for (const auto& [needed, what] : fresh_only) {
+      if (needed)
+        problem(
+            fmt::format("offline.files: \"{}\" needs {}, which stored responses lack", algorithm_name, what));
+    }
+  }
+  if (rollout.temperature == 0)
+    problem("rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");
+  if (train.batch_size > rollout.prompts_per_step) {
+    problem(
+        fmt::format("train.batch_size: {} prompts an optimizer step, but rollout.prompts_per_step gives {}",
+                    train.batch_size, rollout.prompts_per_step));
+  } else if (rollout.prompts_per_step % train.batch_size != 0) {
+    problem(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}", train.batch_size,
+                        rollout.prompts_per_step));
+  }
+}
+
+}  // namespace temper

@@ -1,0 +1,257 @@
+#include "train/rollout_batch.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "train/session.h"
+
+namespace temper {
+namespace {
+
+constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
+
+}  // namespace
+
+void RolloutBatch::commit(RunState& state) const {
+  state.cursor = cursor;
+  state.stored_cursor = stored_cursor;
+  state.leftovers = leftovers;
+  state.reference_rewards = reference_rewards;
+}
+
+RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
+  RolloutTensors out;
+  std::vector<float> rollout, old;
+  std::vector<double> reward, demonstration, opening, reference;
+  std::vector<int64_t> sequence, group;
+  out.offsets.push_back(0);
+  out.groups.push_back(0);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (const Rollout& r : groups[g].rollouts) {
+      const auto index = static_cast<int64_t>(out.sequences.size());
+      out.sequences.push_back({&groups[g].prompt, &r.ids, nullptr, static_cast<int64_t>(g)});
+      rollout.insert(rollout.end(), r.logp_rollout.begin(), r.logp_rollout.end());
+      old.insert(old.end(), r.logp_old.begin(), r.logp_old.end());
+      sequence.insert(sequence.end(), r.ids.size(), index);
+      reward.push_back(r.reward.value_or(kNull));
+      demonstration.push_back(r.demonstration ? 1.0 : 0.0);
+      opening.push_back(r.opening == 0 ? 1.0 : 0.0);
+      reference.push_back(groups[g].reference_reward.value_or(kNull));
+      group.push_back(static_cast<int64_t>(g));
+      out.offsets.push_back(static_cast<int64_t>(sequence.size()));
+    }
+    out.groups.push_back(static_cast<int64_t>(out.sequences.size()));
+  }
+  out.batch.sequences = static_cast<int64_t>(out.sequences.size());
+  out.batch.sequence = at::tensor(sequence, at::kLong);
+  out.batch.group = at::tensor(group, at::kLong);
+  const auto floats = [](const std::vector<double>& values) {
+    return at::tensor(values, at::kDouble).to(at::kFloat);
+  };
+  out.batch.reward = floats(reward);
+  out.batch.demonstration = floats(demonstration);
+  out.batch.opening = floats(opening);
+  out.batch.reference_reward = floats(reference);
+  out.batch.logp_rollout = at::tensor(rollout, at::kFloat);
+  out.batch.logp = out.batch.logp_rollout;  // until the trainer's own pass over them
+  if (old.size() == rollout.size()) out.batch.logp_old = at::tensor(old, at::kFloat);
+  return out;
+}
+
+void settle_given_tokens(std::vector<RolloutGroup>& groups) {
+  for (RolloutGroup& g : groups) {
+    for (Rollout& r : g.rollouts) {
+      for (size_t t = 0; t < r.logp_old.size(); ++t) {
+        if (std::isnan(r.logp_rollout[t])) r.logp_rollout[t] = r.logp_old[t];
+      }
+    }
+  }
+}
+
+at::Tensor include_mask(const objective::PolicyAlgorithm& algorithm,
+                        const std::vector<RolloutGroup>& groups) {
+  std::vector<float> include;
+  for (const RolloutGroup& g : groups) {
+    const Rollout *best = nullptr, *worst = nullptr;
+    for (const Rollout& r : g.rollouts) {
+      if (!r.reward) continue;
+      if (best == nullptr || *r.reward > *best->reward) best = &r;
+      if (worst == nullptr || *r.reward < *worst->reward) worst = &r;
+    }
+    const bool mixed = best != nullptr && *best->reward > *worst->reward;
+    for (const Rollout& r : g.rollouts) {
+      const bool whole = !algorithm.mask_truncated || r.finish != finish_name(FinishReason::kLength);
+      const bool chosen = !algorithm.keep_one_each || (mixed && (&r == best || &r == worst));
+      include.push_back(whole && chosen ? 1.0f : 0.0f);
+    }
+  }
+  return at::tensor(include);
+}
+
+at::Tensor reward_parts(const std::vector<RolloutGroup>& groups) {
+  std::vector<double> out;
+  int64_t rows = 0;
+  for (const RolloutGroup& g : groups) {
+    for (const Rollout& r : g.rollouts) {
+      for (const auto& part : r.parts) out.push_back(part.value_or(kNull));
+      ++rows;
+    }
+  }
+  return at::tensor(out, at::kDouble).to(at::kFloat).reshape({rows, -1});
+}
+
+objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last) {
+  const int64_t begin = all.offsets[first], tokens = all.offsets[last] - begin, count = last - first;
+  auto per_token = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, tokens) : t; };
+  auto per_sequence = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, first, count) : t; };
+  objective::PolicyBatch b;
+  b.logp = per_token(all.batch.logp);
+  b.logp_old = per_token(all.batch.logp_old);
+  b.logp_ref = per_token(all.batch.logp_ref);
+  b.logp_rollout = per_token(all.batch.logp_rollout);
+  b.sequence = per_token(all.batch.sequence) - first;
+  b.token_advantage = per_token(all.batch.token_advantage);
+  b.value_old = per_token(all.batch.value_old);
+  b.value_target = per_token(all.batch.value_target);
+  b.advantage = per_sequence(all.batch.advantage);
+  b.reward = per_sequence(all.batch.reward);
+  b.group = per_sequence(all.batch.group);
+  b.include = per_sequence(all.batch.include);
+  b.demonstration = per_sequence(all.batch.demonstration);
+  b.opening = per_sequence(all.batch.opening);
+  b.reference_reward = per_sequence(all.batch.reference_reward);
+  b.sequences = count;
+  return b;
+}
+
+NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
+  double reward = 0, rewards = 0, length = 0, truncated = 0, count = 0, std_sum = 0, std_groups = 0;
+  const std::vector<std::string> names =
+      s.rewards == nullptr ? std::vector<std::string>() : s.rewards->names();
+  std::vector<double> parts(names.size(), 0), part_counts(names.size(), 0);
+  for (const RolloutGroup& g : batch.groups) {
+    double sum = 0, squares = 0, n = 0;
+    for (const Rollout& r : g.rollouts) {
+      if (r.demonstration) continue;
+      count += 1;
+      length += static_cast<double>(r.ids.size());
+      truncated += r.finish == finish_name(FinishReason::kLength) ? 1 : 0;
+      if (r.reward) {
+        sum += *r.reward;
+        squares += *r.reward * *r.reward;
+        n += 1;
+      }
+      for (size_t i = 0; i < r.parts.size(); ++i) {
+        if (!r.parts[i]) continue;
+        parts[i] += *r.parts[i];
+        part_counts[i] += 1;
+      }
+    }
+    reward += sum;
+    rewards += n;
+    if (n > 1) {
+      std_sum += std::sqrt(std::max(0.0, (squares - sum * sum / n) / (n - 1)));
+      std_groups += 1;
+    }
+  }
+  NamedValues out = {{"reward", reward / rewards},
+                     {"reward_std", std_groups > 0 ? std_sum / std_groups : 0.0}};
+  if (parts.size() > 1) {
+    for (size_t i = 0; i < parts.size(); ++i)
+      out.emplace_back("reward/" + names[i], parts[i] / part_counts[i]);
+  }
+  out.emplace_back("length", length / count);
+  out.emplace_back("truncated", truncated / count);
+  if (batch.generated_groups > 0) {
+    out.emplace_back("groups_kept",
+                     static_cast<double>(batch.kept_groups) / static_cast<double>(batch.generated_groups));
+  }
+  out.emplace_back("null_rewards", (count - rewards) / count);
+  return out;
+}
+
+std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& batch,
+                                       const at::Tensor& advantage) {
+  std::vector<SampleRow> out;
+  const at::Tensor a = advantage.cpu().to(at::kDouble).contiguous();
+  const double* values = a.const_data_ptr<double>();
+  int64_t index = 0;
+  for (const RolloutGroup& g : batch.groups) {
+    for (const Rollout& r : g.rollouts) {
+      SampleRow row;
+      row.prompt = g.prompt_text;
+      row.completion = r.text;
+      for (size_t i = 0; i < r.parts.size(); ++i) row.rewards.emplace_back(s.rewards->names()[i], r.parts[i]);
+      row.reward = r.reward;
+      row.advantage = values[index++];
+      row.finish = r.finish;
+      row.tokens = static_cast<int64_t>(r.ids.size());
+      double sum = 0, lowest = 0;
+      for (const float lp : r.logp_rollout) {
+        sum += lp;
+        lowest = std::min(lowest, static_cast<double>(lp));
+      }
+      if (!r.logp_rollout.empty()) {
+        row.logp_mean = sum / static_cast<double>(r.logp_rollout.size());
+        row.logp_min = lowest;
+      }
+      out.push_back(std::move(row));
+      if (static_cast<int64_t>(out.size()) == s.config.samples_logged) return out;
+    }
+  }
+  return out;
+}
+
+// ------------------------------------------------------------------------------------------------ leftovers
+
+namespace {
+
+Json number(const std::optional<double>& x) {
+  return x ? Json(*x) : Json(nullptr);
+}
+std::optional<double> number(const Json& j) {
+  return j.is_null() ? std::nullopt : std::optional<double>(j.get<double>());
+}
+
+}  // namespace
+
+Json RolloutGroup::to_json() const {
+  Json rows = Json::array();
+  for (const Rollout& r : rollouts) {
+    Json parts = Json::array();
+    for (const auto& p : r.parts) parts.push_back(number(p));
+    rows.push_back({{"ids", r.ids},
+                    {"logp_rollout", r.logp_rollout},
+                    {"logp_old", r.logp_old},
+                    {"reward", number(r.reward)},
+                    {"parts", parts},
+                    {"text", r.text},
+                    {"finish", r.finish},
+                    {"demonstration", r.demonstration},
+                    {"opening", r.opening}});
+  }
+  return {{"draw", draw},
+          {"record", record},
+          {"prompt", prompt},
+          {"prompt_text", prompt_text},
+          {"reference_reward", number(reference_reward)},
+          {"rollouts", rows}};
+}
+
+RolloutGroup RolloutGroup::from_json(const Json& json) {
+  RolloutGroup g{json.at("draw"), json.at("record"), json.at("prompt"), json.at("prompt_text"), {}, {}};
+  g.reference_reward = number(json.at("reference_reward"));
+  for (const Json& j : json.at("rollouts")) {
+    Rollout r{j.at("ids"),  j.at("logp_rollout"), j.at("logp_old"),      number(j.at("reward")), {},
+              j.at("text"), j.at("finish"),       j.at("demonstration"), j.at("opening")};
+    for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
+    g.rollouts.push_back(std::move(r));
+  }
+  return g;
+}
+
+}  // namespace temper

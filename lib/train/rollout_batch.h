@@ -1,0 +1,91 @@
+// The rollout batch of a step: groups of scored completions, and the ragged numbers that objectives read.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "objective/policy.h"
+#include "train/metrics.h"
+#include "train/micro_batch.h"
+#include "train/state.h"
+
+namespace temper {
+
+class Session;
+
+struct Rollout {
+  std::vector<int64_t> ids;
+  // As the decode engine saw them, temperature only. NaN: the token was given, not drawn (a demonstration, a
+  // forced opening); settle_given_tokens() puts logp_old there.
+  std::vector<float> logp_rollout;
+  std::vector<float> logp_old;   // of the policy that sampled, as the trainer sees them; empty: not yet known
+  std::optional<double> reward;  // unshaped
+  std::vector<std::optional<double>> parts;  // by reward function; empty: the reward came with the data
+  std::string text, finish;
+  bool demonstration = false;  // the record's own completion, not the policy's
+  int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none
+};
+
+struct RolloutGroup {
+  int64_t draw = 0;  // position in the run's order of records; also the group's label
+  int64_t record = 0;
+  std::vector<int64_t> prompt;
+  std::string prompt_text;
+  std::vector<Rollout> rollouts;
+  std::optional<double> reference_reward;  // mean reward of the initial model's answers to the prompt
+  bool stored = false;                     // from offline.files
+
+  Json to_json() const;
+  static RolloutGroup from_json(const Json& json);
+};
+
+// "demonstration", "stored": what stands as `finish` of a completion that the engine did not write.
+inline constexpr const char* kDemonstration = "demonstration";
+inline constexpr const char* kStored = "stored";
+
+struct RolloutBatch {
+  std::vector<RolloutGroup> groups;
+  int64_t generated_groups = 0, kept_groups = 0;  // of this step's generation
+  int64_t generated_tokens = 0;  // and those of stored responses
+  double seconds = 0;
+  // What the run's state becomes when all generation of the step is done. A signal during it saves the state
+  // as it was before the step, so nothing of this may be in there yet.
+  int64_t cursor = 0, stored_cursor = 0;
+  Json leftovers = Json::array(), reference_rewards = Json::object();
+  void commit(RunState& state) const;
+};
+
+// The step's sequences, and their numbers in the order of the sequences. logp_old and logp_ref are filled by
+// the caller where a group does not know them.
+struct RolloutTensors {
+  std::vector<Sequence> sequences;
+  std::vector<int64_t> offsets;  // [S + 1] first token of each sequence in the [M] tensors
+  std::vector<int64_t> groups;   // [G + 1] first sequence of each group
+  objective::PolicyBatch batch;
+};
+RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups);
+
+// Puts logp_old, where it is known, in place of the log-probs of tokens that the engine did not draw.
+void settle_given_tokens(std::vector<RolloutGroup>& groups);
+
+// What each reward function said of each sequence: [S, F], NaN: null.
+at::Tensor reward_parts(const std::vector<RolloutGroup>& groups);
+
+// 1 for the sequences that stay in the loss: not truncated (when mask_truncated), and with keep_one_each the
+// first of a group's best and the first of its worst, if they differ. [S]
+at::Tensor include_mask(const objective::PolicyAlgorithm& algorithm, const std::vector<RolloutGroup>& groups);
+
+// The numbers of sequences [first, last): a micro-batch's or an optimizer step's share.
+objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last);
+
+// Means over the batch for the metrics row, and rows for samples.jsonl.
+NamedValues rollout_metrics(const Session& session, const RolloutBatch& batch);
+std::vector<SampleRow> rollout_samples(const Session& session, const RolloutBatch& batch,
+                                       const at::Tensor& advantage);
+
+}  // namespace temper

@@ -1,0 +1,66 @@
+// Whole runs of tiny models in a temporary folder.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "temp_folder.h"
+#include "test.h"
+#include "train/metrics.h"
+#include "train/tasks.h"
+
+namespace temper {
+
+// Sixteen sums with their answers: prompt, completion, answer.
+inline std::string arithmetic() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    out += fmt::format("{{\"prompt\": \"Add {} and {}:\", \"completion\": \" {}\", \"answer\": \"{}\"}}\n", a,
+                       b, a + b, a + b);
+  }
+  return out;
+}
+
+class Runs {
+ public:
+  Runs() { folder_.write("train.jsonl", arithmetic()); }
+  void write(const std::string& name, const std::string& content) { folder_.write(name, content); }
+
+  // The rows of metrics.jsonl of a run of this config.
+  std::vector<MetricsRow> operator()(const std::string& config, const std::string& name,
+                                     const std::vector<std::string>& sets = {},
+                                     const std::string& resume = "never") {
+    const std::string file = folder_.write(name + ".json", config);
+    RunConfig run;
+    load_run_config(run, file, sets);
+    run.run = (folder_ / name).string();
+    ConsoleOptions options;
+    options.quiet = true;
+    Console console(options);
+    run_training(run, {resume, nullptr, &console});
+    return read_metrics(run.run + "/" + MetricsLog::kMetricsFile);
+  }
+  std::filesystem::path folder() const { return folder_.path(); }
+
+ private:
+  TempFolder folder_;
+};
+
+inline void check_same(const std::vector<MetricsRow>& a, const std::vector<MetricsRow>& b, double tolerance) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    CAPTURE(a[i].step);
+    REQUIRE(a[i].values.size() == b[i].values.size());
+    for (size_t v = 0; v < a[i].values.size(); ++v) {
+      const auto& [name, x] = a[i].values[v];
+      CAPTURE(name);
+      CHECK(b[i].values[v].first == name);
+      if (name == "rollout_gap" || name == "approx_kl") continue;  // rounding itself
+      CHECK(std::abs(x - b[i].values[v].second) < tolerance * std::max(1.0, std::abs(x)));
+    }
+  }
+}
+
+}  // namespace temper
