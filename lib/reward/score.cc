@@ -8,7 +8,8 @@ namespace temper {
 
 void ScoreOptions::fields(FieldVisitor& v) {
   v.field("mode", mode,
-          {.help = "score: a score head's outputs; verbaliser: log-odds of two words, no new weights",
+          {.help = "score: a score head's outputs; verbaliser: log-odds of two words (question, yes, no), no "
+                   "new weights",
            .choices = {"score", "verbaliser"}});
   if (verbaliser()) {
     v.field("question", question, {.help = "what is written behind an answer"});

@@ -249,7 +249,8 @@ ScoredStep make_step(const std::vector<const ScoredUnit*>& units) {
       }
       step.tokens += static_cast<int64_t>(a.completion.size());
       before = &a;
-      step.sequences.push_back({&a.prompt, &a.completion, nullptr, group, nullptr, k > 0});
+      step.sequences.push_back(
+          {.prompt = &a.prompt, .completion = &a.completion, .group = group, .joined = k > 0});
       step.reads.push_back(&units[u]->reads[k]);
       step.unit_of.push_back(static_cast<int64_t>(u));
     }

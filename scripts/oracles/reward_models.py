@@ -4,9 +4,9 @@ Without arguments writes the goldens of tests/model/scores_test.cc:
   tests/model/golden/scores/    a tiny Qwen3ForSequenceClassification of three labels, golden.json {"sequences": [{"ids", "scores"}]},
                                 padded into one batch by transformers
   tests/adapter/golden/seq_cls/ a LoRA of task_type SEQ_CLS on tests/model/golden/llama3, golden.json {"model", "sequences"}
-With a folder and a JSONL of {"ids": [...]} prints one line of scores each, in one padded batch; of an adapter folder the third
-argument is the base's folder:
-  reward_models.py FOLDER IDS.jsonl [BASE]
+With a reward_model run's folder (dtype f32, eval.every set) loads its final/ in transformers, or its adapter in PEFT, scores the
+texts of the run's last evaluation in one padded batch, and fails when one differs from the run's own score by more than 2e-5:
+  reward_models.py RUN
 """
 import json
 import os
@@ -16,7 +16,7 @@ import warnings
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
-from transformers import AutoModelForSequenceClassification, Qwen3Config, Qwen3ForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, Qwen3Config, Qwen3ForSequenceClassification
 
 from models import SHAPE, randomise
 
@@ -84,19 +84,27 @@ def main():
     write(folder, model, sequences, {"model": "llama3"})
 
 
-def outside(folder, file, base=None):
-    sequences = [json.loads(line)["ids"] for line in open(file)]
-    if base is None:
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+def check(run):
+    warnings.simplefilter("ignore")
+    folder = f"{run}/final"
+    rows = [json.loads(line) for line in open(f"{run}/samples.jsonl")]
+    rows = [r for r in rows if r["split"] == "eval" and r["step"] == rows[-1]["step"]]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    sequences = [tokenizer(r["prompt"] + r["completion"], add_special_tokens=False)["input_ids"] for r in rows]
+    if os.path.exists(f"{folder}/adapter_config.json"):
+        config = PeftConfig.from_pretrained(folder)
+        assert config.task_type == "SEQ_CLS"
+        model = base_with_scores(config.base_model_name_or_path, len(rows[0]["rewards"]))
+        model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        model = PeftModel.from_pretrained(model, folder)
     else:
-        from safetensors import safe_open
-        with safe_open(f"{folder}/adapter_model.safetensors", "pt") as tensors:
-            labels = tensors.get_slice("base_model.model.score.weight").get_shape()[0]
-        assert PeftConfig.from_pretrained(folder).task_type == "SEQ_CLS"
-        model = PeftModel.from_pretrained(base_with_scores(base, labels), folder)
-    for row in scores(model, sequences):
-        print(json.dumps(row))
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    found = torch.tensor(scores(model, sequences))
+    expected = torch.tensor([list(r["rewards"].values()) for r in rows])
+    worst = (found - expected).abs().max().item()
+    print(f"{len(rows)} texts, scores {expected.min().item():.4f} to {expected.max().item():.4f}, largest difference {worst:.1e}")
+    sys.exit(0 if worst <= 2e-5 else 1)
 
 
 if __name__ == "__main__":
-    outside(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    check(*sys.argv[1:]) if len(sys.argv) > 1 else main()

@@ -5,6 +5,8 @@ trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo|wpo|tr_dpo|kto|sft|rewa
 PAIRS has prompt, chosen and rejected; kto takes three chosen answers as desirable, then a rejected one as undesirable, and so on, sft the chosen;
 grpo takes four fixed completions made of them, with fixed rewards, and no sampling.
 reward: a reward_model run and RewardTrainer, both from a sequence-classification folder made of the model with one random score.
+(transformers never trains the embedding of the pad token: where that one stands inside the texts, as an end token of chat turns does, the
+two sides part after the first step.)
 Prints loss and gradient norm of both sides, step by step, and fails when one differs by more than 1e-4 (relative above 1).
 
 KTO: TRL pairs a prompt with the completion before it in the same batch for its estimate of the KL, and so does Temper; TRL
