@@ -12,13 +12,21 @@ FamilyNotes supervised_notes() {
       "micro-batches. sg: detached.";
   f.metrics = {{"loss", "the loss of the step"}, {"targets", "target tokens of the step"}};
   f.objectives = {
-      {"nll", "-log p", {}, {}},
+      {"nll",
+       "-(1 - label_smoothing) log p - label_smoothing times the mean of log p over the vocabulary",
+       {},
+       {}},
       {"dft", "-sg(p) log p", {}, {}},
       {"comp_sum", "(1 - p^(tau - 1)) / (tau - 1); tau 1: nll, 2: mean absolute error", {}, {}},
       {"dco",
        "-log(1 - (1 - P)^n), P the probability of all targets of a sequence",
        {"A sequence's loss is spread evenly over its tokens; the authors divide by their number."},
        {}},
+      {"unlikelihood",
+       "-log p where the record's reward is at least threshold, else -alpha log(1 - p)",
+       {"1 - p is at least 1e-6 (the code: 1e-20, finer than fp32 knows)."},
+       {}},
+      {"rwr", "-min(exp((R - shift) / beta), weight_max) log p", {}, {}},
   };
   return f;
 }
@@ -69,6 +77,19 @@ FamilyNotes distillation_notes() {
       {"reverse_kl", "KL(S || T)", {}, {}},
       {"gjsd", "D at beta 0.5", {}, {}},
       {"kd", "(1 - ce_weight) temperature^2 KL(T || S) + ce_weight (-log p of the target)", {}, {}},
+      {"sampled_kd",
+       "-sum over the drawn tokens of (count / draws) log p at beta 0, the draws from a file",
+       {"temper-generate --teacher-cache writes the file; drawn with replacement, so unbiased, unlike top "
+        "k."},
+       {}},
+      {"minillm",
+       "KL(S || T) of each own token's distribution - A log p of the token, A_t = sum over k > t of "
+       "gamma^(k-t-1) r_k / sum of the "
+       "gammas, r = log p_teacher - log p_student; single_step false: without the KL, and A_t begins with "
+       "r_t",
+       {"One update a batch of samples, hence no clipped ratio; no samples mixed with the teacher's; no loss "
+        "on plain text."},
+       {}},
   };
   return f;
 }
