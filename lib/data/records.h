@@ -103,6 +103,7 @@ class RecordEncoder {
   // it is desirable.
   std::pair<Answer, Answer> preference(const Record& record) const;
   std::pair<Answer, bool> unpaired(const Record& record) const;
+
   // The prompt and completion of kPromptCompletion, as supervised() encodes them.
   Answer answer(const Record& record) const;
   // The completions that a prompt's record brings along: those of its list "demonstrations", else its

@@ -26,8 +26,9 @@ namespace temper::objective {
 //   "include": true}, ...]}. ofs_dpo also reads "logp_other", the slow adapter's, and gives its gradient.
 //   Losses on lists: {"sequences": [{"logp": [...], "group": g}, ...]}, the rows of a group in turn: brio's
 //   candidates best first; sami's responses after the first prompt, then after the second ...
-// Supervised losses: {"sequences": [{"logp": [...], "mean_logp": [...], "reward": r}, ...]}; the mean over
-// all tokens. "grad" has each of the differentiable arrays that the loss reads.
+// Supervised losses: {"sequences": [{"logp": [...], "mean_logp": [...], "cosine": [...], "value": [...],
+//   "reward": r, "group": g}, ...]}; the mean over all tokens, of mml over all groups. "grad" has each of the
+//   differentiable arrays that the loss reads.
 // Reward-model losses ("grad" has "score" in the place of "logp"): pairs {"pairs": [{"chosen": {"score": r},
 // "rejected":
 //   {"score": r}, "strength": m}, ...]}; listwise {"sequences": [{"score": r, "group": g, "label": true},

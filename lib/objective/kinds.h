@@ -47,5 +47,8 @@ std::unique_ptr<SupervisedOptions> comp_sum();
 std::unique_ptr<SupervisedOptions> dco();
 std::unique_ptr<SupervisedOptions> unlikelihood();
 std::unique_ptr<SupervisedOptions> rwr();
+std::unique_ptr<SupervisedOptions> phf_awr();
+std::unique_ptr<SupervisedOptions> emo();
+std::unique_ptr<SupervisedOptions> mml();
 
 }  // namespace temper::objective

@@ -13,7 +13,7 @@ FamilyNotes supervised_notes() {
   f.metrics = {{"loss", "the loss of the step"}, {"targets", "target tokens of the step"}};
   f.objectives = {
       {"nll",
-       "-(1 - label_smoothing) log p - label_smoothing times the mean of log p over the vocabulary",
+       "-log p; with label_smoothing e: -(1 - e) log p - e mean over the vocabulary of log p_v",
        {},
        {}},
       {"dft", "-sg(p) log p", {}, {}},
@@ -23,10 +23,34 @@ FamilyNotes supervised_notes() {
        {"A sequence's loss is spread evenly over its tokens; the authors divide by their number."},
        {}},
       {"unlikelihood",
-       "-log p where the record's reward is at least threshold, else -alpha log(1 - p)",
-       {"1 - p is at least 1e-6 (the code: 1e-20, finer than fp32 knows)."},
+       "-log p where the record's reward is above the threshold, -alpha log(1 - p) elsewhere",
+       {"Rewards are larger for better records and one a record; PHF's code has scores, minus the reward, of "
+        "tokens or sentences.",
+        "1 - p is at least 1e-6 (PHF: 1e-20, which fp32 cannot tell from 0)."},
        {}},
-      {"rwr", "-min(exp((R - shift) / beta), weight_max) log p", {}, {}},
+      {"rwr",
+       "-min(exp((R - shift) / beta), weight_max) log p",
+       {"PHF's AWR without a value head; phf_awr is the whole of it."},
+       {}},
+      {"phf_awr",
+       "-alpha min(exp((R - V) / beta), weight_max) log p + (1 - alpha) (R - V)^2, V a value head's, "
+       "detached in "
+       "the weight",
+       {},
+       {}},
+      {"emo",
+       "(-log p + sg(-log p / (d + 1e-10)) d) / 2, d = 1 - sum over v of (q_v - sg(q_y) [v = y]) cos(E_v, "
+       "E_y), E "
+       "the rows of the head, y the target",
+       {},
+       {}},
+      {"mml",
+       "mml_weight (-1 / beta) logsumexp of beta log P_i + mle_weight sum of -log P_i, P_i the probability "
+       "of "
+       "solution i of a prompt; mean over prompts",
+       {"beta does not multiply the second term; in TraceCodegen it does.",
+        "A prompt's solutions share a micro-batch, so memory grows with the largest group."},
+       {}},
   };
   return f;
 }
@@ -78,15 +102,15 @@ FamilyNotes distillation_notes() {
       {"gjsd", "D at beta 0.5", {}, {}},
       {"kd", "(1 - ce_weight) temperature^2 KL(T || S) + ce_weight (-log p of the target)", {}, {}},
       {"sampled_kd",
-       "-sum over the drawn tokens of (count / draws) log p at beta 0, the draws from a file",
-       {"temper-generate --teacher-cache writes the file; drawn with replacement, so unbiased, unlike top "
-        "k."},
+       "-sum over i of (c_i / N) log p_i, c_i counts of N tokens drawn from the teacher; drawn from T^tau: "
+       "each "
+       "draw weighs T_i / T_i^tau, normalised",
+       {"Positions are counted by record, so the cache does not depend on how records are packed."},
        {}},
       {"minillm",
        "KL(S || T) of each own token's distribution - A log p of the token, A_t = sum over k > t of "
-       "gamma^(k-t-1) r_k / sum of the "
-       "gammas, r = log p_teacher - log p_student; single_step false: without the KL, and A_t begins with "
-       "r_t",
+       "gamma^(k-t-1) r_k / sum of the gammas, r = log p_teacher - log p_student; single_step false: without "
+       "the KL, and A_t begins with r_t",
        {"One update a batch of samples, hence no clipped ratio; no samples mixed with the teacher's; no loss "
         "on plain text."},
        {}},

@@ -82,6 +82,13 @@ const Registry<SupervisedOptions>& supervised_registry() {
     r.add({"unlikelihood", "cross entropy on records with a good reward, -log(1 - p) on the others",
            "Korbak et al., arXiv 2302.08582; Welleck et al., arXiv 1908.04319", unlikelihood});
     r.add({"rwr", "cross entropy weighted by exp(reward / beta)", "Korbak et al., arXiv 2302.08582", rwr});
+    r.add({"phf_awr",
+           "cross entropy weighted by the exponential of reward less a value head's, which it trains",
+           "Korbak et al., arXiv 2302.08582", phf_awr});
+    r.add({"emo", "cross entropy and a bound of the earth mover's distance between token embeddings",
+           "Ren et al., arXiv 2310.04691", emo});
+    r.add({"mml", "marginal likelihood of a prompt's several solutions, smoothed by beta",
+           "Ni et al., arXiv 2205.14318", mml});
     extend(r);
     return r;
   }();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -97,8 +98,15 @@ void DataSection::fields(FieldVisitor& v) {
           {.help = "a prompt that is a string is asked as a user's chat message"});
   v.field("prefix", prefix,
           {.help = "text before every prompt and example, such as a control token that training taught"});
-  v.field("reward_column", reward_column,
-          {.help = "sft: the column of the rewards, for losses that read them; larger is better"});
+  if (task == "sft") {
+    v.field("reward_column", reward_column,
+            {.help = "the column of the rewards, for losses that read them; larger is better"});
+    v.field("weights", weights,
+            {.help = "share of each file of \"train\" in a step's examples; left out: all records alike",
+             .min = 0});
+    v.field("end_weights", end_weights,
+            {.help = "the shares in the last step, linear in between; left out: \"weights\"", .min = 0});
+  }
   v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
   v.field("overlong", overlong,
           {.help = "what happens to longer ones", .choices = {"drop", "truncate", "error"}});
@@ -106,6 +114,25 @@ void DataSection::fields(FieldVisitor& v) {
           {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text",
            .choices = {"auto", "all", "assistant", "completion"}});
   v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
+}
+
+void DataSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  const auto check_weights = [&](const char* name, const std::vector<double>& w) {
+    if (w.empty()) return;
+    if (w.size() != train.size()) {
+      problems.push_back(fmt::format("{}.{}: {} numbers for {} files of {}.train", where, name, w.size(),
+                                     train.size(), where));
+    } else if (std::all_of(w.begin(), w.end(), [](double x) { return x == 0; })) {
+      problems.push_back(fmt::format("{}.{}: all are 0", where, name));
+    }
+  };
+  check_weights("weights", weights);
+  check_weights("end_weights", end_weights);
+  if (weights.empty() && !end_weights.empty())
+    problems.push_back(where + ".end_weights: give weights too, the shares in the first step");
+  const std::set<std::string> files(train.begin(), train.end());
+  if (!weights.empty() && files.size() < train.size())
+    problems.push_back(where + ".weights: a file of train is named twice");
 }
 
 void DataSection::adapt(std::vector<Record>& records) const {
@@ -173,7 +200,7 @@ void RunConfig::fields(FieldVisitor& v) {
            .choices = {"sft", "preference", "rl", "reward_model", "distill"},
            .required = true});
   const bool rl = task == "rl", distils = task == "distill";
-  train.task = rollout.task = task;
+  train.task = rollout.task = data.task = task;
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(

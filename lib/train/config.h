@@ -67,13 +67,16 @@ struct DataSection : Fields {
   std::vector<std::string> train, eval;
   bool needs_train = true;  // not a field: offline runs have other data
   std::string chat_template = "auto";
-  std::string prompt_column = "prompt";  // the column that holds the prompt
-  bool chat_prompts = false;             // a string prompt becomes a user's message
-  std::string prefix;                    // text before all, such as a control token
-  std::string reward_column = "reward";  // of losses that read rewards
+  std::string prompt_column = "prompt";      // the column that holds the prompt
+  bool chat_prompts = false;                 // a string prompt becomes a user's message
+  std::string prefix;                        // text before all, such as a control token
+  std::string reward_column = "reward";      // sft: of losses that read rewards
+  std::vector<double> weights, end_weights;  // sft: shares of the files of `train`; see draws.h
+  std::string task;                          // which of these a task has
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", order = "shuffle";
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
   // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
   void adapt(std::vector<Record>& records) const;
 };

@@ -75,9 +75,7 @@ struct Conditional : InputTransform {
                           static_cast<uint64_t>(s.state.step), i);
       if (random.uniform() >= options.drop) continue;
       Example& e = drawn[i].example;
-      const auto from = e.prefix_begin, to = e.prefix_begin + e.prefix_tokens;
-      e.ids.erase(e.ids.begin() + from, e.ids.begin() + to);
-      e.target.erase(e.target.begin() + from, e.target.begin() + to);
+      erase_tokens(e, e.prefix_begin, e.prefix_begin + e.prefix_tokens);
       e.prompt_tokens -= e.prefix_tokens;
       e.prefix_tokens = 0;
     }

@@ -17,9 +17,31 @@ const Registry<InputOptions>& input_registry() {
            "Korbak et al., arXiv 2302.08582", conditional_input});
     r.add({"neftune", "uniform noise on the embeddings of training examples", "Jain et al., arXiv 2310.05914",
            neftune_input});
+    r.add({"masked_thought", "some tokens of the response are read as a mask or as random ones",
+           "Chen et al., arXiv 2403.02178", masked_thought_input});
+    r.add({"bash", "some tokens of the response are read as what the model would have said",
+           "Cen et al., arXiv 2410.14655 (the alignment of generated tokens is ours)", bash_input});
+    r.add({"rac", "the model's own answer stands before the reference, which it learns to correct it to",
+           "Cen et al., arXiv 2410.14655", rac_input});
+    r.add({"leti", "a control token for success or failure, and a failure's feedback, before each solution",
+           "Wang et al., arXiv 2305.10314", leti_input});
+    r.add({"ilf", "the refinement that uses the feedback best becomes the completion",
+           "Scheurer et al., arXiv 2303.16755", ilf_input});
     return r;
   }();
   return registry;
+}
+
+void insert_tokens(Example& e, int64_t at, const std::vector<int64_t>& ids) {
+  e.ids.insert(e.ids.begin() + at, ids.begin(), ids.end());
+  if (!e.input.empty()) e.input.insert(e.input.begin() + at, ids.begin(), ids.end());
+  e.target.insert(e.target.begin() + at, ids.size(), false);
+}
+
+void erase_tokens(Example& e, int64_t from, int64_t to) {
+  e.ids.erase(e.ids.begin() + from, e.ids.begin() + to);
+  if (!e.input.empty()) e.input.erase(e.input.begin() + from, e.input.begin() + to);
+  e.target.erase(e.target.begin() + from, e.target.begin() + to);
 }
 
 Inputs::Inputs(const std::vector<InputEntry>& entries, Session& session) : session_(session) {
@@ -29,6 +51,10 @@ Inputs::Inputs(const std::vector<InputEntry>& entries, Session& session) : sessi
 void Inputs::records() {
   for (const auto& transform : transforms_) transform->records(session_);
   if (session_.train_records.empty()) user_error("inputs: they leave no record of data.train");
+}
+
+void Inputs::example(const Record& record, Example& example) {
+  for (const auto& transform : transforms_) transform->example(session_, record, example);
 }
 
 void Inputs::step(std::vector<Drawn>& drawn) {

@@ -23,6 +23,10 @@ struct Drawn {
   const Record* record = nullptr;
 };
 
+// Put tokens in before place `at`, take out [from, to): ids, targets and what is read alike.
+void insert_tokens(Example& example, int64_t at, const std::vector<int64_t>& ids);  // no targets
+void erase_tokens(Example& example, int64_t from, int64_t to);
+
 // Random draws come from streams named by (seed, the transform's name, step, place of the example in the
 // step), so that a resumed run repeats them and no micro-batch matters.
 class InputTransform {
@@ -31,6 +35,8 @@ class InputTransform {
   // Once, before anything is encoded: leaves records of session.train_records out, rewrites them, sets their
   // prefixes and those of session.eval_records. Throws UserError at a record's place.
   virtual void records(Session& session) {}
+  // Once for each record that was encoded and is not too long.
+  virtual void example(Session& session, const Record& record, Example& example) {}
   // The examples of a step.
   virtual void step(Session& session, std::vector<Drawn>& drawn) {}
   // What is added to the embeddings of a micro-batch of these examples, [N, H]; undefined: nothing.
@@ -57,6 +63,7 @@ class Inputs {
  public:
   Inputs(const std::vector<InputEntry>& entries, Session& session);
   void records();  // throws UserError when no record is left
+  void example(const Record& record, Example& example);
   void step(std::vector<Drawn>& drawn);
   at::Tensor embedding_noise(const std::vector<Drawn>& drawn, const MicroBatch& batch);
 

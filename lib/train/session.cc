@@ -62,6 +62,7 @@ void Session::load_model() {
   heads.seed = static_cast<uint64_t>(config.seed);
   if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
   if (config.task == "reward_model") heads = reward_heads(config, train_records, tokenizer.get());
+  if (config.task == "sft" && config.loss->make()->needs().value) heads.scores = 1;
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();

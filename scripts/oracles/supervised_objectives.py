@@ -1,4 +1,4 @@
-"""Goldens of tests/objective/golden/supervised.json: TRL's SFT losses, and float64 formulas for the rest.
+"""Goldens of tests/objective/golden/supervised.json and emo.json: TRL's SFT losses, and float64 formulas for the rest.
 
 Losses of records with rewards follow the objectives of tomekkorbak/pretraining-with-human-feedback, where a token's
 score is minus the reward of its record.
@@ -113,6 +113,59 @@ def rwr(rewards, beta, weight_max, subtract_max):
     return loss
 
 
+def phf_awr(rewards, alpha, beta, weight_max):
+    def loss(columns):
+        value = torch.cat(columns["value"])
+        reward = torch.cat([torch.full((len(t),), r) for t, r in zip(columns["logp"], rewards)])
+        advantage = reward - value.detach()
+        weights = torch.clamp(torch.exp(advantage / beta), min=0, max=weight_max)
+        weighted = (-torch.cat(columns["logp"]) * weights).mean()
+        return alpha * weighted + (1 - alpha) * torch.nn.functional.mse_loss(reward, value)
+
+    return loss
+
+
+def mml(groups, beta, mml_weight, mle_weight, mle_norm):
+    """get_mixed_mle_mml_loss of microsoft/TraceCodegen, whose second term is without beta here."""
+
+    def loss(tensors):
+        each = []
+        for g in sorted(set(groups)):
+            log_probs = torch.stack([t.sum() for t, h in zip(tensors, groups) if h == g])
+            marginal = -torch.logsumexp(beta * log_probs, dim=0) / beta
+            norm = 1 / len(log_probs) if mle_norm else 1
+            each.append(mml_weight * marginal - mle_weight * norm * log_probs.sum())
+        return torch.stack(each).mean()
+
+    return loss
+
+
+def emo_cases(path):
+    """The loss of DRSY/EMO (emo1_adaptive) on hidden states and a head, with gradients: through the whole model's end."""
+    cases = []
+    generator = torch.Generator().manual_seed(3)
+    for tokens, vocab, width in [(5, 9, 6), (3, 17, 4), (1, 5, 3)]:
+        hidden = torch.randn(tokens, width, generator=generator, requires_grad=True)
+        head = torch.randn(vocab, width, generator=generator, requires_grad=True)
+        target = torch.randint(0, vocab, (tokens,), generator=generator)
+        logits = hidden @ head.T
+        mle_loss = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+        one_hot = torch.nn.functional.one_hot(target, num_classes=vocab).double()
+        embedding = head.detach()
+        embedding = embedding / torch.linalg.vector_norm(embedding, ord=2, dim=1, keepdim=True)
+        p_contextual = one_hot @ embedding
+        q_grad = torch.log_softmax(logits, dim=-1).exp()
+        q_contextual = (q_grad - (q_grad * one_hot).detach()) @ embedding
+        emo_loss = 1 - torch.sum(p_contextual * q_contextual, dim=-1)
+        loss = (((mle_loss / (emo_loss + 1e-10)).detach() * emo_loss + mle_loss) * 0.5).mean()
+        loss.backward()
+        case = {"hidden": hidden, "head": head, "grad_hidden": hidden.grad, "grad_head": head.grad}
+        case = {k: [[rounded(x) for x in row] for row in v.tolist()] for k, v in case.items()}
+        cases.append({**case, "target": target.tolist(), "loss": rounded(loss.item())})
+    with open(path, "w") as out:
+        out.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+
+
 def main():
     rng = random.Random(5)
     cases = []
@@ -152,6 +205,20 @@ def main():
         beta, most, subtract = rng.choice([0.1, 1, 10]), rng.choice([2.5, 1000]), rng.random() < 0.5
         settings = {"beta": beta, "weight_max": most, "subtract_max": subtract}
         with_rewards("rwr", settings, rwr(rewards, beta, most, subtract))
+
+        settings = {"alpha": rng.choice([0.1, 0.5, 1]), "beta": beta, "weight_max": most}
+        given = [{"logp": r, "value": [round(rng.gauss(0, 1), 2) for _ in r], "reward": x} for r, x in zip(rows, rewards)]
+        value, grad = evaluate_columns(given, ["logp", "value"], phf_awr(rewards, **settings))
+        case = {"name": "phf_awr", "set": settings, "input": {"sequences": given}, "loss": value}
+        cases.append({**case, "grad": grad})
+
+        groups = [rng.randint(0, 2) for _ in rows]
+        settings = {"beta": rng.choice([0.1, 0.5, 1]), "mml_weight": rng.choice([0.5, 1])}
+        settings.update({"mle_weight": rng.choice([0, 0.3]), "mle_norm": rng.random() < 0.5})
+        value, grad = evaluate(rows, mml(groups, **settings))
+        given = {"sequences": [{"logp": r, "group": g} for r, g in zip(rows, groups)]}
+        cases.append({"name": "mml", "set": settings, "input": given, "loss": value, "grad": grad})
+    emo_cases(os.path.join(sys.argv[1], "emo.json"))
     with open(os.path.join(sys.argv[1], "supervised.json"), "w") as out:
         out.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
     print(len(cases), "cases", cases[0]["loss"], cases[1]["loss"])

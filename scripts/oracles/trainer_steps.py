@@ -1,13 +1,16 @@
 """First steps of a run beside TRL's trainer: same model, same data in the same order, fp32, AdamW.
 
-trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo|wpo|tr_dpo|kto|sft|reward] [--temper build/bin/temper-train] [--steps 10]
+trainer_steps.py MODEL_FOLDER PAIRS.jsonl [--trainer dpo|wpo|tr_dpo|kto|sft|reward|grpo] [--temper build/bin/temper-train] [--steps 10]
                  [--batch 4] [--lr 1e-4]
-PAIRS has prompt, chosen and rejected; kto takes the two answers in turn as a desirable and an undesirable one, sft the chosen.
+PAIRS has prompt, chosen and rejected; kto takes three chosen answers as desirable, then a rejected one as undesirable, and so on, sft the chosen;
+grpo takes four fixed completions made of them, with fixed rewards, and no sampling.
 reward: a reward_model run and RewardTrainer, both from a sequence-classification folder made of the model with one random score.
 Prints loss and gradient norm of both sides, step by step, and fails when one differs by more than 1e-4 (relative above 1).
 
 KTO: TRL pairs a prompt with the completion before it in the same batch for its estimate of the KL, and so does Temper; TRL
 takes the mean over each micro-batch of each device, Temper over the whole step, which here is one micro-batch.
+GRPO: completions and rewards are handed to TRL in the place of its generation, with the initial model's log-probs as the old
+ones; Temper reads the same from offline.files. So ratios leave 1 after the first step; with --lr 5e-3 the clip is at work.
 """
 import argparse
 import json
@@ -22,7 +25,8 @@ import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from torch.utils.data import SequentialSampler  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback  # noqa: E402
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # noqa: E402
+from trl import (DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig,  # noqa: E402
+                 SFTTrainer)
 
 try:
     from trl import KTOConfig, KTOTrainer
@@ -39,6 +43,46 @@ def in_order(trainer):
             return SequentialSampler(self.train_dataset)
 
     return InOrder
+
+
+GROUP = 4
+REWARDS = [1.0, 0.0, 0.5, -0.25]  # of the completions of a prompt
+
+
+class FixedRollouts(GRPOTrainer):
+    """GRPO on the completions of the data set's rows; old log-probs are those of `initial`."""
+
+    initial = None
+
+    def _generate(self, prompts):
+        at = {}
+        turns = [at.update({p: at.get(p, -1) + 1}) or at[p] % GROUP for p in prompts]
+        rows = [self.rollouts[p][turn] for p, turn in zip(prompts, turns)]
+        return [r["prompt_ids"] for r in rows], [r["completion_ids"] for r in rows], None, [r["completion"] for r in rows], None, {}, None, None
+
+    def _generate_and_score_completions(self, inputs):
+        out = super()._generate_and_score_completions(inputs)
+        ids, mask = (torch.cat([out["prompt_" + k], out["completion_" + k]], dim=1) for k in ("ids", "mask"))
+        with torch.no_grad():
+            logits = self.initial(input_ids=ids, attention_mask=mask).logits[:, -out["completion_ids"].size(1) - 1 : -1]
+            out["old_per_token_logps"] = logits.log_softmax(-1).gather(2, out["completion_ids"].unsqueeze(2)).squeeze(2)
+        return out
+
+
+def grpo_rollouts(args, rows):
+    """prompt -> its completions with tokens and reward."""
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    out = {}
+    for row in rows:
+        texts = [row["chosen"], row["rejected"], row["chosen"] + " or so", row["rejected"] + " no"]
+        prompt = tokenizer(row["prompt"])["input_ids"]
+        if prompt[-1] == tokenizer.eos_token_id:
+            prompt.pop()
+        out[row["prompt"]] = [
+            {"prompt": row["prompt"], "completion": text, "reward": reward, "prompt_ids": prompt,
+             "completion_ids": tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]}
+            for text, reward in zip(texts, REWARDS)]
+    return out
 
 
 class Record(TrainerCallback):
@@ -64,6 +108,17 @@ def run_trl(args, rows, folder):
                     lr_scheduler_type="constant", logging_steps=1, report_to=[], use_cpu=True, max_length=256, save_strategy="no",
                     gradient_checkpointing=False, bf16=False, optim="adamw_torch", disable_tqdm=True)
     more = {}
+    if args.trainer == "grpo":
+        rollouts = grpo_rollouts(args, rows)
+        del settings["max_length"]
+        settings["per_device_train_batch_size"] = args.batch * GROUP
+        config = GRPOConfig(num_generations=GROUP, loss_type="grpo", beta=0.0, shuffle_dataset=False, max_completion_length=256, **settings)
+        FixedRollouts.rollouts, FixedRollouts.initial = rollouts, load(args)
+        reward_of = {(p, r["completion"]): r["reward"] for p, of in rollouts.items() for r in of}
+        FixedRollouts(model=load(args), reward_funcs=lambda prompts, completions, **_: [reward_of[pair] for pair in zip(prompts, completions)],
+                      args=config, processing_class=tokenizer, train_dataset=Dataset.from_list([{"prompt": p} for p in rollouts]),
+                      callbacks=[record]).train()
+        return record.rows
     if args.trainer == "sft":
         trainer, config = SFTTrainer, SFTConfig(**settings)
     elif args.trainer == "reward":
@@ -93,6 +148,11 @@ def run_temper(args, rows, folder):
         settings["task"] = "sft"
     elif args.trainer == "reward":
         settings["task"], settings["algorithm"] = "reward_model", {"name": "bt"}
+    elif args.trainer == "grpo":
+        data.write_text("".join(json.dumps(r) + "\n" for of in grpo_rollouts(args, rows).values() for r in of))
+        settings["task"], settings["offline"] = "rl", {"files": settings["data"].pop("train"), "share": 1}
+        settings["rollout"] = {"prompts_per_step": args.batch, "group_size": GROUP, "max_new_tokens": 256}
+        settings["algorithm"] = {"name": "grpo"}
     else:
         settings["task"] = "preference"
         settings["algorithm"] = {"name": "kto" if args.trainer == "kto" else "dpo", "beta": 0.1}
@@ -110,10 +170,12 @@ def rows_of(args):
     pairs = []
     for _, line in zip(range(args.steps * args.batch), open(args.pairs)):
         pairs.append({key: json.loads(line)[key] for key in ("prompt", "chosen", "rejected")})
+    if args.trainer == "grpo" and len({p["prompt"] for p in pairs}) < len(pairs):
+        sys.exit("grpo: the prompts of PAIRS must differ")
     if args.trainer == "sft":
         return [{"prompt": p["prompt"], "completion": p["chosen"]} for p in pairs]
     if args.trainer == "kto":
-        return [{"prompt": p["prompt"], "completion": p[("chosen", "rejected")[i % 2]], "label": i % 2 == 0} for i, p in enumerate(pairs)]
+        return [{"prompt": p["prompt"], "completion": p["rejected" if i % 4 == 3 else "chosen"], "label": i % 4 != 3} for i, p in enumerate(pairs)]
     return pairs
 
 
@@ -132,7 +194,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model")
     p.add_argument("pairs")
-    p.add_argument("--trainer", default="dpo", choices=["dpo", "wpo", "tr_dpo", "kto", "sft", "reward"])
+    p.add_argument("--trainer", default="dpo", choices=["dpo", "wpo", "tr_dpo", "kto", "sft", "reward", "grpo"])
     p.add_argument("--temper", default="build/bin/temper-train")
     p.add_argument("--steps", type=int, default=10)
     p.add_argument("--batch", type=int, default=4)

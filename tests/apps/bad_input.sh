@@ -190,6 +190,9 @@ echo '{"prompt": "p", "completion": "c", "label": "yes"}' > pairs.jsonl; pairs "
 echo '{"prompt": "p", "chosen": "c", "rejected": "d"}' > pairs.jsonl; pairs "a loss that is not there" 'did you mean "?dpo' --set algorithm.name=dop
 pairs "pairs for a loss of single answers" 'pairs.jsonl:1.*label' --set algorithm.name=kto
 pairs "every pair too long" 'max_tokens' --set data.max_tokens=2
+pairs "no rewards for online pairs" 'rewards' --set pairs.from=online
+pairs "ratings that are not there" 'pairs.jsonl:1.*completions' --set pairs.from=ratings
+pairs "two adapters for a loss of one" 'lora_pair' --set 'adapter={"kind": "lora_pair"}'
 pairs "a cache of a reference that moves" 'reference.cache' --set reference.cache=on --set reference.sync_every=4
 
 # ------------------------------------------------------------------------------------------- supervised inputs
@@ -207,7 +210,51 @@ inputs "a reward of text" 'scored.jsonl:1.*finite number.*good' --set 'inputs=[{
 echo '{"prompt": "p", "completion": "c", "reward": 0}' > scored.jsonl
 inputs "a filter that leaves nothing" 'no record' --set 'inputs=[{"kind": "filter", "min": 1}]'
 inputs "control tokens that are equal" 'good and bad' --set 'inputs=[{"kind": "conditional", "good": "x", "bad": "x"}]'
+inputs "a mask that the tokenizer lacks" 'no token "\[mask\]"' --set 'inputs=[{"kind": "masked_thought", "token": "[mask]"}]'
+inputs "feedback that is missing" 'scored.jsonl:1: has no column "feedback"' --set 'inputs=[{"kind": "leti"}]'
+inputs "refinements that are missing" 'scored.jsonl:1: has no column "refinements"' --set 'inputs=[{"kind": "ilf"}]'
+inputs "own answers that are missing" 'scored.jsonl:1: has no column "own"' --set 'inputs=[{"kind": "rac", "column": "own"}]'
+inputs "own answers longer than the model" 'scored.jsonl:1.*positions' --set 'inputs=[{"kind": "rac", "max_new_tokens": 1000}]'
+inputs "weights of other files" '2 numbers for 1 files' --set 'data.weights=[1, 2]'
 inputs "an input that is not there" 'did you mean "?neftune|neftune' --set 'inputs=[{"kind": "neftun"}]'
+
+# -------------------------------------------------------------------------------------------------- distillation
+cat > distill.json <<JSON
+{ "task": "distill", "threads": 1, "model": {"path": "sft/final", "dtype": "f32"}, "teachers": [{"path": "sft/final"}],
+  "data": {"train": ["$good"], "max_tokens": 200}, "train": {"steps": 2, "batch_size": 2}, "checkpoint": {"every": 0}, "run": "unused" }
+JSON
+distil() { refuses "$1" "$2" "$t" distill.json --run new "${@:3}"; }
+distil "no teachers" 'teachers' --set 'teachers=[]'
+distil "no such teacher" 'nowhere' --set teachers.0.path=nowhere
+base other.json "$good"
+train other.json --set model.init.vocab=390 --set train.steps=1 --run other || fail "the teacher of another vocabulary could not be made"
+distil "a teacher of another vocabulary" 'teachers.0.path.*tokenizer' --set teachers.0.path=other/final
+echo '{"prompt": "Wo 1 + 1?", "completion": "2"}' > own.jsonl
+tr 'bdfghjkuvy' 'dfghjkuvyb' < "$good" > letters2.jsonl  # other words, the same columns
+echo '{"text": "no prompt at all"}' > prompts.jsonl
+base words.json letters2.jsonl
+train words.json --set train.steps=1 --run words || fail "the teacher of other words could not be made"
+distil "a teacher of as many other tokens" 'teachers.0.path.*token [0-9]+ is' --set teachers.0.path=words/final
+distil "a text as a prompt" 'prompts.jsonl:1' --set on_policy_share=0.5 --set 'data.train=["prompts.jsonl"]'
+distil "samples that are too long" 'positions' --set on_policy_share=0.5 --set rollout.max_new_tokens=250
+distil "minillm at another temperature" 'temperature 1' --set algorithm.name=minillm --set rollout.temperature=0.5
+distil "sampled_kd without a cache" 'teacher_cache' --set algorithm.name=sampled_kd --set 'teachers=[]'
+distil "a cache for another loss" 'teacher_cache.*sampled_kd' --set teacher_cache=own.jsonl
+cached() { distil "$@" --set algorithm.name=sampled_kd --set 'teachers=[]'; }
+cached "no such cache" 'nowhere' --set teacher_cache=nowhere
+cached "a cache that is none" 'own.jsonl.*no teacher cache' --set teacher_cache=own.jsonl
+g=$bin/temper-generate
+head -n 20 "$good" > some.jsonl
+"$g" --model sft/final --dtype f32 --teacher-cache cache --input some.jsonl --draws 5 > out 2> err || fail "a teacher cache could not be written: $(cat err)"
+cached "a cache of other data" 'cache.*some.jsonl.*data.train' --set teacher_cache=cache --set data.max_tokens=1024
+cached "a cache made with other settings" 'cache: made with .*targets auto.*targets all' --set teacher_cache=cache --set 'data.train=["some.jsonl"]' --set data.targets=all --set data.max_tokens=1024
+cached "a cache for another tokenizer" 'cache.*tokenizer' --set teacher_cache=cache --set model.path=other/final
+head -c 3000 cache > cut; cached "a cache cut short" 'cut: the file is cut short' --set teacher_cache=cut --set 'data.train=["some.jsonl"]'
+refuses "a cache of no input" '--teacher-cache' "$g" --model sft/final --teacher-cache new-cache --prompt hello
+refuses "a cache in no folder" '--teacher-cache nowhere' "$g" --model sft/final --teacher-cache nowhere/cache --input some.jsonl
+echo '{"question": "a"}' > keys2.jsonl
+refuses "a cache of unknown columns" 'keys2.jsonl:1' "$g" --model sft/final --teacher-cache new-cache --input keys2.jsonl
+[ -e new-cache ] && fail "a refused command wrote a cache"
 
 # ---------------------------------------------------------------------------------------------------- run folders
 refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must

@@ -4,9 +4,20 @@
 set -uo pipefail
 bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
 work=$(mktemp -d)
+export XDG_CACHE_HOME=$work/cache
 trap 'rm -rf "$work"' EXIT
 failed=0 count=0
 fail() { echo "FAIL: $*"; failed=1; }
+
+# A teacher may come from an earlier run or from the network; then a small one stands in, and its tokenizer with it.
+small_teacher() {
+  [ -e "$work/small/final" ] && return
+  cat > "$work/small.json" <<JSON
+{ "task": "sft", "model": {"init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 512}},
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 256}, "train": {"steps": 1, "batch_size": 2}, "run": "small" }
+JSON
+  "$bin/temper-train" "$work/small.json" --set threads=1 --quiet || fail "a small teacher could not be trained"
+}
 
 init='model.init={"vocab": 512, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1}'
 while IFS= read -r file; do
@@ -21,9 +32,16 @@ while IFS= read -r file; do
   grep -qE '[0-9] ?(s|min|h|hours?)\b' "$work/opening" || fail "$name: its opening comment does not say how long it takes"
   grep -qE '[0-9] ?(MB|GB)\b' "$work/opening" || fail "$name: its opening comment does not say how much memory it takes"
   # The model of a config may come from an earlier run or from the network; then a small one stands in.
+  swap=()
+  if grep -q '"task": "distill"' "$work/out"; then
+    small_teacher
+    swap=(--set "teachers.0.path=$work/small/final" --set "model.init.tokenizer=$work/small/final")
+    "$bin/temper-train" "$file" "${swap[@]}" --set train.steps=1 --set train.batch_size=2 --set eval.every=0 --set threads=1 \
+      --run "$work/first-$count" --quiet 2> "$work/err" || fail "$name: first step: $(cat "$work/err")"
+  fi
   model=$(sed -n '/^  "model": {/,/}/s/^ *"path": "\(.*\)",\?$/\1/p' "$work/out" | head -n 1)
   if [ -z "$model" ] || [ -e "$model/config.json" ]; then
-    "$bin/temper-train" "$file" --plan > "$work/out" 2> "$work/err" || fail "$name --plan: $(cat "$work/err")"
+    "$bin/temper-train" "$file" "${swap[@]}" --plan > "$work/out" 2> "$work/err" || fail "$name --plan: $(cat "$work/err")"
   else
     "$bin/temper-train" "$file" --set 'model.path=""' --set "$init" --plan > "$work/out" 2> "$work/err" ||
       fail "$name --plan with a model from random weights: $(cat "$work/err")"

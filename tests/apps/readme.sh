@@ -4,6 +4,7 @@
 set -euo pipefail
 bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
 work=$(mktemp -d)
+export XDG_CACHE_HOME=$work/cache
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 mkdir -p build

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "test.h"
+#include "text/fake_tokenizer.h"
 
 using namespace temper;
 
@@ -89,4 +90,28 @@ TEST_CASE("judged steps become pairs, cut at the pit") {
     CAPTURE(line);
     CHECK_THROWS_WITH_AS(step_pairs(records({line}), {}), doctest::Contains(what), UserError);
   }
+}
+
+TEST_CASE("an answer that was cut gets no end token") {
+  FakeTokenizer tokenizer{{"<s>", "</s>", "<|im_start|>", "<|im_end|>"}, {"ab"}};
+  tokenizer.eos_ = *tokenizer.id("</s>");
+  const ChatTemplate chatml("chatml");
+  const RecordEncoder encoder(tokenizer, &chatml, {});
+  const auto ends = [&](const std::string& line) {
+    const auto [chosen, rejected] = encoder.preference(records({line})[0]);
+    const auto last = [&](const Answer& a) {
+      REQUIRE(a.completion.size() == a.target.size());
+      return tokenizer.decode({a.completion.back()}, true);
+    };
+    return std::pair(last(chosen), last(rejected));
+  };
+  CHECK(ends(R"({"prompt": "p", "chosen": "x", "rejected": "y"})") ==
+        std::pair<std::string, std::string>("</s>", "</s>"));
+  CHECK(ends(R"({"prompt": "p", "chosen": "x", "rejected": "y", "unfinished": ["rejected"]})") ==
+        std::pair<std::string, std::string>("</s>", "y"));
+  CHECK(
+      ends(
+          R"({"prompt": [{"role": "user", "content": "p"}], "chosen": [{"role": "assistant", "content": "x"}],
+                 "rejected": [{"role": "assistant", "content": "y"}], "unfinished": ["rejected"]})")
+          .second == "y");
 }

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cases.h"
+#include "tensor/logp.h"
 
 namespace temper::objective {
 namespace {
@@ -45,6 +46,50 @@ TEST_CASE("dco with one try is cross entropy, and many tries forget what already
         doctest::Approx(loss_of("dco", {{at + 1e-9}}, {{"n", 16}})).epsilon(1e-8));
 }
 
+TEST_CASE("emo on hidden states and a head: the authors' value and gradients") {
+  const auto table = [](const Json& rows) {
+    std::vector<float> values;
+    for (const Json& row : rows) {
+      for (const Json& x : row) values.push_back(x.get<float>());
+    }
+    return at::tensor(values).reshape({static_cast<int64_t>(rows.size()), -1});
+  };
+  for (const Json& item : read_json_file(test_file("objective/golden/emo.json"))) {
+    const at::Tensor hidden = table(item["hidden"]).requires_grad_(),
+                     head = table(item["head"]).requires_grad_();
+    Targets targets;
+    targets.token = at::tensor(item["target"].get<std::vector<int64_t>>(), at::kLong);
+    targets.source = at::arange(hidden.size(0));
+    targets.sequence = at::zeros({hidden.size(0)}, at::kLong);
+    targets.sequences = 1;
+    LogpOptions options;
+    options.cosine = true;
+    const LogpResult result = selective_logp(hidden, head.detach(), head, targets, options);
+    SupervisedBatch batch;
+    batch.logp = result.logp;
+    batch.cosine = result.cosine;
+    batch.sequence = targets.sequence;
+    batch.sequences = 1;
+    const at::Tensor loss = (*supervised_registry().find("emo")->make()->make())(batch).mean();
+    CHECK(loss.item<double>() == doctest::Approx(item["loss"].get<double>()).epsilon(1e-5));
+    const auto grads = torch::autograd::grad({loss}, {hidden, head});
+    CHECK((grads[0] - table(item["grad_hidden"])).abs().max().item<double>() < 2e-6);
+    CHECK((grads[1] - table(item["grad_head"])).abs().max().item<double>() < 2e-6);
+  }
+}
+
+TEST_CASE("mml is content with one solution, and smoothing shares the gradient out") {
+  const Json two = {{"sequences", {{{"logp", {-1.0}}, {"group", 4}}, {{"logp", {-9.0}}, {"group", 4}}}}};
+  const auto grad = [&](const Json& set) {
+    const Json g = evaluate_objective("mml", two, set)["grad"]["logp"];
+    return std::make_pair(g[0][0].get<double>(), g[1][0].get<double>());
+  };
+  CHECK(grad({{"beta", 1}}).first < -0.999);
+  CHECK(grad({{"beta", 0.01}}).second == doctest::Approx(-0.48).epsilon(0.01));
+  const Json alone = {{"sequences", {{{"logp", {-1.0, -0.5}}, {"group", 0}}}}};
+  CHECK(evaluate_objective("mml", alone, Json::object())["loss"].get<double>() == doctest::Approx(1.5));
+}
+
 TEST_CASE("a reward is what its loss needs, and what weighs its record") {
   const Json bare = {{"sequences", {{{"logp", {-0.5}}}}}};
   for (const char* name : {"unlikelihood", "rwr"}) {
@@ -81,15 +126,19 @@ TEST_CASE("every supervised loss is finite at both ends and does not depend on t
       batch.sequence = at::tensor({0, 0, 2, 2, 3}, at::kLong);
       batch.sequences = 4;
       batch.mean_logp = at::full_like(logp, -8.0);
+      batch.cosine = batch.value = at::full_like(logp, 0.5);
       batch.reward = at::tensor({-1.0, 0.0, 1000.0, -1000.0}, type);
+      batch.group = at::tensor({0, 0, 1, 1}, at::kLong);
+      batch.groups = 2;
       loss->prepare(batch.reward);
       const at::Tensor value = (*loss)(batch);
-      CHECK(value.sizes() == logp.sizes());
+      CHECK(value.size(0) == (loss->unit() == SupervisedUnit::kGroup ? 2 : logp.size(0)));
       CHECK(value.isfinite().all().item<bool>());
       CHECK(torch::autograd::grad({value.sum()}, {logp})[0].isfinite().all().item<bool>());
     }
     const auto sequence = [](std::vector<double> logp, std::vector<double> mean, double reward) {
-      return Json{{"logp", logp}, {"mean_logp", mean}, {"reward", reward}};
+      return Json{{"logp", logp},  {"mean_logp", mean}, {"cosine", mean},
+                  {"value", mean}, {"reward", reward},  {"group", reward > 0 ? 1 : 0}};
     };
     const auto of = [&](const Json& sequences) {
       return evaluate_objective(name, {{"sequences", sequences}}, set)["loss"].get<double>();

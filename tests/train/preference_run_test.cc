@@ -82,6 +82,19 @@ std::string constitutions() {
   return out;
 }
 
+// A right and a wrong solution of each sum, two steps with the same beginning.
+std::string judged_steps() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    const std::string prompt = fmt::format("\"prompt\": \"Add {} and {}:\\n\"", a, b);
+    out += fmt::format("{{{}, \"completions\": [\"add\", \"{}\"], \"shares\": [0.5, 1.0]}}\n", prompt, a + b);
+    out += fmt::format("{{{}, \"completions\": [\"add\", \"{} no\", \"so\"], \"shares\": [0.5, 0.1, 0.1]}}\n",
+                       prompt, a + b + 1);
+  }
+  return out;
+}
+
 // The config on another file of the folder.
 std::string on(const std::string& file) {
   std::string config = kPreference;
@@ -97,6 +110,7 @@ class PreferenceRuns : public Runs {
     write("labelled.jsonl", labelled());
     write("rated.jsonl", rated());
     write("constitutions.jsonl", constitutions());
+    write("steps.jsonl", judged_steps());
     setenv("XDG_CACHE_HOME", (folder() / "cache").c_str(), 1);
   }
   std::vector<fs::path> cached() const {
@@ -389,4 +403,15 @@ TEST_CASE("ofs_dpo: a fast and a slow adapter with their own rates, whose roles 
   refused({sets[0], sets[1]}, "optimizer.lr_rules");
   refused(sets + std::vector<std::string>{"model.checkpointing=all"}, "model.checkpointing");
   refused(sets + std::vector<std::string>{"reference.sync_every=2"}, "reference");
+}
+
+TEST_CASE("judged steps: pairs in both forms are learnt") {
+  PreferenceRuns runs;
+  for (const std::string form : {"practical", "shared_prefix"}) {
+    const auto rows = runs(on("steps.jsonl"), form,
+                           {"pairs.from=steps", "pairs.form=" + form, "train.steps=30", "eval.every=30"});
+    CHECK(*rows.front().find("reward_accuracy") == 0);
+    CHECK(*rows.front().find("n") == 16);
+    CHECK(*rows.back().find("reward_accuracy") > 0.9);
+  }
 }

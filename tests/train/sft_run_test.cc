@@ -15,15 +15,18 @@ const char* const kSft = R"({
   "optimizer": {"name": "adamw", "lr": 1e-2}, "schedule": {"name": "constant"},
   "train": {"steps": 4, "batch_size": 8}, "checkpoint": {"every": 0}, "run": "sft" })";
 
-// Sums with right answers of reward 1 and wrong ones of reward -1.
+// Sums with right answers of reward 1 and wrong ones of reward -1, and what input transforms read.
 std::string scored() {
   std::string out;
   for (int i = 0; i < 16; ++i) {
     const int a = 1 + i % 4, b = 1 + i / 4, slip = i % 3 == 0 ? 1 : 0;
-    out += fmt::format(
-        "{{\"prompt\": \"Add {} and {}:\", \"completion\": \" {}\", \"reward\": {}, \"feedback\": \"off by "
-        "{}\"}}\n",
-        a, b, a + b + slip, slip == 0 ? 1 : -1, slip);
+    Json line = {{"prompt", fmt::format("Add {} and {}:", a, b)},
+                 {"completion", fmt::format(" {}", a + b + slip)},
+                 {"reward", slip == 0 ? 1 : -1},
+                 {"refinements", {" 0", fmt::format(" {}", a + b)}},
+                 {"scores", {0.2, 0.7}}};
+    if (slip != 0) line["feedback"] = fmt::format("off by {}", slip);
+    out += line.dump() + "\n";
   }
   return out;
 }
@@ -79,6 +82,8 @@ TEST_CASE("every input transform trains, for any micro-batch, and a killed run e
   for (const std::string& name : input_registry().names()) {
     std::string entry = "\"kind\": \"" + name + "\"";
     if (name == "conditional") entry += ", \"drop\": 0.4";
+    if (name == "masked_thought" || name == "bash") entry += ", \"rise\": 0.5";
+    if (name == "rac") entry += ", \"max_new_tokens\": 8";
     const std::vector<std::string> sets = {"inputs=[{" + entry + "}]"};
     check_cuts(runs, name, sets);
 
@@ -129,7 +134,7 @@ TEST_CASE("rewards filter records, weigh them, and stand before them as control 
     std::string out, line;
     std::istringstream in(scored());
     while (std::getline(in, line)) {
-      if (line.find("\"reward\": 1,") != std::string::npos) out += line + "\n";
+      if (line.find("\"reward\":1,") != std::string::npos) out += line + "\n";
     }
     return out;
   }());
@@ -164,5 +169,64 @@ TEST_CASE("rewards filter records, weigh them, and stand before them as control 
     all.push_back(base);
     CHECK_THROWS_WITH_AS(runs(kSft, "lacking-" + sets[0].substr(0, 9) + sets[0].substr(10, 6), all),
                          doctest::Contains("scored.jsonl:2: has no column \"reward\""), UserError);
+  }
+}
+
+TEST_CASE("mml takes all solutions of a prompt at once, in one micro-batch") {
+  SftRuns runs;
+  std::string several;
+  for (int i = 0; i < 24; ++i) {
+    several += fmt::format("{{\"prompt\": \"Add {} and 2:\", \"completion\": \" {}{}\"}}\n", i % 6, i % 6 + 2,
+                           i / 6 == 0   ? ""
+                           : i / 6 == 1 ? "."
+                           : i / 6 == 2 ? " apples"
+                                        : " = sum");
+  }
+  runs.write("scored.jsonl", several);
+  const std::string vocab = "model.init.vocab=300";
+  const std::vector<std::string> sets = {"loss.name=mml", "loss.beta=0.5", "train.batch_size=3", vocab};
+  check_cuts(runs, "mml", sets);
+  const auto rows =
+      runs(kSft, "mml-longer", {"loss.name=mml", "train.batch_size=6", "train.steps=60", vocab});
+  CHECK(*rows.back().find("loss") < 0.2 * *rows.front().find("loss"));
+  // All 24 solutions of the 6 prompts.
+  const auto tokens = runs(kSft, "nll", {"train.batch_size=24", "train.steps=1", vocab});
+  CHECK(*rows.front().find("targets") == *tokens.front().find("targets"));
+}
+
+TEST_CASE("a value head learns the rewards beside the language model and is not part of what is saved") {
+  SftRuns runs;
+  const auto rows =
+      runs(kSft, "awr", {"loss.name=phf_awr", "loss.alpha=0", "train.steps=60", "train.batch_size=16"});
+  CHECK(*rows.front().find("loss") > 0.9);  // mean of R^2, R = 1 or -1
+  CHECK(*rows.back().find("loss") < 0.3);
+  CHECK(bytes(runs.folder() / "awr/final/model.safetensors").find("score.weight") == std::string::npos);
+}
+
+TEST_CASE("shares of files over training") {
+  SftRuns runs;
+  std::string words;
+  for (int i = 0; i < 8; ++i) words += fmt::format("{{\"text\": \"word {} of a longer text\"}}\n", i);
+  runs.write("words.jsonl", words);
+  const auto file = [&](const char* name) { return "\"" + (runs.folder() / name).string() + "\""; };
+  const std::string files = "data.train=[" + file("scored.jsonl") + ", " + file("words.jsonl") + "]";
+  const auto targets = [&](const std::string& name, std::vector<std::string> sets) {
+    sets.insert(sets.begin(), {files, "train.steps=6", "model.init.vocab=320"});
+    std::vector<double> out;
+    for (const MetricsRow& row : runs(kSft, name, sets)) out.push_back(*row.find("targets"));
+    return out;
+  };
+  const auto sums = targets("sums", {"data.weights=[1, 0]"});
+  const auto texts = targets("texts", {"data.weights=[0, 2]"});
+  const auto moving = targets("moving", {"data.weights=[1, 0]", "data.end_weights=[0, 1]"});
+  CHECK(sums[0] == doctest::Approx(8 * 3).epsilon(0.5));
+  CHECK(texts[0] > 2 * sums[0]);
+  CHECK(moving[0] == sums[0]);
+  CHECK(moving[5] > 2 * sums[5]);
+  for (const auto& [sets, what] :
+       std::vector<std::pair<std::string, std::string>>{{"data.weights=[1]", "1 numbers for 2 files"},
+                                                        {"data.weights=[0, 0]", "all are 0"},
+                                                        {"data.end_weights=[1, 1]", "give weights too"}}) {
+    CHECK_THROWS_WITH_AS(targets("wrong", {sets}), doctest::Contains(what.c_str()), UserError);
   }
 }

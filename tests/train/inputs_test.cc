@@ -1,0 +1,254 @@
+// What each input transform makes of a record and of a step's example.
+#include "train/inputs.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "runs.h"
+#include "train/session.h"
+
+using namespace temper;
+
+namespace {
+
+const char* const kConfig = R"({
+  "task": "sft", "threads": 1,
+  "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 16, "intermediate": 32, "layers": 1, "heads": 2,
+                                     "kv_heads": 1, "max_positions": 256}},
+  "data": {"train": ["records.jsonl"], "eval": ["train.jsonl"], "max_tokens": 120},
+  "train": {"steps": 90, "batch_size": 2}, "run": "run" })";
+
+// A session over some records, and its transforms.
+struct Fixture {
+  explicit Fixture(const std::string& inputs, const std::string& records,
+                   const std::vector<std::string>& more = {}) {
+    folder.write("records.jsonl", records);
+    folder.write("train.jsonl", arithmetic());
+    auto sets = more;
+    sets.push_back("inputs=[" + inputs + "]");
+    load_run_config(config, folder.write("config.json", kConfig), sets);
+    config.run = (folder / "run").string();
+    ConsoleOptions options;
+    options.quiet = true;
+    console = std::make_unique<Console>(options);
+    session = std::make_unique<Session>(config, RunOptions{"never", nullptr, console.get()});
+    transforms = std::make_unique<Inputs>(config.inputs, *session);
+    transforms->records();
+  }
+  // The examples of all records, as step `at` sees them.
+  std::vector<Drawn> step(int64_t at) {
+    std::vector<Drawn> drawn;
+    for (const Record& record : session->train_records) {
+      Example e = session->encoder->supervised(record);
+      transforms->example(record, e);
+      drawn.push_back({std::move(e), &record});
+    }
+    session->state.step = at;
+    transforms->step(drawn);
+    for (const Drawn& d : drawn) {
+      CHECK(d.example.target.size() == d.example.ids.size());
+      CHECK((d.example.input.empty() || d.example.input.size() == d.example.ids.size()));
+    }
+    return drawn;
+  }
+  // The text, targets in brackets.
+  std::string shown(const Example& e) const {
+    std::vector<int64_t> part;
+    std::string out;
+    for (size_t i = 0; i <= e.ids.size(); ++i) {
+      if (i > 0 && (i == e.ids.size() || e.target[i] != e.target[i - 1])) {
+        const std::string text = session->tokenizer->decode(part, true);
+        out += e.target[i - 1] ? "[" + text + "]" : text;
+        part.clear();
+      }
+      if (i < e.ids.size()) part.push_back(e.ids[i]);
+    }
+    return out;
+  }
+
+  TempFolder folder;
+  RunConfig config;
+  std::unique_ptr<Console> console;
+  std::unique_ptr<Session> session;
+  std::unique_ptr<Inputs> transforms;
+};
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Texts enough for a tokenizer of 280 tokens.
+std::string with_columns(const std::string& columns) {
+  std::string out, line;
+  std::istringstream in(arithmetic());
+  while (std::getline(in, line)) out += line.substr(0, line.size() - 1) + ", " + columns + "}\n";
+  return out;
+}
+
+// The reference of a record: its targets without any transform.
+std::vector<int64_t> last_tokens(const Fixture& f, size_t i) {
+  const Example e = f.session->encoder->supervised(f.session->train_records[i]);
+  return {e.ids.begin() + e.prompt_tokens, e.ids.end()};
+}
+
+int changed(const Drawn& d) {
+  int count = 0;
+  for (size_t i = 0; i < d.example.input.size(); ++i) {
+    const bool differs = d.example.input[i] != d.example.ids[i];
+    CHECK((!differs || d.example.target[i]));  // the prompt is left alone
+    count += differs;
+  }
+  return count;
+}
+
+int total_changed(const std::vector<Drawn>& drawn) {
+  return std::accumulate(drawn.begin(), drawn.end(), 0, [](int n, const Drawn& d) { return n + changed(d); });
+}
+
+int total_targets(const std::vector<Drawn>& drawn) {
+  int count = 0;
+  for (const Drawn& d : drawn) count += std::count(d.example.target.begin(), d.example.target.end(), true);
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("conditional: a control token by the reward, gone for the dropped share of draws") {
+  Fixture f(R"({"kind": "conditional", "drop": 0.25})", with_columns("\"reward\": 1"));
+  int with = 0, without = 0;
+  for (int64_t step = 0; step < 25; ++step) {
+    for (const Drawn& d : f.step(step)) {
+      const std::string text = f.shown(d.example);
+      const bool good = has(text, "<|good|>");
+      (good ? with : without) += 1;
+      CHECK(has(text, good ? "<|good|>Add" : "Add"));
+      CHECK(d.example.target[d.example.prompt_tokens]);
+      CHECK_FALSE(d.example.target[d.example.prompt_tokens - 1]);
+    }
+  }
+  CHECK(without / 400.0 == doctest::Approx(0.25).epsilon(0.25));
+  CHECK(with + without == 400);
+  CHECK(f.session->banned == std::vector<std::string>{"<|good|>", "<|bad|>"});
+  CHECK(f.session->eval_records[0].prefix == "<|good|>");
+  Fixture bad(R"({"kind": "conditional", "drop": 0})", with_columns("\"reward\": -0.1"));
+  for (const Drawn& d : bad.step(0)) CHECK(has(bad.shown(d.example), "<|bad|>Add"));
+}
+
+TEST_CASE("masked_thought: the share of changed tokens rises to its end, and labels stay") {
+  Fixture f(R"({"kind": "masked_thought"})", arithmetic());
+  CHECK(total_changed(f.step(0)) == 0);
+  double early = 0, late = 0, targets = 0;
+  for (int64_t i = 0; i < 10; ++i) {
+    const auto first = f.step(20 + i), last = f.step(80 + i);
+    early += total_changed(first);
+    late += total_changed(last);
+    targets += total_targets(last);
+    CHECK(first[0].example.ids == last[0].example.ids);
+  }
+  CHECK(late / targets == doctest::Approx(0.4).epsilon(0.15));
+  CHECK(early / targets == doctest::Approx(0.4 * 24.5 / 61).epsilon(0.3));
+  CHECK(f.step(85)[3].example.input == f.step(85)[3].example.input);
+  Fixture mask(R"({"kind": "masked_thought", "token": "<|endoftext|>", "rise": 0, "probability": 1})", arithmetic());
+  const int64_t id = *mask.session->tokenizer->id("<|endoftext|>");
+  for (const Drawn& d : mask.step(0)) {
+    for (size_t t = 0; t < d.example.ids.size(); ++t)
+      CHECK(d.example.input[t] == (d.example.target[t] ? id : d.example.ids[t]));
+  }
+  CHECK_THROWS_WITH_AS(Fixture(R"({"kind": "masked_thought", "token": "[mask]"})", arithmetic()),
+                       doctest::Contains("no token \"[mask]\""), UserError);
+}
+
+TEST_CASE("bash: some response tokens are read as the model's own, at every place its own prediction") {
+  Fixture f(R"({"kind": "bash", "probability": 1, "rise": 0, "temperature": 0})", arithmetic());
+  const auto drawn = f.step(0);
+  for (const Drawn& d : drawn) {
+    Packer packer;
+    packer.add_segment(d.example.ids);
+    const at::Tensor best =
+        f.session->model->logits(f.session->model->hidden(packer.tokens_on(at::kCPU))).argmax(1);
+    for (size_t t = 1; t < d.example.ids.size(); ++t) {
+      const int64_t expected =
+          d.example.target[t] ? best[static_cast<int64_t>(t) - 1].item<int64_t>() : d.example.ids[t];
+      CHECK(d.example.input[t] == expected);
+    }
+  }
+  Fixture half(R"({"kind": "bash", "probability": 0.5, "rise": 0})", arithmetic());
+  const auto some = half.step(3);
+  CHECK(total_changed(some) / static_cast<double>(total_targets(some)) == doctest::Approx(0.5).epsilon(0.35));
+}
+
+TEST_CASE("rac: prompt, own answer, marker, and the loss on the reference alone") {
+  Fixture f(R"({"kind": "rac", "column": "own", "marker": " no: "})", with_columns("\"own\": \"forty\""));
+  const std::string text = f.shown(f.step(0)[1].example);
+  CHECK(has(text, "Add 2 and 1:"));
+  CHECK(text.find("forty") < text.find("no:"));
+  CHECK(text.find("no:") < text.find("["));
+  CHECK(has(text.substr(text.find("[")), "3"));
+  Fixture generated(R"({"kind": "rac", "max_new_tokens": 6})", arithmetic());
+  const auto one = generated.step(0), again = generated.step(0), later = generated.step(1);
+  bool differs = false;
+  for (size_t i = 0; i < one.size(); ++i) {
+    CHECK(one[i].example.ids == again[i].example.ids);
+    differs = differs || one[i].example.ids != later[i].example.ids;
+    const auto marker = generated.session->tokenizer->encode("\nCorrected answer: ");
+    const auto& ids = one[i].example.ids;
+    const auto reference = ids.begin() + one[i].example.prompt_tokens;
+    CHECK(std::equal(marker.rbegin(), marker.rend(), std::make_reverse_iterator(reference)));
+    CHECK(std::vector<int64_t>(reference, ids.end()) == last_tokens(generated, i));
+  }
+  CHECK(differs);
+  // A long own answer is cut so that the reference fits.
+  std::string words;
+  for (int i = 0; i < 300; ++i) words += "many ";
+  Fixture longer(R"({"kind": "rac", "column": "own"})", with_columns("\"own\": \"" + words + "\""));
+  CHECK(longer.step(0)[0].example.ids.size() == 120);
+}
+
+TEST_CASE("leti: token, feedback of failures, prompt and solution, all learnt but the token") {
+  Fixture good(R"({"kind": "leti"})", with_columns("\"reward\": 1"));
+  const std::string success = good.shown(good.step(0)[0].example);
+  CHECK(has(success, "<|good|>"));
+  CHECK(success.find("[") < success.find("Add"));
+  CHECK_FALSE(has(success, "feedback"));
+  Fixture bad(R"({"kind": "leti"})", with_columns("\"reward\": 0, \"feedback\": \"too small\""));
+  const std::string failure = bad.shown(bad.step(0)[0].example);
+  CHECK(has(failure, "<|bad|>"));
+  const size_t open = failure.find("<|lang_feedback|>"), words = failure.find("too small"),
+               close = failure.find("<|/lang_feedback|>"), prompt = failure.find("Add");
+  CHECK(failure.find("[") < open);
+  CHECK(open < words);
+  CHECK(words < close);
+  CHECK(close < prompt);
+  CHECK_THROWS_WITH_AS(Fixture(R"({"kind": "leti"})", with_columns("\"reward\": 0")),
+                       doctest::Contains("records.jsonl:1: has no column \"feedback\""), UserError);
+}
+
+TEST_CASE("ilf: the refinement of the best score, or reward, becomes the completion") {
+  const std::string columns = R"("refinements": ["one", "two", "three"], "scores": [0.1, 0.9, 0.3])";
+  Fixture f(R"({"kind": "ilf"})", with_columns(columns));
+  for (const Record& r : f.session->train_records) CHECK(r.json["completion"] == "two");
+  Fixture by_reward(R"({"kind": "ilf", "scores": ""})", with_columns(columns),
+                    {R"(rewards=[{"kind": "contains", "texts": ["three"]}])"});
+  for (const Record& r : by_reward.session->train_records) CHECK(r.json["completion"] == "three");
+  CHECK_THROWS_WITH_AS(Fixture(R"({"kind": "ilf", "scores": ""})", with_columns(columns)),
+                       doctest::Contains("inputs.ilf"), UserError);
+  CHECK_THROWS_WITH_AS(
+      Fixture(R"({"kind": "ilf"})", with_columns(R"("refinements": ["one"], "scores": [0.1, 0.9])")),
+      doctest::Contains("records.jsonl:1: 1 refinements but 2 scores"), UserError);
+  CHECK_THROWS_WITH_AS(Fixture(R"({"kind": "ilf"})", arithmetic()),
+                       doctest::Contains("records.jsonl:1: has no column \"refinements\""), UserError);
+}
+
+TEST_CASE("transforms follow one another") {
+  Fixture f(R"({"kind": "masked_thought", "rise": 0}, {"kind": "rac", "column": "own"},
+               {"kind": "conditional", "drop": 0.5})",
+            with_columns("\"own\": \"forty\", \"reward\": 1"));
+  const auto drawn = f.step(4);
+  CHECK(total_changed(drawn) > 0);
+  for (const Drawn& d : drawn) {
+    CHECK(d.example.target[d.example.prompt_tokens]);
+    CHECK(d.example.prompt_tokens ==
+          std::find(d.example.target.begin(), d.example.target.end(), true) - d.example.target.begin());
+  }
+}
