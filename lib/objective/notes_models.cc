@@ -28,7 +28,10 @@ FamilyNotes supervised_notes() {
         "tokens or sentences.",
         "1 - p is at least 1e-6 (PHF: 1e-20, which fp32 cannot tell from 0)."},
        {}},
-      {"rwr", "-exp(R / beta) log p", {"PHF's AWR without a value head; phf_awr is the whole of it."}, {}},
+      {"rwr",
+       "-min(exp((R - shift) / beta), weight_max) log p",
+       {"PHF's AWR without a value head; phf_awr is the whole of it."},
+       {}},
       {"phf_awr",
        "-alpha min(exp((R - V) / beta), weight_max) log p + (1 - alpha) (R - V)^2, V a value head's, "
        "detached in "
@@ -125,9 +128,11 @@ FamilyNotes distillation_notes() {
         "packed alike."},
        {}},
       {"minillm",
-       "-A log p + KL(S || T), A the discounted mean or sum of log T - log S over the answer's later tokens",
-       {"One update a batch of samples, hence no clipped ratio.",
-        "No samples mixed with the teacher's, and no loss on a corpus of plain text."},
+       "KL(S || T) of each own token's distribution - A log p of the token, A_t = sum over k > t of "
+       "gamma^(k-t-1) r_k / sum of the gammas, r = log p_teacher - log p_student; single_step false: without "
+       "the KL, and A_t begins with r_t",
+       {"One update a batch of samples, hence no clipped ratio; no samples mixed with the teacher's; no loss "
+        "on plain text."},
        {}},
   };
   return f;

@@ -141,7 +141,74 @@ def more_cases():
         loss.backward()
         value = loss.item(), [g[m.bool()].tolist() for g, m in zip(logp.grad, mask)]
         cases.append(preference.case("bco", {"beta": beta}, pairs, value, ("logp", "logp_ref", "label"), pairs=False))
+        cases += [awr_case(rng), ppo_case(rng), sampled_kd_case(rng), minillm_case(rng)]
     return cases
+
+
+def awr_case(rng):
+    rows = objectives.random_rows(rng, ("logp",))
+    r, group = objectives.random_rewards(rng, len(rows["logp"]))
+    a, beta, cap = objectives.advantages(r, group, "none"), round(rng.uniform(0.2, 2), 2), round(rng.uniform(1, 4), 2)
+    value = objectives.autograd(rows, lambda lp, old, ref, m: (-torch.exp(a / beta).clamp(max=cap)[:, None] * lp * m).sum() / m.sum())
+    return objectives.case("awr", {"beta": beta, "weight_max": cap}, rows, value, r, group)
+
+
+def ppo_case(rng):
+    """TRL's and verl's PPO: KL in each token's reward, GAE, advantages whitened over tokens, both clips."""
+    rows = objectives.random_rows(rng, ("logp", "logp_old", "logp_ref"), empty=False)
+    n, lam, clip, coef, kl = len(rows["logp"]), 0.95, 0.2, 0.1, 0.05
+    rows["value_old"] = [[round(rng.gauss(0, 0.5), 3) for _ in row] for row in rows["logp"]]
+    rows["value"] = [[round(v + rng.gauss(0, 0.2), 3) for v in row] for row in rows["value_old"]]
+    r, group = objectives.random_rewards(rng, n)
+    a, target = [], []
+    for old, ref, v, end in zip(rows["logp_old"], rows["logp_ref"], rows["value_old"], r):
+        token = [-kl * (o - f) for o, f in zip(old, ref)]
+        token[-1] += end
+        row, later = [], 0.0
+        for t in reversed(range(len(v))):
+            later = token[t] + (v[t + 1] if t + 1 < len(v) else 0.0) - v[t] + lam * later
+            row.insert(0, later)
+        a.append(row)
+        target.append([x + y for x, y in zip(row, v)])
+    x = torch.tensor([z for row in a for z in row])
+    x = (x - x.mean()) * torch.rsqrt(x.var() + 1e-8)
+    leaf = {k: torch.tensor([z for row in rows[k] for z in row], requires_grad=k in ("logp", "value")) for k in rows}
+    ratio, v, before = torch.exp(leaf["logp"] - leaf["logp_old"]), leaf["value"], leaf["value_old"]
+    goal = torch.tensor([z for row in target for z in row])
+    policy = -torch.min(ratio * x, ratio.clamp(1 - clip, 1 + clip) * x).mean()
+    critic = 0.5 * torch.max((v - goal) ** 2, (torch.clamp(v, before - clip, before + clip) - goal) ** 2).mean()
+    loss = policy + coef * critic
+    loss.backward()
+    lengths = [len(row) for row in rows["logp"]]
+    grad = {k: [list(z) for z in torch.split(leaf[k].grad, lengths)] for k in ("logp", "value")}
+    grad = {k: [[float(z) for z in row] for row in v] for k, v in grad.items()}
+    c = objectives.case("ppo", {}, rows, (loss.item(), None), r, group)
+    return {**c, "grad": grad}
+
+
+def sampled_kd_case(rng):
+    n, v = rng.randint(1, 5), rng.randint(2, 6)
+    student = [[round(rng.gauss(0, 2), 3) for _ in range(v)] for _ in range(n)]
+    counts = [[rng.randint(0, 4) for _ in range(v - 1)] + [1] for _ in range(n)]
+    share = [[c / sum(row) for c in row] for row in counts]
+    leaf = torch.tensor(student, requires_grad=True)
+    loss = -(torch.tensor(share) * F.log_softmax(leaf, -1)).sum(-1).mean()
+    loss.backward()
+    given = {"sequences": [{"student": student, "teacher": share}]}
+    return {"name": "sampled_kd", "set": {}, "input": given, "loss": loss.item(), "grad": {"student": [leaf.grad.tolist()]}}
+
+
+def minillm_case(rng):
+    """The policy-gradient part: each token's advantage is the mean of r over the tokens after it."""
+    rows = objectives.random_rows(rng, ("logp", "logp_teacher"))
+    rows["logp"][0] = rows["logp"][0] or [-1.0]
+    rows["logp_teacher"][0] = rows["logp_teacher"][0] or [-0.5]
+    a = []
+    for lp, teacher in zip(rows["logp"], rows["logp_teacher"]):
+        later = [y - x for x, y in zip(lp, teacher)]
+        a.append([sum(later[t + 1 :]) / (len(lp) - t - 1) if t + 1 < len(lp) else 0.0 for t in range(len(lp))])
+    value = objectives.autograd({"logp": rows["logp"]}, lambda lp, old, ref, m: -(objectives.padded(a)[0] * lp * m).sum() / m.sum())
+    return objectives.case("minillm", {}, rows, value)
 
 
 def tied(c):

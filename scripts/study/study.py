@@ -40,6 +40,11 @@ QUICK = {
 
 
 NOT_RUN = "not run yet"
+# What a run on these tasks can give an objective.
+KNOWN_INPUTS = {
+    "policy": "logp logp_old logp_ref logp_rollout entropy token top_logp top_token token_score value reward group advantage".split(),
+    "preference": "logp logp_ref label mismatch".split(),
+}
 
 
 class Failed(Exception):
@@ -231,6 +236,10 @@ class Study:
         accepted, refused = [], {}
         for entry in json.loads(call([self.bin / "temper-inspect", "list", "objective"])):
             if entry["family"] != family:
+                continue
+            other = [i for i in entry["inputs"] if i.split(",")[0] not in KNOWN_INPUTS[family]]
+            if other:
+                refused[entry["name"]] = f"it needs data that this task has not: {', '.join(other)}"
                 continue
             try:
                 call([self.bin / "temper-inspect", "config", CONFIGS / f"{family}.json", "--set", f"algorithm.name={entry['name']}"])

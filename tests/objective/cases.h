@@ -91,6 +91,14 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
   batch.top_logp = at::tensor(top, type).reshape({-1, 3});
   batch.top_token = at::arange(3).expand({batch.logp.size(0), 3}).clone();
   batch.token_score = at::tensor(score, type);
+  RandomStream critic(seed, "values");
+  std::vector<double> value, value_old;
+  for (size_t t = 0; t < logp.size(); ++t) {
+    value_old.push_back(critic.normal());
+    value.push_back(value_old.back() + 0.2 * critic.normal());
+  }
+  batch.value = at::tensor(value, type);
+  batch.value_old = at::tensor(value_old, type);
   batch.demonstration = at::tensor(opening, type);
   batch.opening = at::tensor(opening, type);
   batch.reference_reward = at::full({sequences}, 0.2, batch.logp.options());
@@ -102,6 +110,7 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
 
 // The algorithm's own advantages of a step made by random_step, whatever its estimator reads.
 inline at::Tensor advantage_of(const PolicyAlgorithm& algorithm, const PolicyBatch& step) {
+  if (algorithm.needs().value) return at::zeros_like(step.reward);  // run_step asks the critic, per token
   StepRewards rewards{.reward = step.reward, .group = step.group};
   rewards.length = segment_count(step.sequence, step.sequences);
   rewards.greedy = at::full_like(step.reward, 0.1);
@@ -135,6 +144,9 @@ inline PolicyBatch take(const PolicyBatch& step, const std::vector<int64_t>& row
   out.top_logp = of(step.top_logp, place);
   out.top_token = of(step.top_token, place);
   out.token_score = of(step.token_score, place);
+  out.value = of(step.value, place);
+  out.value_old = of(step.value_old, place);
+  out.value_target = of(step.value_target, place);
   out.demonstration = of(step.demonstration, row);
   out.opening = of(step.opening, row);
   out.reference_reward = of(step.reference_reward, row);
@@ -155,8 +167,15 @@ struct StepResult {
 
 // The step's loss as the trainer makes it: micro-batches `parts` one after the other, losses and metrics
 // added up.
-inline StepResult run_step(const PolicyAlgorithm& algorithm, const PolicyBatch& step,
+inline StepResult run_step(const PolicyAlgorithm& algorithm, PolicyBatch step,
                            const std::vector<std::vector<int64_t>>& parts, double max_length = 9) {
+  if (algorithm.needs().value) {
+    const ValueEstimate estimate = critic_advantages(algorithm, step);
+    step.token_advantage = estimate.advantage;
+    step.value_target = estimate.target;
+  } else {
+    step.value = step.value_old = {};
+  }
   const auto objective = algorithm.objective->make();
   objective->prepare(step);
   const StepTotals denominators = totals(step);
