@@ -146,7 +146,6 @@ PreferenceNumbers PreferenceObjective::numbers(const PreferenceBatch& batch) con
   // Losses without a reference never read it; zeros keep the arithmetic uniform.
   const at::Tensor ref = batch.logp_ref.defined() ? total(batch.logp_ref) : at::zeros_like(logp).detach();
 
-  if (needs_.other && !batch.logp_other.defined()) bug("the preference batch has no logp_other");
   const at::Tensor other = batch.logp_other.defined() ? total(batch.logp_other) : at::Tensor();
 
   PreferenceNumbers out;
@@ -197,6 +196,7 @@ void PreferenceObjective::prepare(const PreferenceBatch& step) {
 
 PreferenceObjective::Result PreferenceObjective::operator()(const PreferenceBatch& batch,
                                                             const PreferenceTotals& step) const {
+  if (needs_.other && !batch.logp_other.defined()) bug("the preference batch has no logp_other");
   const int64_t unit = unit_of(batch);
   const PreferenceNumbers n = numbers(batch);
   // A step without anything included has loss 0.

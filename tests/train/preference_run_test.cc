@@ -287,16 +287,17 @@ TEST_CASE("online pairs: the policy learns what the reward prefers, for any micr
                     sets + std::vector<std::string>{"train.micro_batch_tokens=60"}),
                1e-5);
   }
+  // As the reward rises, groups of equal rewards become many; the run stays on this side of that.
   const auto rows = runs(on("train.jsonl"), "longer",
-                         kOnline + std::vector<std::string>{"train.steps=40", "optimizer.lr=1e-2",
+                         kOnline + std::vector<std::string>{"train.steps=12", "optimizer.lr=5e-3",
                                                             "pairs.max_rounds=100", "rollout.group_size=8"});
-  CHECK(*rows.front().find("groups_kept") > 0);
   double before = 0, after = 0;
-  for (size_t i = 0; i < 5; ++i) {
-    before += *rows[i].find("reward_chosen") - *rows[i].find("reward_rejected");
-    after += *rows[35 + i].find("reward_chosen") - *rows[35 + i].find("reward_rejected");
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(*rows[i].find("groups_kept") > 0);
+    before += *rows[i].find("reward_margin") / 3;
+    after += *rows[9 + i].find("reward_margin") / 3;
   }
-  CHECK(after > before);
+  CHECK(after > before + 0.01);
 }
 
 TEST_CASE("rated answers: stages from easy to hard, each with the policy so far as its reference") {
