@@ -31,6 +31,10 @@ struct Filter : InputTransform {
     std::erase_if(s.train_records, [&](const Record& record) {
       return number_column(record, options.column, "inputs.filter") < options.min;
     });
+    if (s.train_records.empty()) {
+      user_error("inputs.filter: no record of data.train, of {}, has {} of at least {}", before,
+                 options.column, options.min);
+    }
     s.progress->message(fmt::format("filter: {} of {} records have {} of at least {}", s.train_records.size(),
                                     before, options.column, options.min));
   }

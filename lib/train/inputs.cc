@@ -50,7 +50,6 @@ Inputs::Inputs(const std::vector<InputEntry>& entries, Session& session) : sessi
 
 void Inputs::records() {
   for (const auto& transform : transforms_) transform->records(session_);
-  if (session_.train_records.empty()) user_error("inputs: they leave no record of data.train");
 }
 
 void Inputs::example(const Record& record, Example& example) {

@@ -62,7 +62,7 @@ struct InputEntry : Fields {
 class Inputs {
  public:
   Inputs(const std::vector<InputEntry>& entries, Session& session);
-  void records();  // throws UserError when no record is left
+  void records();
   void example(const Record& record, Example& example);
   void step(std::vector<Drawn>& drawn);
   at::Tensor embedding_noise(const std::vector<Drawn>& drawn, const MicroBatch& batch);

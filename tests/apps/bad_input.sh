@@ -208,7 +208,7 @@ inputs "a filter without rewards" 'scored.jsonl:2: has no column "reward"' --set
 echo '{"prompt": "p", "completion": "c", "reward": "good"}' > scored.jsonl
 inputs "a reward of text" 'scored.jsonl:1.*finite number.*good' --set 'inputs=[{"kind": "conditional"}]'
 echo '{"prompt": "p", "completion": "c", "reward": 0}' > scored.jsonl
-inputs "a filter that leaves nothing" 'no record' --set 'inputs=[{"kind": "filter", "min": 1}]'
+inputs "a filter that leaves nothing" 'no record of data.train' --set 'inputs=[{"kind": "filter", "min": 1}]'
 inputs "control tokens that are equal" 'good and bad' --set 'inputs=[{"kind": "conditional", "good": "x", "bad": "x"}]'
 inputs "a mask that the tokenizer lacks" 'no token "\[mask\]"' --set 'inputs=[{"kind": "masked_thought", "token": "[mask]"}]'
 inputs "feedback that is missing" 'scored.jsonl:1: has no column "feedback"' --set 'inputs=[{"kind": "leti"}]'
