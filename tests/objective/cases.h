@@ -174,7 +174,7 @@ inline StepResult run_step(const PolicyAlgorithm& algorithm, PolicyBatch step,
     step.token_advantage = estimate.advantage;
     step.value_target = estimate.target;
   } else {
-    step.value = step.value_old = {};
+    step.value = step.value_old = at::Tensor();
   }
   const auto objective = algorithm.objective->make();
   objective->prepare(step);

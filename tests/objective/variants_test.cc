@@ -76,6 +76,7 @@ TEST_CASE("every advantage estimator: nulls, equal rewards and groups of one are
   for (const std::string& name : advantage_names()) {
     CAPTURE(name);
     const auto algorithm = algorithm_of("grpo", {{"advantage", name}});
+    if (algorithm->needs().value) continue;  // per token, from a critic: critic_advantages
     const double null = std::nan("");
     StepRewards step{.reward = at::tensor({0.1, 0.1, 0.1, 1.0, null, 0.0, null, null, 5.0}, at::kDouble),
                      .group = at::tensor({0, 0, 0, 1, 1, 1, 2, 2, 3}, at::kLong)};
