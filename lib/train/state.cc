@@ -31,7 +31,7 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.best_step = json.at("best_step").get<int64_t>();
     s.evaluated_first = json.at("evaluated_first").get<bool>();
     s.health = json.at("health");
-    s.loop = json.value("loop", Json::object());
+    s.loop = json.at("loop");
     s.stored_cursor = json.at("stored_cursor").get<int64_t>();
     s.leftovers = json.at("leftovers");
     s.reference_rewards = json.at("reference_rewards");
