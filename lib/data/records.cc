@@ -156,8 +156,8 @@ std::vector<std::string> training_texts(const std::vector<Record>& records) {
     }
   };
   for (const Record& record : records) {
-    for (const char* key :
-         {"text", "prompt", "completion", "completions", "messages", "chosen", "rejected"}) {
+    for (const char* key : {"text", "prompt", "prompts", "completion", "completions", "solution", "messages",
+                            "chosen", "rejected"}) {
       if (record.json.contains(key)) add(record.json[key]);
     }
   }

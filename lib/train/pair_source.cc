@@ -76,8 +76,10 @@ void PairSource::encode_stage(int64_t index) {
   }
   if (records.empty()) user_error("data.train: {}no record gives a pair", where);
   stage.answers = encode_answers(s_, records);
-  if (stage.answers.units() == 0)
-    user_error("data.train: {}no record is within max_tokens {}", where, c.data.max_tokens);
+  if (stage.answers.units() == 0) {
+    user_error("data.train: {}no record is left: {} are longer than max_tokens {}, {} have equal responses",
+               where, stage.answers.dropped, c.data.max_tokens, stage.answers.identical);
+  }
   if (stage.answers.identical > 0) {
     s_.progress->message(fmt::format("{} of {} records have equal responses and are left out",
                                      stage.answers.identical, records.size()));

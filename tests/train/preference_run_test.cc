@@ -97,8 +97,10 @@ std::string judged_steps() {
 
 // The config on another file of the folder.
 std::string on(const std::string& file) {
+  const std::string old = "pairs.jsonl";
   std::string config = kPreference;
-  for (size_t at; (at = config.find("pairs.jsonl")) != std::string::npos;) config.replace(at, 11, file);
+  for (size_t at = 0; (at = config.find(old, at)) != std::string::npos; at += file.size())
+    config.replace(at, old.size(), file);
   return config;
 }
 
@@ -343,7 +345,9 @@ TEST_CASE("lists of answers: brio orders candidates, sami tells constitutions ap
   for (const auto& [name, file, figure] : {std::tuple("brio", "rated.jsonl", "rank_accuracy"),
                                            {"sami", "constitutions.jsonl", "row_accuracy"}}) {
     CAPTURE(name);
-    const std::vector<std::string> sets = {"algorithm.name=" + std::string(name), "eval.every=0"};
+    const std::string vocab =
+        std::string("model.init.vocab=") + (std::string(name) == "sami" ? "300" : "280");
+    const std::vector<std::string> sets = {vocab, "algorithm.name=" + std::string(name), "eval.every=0"};
     const auto whole = runs(on(file), name + std::string("-whole"), sets);
     REQUIRE(whole.size() == 4);
     CHECK(*whole[0].find("grad_norm") > 0);
@@ -355,11 +359,11 @@ TEST_CASE("lists of answers: brio orders candidates, sami tells constitutions ap
                runs(on(file), name + std::string("-own"),
                     sets + std::vector<std::string>{"train.share_prompts=false"}),
                1e-5);
-    const auto rows = runs(
-        on(file), name + std::string("-longer"),
-        std::vector<std::string>{"algorithm.name=" + std::string(name), "train.steps=60", "eval.every=60"});
+    const auto rows = runs(on(file), name + std::string("-longer"),
+                           std::vector<std::string>{vocab, "algorithm.name=" + std::string(name),
+                                                    "train.steps=120", "eval.every=120"});
     CHECK(rows.back().split == "eval");
-    CHECK(*rows.back().find(figure) > 0.9);
+    CHECK(*rows.back().find(figure) > 0.85);
     CHECK(*rows.back().find("loss") < *rows.front().find("loss"));
   }
   const auto refused = [&](const std::string& content, const std::vector<std::string>& sets,
@@ -368,11 +372,14 @@ TEST_CASE("lists of answers: brio orders candidates, sami tells constitutions ap
     runs.write("bad.jsonl", content);
     CHECK_THROWS_WITH_AS(runs(on("bad.jsonl"), "refused", sets), doctest::Contains(what), UserError);
   };
-  const std::string three = R"({"prompt": "p", "completions": ["a", "b", "c"], "ratings": [1, 2, 3]})",
-                    two = R"({"prompt": "p", "completions": ["a", "b"], "ratings": [1, 2]})";
-  refused(three + "\n" + two + "\n", {"algorithm.name=brio"}, "bad.jsonl:2: makes a unit of 2 answers");
-  refused(R"({"prompts": ["p"], "completions": ["a"]})", {"algorithm.name=sami"}, "at least 2");
-  refused(R"({"prompts": ["p", "q"], "completions": ["a", "a"]})", {"algorithm.name=sami"}, "no record");
+  const std::string two = R"({"prompt": "Add", "completions": ["no", "so"], "ratings": [1, 2]})";
+  refused(rated() + two, {"algorithm.name=brio"}, "bad.jsonl:17: makes a unit of 2 answers");
+  refused(constitutions() + R"({"prompts": ["Add"], "completions": ["sir"]})",
+          {"algorithm.name=sami", "model.init.vocab=300"},
+          "bad.jsonl:17: \"prompts\" and \"completions\" must be lists");
+  std::string equal = constitutions();
+  for (size_t at; (at = equal.find(" sir,")) != std::string::npos;) equal.erase(at, 5);
+  refused(equal, {"algorithm.name=sami", "model.init.vocab=300"}, "16 have equal responses");
   refused(two, {"algorithm.name=brio", "pairs.from=ratings"}, "pairs.from");
   refused(two, {"algorithm.name=sami", "algorithm.sft_weight=1"}, "sft_weight");
   refused(two, {"algorithm.name=brio", "algorithm.wpo=true"}, "wpo");
