@@ -23,7 +23,7 @@ FamilyNotes supervised_notes() {
        {"A sequence's loss is spread evenly over its tokens; the authors divide by their number."},
        {}},
       {"unlikelihood",
-       "-log p where the record's reward is above the threshold, -alpha log(1 - p) elsewhere",
+       "-log p where the record's reward is at least the threshold, -alpha log(1 - p) elsewhere",
        {"Rewards are larger for better records and one a record; PHF's code has scores, minus the reward, of "
         "tokens or sentences.",
         "1 - p is at least 1e-6 (PHF: 1e-20, which fp32 cannot tell from 0)."},

@@ -180,14 +180,24 @@ void logit_gradient(const float* row, int64_t vocab, float lse, const RowGradien
   const vec::Floats l(lse), total(-g.total), inverse(static_cast<float>(1.0 / o.temperature));
   const vec::Floats even(g.mean_logp / static_cast<float>(vocab)), cosine(g.cosine), expected(g.expected);
   const vec::Floats one(1.0f), to_unit(static_cast<float>(o.softcap > 0 ? o.temperature / o.softcap : 0.0));
-  vec::for_each(vocab, [&](int64_t i, int64_t n) {
-    const auto z = vec::load(row + i, n);
-    const auto weight =
-        g.cosines == nullptr ? total : total + cosine * (vec::load(g.cosines + i, n) - expected);
-    auto d = ((z - l).exp_u20() * weight + even) * inverse;
-    if (o.softcap > 0) d = d * (one - (z * to_unit) * (z * to_unit));
-    vec::store(out + i, d, n);
-  });
+  const auto run = [&](const auto& gradient) {  // gradient(offset, count, p)
+    vec::for_each(vocab, [&](int64_t i, int64_t n) {
+      const auto z = vec::load(row + i, n);
+      auto d = gradient(i, n, (z - l).exp_u20()) * inverse;
+      if (o.softcap > 0) d = d * (one - (z * to_unit) * (z * to_unit));
+      vec::store(out + i, d, n);
+    });
+  };
+  using vec::Floats;
+  if (g.cosines != nullptr) {
+    run([&](int64_t i, int64_t n, const Floats& p) {
+      return p * (total + cosine * (vec::load(g.cosines + i, n) - expected)) + even;
+    });
+  } else if (g.mean_logp != 0) {
+    run([&](int64_t, int64_t, const Floats& p) { return p * total + even; });
+  } else {
+    run([&](int64_t, int64_t, const Floats& p) { return p * total; });
+  }
 }
 
 template <typename T>

@@ -1,4 +1,4 @@
-"""Goldens of tests/objective/golden/supervised.json and emo.json: TRL's SFT losses, and float64 formulas for the rest.
+"""Goldens of tests/objective/golden/supervised.json: TRL's SFT losses, and float64 formulas for the rest.
 
 Losses of records with rewards follow the objectives of tomekkorbak/pretraining-with-human-feedback, where a token's
 score is minus the reward of its record.
@@ -140,30 +140,11 @@ def mml(groups, beta, mml_weight, mle_weight, mle_norm):
     return loss
 
 
-def emo_cases(path):
-    """The loss of DRSY/EMO (emo1_adaptive) on hidden states and a head, with gradients: through the whole model's end."""
-    cases = []
-    generator = torch.Generator().manual_seed(3)
-    for tokens, vocab, width in [(5, 9, 6), (3, 17, 4), (1, 5, 3)]:
-        hidden = torch.randn(tokens, width, generator=generator, requires_grad=True)
-        head = torch.randn(vocab, width, generator=generator, requires_grad=True)
-        target = torch.randint(0, vocab, (tokens,), generator=generator)
-        logits = hidden @ head.T
-        mle_loss = torch.nn.functional.cross_entropy(logits, target, reduction="none")
-        one_hot = torch.nn.functional.one_hot(target, num_classes=vocab).double()
-        embedding = head.detach()
-        embedding = embedding / torch.linalg.vector_norm(embedding, ord=2, dim=1, keepdim=True)
-        p_contextual = one_hot @ embedding
-        q_grad = torch.log_softmax(logits, dim=-1).exp()
-        q_contextual = (q_grad - (q_grad * one_hot).detach()) @ embedding
-        emo_loss = 1 - torch.sum(p_contextual * q_contextual, dim=-1)
-        loss = (((mle_loss / (emo_loss + 1e-10)).detach() * emo_loss + mle_loss) * 0.5).mean()
-        loss.backward()
-        case = {"hidden": hidden, "head": head, "grad_hidden": hidden.grad, "grad_head": head.grad}
-        case = {k: [[rounded(x) for x in row] for row in v.tolist()] for k, v in case.items()}
-        cases.append({**case, "target": target.tolist(), "loss": rounded(loss.item())})
-    with open(path, "w") as out:
-        out.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+def emo(columns):
+    """DRSY/EMO, its distance given as the expected cosine of token embeddings; emo.py checks the whole."""
+    lp, cosine = torch.cat(columns["logp"]), torch.cat(columns["cosine"])
+    distance = 1 - (cosine - lp.exp().detach())
+    return (((-lp / (distance + 1e-10)).detach() * distance - lp) * 0.5).mean()
 
 
 def main():
@@ -212,13 +193,16 @@ def main():
         case = {"name": "phf_awr", "set": settings, "input": {"sequences": given}, "loss": value}
         cases.append({**case, "grad": grad})
 
+        given = [{"logp": r, "cosine": [round(rng.uniform(-0.3, 0.9), 3) for _ in r]} for r in rows]
+        value, grad = evaluate_columns(given, ["logp", "cosine"], emo)
+        cases.append({"name": "emo", "set": {}, "input": {"sequences": given}, "loss": value, "grad": grad})
+
         groups = [rng.randint(0, 2) for _ in rows]
         settings = {"beta": rng.choice([0.1, 0.5, 1]), "mml_weight": rng.choice([0.5, 1])}
         settings.update({"mle_weight": rng.choice([0, 0.3]), "mle_norm": rng.random() < 0.5})
         value, grad = evaluate(rows, mml(groups, **settings))
         given = {"sequences": [{"logp": r, "group": g} for r, g in zip(rows, groups)]}
         cases.append({"name": "mml", "set": settings, "input": given, "loss": value, "grad": grad})
-    emo_cases(os.path.join(sys.argv[1], "emo.json"))
     with open(os.path.join(sys.argv[1], "supervised.json"), "w") as out:
         out.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
     print(len(cases), "cases", cases[0]["loss"], cases[1]["loss"])
