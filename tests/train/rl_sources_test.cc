@@ -208,5 +208,5 @@ TEST_CASE("oreal's token scores learn the outcome") {
            runs.offline({"algorithm={\"name\": \"oreal\", \"token_scores\": true, \"keep_one_each\": "
                          "true, \"critic\": {\"warmup\": 2, \"coef\": 0.5}}",
                          "train.steps=25", "optimizer.lr=1e-3"}));
-  CHECK(*rows.back().find("critic_loss") < 0.5 * *rows.front().find("critic_loss"));
+  CHECK(*rows.back().find("critic_loss") < 0.8 * *rows.front().find("critic_loss"));
 }
