@@ -156,6 +156,8 @@ def awr_case(rng):
 def ppo_case(rng):
     """TRL's and verl's PPO: KL in each token's reward, GAE, advantages whitened over tokens, both clips."""
     rows = objectives.random_rows(rng, ("logp", "logp_old", "logp_ref"), empty=False)
+    while sum(len(row) for row in rows["logp"]) < 2:  # one token has no deviation to be whitened by
+        rows = objectives.random_rows(rng, ("logp", "logp_old", "logp_ref"), empty=False)
     n, lam, clip, coef, kl = len(rows["logp"]), 0.95, 0.2, 0.1, 0.05
     rows["value_old"] = [[round(rng.gauss(0, 0.5), 3) for _ in row] for row in rows["logp"]]
     rows["value"] = [[round(v + rng.gauss(0, 0.2), 3) for v in row] for row in rows["value_old"]]
