@@ -20,6 +20,44 @@ struct Totals {
   double updates = 0, skipped = 0, loss = 0, grad_norm = 0, lr = 0;
 };
 
+// Rewards are shaped and become advantages; what is left out of the loss is marked. greedy: as
+// greedy_rewards(), undefined without need.
+void shape_rewards(const Session& s, const RolloutBatch& rollouts, const at::Tensor& greedy,
+                   RolloutTensors& all) {
+  const RunConfig& c = s.config;
+  const objective::PolicyAlgorithm& algorithm = *c.algorithm;
+  const objective::Needs needs = algorithm.needs();
+  at::Tensor reward = all.batch.reward;
+  const at::Tensor lengths = objective::totals(all.batch).tokens > 0
+                                 ? at::bincount(all.batch.sequence, {}, all.batch.sequences)
+                                 : at::zeros({all.batch.sequences}, at::kLong);
+  const double buffer =
+      objective::overlong_buffer_tokens(algorithm, static_cast<double>(c.rollout.max_new_tokens));
+  if (buffer > 0) {
+    reward = reward + objective::overlong_penalty(lengths, static_cast<double>(c.rollout.max_new_tokens),
+                                                  buffer, algorithm.overlong_penalty);
+  }
+  if (algorithm.mask_truncated || algorithm.keep_one_each)
+    all.batch.include = include_mask(algorithm, rollouts.groups);
+  if (needs.value) {
+    all.batch.reward = reward;
+    const objective::ValueEstimate estimate = objective::critic_advantages(algorithm, all.batch);
+    all.batch.token_advantage = estimate.advantage;
+    all.batch.value_target = estimate.target;
+    all.batch.advantage = segment_mean(estimate.advantage, all.batch.sequence, all.batch.sequences);
+  } else {
+    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
+      reward = reward + objective::kl_reward(algorithm, all.batch);
+    all.batch.reward = reward;
+    objective::StepRewards seen{reward, all.batch.group, lengths, greedy, {}, {}};
+    if (needs.reward_parts) {
+      seen.parts = reward_parts(rollouts.groups);
+      seen.part_weights = s.rewards->weights();
+    }
+    all.batch.advantage = objective::advantages(algorithm, seen);
+  }
+}
+
 }  // namespace
 
 void train_rl(Session& s) {
@@ -68,37 +106,7 @@ void train_rl(Session& s) {
     }
     if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
 
-    // Rewards become advantages.
-    at::Tensor reward = all.batch.reward;
-    const at::Tensor lengths = objective::totals(all.batch).tokens > 0
-                                   ? at::bincount(all.batch.sequence, {}, all.batch.sequences)
-                                   : at::zeros({all.batch.sequences}, at::kLong);
-    const double buffer =
-        objective::overlong_buffer_tokens(algorithm, static_cast<double>(c.rollout.max_new_tokens));
-    if (buffer > 0) {
-      reward = reward + objective::overlong_penalty(lengths, static_cast<double>(c.rollout.max_new_tokens),
-                                                    buffer, algorithm.overlong_penalty);
-    }
-    if (algorithm.mask_truncated || algorithm.keep_one_each)
-      all.batch.include = include_mask(algorithm, rollouts.groups);
-    if (needs.value) {
-      all.batch.reward = reward;
-      const objective::ValueEstimate estimate = objective::critic_advantages(algorithm, all.batch);
-      all.batch.token_advantage = estimate.advantage;
-      all.batch.value_target = estimate.target;
-      all.batch.advantage = segment_mean(estimate.advantage, all.batch.sequence, all.batch.sequences);
-    } else {
-      if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
-        reward = reward + objective::kl_reward(algorithm, all.batch);
-      all.batch.reward = reward;
-      objective::StepRewards seen{reward, all.batch.group, lengths, greedy, {}, {}};
-      if (needs.reward_parts) {
-        seen.parts = reward_parts(rollouts.groups);
-        seen.part_weights = s.rewards->weights();
-      }
-      all.batch.advantage = objective::advantages(algorithm, seen);
-    }
-
+    shape_rewards(s, rollouts, greedy, all);
     const bool warming_up = needs.critic() && s.state.step < algorithm.critic.warmup;  // the policy stays
 
     // Optimizer steps over the batch, part by part, pass by pass.

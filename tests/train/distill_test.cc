@@ -6,11 +6,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "temp_folder.h"
+#include "runs.h"
 #include "test.h"
-#include "train/metrics.h"
-#include "train/tasks.h"
 #include "train/teacher_cache.h"
 
 using namespace temper;
@@ -44,51 +41,19 @@ std::string sums(const std::string& word) {
   return out;
 }
 
-// A folder with data and a teacher; runs configs there.
-class Runs {
+// A folder with data and a teacher.
+class DistillRuns : public Runs {
  public:
-  Runs() {
-    folder_.write("train.jsonl", sums("Add"));
-    folder_.write("words.jsonl", sums("Sum"));
+  DistillRuns() {
+    write("words.jsonl", sums("Sum"));
     (*this)(kTeacher, "teacher");
   }
-
-  std::vector<MetricsRow> operator()(const std::string& config, const std::string& name,
-                                     const std::vector<std::string>& sets = {}) {
-    const std::string file = folder_.write(name + ".json", config);
-    RunConfig run;
-    load_run_config(run, file, sets);
-    run.run = (folder_ / name).string();
-    ConsoleOptions options;
-    options.quiet = true;
-    Console console(options);
-    run_training(run, {"never", nullptr, &console});
-    return read_metrics(run.run + "/" + MetricsLog::kMetricsFile);
-  }
-  std::filesystem::path folder() const { return folder_.path(); }
-
- private:
-  TempFolder folder_;
 };
-
-void check_same(const std::vector<MetricsRow>& a, const std::vector<MetricsRow>& b, double tolerance) {
-  REQUIRE(a.size() == b.size());
-  for (size_t i = 0; i < a.size(); ++i) {
-    CAPTURE(a[i].step);
-    REQUIRE(a[i].values.size() == b[i].values.size());
-    for (size_t v = 0; v < a[i].values.size(); ++v) {
-      const auto& [name, x] = a[i].values[v];
-      CAPTURE(name);
-      CHECK(b[i].values[v].first == name);
-      CHECK(std::abs(x - b[i].values[v].second) < tolerance * std::max(1.0, std::abs(x)));
-    }
-  }
-}
 
 }  // namespace
 
 TEST_CASE("a student comes nearer to its teacher, whatever the divergence") {
-  Runs runs;
+  DistillRuns runs;
   for (const std::string name : {"forward_kl", "reverse_kl", "gjsd", "kd"}) {
     CAPTURE(name);
     const auto rows = runs(kDistill, name, {"algorithm.name=" + name, "train.steps=60", "eval.every=60"});
@@ -106,7 +71,7 @@ TEST_CASE("a student comes nearer to its teacher, whatever the divergence") {
 }
 
 TEST_CASE("distillation gives the same numbers for any micro-batch, on stored and on own samples") {
-  Runs runs;
+  DistillRuns runs;
   for (const std::string share : {"0", "0.5", "1"}) {
     CAPTURE(share);
     const std::vector<std::string> base = {"on_policy_share=" + share, "train.steps=6"};
@@ -130,7 +95,7 @@ TEST_CASE("distillation gives the same numbers for any micro-batch, on stored an
 }
 
 TEST_CASE("a teacher of another tokenizer is refused before training") {
-  Runs runs;
+  DistillRuns runs;
   const auto teacher = [&](const std::string& name) {
     return std::vector<std::string>{"teachers.0.path=" + (runs.folder() / name / "final").string()};
   };
@@ -145,7 +110,7 @@ TEST_CASE("a teacher of another tokenizer is refused before training") {
 }
 
 TEST_CASE("a student learns from a teacher's drawn tokens, for any micro-batch") {
-  Runs runs;
+  DistillRuns runs;
   const std::string teacher = (runs.folder() / "teacher/final").string(),
                     data = (runs.folder() / "train.jsonl").string(),
                     file = (runs.folder() / "cache").string();
@@ -183,7 +148,7 @@ TEST_CASE("a student learns from a teacher's drawn tokens, for any micro-batch")
 }
 
 TEST_CASE("minillm comes nearer to the teacher on its own samples, for any micro-batch") {
-  Runs runs;
+  DistillRuns runs;
   const std::vector<std::string> base = {"algorithm.name=minillm", "optimizer.lr=5e-3"};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
@@ -205,7 +170,7 @@ TEST_CASE("minillm comes nearer to the teacher on its own samples, for any micro
 }
 
 TEST_CASE("two teachers are one with the mean of their logits; a teacher twice is that teacher") {
-  Runs runs;
+  DistillRuns runs;
   const std::string teacher = (runs.folder() / "teacher/final").string();
   const std::string twice = "teachers=[{\"path\": \"" + teacher + "\"}, {\"path\": \"" + teacher + "\"}]";
   check_same(runs(kDistill, "once"), runs(kDistill, "twice", {twice}), 1e-6);
