@@ -3,12 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/hash.h"
-#include "tensor/safetensors.h"
+#include "train/logp_file.h"
 #include "train/reference.h"
 #include "train/session.h"
 
@@ -17,31 +15,10 @@ namespace {
 
 constexpr int64_t kFormat = 1;  // counts up when the meaning of a file changes
 
-// The weights that the run starts from.
-std::string model_fingerprint(const Session& s) {
-  Fingerprint f;
-  f.add(s.model->config().to_json().dump());
-  const std::string& path = s.config.model.path;
-  if (path.empty()) {
-    f.add(dump_fields(s.config.model).dump()).add(s.config.seed);
-    return f.hex();
-  }
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
-  }
-  std::sort(files.begin(), files.end());
-  for (const std::string& name : files) {
-    const MappedFile file(name);
-    f.add(fs::path(name).filename().string()).add(file.data(), file.size());
-  }
-  return f.hex();
-}
-
 std::string key_of(const Session& s, const Answers& answers, const std::vector<std::vector<int64_t>>& steps) {
   const RunConfig& c = s.config;
   Fingerprint f;
-  f.add(kFormat).add(model_fingerprint(s)).add(c.model.dtype).add(c.device).add(c.threads);
+  f.add(kFormat).add(start_fingerprint(s.config)).add(c.model.dtype).add(c.device).add(c.threads);
   f.add(c.train.micro_batch_tokens).add(c.train.share_prompts ? 1 : 0).add(answers.unit);
   const auto add_ids = [&](const std::vector<int64_t>& ids) {
     f.add(ids.data(), ids.size() * sizeof(int64_t));
@@ -58,32 +35,6 @@ std::string key_of(const Session& s, const Answers& answers, const std::vector<s
     }
   }
   return f.hex();
-}
-
-std::string checksum(const at::Tensor& values) {
-  return Fingerprint().add(values.const_data_ptr<float>(), values.numel() * sizeof(float)).hex();
-}
-
-// The values of a file, or undefined: there is none, or none that is whole.
-at::Tensor read_values(Session& s, const std::string& path, const std::string& key, int64_t count) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return {};
-  try {
-    const SafetensorsFile file(path);
-    const auto said = [&](const char* name) {
-      const auto it = file.metadata().find(name);
-      return it == file.metadata().end() ? "" : it->second;
-    };
-    const TensorInfo* info = file.find("logp");
-    if (info == nullptr || info->dtype != at::kFloat || info->shape != std::vector<int64_t>{count})
-      user_error("it does not hold {} log-probs", count);
-    at::Tensor values = file.tensor(*info).clone();
-    if (said("key") != key || said("checksum") != checksum(values)) user_error("its checksum does not fit");
-    return values;
-  } catch (const UserError& e) {
-    s.progress->message(fmt::format("{}: damaged, computed anew: {}", path, e.what()), LogLevel::kWarning);
-    return {};
-  }
 }
 
 }  // namespace
@@ -103,13 +54,9 @@ ReferenceCache::ReferenceCache(Session& s, const Answers& answers,
       count += size_[u];
     }
   }
-  const std::string key = key_of(s, answers, steps), folder = cache_folder() + "/reference",
-                    path = fmt::format("{}/{}.safetensors", folder, key);
-  values_ = read_values(s, path, key, count);
-  if (values_.defined()) {
-    s.progress->message("reference log-probs: read from " + path);
-    return;
-  }
+  const LogpFile file(s, "reference", key_of(s, answers, steps));
+  values_ = file.read(count);
+  if (values_.defined()) return;
 
   values_ = at::empty({count}, at::kFloat);
   std::vector<bool> known(answers.units(), false);
@@ -126,16 +73,7 @@ ReferenceCache::ReferenceCache(Session& s, const Answers& answers,
     }
   }
   s.reference.reset();  // nobody asks it again
-  try {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    write_safetensors(path, {{"logp", values_}},
-                      {{"format", "pt"}, {"key", key}, {"checksum", checksum(values_)}});
-    s.progress->message("reference log-probs: written to " + path);
-  } catch (const UserError& e) {
-    s.progress->message(fmt::format("reference log-probs: kept for this run only: {}", e.what()),
-                        LogLevel::kWarning);
-  }
+  file.write(values_);
 }
 
 at::Tensor ReferenceCache::of(const std::vector<int64_t>& units) const {
@@ -145,14 +83,6 @@ at::Tensor ReferenceCache::of(const std::vector<int64_t>& units) const {
     parts.push_back(values_.narrow(0, begin_[u], size_[u]));
   }
   return at::cat(parts);
-}
-
-std::string cache_folder() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache != '\0') return std::string(cache) + "/temper";
-  const char* home = std::getenv("HOME");
-  return (home != nullptr && *home != '\0' ? std::string(home) : fs::temp_directory_path().string()) +
-         "/.cache/temper";
 }
 
 }  // namespace temper

@@ -32,7 +32,4 @@ class ReferenceCache {
   at::Tensor values_;
 };
 
-// $XDG_CACHE_HOME/temper or ~/.cache/temper.
-std::string cache_folder();
-
 }  // namespace temper

@@ -6,6 +6,8 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/hash.h"
+#include "train/logp_file.h"
 #include "train/reference.h"
 #include "train/session.h"
 
@@ -91,6 +93,20 @@ Answer tokens_of(const Session& s, const Record& record) {
   return total > s.config.data.max_tokens ? Answer() : out;
 }
 
+// All that the log-probs of these sequences depend on.
+std::string key_of(const Session& s, const std::vector<Sequence>& sequences) {
+  const RunConfig& c = s.config;
+  Fingerprint f;
+  f.add(c.offline.behaviour.empty() ? start_fingerprint(c) : folder_fingerprint(c.offline.behaviour));
+  f.add(c.model.dtype).add(c.device).add(c.threads).add(c.train.micro_batch_tokens);
+  f.add(c.train.share_prompts ? 1 : 0).add(fmt::format("{}", c.rollout.temperature));
+  for (const Sequence& sequence : sequences) {
+    for (const auto* ids : {sequence.prompt, sequence.completion})
+      f.add(ids->data(), ids->size() * sizeof(int64_t));
+  }
+  return f.hex();
+}
+
 // Log-probs of the responses that came without.
 void fill_missing(Session& s, std::vector<RolloutGroup>& groups) {
   std::vector<Rollout*> open;
@@ -103,21 +119,27 @@ void fill_missing(Session& s, std::vector<RolloutGroup>& groups) {
     }
   }
   if (open.empty()) return;
-  s.progress->message(
-      fmt::format("computing the log-probs of {} stored responses under {}", open.size(),
-                  s.config.offline.behaviour.empty() ? "the initial model" : s.config.offline.behaviour));
-  at::Tensor logp;
-  if (s.config.offline.behaviour.empty()) {
-    logp = reference_logp(s, sequences);
-  } else {
-    const auto behaviour = Model::load(s.config.offline.behaviour, s.model->precision());
-    if (behaviour->config().vocab != s.model->config().vocab) {
-      user_error("offline.behaviour: {} has a vocabulary of {} tokens, the run's model {}",
-                 s.config.offline.behaviour, behaviour->config().vocab, s.model->config().vocab);
+  const std::string& folder = s.config.offline.behaviour;
+  const LogpFile file(s, "behaviour", key_of(s, sequences));
+  int64_t count = 0;
+  for (const Sequence& sequence : sequences) count += static_cast<int64_t>(sequence.completion->size());
+  at::Tensor logp = file.read(count);
+  if (!logp.defined()) {
+    s.progress->message(fmt::format("computing the log-probs of {} stored responses under {}", open.size(),
+                                    folder.empty() ? "the initial model" : folder));
+    if (folder.empty()) {
+      logp = reference_logp(s, sequences);
+    } else {
+      const auto behaviour = Model::load(folder, s.model->precision());
+      if (behaviour->config().vocab != s.model->config().vocab) {
+        user_error("offline.behaviour: {} has a vocabulary of {} tokens, the run's model {}", folder,
+                   behaviour->config().vocab, s.model->config().vocab);
+      }
+      logp = logp_of(s, *behaviour, sequences);
     }
-    logp = logp_of(s, *behaviour, sequences);
+    logp = logp.cpu().contiguous();
+    file.write(logp);
   }
-  logp = logp.cpu();
   const float* values = logp.const_data_ptr<float>();
   for (Rollout* r : open) {
     r->logp_old.assign(values, values + r->ids.size());

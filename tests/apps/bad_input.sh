@@ -191,7 +191,7 @@ echo '{"prompt": "p", "chosen": "c", "rejected": "d"}' > pairs.jsonl; pairs "a l
 pairs "pairs for a loss of single answers" 'pairs.jsonl:1.*label' --set algorithm.name=kto
 pairs "every pair too long" 'max_tokens' --set data.max_tokens=2
 pairs "no rewards for online pairs" 'rewards' --set pairs.from=online
-pairs "ratings that are not there" 'pairs.jsonl:1.*completions' --set pairs.from=ratings --set train.steps=6
+pairs "ratings that are not there" 'pairs.jsonl:1.*completions' --set pairs.from=ratings --set pairs.stages=1
 pairs "two adapters for a loss of one" 'lora_pair' --set 'adapter={"kind": "lora_pair"}'
 pairs "a cache of a reference that moves" 'reference.cache' --set reference.cache=on --set reference.sync_every=4
 

@@ -47,6 +47,7 @@ class SourceRuns : public Runs {
   SourceRuns() {
     (*this)(kSft, "start");
     write("stored.jsonl", stored());
+    setenv("XDG_CACHE_HOME", (folder() / "cache").c_str(), 1);  // not the user's
   }
   std::vector<std::string> offline(std::vector<std::string> more = {}) const {
     more.push_back("offline.files=[\"" + (folder() / "stored.jsonl").string() + "\"]");
@@ -86,8 +87,16 @@ TEST_CASE("every algorithm that can trains on stored responses, and does not dep
 
 TEST_CASE("stored log-probs are the ones that count; half of the groups may be fresh") {
   SourceRuns runs;
-  const auto computed = runs(kRl, "computed", runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
+  const auto computed =
+      runs(kRl, "computed", runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
   CHECK(*computed[0].find("approx_kl") == doctest::Approx(0).epsilon(1e-6));  // the behaviour is the start
+  const auto again =
+      runs(kRl, "again", runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
+  check_same(computed, again, 0x1p-60);
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(runs.folder() / "cache/temper/behaviour"))
+    files += entry.is_regular_file();
+  CHECK(files == 1);  // computed once, read the second time
   std::string far;
   for (int k = 0; k < 4; ++k) {
     far += fmt::format(
