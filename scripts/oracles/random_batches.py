@@ -159,8 +159,8 @@ def ppo_case(rng):
     while sum(len(row) for row in rows["logp"]) < 2:  # one token has no deviation to be whitened by
         rows = objectives.random_rows(rng, ("logp", "logp_old", "logp_ref"), empty=False)
     n, lam, clip, coef, kl = len(rows["logp"]), 0.95, 0.2, 0.1, 0.05
-    rows["value_old"] = [[round(rng.gauss(0, 0.5), 3) for _ in row] for row in rows["logp"]]
-    rows["value"] = [[round(v + rng.gauss(0, 0.2), 3) for v in row] for row in rows["value_old"]]
+    rows["value_old"] = [[round(rng.gauss(0, 0.5), 6) for _ in row] for row in rows["logp"]]  # never exactly on a clip bound
+    rows["value"] = [[round(v + rng.gauss(0, 0.2), 6) for v in row] for row in rows["value_old"]]
     r, group = objectives.random_rewards(rng, n)
     a, target = [], []
     for old, ref, v, end in zip(rows["logp_old"], rows["logp_ref"], rows["value_old"], r):
