@@ -12,35 +12,13 @@
 #include "objective/distill.h"
 #include "objective/policy.h"
 #include "tensor/gather_logp.h"
+#include "train/examples.h"
 #include "train/tasks.h"
 #include "train/teacher_cache.h"
 #include "train/teachers.h"
 
 namespace temper {
 namespace {
-
-const std::vector<int64_t> kNoPrompt;
-
-// The records that fit into max_tokens.
-struct Stored {
-  std::vector<Example> examples;
-  std::vector<const Record*> records;  // of each
-};
-
-Stored encode(const Session& s, const std::vector<Record>& records) {
-  Stored out;
-  for (const Record& record : records) {
-    Example example = s.encoder->supervised(record);
-    if (example.ids.empty()) continue;
-    out.examples.push_back(std::move(example));
-    out.records.push_back(&record);
-  }
-  return out;
-}
-
-void add_sequence(const Example& e, std::vector<Sequence>& out) {
-  out.push_back({&kNoPrompt, &e.ids, &e.target, static_cast<int64_t>(out.size())});
-}
 
 // The student beside its teachers on a micro-batch.
 DivergenceResult parts_of(Session& s, const MicroBatch& batch, bool training) {
@@ -92,7 +70,7 @@ struct Step {
 };
 
 // The student's own answers to the records' prompts, one each.
-void sample(Session& s, const Stored& stored, Step& step) {
+void sample(Session& s, const Examples& stored, Step& step) {
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < step.drawn.size(); ++i) {
     step.prompts.push_back(s.encoder->prompt(*stored.records[step.drawn[i]]));
@@ -144,7 +122,7 @@ at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm,
 }
 
 // Loads teachers and cache and finds what does not fit together. Returns null without a cache.
-std::unique_ptr<TeacherCache> open_teachers(Session& s, const Stored& stored, bool samples) {
+std::unique_ptr<TeacherCache> open_teachers(Session& s, const Examples& stored, bool samples) {
   const RunConfig& c = s.config;
   int64_t longest = 0;
   for (size_t i = 0; i < stored.examples.size(); ++i) {
@@ -181,14 +159,8 @@ void train_distill(Session& s) {
   const double share = minillm != nullptr ? 1 : c.distill.on_policy_share;
 
   // All records are encoded before the first step, so that a bad line costs no training time.
-  const Stored stored = encode(s, s.train_records);
+  const Examples stored = encode_train_examples(s);
   const auto count = static_cast<int64_t>(stored.examples.size());
-  if (count == 0) user_error("data.train: no example is within max_tokens {}", c.data.max_tokens);
-  if (stored.examples.size() < s.train_records.size()) {
-    s.progress->message(fmt::format("{} of {} examples are longer than max_tokens {} and left out",
-                                    s.train_records.size() - stored.examples.size(), s.train_records.size(),
-                                    c.data.max_tokens));
-  }
   const auto cache = open_teachers(s, stored, share > 0);
   const RecordOrder order(count, static_cast<uint64_t>(c.seed), c.data.order);
 
@@ -204,7 +176,10 @@ void train_distill(Session& s) {
       sample(s, stored, step);
       s.log->write_samples(s.state.step + 1, "train", sample_rows(s, step));
     } else {
-      for (const int64_t i : step.drawn) add_sequence(stored.examples[i], step.sequences);
+      for (const int64_t i : step.drawn) {
+        const auto group = static_cast<int64_t>(step.sequences.size());
+        step.sequences.push_back(whole_sequence(stored.examples[i], group));
+      }
     }
     s.state.cursor += c.train.batch_size;
 
@@ -261,9 +236,10 @@ void train_distill(Session& s) {
 
 void evaluate_distill(Session& s, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
-  const Stored stored = encode(s, s.eval_records);
+  const Examples stored = encode_examples(s, s.eval_records);
   std::vector<Sequence> sequences;
-  for (const Example& e : stored.examples) add_sequence(e, sequences);
+  for (const Example& e : stored.examples)
+    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
   const auto batches =
       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
   Sums sums;

@@ -7,6 +7,7 @@
 
 #include "eval/evaluate.h"
 #include "train/distill.h"
+#include "train/examples.h"
 #include "train/preference.h"
 #include "train/reward_model.h"
 #include "train/session.h"
@@ -17,16 +18,10 @@ namespace {
 // Mean negative log-prob of the held-out targets.
 double held_out_loss(Session& s) {
   at::NoGradGuard guard;
-  std::vector<Example> examples;
-  for (const Record& record : s.eval_records) {
-    Example e = s.encoder->supervised(record);
-    if (!e.ids.empty()) examples.push_back(std::move(e));
-  }
-  const std::vector<int64_t> no_prompt;
+  const Examples held_out = encode_examples(s, s.eval_records);
   std::vector<Sequence> sequences;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    sequences.push_back({&no_prompt, &examples[i].ids, &examples[i].target, static_cast<int64_t>(i)});
-  }
+  for (const Example& e : held_out.examples)
+    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
   double sum = 0, count = 0;
   for (const MicroBatch& b :
        cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {

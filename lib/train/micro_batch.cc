@@ -37,7 +37,7 @@ MicroBatch pack(const std::vector<Sequence>& all, int64_t first, int64_t last, b
 }  // namespace
 
 std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequences, int64_t max_tokens,
-                                               bool share_prompts, at::Device device, int64_t unit) {
+                                               bool share_prompts, at::Device device) {
   std::vector<MicroBatch> out;
   const auto n = static_cast<int64_t>(sequences.size());
   // Tokens that sequences [i, end) add to a micro-batch that begins at `first`.
@@ -51,15 +51,9 @@ std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequ
     return tokens;
   };
   int64_t first = 0, tokens = 0;
-  const auto unit_end = [&](int64_t i) {
-    int64_t end = unit != kWholeGroups ? std::min(n, i + unit) : i + 1;
-    while (end < n &&
-           (sequences[end].joined || (unit == kWholeGroups && sequences[end].group == sequences[i].group)))
-      ++end;
-    return end;
-  };
   for (int64_t i = 0, end = 0; i < n; i = end) {
-    end = unit_end(i);
+    end = i + 1;
+    while (end < n && sequences[end].joined) ++end;
     int64_t more = added(first, i, end);
     if (i > first && tokens + more > max_tokens) {
       out.push_back(pack(sequences, first, i, share_prompts, device));

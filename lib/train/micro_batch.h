@@ -15,7 +15,7 @@ struct Sequence {
   const std::vector<bool>* target = nullptr;    // of the completion's tokens; null: all
   int64_t group = 0;                            // neighbours of one group share the prompt
   const std::vector<int64_t>* input = nullptr;  // what the model reads for the completion; null: itself
-  bool joined = false;                          // stays in the micro-batch of the one before it
+  bool joined = false;                          // stays in the micro-batch of the one before it (a pair)
 };
 
 struct MicroBatch {
@@ -24,12 +24,10 @@ struct MicroBatch {
   std::vector<int64_t> sequences;  // index in the step of each
 };
 
-// Micro-batches of at most `max_tokens` tokens each, in order; a single sequence may be larger. Neighbouring
-// sequences of one group share one copy of their prompt inside a micro-batch when share_prompts is on. Cuts
-// only between units of so many sequences (a pair is a unit of two), or between groups (kWholeGroups), and
-// not before a joined one.
-constexpr int64_t kWholeGroups = 0;
+// Micro-batches of at most `max_tokens` tokens each, in order; a single sequence, or one with those joined to
+// it, may be larger. Neighbouring sequences of one group share one copy of their prompt inside a micro-batch
+// when share_prompts is on.
 std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequences, int64_t max_tokens,
-                                               bool share_prompts, at::Device device, int64_t unit = 1);
+                                               bool share_prompts, at::Device device);
 
 }  // namespace temper

@@ -39,7 +39,7 @@ at::Tensor mismatches(Session& s, const PreferenceStep& step) {
 // The reference's log-probs of a step, from the cache where there is one.
 at::Tensor reference_of(Session& s, const PreferenceStep& step, const std::vector<int64_t>& units,
                         const ReferenceCache* cache) {
-  return cache != nullptr ? cache->of(units) : reference_logp(s, step.sequences, step.unit);
+  return cache != nullptr ? cache->of(units) : reference_logp(s, step.sequences);
 }
 
 // Fills what the losses need of the whole step, then lets them see it.
@@ -48,7 +48,7 @@ void prepare(Session& s, objective::PreferenceObjective& objective, PreferenceSt
   const objective::PreferenceNeeds needs = objective.needs();
   if (needs.logp_ref) step.batch.logp_ref = reference_of(s, step, units, cache);
   if (needs.mismatch) step.batch.mismatch = mismatches(s, step);
-  if (needs.step) step.batch.logp = logp_of(s, *s.model, step.sequences, step.unit);
+  if (needs.step) step.batch.logp = logp_of(s, *s.model, step.sequences);
   objective.prepare(step.batch);
 }
 
@@ -78,7 +78,7 @@ at::Tensor micro_loss(Session& s, const objective::PreferenceObjective& objectiv
 
 std::vector<MicroBatch> cut(Session& s, const PreferenceStep& step) {
   return cut_into_micro_batches(step.sequences, s.config.train.micro_batch_tokens,
-                                s.config.train.share_prompts, s.device(), step.unit);
+                                s.config.train.share_prompts, s.device());
 }
 
 // The two adapters of losses that have a second policy; else null.

@@ -84,7 +84,11 @@ PreferenceStep gather(const Answers& answers, const std::vector<int64_t>& units)
       step.tokens += static_cast<int64_t>(a.completion.size());
       before = &a;
       const auto index = static_cast<int64_t>(step.sequences.size());
-      step.sequences.push_back({&a.prompt, &a.completion, &a.target, group});
+      step.sequences.push_back({.prompt = &a.prompt,
+                                .completion = &a.completion,
+                                .target = &a.target,
+                                .group = group,
+                                .joined = k > 0});
       const auto targets = std::count(a.target.begin(), a.target.end(), true);
       sequence.insert(sequence.end(), static_cast<size_t>(targets), index);
       step.offsets.push_back(static_cast<int64_t>(sequence.size()));

@@ -43,33 +43,30 @@ class SwitchedOff {
   Adapter& adapter_;
 };
 
-}  // namespace
-
-at::Tensor logp_of(Session& s, Model& model, const std::vector<Sequence>& sequences, int64_t unit) {
+TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& sequences, bool values) {
   at::NoGradGuard guard;
   LogpOptions options;
   if (s.config.task == "rl") options.temperature = s.config.rollout.temperature;
-  std::vector<at::Tensor> parts;
+  // Something to join where there is no sequence.
+  std::vector<at::Tensor> logp = {at::empty({0}, at::kFloat)}, value = logp;
   for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
-                                                    s.config.train.share_prompts, s.device(), unit)) {
-    parts.push_back(model_logp(model, b.tokens, b.targets, options).logp);
+                                                    s.config.train.share_prompts, s.device())) {
+    const at::Tensor hidden = model.hidden(b.tokens);
+    logp.push_back(
+        selective_logp(hidden, model.head().compute, model.head().master, b.targets, options).logp);
+    if (values) value.push_back(model_scores(model, hidden, b.targets.source).select(1, 0));
   }
-  return parts.empty() ? at::empty({0}, at::kFloat) : at::cat(parts);
+  return {at::cat(logp), at::cat(value)};
+}
+
+}  // namespace
+
+at::Tensor logp_of(Session& s, Model& model, const std::vector<Sequence>& sequences) {
+  return pass_over(s, model, sequences, false).logp;
 }
 
 TokenNumbers logp_and_values(Session& s, const std::vector<Sequence>& sequences) {
-  at::NoGradGuard guard;
-  LogpOptions options;
-  options.temperature = s.config.rollout.temperature;
-  std::vector<at::Tensor> logp, value;
-  for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
-                                                    s.config.train.share_prompts, s.device())) {
-    const at::Tensor hidden = s.model->hidden(b.tokens);
-    logp.push_back(
-        selective_logp(hidden, s.model->head().compute, s.model->head().master, b.targets, options).logp);
-    value.push_back(model_scores(*s.model, hidden, b.targets.source).select(1, 0));
-  }
-  return {at::cat(logp), at::cat(value)};
+  return pass_over(s, *s.model, sequences, true);
 }
 
 void with_reference(Session& s, const std::function<void(Model&)>& body) {
@@ -92,9 +89,9 @@ void with_reference(Session& s, const std::function<void(Model&)>& body) {
   }
 }
 
-at::Tensor reference_logp(Session& s, const std::vector<Sequence>& sequences, int64_t unit) {
+at::Tensor reference_logp(Session& s, const std::vector<Sequence>& sequences) {
   at::Tensor logp;
-  with_reference(s, [&](Model& model) { logp = logp_of(s, model, sequences, unit); });
+  with_reference(s, [&](Model& model) { logp = logp_of(s, model, sequences); });
   return logp;
 }
 

@@ -15,9 +15,8 @@ class Model;
 class Session;
 
 // Log-probs of the targets of all sequences, [M], without gradient; in rl of the distribution at the
-// rollout's temperature. `unit` as in cut_into_micro_batches: with the cuts of the update's own pass the
-// numbers are the same to the last bit.
-at::Tensor logp_of(Session& session, Model& model, const std::vector<Sequence>& sequences, int64_t unit = 1);
+// rollout's temperature. Cut as in the update's own pass: the numbers are the same to the last bit.
+at::Tensor logp_of(Session& session, Model& model, const std::vector<Sequence>& sequences);
 
 // logp_of the policy and, from the same pass, the critic's output at the state before each target: [M] both.
 struct TokenNumbers {
@@ -32,7 +31,7 @@ TokenNumbers logp_and_values(Session& session, const std::vector<Sequence>& sequ
 void with_reference(Session& session, const std::function<void(Model&)>& body);
 
 // logp_of the reference model.
-at::Tensor reference_logp(Session& session, const std::vector<Sequence>& sequences, int64_t unit = 1);
+at::Tensor reference_logp(Session& session, const std::vector<Sequence>& sequences);
 
 // A reference that follows the policy (TR-DPO, arXiv 2404.09656; curricula): reference <- (1 - share)
 // reference + share policy, for whatever trains. The first call makes the reference the policy. Part of the

@@ -64,7 +64,7 @@ ReferenceCache::ReferenceCache(Session& s, const Answers& answers,
     s.check_signal();
     s.progress->inner(fmt::format("reference log-probs {}/{}", i + 1, steps.size()));
     const PreferenceStep step = gather(answers, steps[i]);
-    const at::Tensor logp = reference_logp(s, step.sequences, step.unit).cpu();
+    const at::Tensor logp = reference_logp(s, step.sequences).cpu();
     int64_t begin = 0;
     for (const int64_t u : steps[i]) {
       if (!known[u]) values_.narrow(0, begin_[u], size_[u]).copy_(logp.narrow(0, begin, size_[u]));

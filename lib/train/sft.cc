@@ -5,27 +5,20 @@
 
 #include <map>
 
-#include "base/error.h"
 #include "train/draws.h"
+#include "train/examples.h"
 #include "train/tasks.h"
 
 namespace temper {
 namespace {
 
-// The examples of the records that are not too long, each with its record.
+// The examples as the inputs change them, each with its record.
 std::vector<Drawn> encode(const Session& s, Inputs& inputs) {
+  Examples stored = encode_train_examples(s);
   std::vector<Drawn> out;
-  for (const Record& record : s.train_records) {
-    Example example = s.encoder->supervised(record);
-    if (example.ids.empty()) continue;
-    inputs.example(record, example);
-    out.push_back({std::move(example), &record});
-  }
-  if (out.empty()) user_error("data.train: no example is within max_tokens {}", s.config.data.max_tokens);
-  if (out.size() < s.train_records.size()) {
-    s.progress->message(fmt::format("{} of {} examples are longer than max_tokens {} and left out",
-                                    s.train_records.size() - out.size(), s.train_records.size(),
-                                    s.config.data.max_tokens));
+  for (size_t i = 0; i < stored.examples.size(); ++i) {
+    inputs.example(*stored.records[i], stored.examples[i]);
+    out.push_back({std::move(stored.examples[i]), stored.records[i]});
   }
   return out;
 }
@@ -105,7 +98,6 @@ void train_sft(Session& s) {
   if (needs.reward) rewards_of(s, examples);
   const auto units = units_of(s, examples, needs.group);
   Draws draws = draws_of(s, examples, units);
-  const std::vector<int64_t> no_prompt;
 
   s.evaluate_first();
   while (s.state.step < c.train.steps) {
@@ -128,12 +120,11 @@ void train_sft(Session& s) {
     std::vector<Sequence> sequences;
     int64_t tokens = 0, targets = 0;
     for (size_t i = 0; i < drawn.size(); ++i) {
-      const Example& e = drawn[i].example;
-      sequences.push_back({&no_prompt, &e.ids, &e.target, groups[i], e.input.empty() ? nullptr : &e.input});
-      tokens += static_cast<int64_t>(e.ids.size());
+      sequences.push_back(whole_sequence(drawn[i].example, groups[i]));
+      sequences.back().joined = needs.group && i > 0 && groups[i] == groups[i - 1];
+      tokens += static_cast<int64_t>(drawn[i].example.ids.size());
     }
-    const auto batches = cut_into_micro_batches(sequences, c.train.micro_batch_tokens, false, s.device(),
-                                                needs.group ? kWholeGroups : 1);
+    const auto batches = cut_into_micro_batches(sequences, c.train.micro_batch_tokens, false, s.device());
     for (const MicroBatch& batch : batches) targets += batch.targets.token.size(0);
     const bool by_token = loss_fn->unit() == objective::SupervisedUnit::kToken;
     const double count = static_cast<double>(by_token ? targets : c.train.batch_size);

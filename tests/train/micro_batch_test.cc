@@ -121,10 +121,12 @@ TEST_CASE("sharing stores a group's prompt once; a budget that fits is filled") 
   }
 }
 
-TEST_CASE("whole groups stay together, whatever their size") {
-  const Step step(50);
+TEST_CASE("joined sequences stay together, whatever their size") {
+  Step step(50);
+  for (size_t i = 1; i < step.sequences.size(); ++i)
+    step.sequences[i].joined = step.sequences[i].group == step.sequences[i - 1].group;
   for (const int64_t budget : {1, 30, 1000}) {
-    const auto batches = cut_into_micro_batches(step.sequences, budget, false, at::kCPU, kWholeGroups);
+    const auto batches = cut_into_micro_batches(step.sequences, budget, false, at::kCPU);
     CHECK(batches.size() == (budget == 1 ? 4 : budget == 1000 ? 1 : batches.size()));
     for (size_t b = 0; b + 1 < batches.size(); ++b) {
       CHECK(step.sequences[batches[b].sequences.back()].group !=

@@ -13,14 +13,6 @@ using namespace temper;
 
 namespace {
 
-const char* const kSft = R"({
-  "task": "sft", "threads": 1,
-  "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2,
-                                     "kv_heads": 1, "max_positions": 128}},
-  "data": {"train": ["train.jsonl"], "max_tokens": 100},
-  "optimizer": {"name": "adamw", "lr": 1e-2}, "schedule": {"name": "constant"},
-  "train": {"steps": 20, "batch_size": 8}, "checkpoint": {"every": 0}, "run": "sft" })";
-
 const char* const kRl = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "max_tokens": 100},
@@ -45,7 +37,7 @@ std::string stored() {
 class SourceRuns : public Runs {
  public:
   SourceRuns() {
-    (*this)(kSft, "start");
+    (*this)(tiny_sft("train.jsonl", 20), "start");
     write("stored.jsonl", stored());
     setenv("XDG_CACHE_HOME", (folder() / "cache").c_str(), 1);  // not the user's
   }

@@ -14,13 +14,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kSft = R"({ // a model of a few thousand weights
-  "task": "sft", "threads": 1,
-  "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2,
-                                     "kv_heads": 1, "max_positions": 128}},
-  "data": {"train": ["train.jsonl"], "max_tokens": 100},
-  "optimizer": {"name": "adamw", "lr": 1e-2}, "schedule": {"name": "constant"},
-  "train": {"steps": 60, "batch_size": 8}, "checkpoint": {"every": 0}, "run": "sft" })";
+const std::string kSft = tiny_sft("train.jsonl", 60);
 
 const char* const kRl = R"({
   "task": "rl", "threads": 1,

@@ -12,6 +12,29 @@
 
 namespace temper {
 
+// Supervised training of a model of a few thousand weights.
+inline std::string tiny_sft(const std::string& file, int steps) {
+  const Json config = {{"task", "sft"},
+                       {"threads", 1},
+                       {"model",
+                        {{"dtype", "f32"},
+                         {"init",
+                          {{"vocab", 280},
+                           {"hidden", 32},
+                           {"intermediate", 64},
+                           {"layers", 2},
+                           {"heads", 2},
+                           {"kv_heads", 1},
+                           {"max_positions", 128}}}}},
+                       {"data", {{"train", {file}}, {"max_tokens", 100}}},
+                       {"optimizer", {{"name", "adamw"}, {"lr", 1e-2}}},
+                       {"schedule", {{"name", "constant"}}},
+                       {"train", {{"steps", steps}, {"batch_size", 8}}},
+                       {"checkpoint", {{"every", 0}}},
+                       {"run", "sft"}};
+  return config.dump();
+}
+
 // Sixteen sums with their answers: prompt, completion, answer.
 inline std::string arithmetic() {
   std::string out;

@@ -7,13 +7,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kSft = R"({
-  "task": "sft", "threads": 1,
-  "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2,
-                                     "kv_heads": 1, "max_positions": 128}},
-  "data": {"train": ["scored.jsonl"], "max_tokens": 100},
-  "optimizer": {"name": "adamw", "lr": 1e-2}, "schedule": {"name": "constant"},
-  "train": {"steps": 4, "batch_size": 8}, "checkpoint": {"every": 0}, "run": "sft" })";
+const std::string kSft = tiny_sft("scored.jsonl", 4);
 
 // Sums with right answers of reward 1 and wrong ones of reward -1, and what input transforms read.
 std::string scored() {
