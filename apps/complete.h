@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "adapter/adapter_set.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -21,8 +25,8 @@ namespace temper {
 
 // What the command line says.
 struct Settings {
-  std::string model, adapter, prompt, prefix, input, output, choice = "auto", dtype = "auto", device = "cpu";
-  std::vector<std::string> score;
+  std::string model, prompt, prefix, input, output, choice = "auto", dtype = "auto", device = "cpu";
+  std::vector<std::string> adapters, score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
   uint64_t seed = 1;
@@ -45,10 +49,39 @@ inline std::vector<int64_t> prompt_of(const Record& record, const RecordEncoder&
   return ids->get<std::vector<int64_t>>();
 }
 
+// Each record's completions by the adapter that it names ("adapter": NAME, "" for the base), or by all of
+// them.
+inline std::vector<std::vector<Completion>> generate_with(
+    AdapterSet& adapters, const std::vector<Record>& records, const std::vector<GenerateRequest>& requests,
+    const std::function<std::vector<std::vector<Completion>>(const std::vector<GenerateRequest>&)>&
+        generate) {
+  std::vector<std::optional<std::string>> wanted;
+  std::map<std::optional<std::string>, std::vector<size_t>> by_name;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const auto name = records[i].json.find("adapter");
+    std::optional<std::string> value;
+    if (name != records[i].json.end()) {
+      if (!name->is_string())
+        user_error("{}: adapter: expected a name, found {}", records[i].where(), name->type_name());
+      value = name->get<std::string>();
+    }
+    by_name[value].push_back(i);
+  }
+  std::vector<std::vector<Completion>> out(requests.size());
+  for (const auto& [name, places] : by_name) {
+    if (name) adapters.use(*name);
+    std::vector<GenerateRequest> part;
+    for (const size_t i : places) part.push_back(requests[i]);
+    auto completions = generate(part);
+    for (size_t k = 0; k < places.size(); ++k) out[places[k]] = std::move(completions[k]);
+  }
+  return out;
+}
+
 // Completions of all records: JSON lines with --input or --output, else plain text; with --score a line a
 // response.
-inline void complete(const Settings& s, Model& model, const Tokenizer& tokenizer, const ChatTemplate* chat,
-                     const EngineOptions& options) {
+inline void complete(const Settings& s, Model& model, AdapterSet* adapters, const Tokenizer& tokenizer,
+                     const ChatTemplate* chat, const EngineOptions& options) {
   std::vector<Record> records;
   std::vector<GenerateRequest> requests;
   if (s.input.empty())
@@ -71,7 +104,11 @@ inline void complete(const Settings& s, Model& model, const Tokenizer& tokenizer
     last = p;
     if (!s.input.empty()) console.status(fmt::format("{}/{} done, {} tokens", p.finished, p.total, p.tokens));
   };
-  const auto completions = generate(model, tokenizer, requests, s.sampling, options, show);
+  const auto work = [&](const std::vector<GenerateRequest>& part) {
+    return generate(model, tokenizer, part, s.sampling, options, show);
+  };
+  const auto completions =
+      adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   console.status("");
   std::string out;

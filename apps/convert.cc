@@ -3,18 +3,19 @@
 #include "model/convert.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <optional>
 
+#include "adapter/adapter_set.h"
 #include "adapter/merge.h"
 #include "base/file.h"
 #include "common.h"
+#include "folder_vocabulary.h"
 #include "model/import_gguf.h"
-#include "text/tokenizer.h"
-#include "text/tokenizer_sentencepiece_model.h"
 
 using namespace temper;
 
@@ -35,48 +36,27 @@ struct Stage {
   }
 };
 
-// tokenizer.json, else tokenizer.model with the tokens that the folder adds to it.
-GgufVocabulary vocabulary_of(const std::string& folder) {
-  if (fs::exists(folder + "/tokenizer.json")) return vocabulary_from_folder(folder);
-  const std::string path = folder + "/tokenizer.model";
-  if (!fs::exists(path))
-    user_error("{}: GGUF needs a tokenizer, but there is no tokenizer.json or tokenizer.model", folder);
-  const SentencePieceModel model = parse_sentencepiece(read_file(path), path);
-  if (!model.bpe)
-    user_error("{}: llama.cpp reads SentencePiece BPE models; this one is of another kind", path);
-  GgufVocabulary v;
-  v.model = "llama";
-  v.add_space_prefix = model.add_dummy_prefix;
-  for (const auto& piece : model.pieces) {
-    if (piece.type == SentencePieceModel::kUnknown) v.unk = static_cast<int64_t>(v.tokens.size());
-    v.tokens.push_back(piece.text);
-    v.scores.push_back(piece.score);
-    v.types.push_back(piece.type);
-  }
-  const auto tokenizer = Tokenizer::load(folder);
-  for (int64_t id = 0; id < tokenizer->vocab_size(); ++id) {
-    const auto at = static_cast<size_t>(id);
-    if (at >= v.tokens.size()) {
-      v.tokens.push_back(tokenizer->piece(id));
-      v.scores.push_back(0.0f);
-      v.types.push_back(GgufVocabulary::kUserDefined);
-    }
-    if (tokenizer->is_special(id) && v.types[at] != GgufVocabulary::kUnknown)
-      v.types[at] = GgufVocabulary::kControl;
-  }
-  v.add_bos = tokenizer->bos().has_value();
-  read_tokenizer_config(folder, v);
-  return v;
-}
-
 // --beyond OTHER --by ALPHA: source + alpha (source - other).
 struct Extrapolation {
   std::string other;
   double alpha = 0.5;
 };
 
-void convert(const std::string& source, const std::string& target, const std::string& adapter,
+// --adapter, as often as wished, with --unmerge or --adapter-only.
+struct Adapters {
+  std::vector<std::string> texts;
+  bool unmerge = false, only = false;
+};
+
+void convert(const std::string& source, const std::string& target, const Adapters& adapters,
              const std::string& dtype_text, bool to_gguf, const Extrapolation& beyond) {
+  if ((adapters.unmerge || adapters.only) && adapters.texts.empty())
+    user_error("--unmerge and --adapter-only say what to do with an --adapter, and none is given");
+  if (adapters.only && (to_gguf || adapters.unmerge || !beyond.other.empty() || !dtype_text.empty()))
+    user_error(
+        "--adapter-only writes an adapter folder; it goes with none of --to gguf, --unmerge, --beyond and "
+        "--dtype");
+  const auto entries = adapter_entries(adapters.texts);
   std::optional<at::ScalarType> dtype;
   if (!dtype_text.empty()) dtype = weight_dtype(dtype_text);
   if (!fs::exists(source)) user_error("{}: there is no such file or folder", source);
@@ -90,18 +70,29 @@ void convert(const std::string& source, const std::string& target, const std::st
   if (!parent.empty()) fs::create_directories(parent);
 
   // GGUF -> folder -> merged folder -> GGUF, as far as asked for; the target appears whole or not at all.
-  std::optional<Stage> imported, finished;
+  std::optional<Stage> imported, finished, combined;
   std::string folder = source;
-  if (!fs::is_directory(source)) {
+  // Several adapters, or a weighted one, are one adapter.
+  std::string adapter = entries.empty() ? "" : entries[0].folder;
+  if (entries.size() > 1 || (!entries.empty() && entries[0].weight != 1.0) || adapters.only) {
+    combined.emplace(name, "combine");
+    combine_adapters(entries, combined->path);
+    adapter = combined->path;
+  }
+  if (adapters.only) {
+    folder = adapter;
+  } else if (!fs::is_directory(source)) {
     imported.emplace(name, "import");
     gguf_to_folder(source, imported->path, adapter.empty() ? dtype : std::nullopt);
     folder = imported->path;
   }
-  if (!adapter.empty()) {
+  if (!adapter.empty() && !adapters.only) {
     finished.emplace(name, "merge");
-    const double change = merge_folder(folder, adapter, finished->path, dtype);
-    std::fprintf(stderr, "merged %s: largest change of a log-prob on 64 tokens %.3g, before rounding\n",
-                 adapter.c_str(), change);
+    const auto work = adapters.unmerge ? unmerge_folder : merge_folder;
+    const double change = work(folder, adapter, finished->path, dtype);
+    std::fprintf(stderr, "%s %s: largest change of a log-prob on 64 tokens %.3g, before rounding\n",
+                 adapters.unmerge ? "unmerged" : "merged",
+                 fmt::format("{}", fmt::join(adapters.texts, ", ")).c_str(), change);
     folder = finished->path;
   }
   if (!beyond.other.empty()) {
@@ -127,11 +118,18 @@ void convert(const std::string& source, const std::string& target, const std::st
 
 int main(int argc, char** argv) {
   CLI::App app{"Copies a model: another dtype, an adapter merged in, from or to GGUF.", "temper-convert"};
-  std::string source, target, adapter, dtype, to = "hf";
+  std::string source, target, dtype, to = "hf";
+  Adapters adapters;
   Extrapolation beyond;
   app.add_option("SRC", source, "a Hugging Face folder or a GGUF file")->required();
   app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet")->required();
-  app.add_option("--adapter", adapter, "an adapter folder to merge into the weights");
+  app.add_option("--adapter", adapters.texts,
+                 "an adapter folder to merge into the weights: DIR or DIR@WEIGHT; several are summed")
+      ->type_size(1)
+      ->allow_extra_args(false);
+  app.add_flag("--unmerge", adapters.unmerge, "SRC has the adapter merged in: take it out again");
+  app.add_flag("--adapter-only", adapters.only,
+               "DST becomes the weighted sum of the adapters, as one adapter folder");
   app.add_option(
       "--beyond", beyond.other,
       "a folder of the same shape: moves the weights on, away from its (ExPO), as of a reward model "
@@ -145,7 +143,7 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? kExitDone : kExitUser;
   }
   return run_app("temper-convert", [&] {
-    convert(source, target, adapter, dtype, to == "gguf", beyond);
+    convert(source, target, adapters, dtype, to == "gguf", beyond);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;
   });

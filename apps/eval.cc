@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "adapter/adapter.h"
+#include "adapter/adapter_set.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -20,8 +20,8 @@ using namespace temper;
 namespace {
 
 struct Arguments {
-  std::string model, adapter, prefix, output, combine = "sum", chat_template = "auto", dtype = "auto",
-                                              device = "cpu";
+  std::vector<std::string> adapters;
+  std::string model, prefix, output, combine = "sum", chat_template = "auto", dtype = "auto", device = "cpu";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -33,7 +33,10 @@ struct Arguments {
 
 void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--model", a.model, "a Hugging Face folder")->required();
-  app.add_option("--adapter", a.adapter, "an adapter folder that PEFT or Temper wrote");
+  app.add_option("--adapter", a.adapters,
+                 "an adapter folder that PEFT or Temper wrote: DIR or DIR@WEIGHT; several act together")
+      ->type_size(1)
+      ->allow_extra_args(false);
   app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need")->required();
   app.add_option("--reward", a.rewards, "a reward's name, or an object as in a config: {\"kind\":\"math\"}")
       ->required()
@@ -90,8 +93,8 @@ int run(const Arguments& a) {
 
   if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
   const auto model = Model::load(a.model, make_precision(a.dtype, a.device));
-  std::unique_ptr<Adapter> adapter;
-  if (!a.adapter.empty()) adapter = load_adapter(*model, a.adapter);
+  std::unique_ptr<AdapterSet> adapters;
+  if (!a.adapters.empty()) adapters = std::make_unique<AdapterSet>(*model, adapter_entries(a.adapters));
   EngineOptions engine;
   engine.max_batch = a.max_batch;
   engine.seed = a.seed;

@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "adapter/adapter.h"
+#include "adapter/adapter_set.h"
 #include "chat.h"
 #include "common.h"
 #include "complete.h"
@@ -27,8 +27,8 @@ void run(const Settings& s) {
   if (s.threads > 0) at::set_num_threads(static_cast<int>(s.threads));
   const auto tokenizer = Tokenizer::load(s.model);
   const auto model = Model::load(s.model, make_precision(s.dtype, s.device));
-  std::unique_ptr<Adapter> adapter;
-  if (!s.adapter.empty()) adapter = load_adapter(*model, s.adapter);
+  std::unique_ptr<AdapterSet> adapters;
+  if (!s.adapters.empty()) adapters = std::make_unique<AdapterSet>(*model, adapter_entries(s.adapters));
   EngineOptions options{.max_batch = s.max_batch, .seed = s.seed};
   if (!s.ignore_end) options.end_ids = end_ids(s.model, *model, *tokenizer);
   std::optional<ChatTemplate> chat;
@@ -39,7 +39,7 @@ void run(const Settings& s) {
   else if (s.chat)
     converse(*model, *tokenizer, *chat, s.sampling, options);
   else
-    complete(s, *model, *tokenizer, chat ? &*chat : nullptr, options);
+    complete(s, *model, adapters.get(), *tokenizer, chat ? &*chat : nullptr, options);
 }
 
 }  // namespace
@@ -48,7 +48,11 @@ int main(int argc, char** argv) {
   CLI::App app{"Writes completions of a prompt, of a file of prompts, or a chat.", "temper-generate"};
   Settings s;
   app.add_option("--model", s.model, "a Hugging Face folder")->required();
-  app.add_option("--adapter", s.adapter, "an adapter folder of PEFT or Temper");
+  app.add_option("--adapter", s.adapters,
+                 "an adapter folder of PEFT or Temper: [NAME=]DIR[@WEIGHT]; several act together, unless a "
+                 "line of --input has \"adapter\": NAME")
+      ->type_size(1)
+      ->allow_extra_args(false);
   app.add_option("--prompt", s.prompt, "complete this text");
   app.add_option("--prefix", s.prefix, "text before every prompt, such as a control token");
   app.add_flag("--chat", s.chat, "talk: a line from you, an answer from the model");

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,6 +14,8 @@
 #include "model/model.h"
 
 namespace temper {
+
+struct AdapterStart;
 
 class Adapter {
  public:
@@ -26,6 +29,10 @@ class Adapter {
   // switched off: set_enabled(false) throws std::logic_error there.
   virtual bool can_switch_off() const = 0;
   virtual void set_enabled(bool enabled) = 0;
+  // Once, before a fresh run's first step; a continued run restores what this made.
+  virtual void start(const AdapterStart& from) {}
+  // On the learning rate of a trainable tensor, besides optimizer.lr_rules (LoRA+).
+  virtual double lr_factor(const std::string& name) const { return 1.0; }
   // Names dropout's random stream. Call it before every micro-batch: what is recomputed in backward then
   // draws the same mask, and another micro-batch another one.
   virtual void set_step(uint64_t seed, uint64_t step, uint64_t micro_batch = 0) {}
@@ -35,12 +42,23 @@ class Adapter {
   // Adds the update to the model's weights, computed in fp32 and rounded once to the weights' dtype, and
   // detaches.
   virtual void merge() = 0;
+  // Takes the update out of weights that it was merged into, in fp32, and stays attached: together they
+  // compute what the merged weights did. Throws UserError for a kind whose update the merged weights no
+  // longer tell.
+  virtual void unmerge();
 
   // The folder or hub name of the base model, for adapter_config.json's base_model_name_or_path; "" is null.
   void set_base_model(const std::string& name) { base_model_ = name; }
 
  protected:
   std::string base_model_;
+};
+
+// Where a fresh adapter may take its first values from.
+struct AdapterStart {
+  std::function<std::vector<int64_t>(const std::string& text)> encode;
+  std::function<std::vector<std::vector<int64_t>>(int64_t count)>
+      samples;  // so many records of the run's data
 };
 
 struct AdapterOptions : Fields {
@@ -57,6 +75,10 @@ std::unique_ptr<Adapter> load_adapter(Model& model, const std::string& folder);
 // The heads that the base model of an adapter folder needs: the language-model head, or for PEFT's task_type
 // SEQ_CLS as many scores as the folder has. Throws UserError.
 Heads adapter_heads(const std::string& folder);
+
+// Unmerges a switched-on adapter. Returns the largest change of a log-prob, or a score, between the merged
+// weights and base and adapter together.
+double unmerge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe);
 
 // Merges a switched-on adapter. Returns the largest change of a log-prob, or a score, between adapter and
 // merged model on `probe` (a handful of ids), for the user to see.

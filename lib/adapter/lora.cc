@@ -6,12 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "adapter/lora_product.h"
+#include "adapter/input_covariance.h"
+#include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "tensor/safetensors.h"
 
 namespace temper {
 
@@ -21,8 +19,26 @@ void LoraOptions::fields(FieldVisitor& v) {
   v.field("rank", rank, {.help = "rank of the update B A", .min = 1, .max = 8192});
   v.field("alpha", alpha, {.help = "the update is scaled by alpha / rank", .min = 1e-6, .max = 1e6});
   v.field("rslora", rslora, {.help = "scale by alpha / sqrt(rank) instead"});
+  v.field("dora", dora, {.help = "rows of the adapted weight have a trained length of their own (DoRA)"});
   v.field("dropout", dropout,
           {.help = "share of the adapters' inputs that is dropped in training", .min = 0.0, .max = 0.99});
+  v.field("init", init,
+          {.help = "how A and B begin: at random with B A = 0, or as a part of W that is taken out of it",
+           .choices = {"kaiming", "gaussian", "pissa", "olora", "corda"}});
+  v.field("svd_iterations", svd_iterations,
+          {.help = "pissa: power iterations of a randomised decomposition; 0: an exact one",
+           .min = 0,
+           .max = 64});
+  v.field(
+      "corda_mode", corda_mode,
+      {.help =
+           "corda: adapt the largest components for the samples (ipm, they are of the task) or the smallest "
+           "(kpm, they are what to keep)",
+       .choices = {"ipm", "kpm"}});
+  v.field("corda_samples", corda_samples, {.help = "corda: training records that it looks at", .min = 1});
+  v.field("lr_ratio", lr_ratio,
+          {.help = "B (and vectors) learn so many times as fast as A (LoRA+)", .min = 1e-3, .max = 1e4});
+  v.field("freeze_a", freeze_a, {.help = "only B trains, and what it reads need not be kept (LoRA-FA)"});
   v.field(
       "targets", targets,
       {.help = "\"all-linear\", an array of module names, or a regular expression of whole module paths"});
@@ -33,6 +49,10 @@ void LoraOptions::fields(FieldVisitor& v) {
 }
 
 void LoraOptions::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (svd_iterations != 0 && init != "pissa")
+    problems.push_back(fmt::format("{}.svd_iterations: belongs to init pissa, and init is {}", where, init));
+  if (freeze_a && lr_ratio != 1.0)
+    problems.push_back(where + ".lr_ratio: A does not learn with freeze_a; set optimizer.lr instead");
   const bool names = targets.is_array() && !targets.empty() &&
                      std::all_of(targets.begin(), targets.end(), [](const Json& t) { return t.is_string(); });
   if (!targets.is_string() && !names) {
@@ -56,9 +76,8 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
 std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const {
   const auto paths = select_modules(model.linear_modules(), targets, "adapter.targets");
   LoraOptions options = *this;
-  // A score head always trains, as PEFT's task_type SEQ_CLS has it: a fresh one says nothing yet.
   std::erase(options.modules_to_save, "score");
-  if (model.config().scores > 0) options.modules_to_save.push_back("score");
+  for (const std::string& name : always_saved(model)) options.modules_to_save.push_back(name);
   return std::make_unique<LoraAdapter>(model, options, paths, seed, "adapter");
 }
 
@@ -82,23 +101,78 @@ LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::ve
     const double alpha =
         pattern_value(options.alpha_pattern, m.path, options.alpha, where + ".alpha_pattern");
     m.scale = alpha / (options.rslora ? std::sqrt(rank) : rank);
-    // kaiming_uniform(a = sqrt 5), as torch.nn.Linear and PEFT: uniform within 1 / sqrt(in).
-    m.a = at::empty({m.rank, in}, at::kFloat);
-    RandomStream stream(seed, "init." + m.path + ".lora_A");
-    const double bound = 1.0 / std::sqrt(static_cast<double>(in));
-    float* values = m.a.mutable_data_ptr<float>();
-    for (int64_t k = 0; k < m.a.numel(); ++k)
-      values[k] = static_cast<float>((2.0 * stream.uniform() - 1.0) * bound);
-    const auto device = model.precision().device;
-    m.a = m.a.to(device).requires_grad_(true);
-    m.b = at::zeros({out, m.rank}, at::TensorOptions().dtype(at::kFloat).device(device)).requires_grad_(true);
-    m.a_work = at::empty({m.rank, in}, at::TensorOptions().dtype(model.precision().compute).device(device));
-    m.b_work = at::empty({out, m.rank}, m.a_work.options());
+    const bool from_weight = options.init == "pissa" || options.init == "olora" || options.init == "corda";
+    if (from_weight && m.rank > std::min(out, in)) {
+      user_error("{}.rank: {} of {}, whose weight is {} x {}; init {} takes at most {}", where, m.rank,
+                 m.path, out, in, options.init, std::min(out, in));
+    }
+    m.a_work = at::empty({m.rank, in}, weight->compute.options());
+    m.b_work = at::empty({out, m.rank}, weight->compute.options());
+    if (options.init == "pissa") {
+      take(m, pissa_start(this->weight(m), m.rank, m.scale, options.svd_iterations, seed, m.path), true);
+    } else if (options.init == "olora") {
+      take(m, olora_start(this->weight(m), m.rank), true);
+    } else if (options.init == "gaussian") {
+      take(m, gaussian_start(out, in, m.rank, seed, m.path), false);
+    } else {
+      take(m, kaiming_start(out, in, m.rank, seed, m.path), from_weight);  // corda: until start()
+    }
+    if (options.dora) {
+      m.squares = this->weight(m).square().sum(1);
+      m.magnitude = at::empty_like(m.squares);
+    }
     place_[i] = static_cast<int64_t>(modules_.size());
     modules_.push_back(std::move(m));
   }
   refresh();
+  for (LoraModule& m : modules_) {
+    if (options.dora) m.magnitude = m.length.clone().requires_grad_(true);
+  }
   model_.set_delta(this);
+}
+
+Tensor LoraAdapter::weight(const LoraModule& m) const {
+  return model_.find(m.path + ".weight")->compute.detach().to(at::kFloat);
+}
+
+void LoraAdapter::take(LoraModule& m, const LoraFactors& factors, bool from_weight) {
+  const auto device = model_.precision().device;
+  m.a = factors.a.to(device).requires_grad_(!options_.freeze_a);
+  m.b = factors.b.to(device).requires_grad_(true);
+  if (!from_weight) return;
+  m.a0 = m.a.detach().clone();
+  m.b0 = m.b.detach().clone();
+  m.b0_work = at::empty(m.b0.sizes(), m.b_work.options());
+}
+
+LoraFactors LoraAdapter::whole_update(const LoraModule& m) const {
+  if (!m.a0.defined()) return {m.a.detach(), m.b.detach()};
+  return {at::cat({m.a.detach(), m.a0}), at::cat({m.b.detach(), -m.b0}, 1)};
+}
+
+void LoraAdapter::start(const AdapterStart& from) {
+  if (options_.init != "corda") return;
+  std::vector<bool> chosen;
+  for (const int64_t place : place_) chosen.push_back(place >= 0);
+  const auto covariance = input_covariance(model_, chosen, from.samples(options_.corda_samples));
+  for (size_t id = 0; id < place_.size(); ++id) {
+    if (place_[id] < 0) continue;
+    LoraModule& m = modules_[static_cast<size_t>(place_[id])];
+    const LoraFactors factors =
+        corda_start(weight(m), covariance[id], m.rank, m.scale, options_.corda_mode == "ipm");
+    const at::NoGradGuard no_grad;
+    m.a.copy_(factors.a);
+    m.b.copy_(factors.b);
+    m.a0.copy_(factors.a);
+    m.b0.copy_(factors.b);
+  }
+  groups_.clear();
+  refresh();
+}
+
+double LoraAdapter::lr_factor(const std::string& name) const {
+  const bool fast = name.ends_with(".lora_B.weight") || name.ends_with(".lora_magnitude_vector");
+  return fast ? options_.lr_ratio : 1.0;
 }
 
 LoraAdapter::~LoraAdapter() {
@@ -108,8 +182,10 @@ LoraAdapter::~LoraAdapter() {
 std::vector<std::pair<std::string, Tensor>> LoraAdapter::trainable() {
   std::vector<std::pair<std::string, Tensor>> out;
   for (const LoraModule& m : modules_) {
-    out.emplace_back("base_model.model." + m.path + ".lora_A.weight", m.a);
+    if (!options_.freeze_a) out.emplace_back("base_model.model." + m.path + ".lora_A.weight", m.a);
     out.emplace_back("base_model.model." + m.path + ".lora_B.weight", m.b);
+    if (m.magnitude.defined())
+      out.emplace_back("base_model.model." + m.path + ".lora_magnitude_vector", m.magnitude);
   }
   for (const Parameter* p : saved_.parameters()) out.emplace_back(p->name, p->master);
   return out;
@@ -120,6 +196,8 @@ std::vector<std::pair<std::string, Tensor>> LoraAdapter::tensors() const {
   for (const LoraModule& m : modules_) {
     out.emplace_back("base_model.model." + m.path + ".lora_A.weight", m.a.detach());
     out.emplace_back("base_model.model." + m.path + ".lora_B.weight", m.b.detach());
+    if (m.magnitude.defined())
+      out.emplace_back("base_model.model." + m.path + ".lora_magnitude_vector", m.magnitude.detach());
   }
   for (auto& saved : saved_.tensors()) out.push_back(std::move(saved));
   return out;
@@ -130,6 +208,14 @@ void LoraAdapter::refresh() {
   for (LoraModule& m : modules_) {
     m.a_work.copy_(m.a);
     m.b_work.copy_(m.b * m.scale);
+    if (m.b0.defined()) m.b0_work.copy_(m.b0 * -m.scale);
+    if (options_.dora) {
+      // |W + s B A|^2 by row, without the product B A.
+      const LoraFactors update = whole_update(m);
+      const Tensor wa = at::mm(weight(m), update.a.t()), aa = at::mm(update.a, update.a.t());
+      const Tensor cross = (2.0 * m.scale) * wa + (m.scale * m.scale) * at::mm(update.b, aa);
+      m.length = (m.squares + cross.mul_(update.b).sum(1)).sqrt();
+    }
   }
   model_.refresh();  // modules_to_save
 }
@@ -154,7 +240,34 @@ Tensor LoraAdapter::apply(const std::vector<int64_t>& modules, const std::vector
     dropout = {options_.dropout, seed_, step_,
                micro_batch_ * place_.size() + static_cast<uint64_t>(modules[0])};
   }
-  return lora_product(x, y, g.a_work, g.parts, dropout);
+  const Tensor product = lora_product(x, y, g.a_work, g.parts, dropout);
+  return options_.dora ? with_magnitudes(g, product) : product;
+}
+
+// The rows of W + s B A scaled from their length to m: columns of the product, but for what the bias gave.
+// Dropout acts on the low-rank path alone (PEFT also drops what W reads for the part that the scaling
+// changes).
+Tensor LoraAdapter::with_magnitudes(const LoraGroup& g, const Tensor& product) const {
+  std::vector<Tensor> factors, offsets;
+  int64_t column = 0;
+  const auto options = product.options().dtype(at::kFloat);
+  const auto untouched = [&](int64_t until) {
+    factors.push_back(at::ones({until - column}, options));
+    offsets.push_back(at::zeros({until - column}, options));
+    column = until;
+  };
+  for (size_t i = 0; i < g.modules.size(); ++i) {
+    const LoraModule& m = modules_[static_cast<size_t>(g.modules[i])];
+    untouched(g.columns[i]);
+    const Tensor factor = m.magnitude / m.length;
+    const Parameter* bias = model_.find(m.path + ".bias");
+    factors.push_back(factor);
+    offsets.push_back(bias != nullptr ? bias->master.to(at::kFloat) * (1.0 - factor)
+                                      : at::zeros({factor.size(0)}, options));
+    column += factor.size(0);
+  }
+  untouched(g.outs);
+  return (product * at::cat(factors) + at::cat(offsets)).to(product.scalar_type());
 }
 
 const LoraGroup& LoraAdapter::group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs) {
@@ -169,18 +282,28 @@ const LoraGroup& LoraAdapter::group(const std::vector<int64_t>& modules, const s
     if (place >= 0) {
       const LoraModule& m = modules_[static_cast<size_t>(place)];
       g.modules.push_back(place);
+      g.columns.push_back(column);
       g.parts.push_back({m.a, m.b, m.b_work, column, m.scale});
       rows.push_back(m.a_work);
     }
     column += outs[i];
   }
+  g.outs = column;
   if (rows.empty()) return g;
+  for (const int64_t place : g.modules) {  // behind those that train: what was taken out of W
+    const LoraModule& m = modules_[static_cast<size_t>(place)];
+    if (m.a0.defined()) rows.push_back(m.a0.to(m.a_work.scalar_type()));
+  }
   g.a_work = at::cat(rows);
   int64_t row = 0;
   for (const int64_t place : g.modules) {
     LoraModule& m = modules_[static_cast<size_t>(place)];
     m.a_work = g.a_work.narrow(0, row, m.rank);
     row += m.rank;
+  }
+  for (size_t i = 0; i < g.modules.size(); ++i) {
+    const LoraModule& m = modules_[static_cast<size_t>(g.modules[i])];
+    if (m.a0.defined()) g.parts.push_back({m.a0, m.b0, m.b0_work, g.columns[i], -m.scale});
   }
   return g;
 }
@@ -190,15 +313,30 @@ void LoraAdapter::merge() {
   set_enabled(true);
   for (const LoraModule& m : modules_) {
     Parameter* weight = model_.find(m.path + ".weight");
-    weight->compute.copy_(at::addmm(weight->compute.to(at::kFloat), m.b, m.a, 1.0, m.scale));
+    weight->compute.copy_(merged_weight(m));
   }
   model_.set_delta(nullptr);
 }
 
+void LoraAdapter::unmerge() {
+  if (options_.dora)
+    user_error("DoRA cannot be taken out of merged weights: the lengths of the base's rows are lost");
+  const at::NoGradGuard no_grad;
+  for (const LoraModule& m : modules_) {
+    const LoraFactors update = whole_update(m);
+    model_.find(m.path + ".weight")->compute.copy_(at::addmm(weight(m), update.b, update.a, 1.0, -m.scale));
+  }
+}
+
+Tensor LoraAdapter::merged_weight(const LoraModule& m) const {
+  const at::NoGradGuard no_grad;
+  const LoraFactors update = whole_update(m);
+  Tensor merged = at::addmm(weight(m), update.b, update.a, 1.0, m.scale);
+  if (m.magnitude.defined()) merged.mul_((m.magnitude / m.length).unsqueeze(1));
+  return merged;
+}
+
 void LoraAdapter::save(const std::string& folder, at::ScalarType) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) user_error("{}: cannot create the folder: {}", folder, error.message());
   std::vector<std::string> chosen;
   for (const LoraModule& m : modules_) chosen.push_back(m.path);
   // A regular expression is kept as the user wrote it; names are what PEFT writes for "all-linear" too.
@@ -207,14 +345,29 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
   const Json targets = regex ? options_.targets : Json(short_names(model_.linear_modules(), chosen));
   NamedTensors written = tensors();
   LoraOptions options = options_;
+  if (modules_.front()
+          .a0.defined()) {  // a plain LoRA of the base model, of twice the rank, as PEFT converts it
+    std::erase_if(written, [](const auto& named) { return named.first.find(".lora_") != std::string::npos; });
+    for (const LoraModule& m : modules_) {
+      const LoraFactors update = whole_update(m);
+      written.emplace_back("base_model.model." + m.path + ".lora_A.weight", update.a);
+      written.emplace_back("base_model.model." + m.path + ".lora_B.weight", update.b);
+      if (m.magnitude.defined())
+        written.emplace_back("base_model.model." + m.path + ".lora_magnitude_vector", m.magnitude.detach());
+    }
+    const double alphas = options.rslora ? std::sqrt(2.0) : 2.0;
+    options.rank *= 2;
+    options.alpha *= alphas;
+    for (auto& rank : options.rank_pattern) rank = 2 * rank.get<double>();
+    for (auto& alpha : options.alpha_pattern) alpha = alphas * alpha.get<double>();
+  }
   const bool causal = model_.config().causal;
   if (causal) {  // a critic's head is no part of the policy
     std::erase(options.modules_to_save, "score");
     std::erase_if(written, [](const auto& named) { return named.first == "base_model.model.score.weight"; });
   }
-  write_safetensors(folder + "/adapter_model.safetensors", written);
-  const Json config = lora_config_json(options, targets, base_model_, saved_.trains_tied_head(), causal);
-  write_file_atomic(folder + "/adapter_config.json", config.dump(2) + "\n");
+  save_adapter(folder, written,
+               lora_config_json(options, targets, base_model_, saved_.trains_tied_head(), causal));
 }
 
 }  // namespace temper

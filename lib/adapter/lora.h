@@ -1,5 +1,7 @@
-// LoRA (Hu et al. 2021, arXiv:2106.09685), with rsLoRA's scale (Kalajdzievski 2023, arXiv:2312.03732). Files
-// are PEFT's.
+// LoRA (Hu et al. 2021, arXiv:2106.09685) and what differs from it by a start, a scale or a factor: rsLoRA
+// (Kalajdzievski 2023, arXiv:2312.03732), DoRA (Liu et al. 2024, arXiv:2402.09353), PiSSA, OLoRA and CorDA
+// (lora_init.h), LoRA+ (Hayou et al. 2024, arXiv:2402.12354), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
+// Files are PEFT's.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "adapter/adapter.h"
+#include "adapter/lora_init.h"
 #include "adapter/lora_product.h"
 #include "adapter/saved_modules.h"
 #include "base/json.h"
@@ -19,8 +22,14 @@ namespace temper {
 struct LoraOptions : AdapterOptions {
   int64_t rank = 16;
   double alpha = 32.0;
-  bool rslora = false;
+  bool rslora = false, dora = false;
   double dropout = 0.0;
+  std::string init = "kaiming";  // gaussian, pissa, olora, corda
+  int64_t svd_iterations = 0;    // pissa; 0: exact
+  std::string corda_mode = "ipm";
+  int64_t corda_samples = 256;
+  double lr_ratio = 1.0;  // LoRA+
+  bool freeze_a = false;  // LoRA-FA
   Json targets = "all-linear";
   Json rank_pattern = Json::object(), alpha_pattern = Json::object();
   std::vector<std::string> modules_to_save;
@@ -30,13 +39,18 @@ struct LoraOptions : AdapterOptions {
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 
-// One adapted linear.
+// One adapted linear: W + s (B A - B0 A0), with DoRA's rows then scaled to a length of their own.
 struct LoraModule {
   std::string path;
   int64_t rank = 0;
   double scale = 1.0;
   at::Tensor a, b;            // [r, in], [out, r]: fp32 masters that take gradients
   at::Tensor a_work, b_work;  // in the compute dtype, the scale folded into b_work
+  // What a start took out of W (lora_init.h): frozen; undefined where A and B begin at B A = 0. W itself
+  // stays whole, so that "off" is the base model, exactly.
+  at::Tensor a0, b0, b0_work;
+  // DoRA: m [out], which trains; |W + s B A| by row [out], a constant of the step; |W|^2 by row.
+  at::Tensor magnitude, length, squares;
 };
 
 // Modules whose products are one: their A below each other, so that x is multiplied once.
@@ -44,32 +58,44 @@ struct LoraGroup {
   std::vector<int64_t> modules;  // places in the adapter's list
   at::Tensor a_work;             // [sum of ranks, in]; the modules' own a_work are its rows
   std::vector<LoraPart> parts;
+  std::vector<int64_t> columns;  // of each module, where its outputs begin
+  int64_t outs = 0;              // columns of the product
 };
 
 class LoraAdapter : public Adapter, public LinearDelta {
  public:
-  // Freezes the model, makes A kaiming-uniform and B zero for the modules of these paths, and attaches.
+  // Freezes the model, makes A and B for the modules of these paths (corda: in start()), and attaches.
   LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths, uint64_t seed,
               const std::string& where);
   ~LoraAdapter() override;
 
   std::vector<std::pair<std::string, at::Tensor>> trainable() override;
   void refresh() override;
+  void start(const AdapterStart& from) override;
+  double lr_factor(const std::string& name) const override;
   bool can_switch_off() const override { return true; }
   void set_enabled(bool enabled) override;
   void set_step(uint64_t seed, uint64_t step, uint64_t micro_batch) override;
   void save(const std::string& folder, at::ScalarType dtype) override;
   void merge() override;
+  void unmerge() override;
 
   at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs, const at::Tensor& x,
                    const at::Tensor& y, bool training) override;
 
-  // The tensors of adapter_model.safetensors under PEFT's keys, masters of the optimizer's.
+  // A, B and the like under PEFT's keys, masters of the optimizer's.
   std::vector<std::pair<std::string, at::Tensor>> tensors() const;
+  // W with the adapter in it, fp32 [out, in].
+  at::Tensor merged_weight(const LoraModule& module) const;
   const std::vector<LoraModule>& modules() const { return modules_; }
+  bool alone() const { return saved_.parameters().empty(); }  // no whole modules beside it
 
  private:
   const LoraGroup& group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs);
+  at::Tensor weight(const LoraModule& module) const;         // W, fp32
+  LoraFactors whole_update(const LoraModule& module) const;  // [A; A0], [B, -B0]
+  void take(LoraModule& module, const LoraFactors& factors, bool from_weight);
+  at::Tensor with_magnitudes(const LoraGroup& group, const at::Tensor& product) const;
   Model& model_;
   LoraOptions options_;
   SavedModules saved_;

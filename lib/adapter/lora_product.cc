@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/random.h"
@@ -50,7 +51,10 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
     const Tensor h = at::mm(dropped, a_work.t());
     int64_t row = 0;
     // The mask is drawn again in backward: keeping it would double what LoRA holds.
-    variable_list saved = {x, h, a_work};
+    // x is wanted for A alone.
+    const bool a_trains = std::any_of(parts->begin(), parts->end(),
+                                      [](const LoraPart& part) { return part.a.requires_grad(); });
+    variable_list saved = {a_trains ? x : Tensor(), h, a_work};
     std::vector<int64_t> columns, ranks, outs;
     std::vector<double> scales;
     for (const LoraPart& part : *parts) {
@@ -69,6 +73,7 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
     ctx->saved_data["ranks"] = ranks;
     ctx->saved_data["outs"] = outs;
     ctx->saved_data["scales"] = scales;
+    ctx->saved_data["columns_of_x"] = x.size(1);
     ctx->saved_data["p"] = dropout.p;
     for (const auto& [name, value] : {std::pair("seed", dropout.seed), std::pair("step", dropout.step),
                                       std::pair("index", dropout.index)}) {
@@ -102,8 +107,10 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
         out[2 + 2 * i + 1] = outer_sum(part, h.narrow(1, row, ranks[i]), scales[i]);
       row += ranks[i];
     }
-    const Tensor mask = dropout.p > 0 ? dropout_mask(dropout, x.size(0), x.size(1), x.options()) : Tensor();
-    const Tensor da = outer_sum(dh, mask.defined() ? x * mask : x, 1.0);
+    const Tensor mask =
+        dropout.p > 0 ? dropout_mask(dropout, h.size(0), ctx->saved_data["columns_of_x"].toInt(), h.options())
+                      : Tensor();
+    const Tensor da = x.defined() ? outer_sum(dh, mask.defined() ? x * mask : x, 1.0) : Tensor();
     row = 0;
     for (size_t i = 0; i < parts; ++i) {
       if (ctx->needs_input_grad(2 + 2 * i)) out[2 + 2 * i] = da.narrow(0, row, ranks[i]);

@@ -4,13 +4,18 @@
 #include <ATen/core/grad_mode.h>
 
 #include "adapter/adapter.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "model/convert.h"
 #include "model/load.h"
 
 namespace temper {
 
-double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe) {
+namespace {
+
+// Largest change of what the model says of `probe` by `change`.
+double change_of_answers(Model& model, const std::vector<int64_t>& probe,
+                         const std::function<void()>& change) {
   const at::NoGradGuard no_grad;
   Packer packer;
   packer.add_targets(packer.add_segment(probe), 0, static_cast<int64_t>(probe.size()), 0);
@@ -22,18 +27,19 @@ double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>&
                                  : model_scores(model, model.hidden(tokens), targets.source);
   };
   const at::Tensor before = answers();
-  adapter.merge();
+  change();
   const at::Tensor after = answers();
   return before.numel() == 0 ? 0.0 : (after - before).abs().max().item<double>();
 }
 
-double merge_folder(const std::string& base, const std::string& adapter, const std::string& to,
-                    std::optional<at::ScalarType> dtype) {
+double changed_folder(const std::string& base, const std::string& adapter, const std::string& to,
+                      std::optional<at::ScalarType> dtype,
+                      double (*change)(Model&, Adapter&, const std::vector<int64_t>&)) {
   const auto model = Model::load(base, Precision{}, adapter_heads(adapter));
   const auto loaded = load_adapter(*model, adapter);
   std::vector<int64_t> probe;
   for (int64_t i = 0; i < 64; ++i) probe.push_back((i * 7919 + 3) % model->config().vocab);
-  const double change = merge_adapter(*model, *loaded, probe);
+  const double largest = change(*model, *loaded, probe);
   const SafetensorsFolder files(base);
   const auto parameters = model->parameters();
   std::vector<TensorSpec> specs;
@@ -50,7 +56,36 @@ double merge_folder(const std::string& base, const std::string& adapter, const s
   save_pretrained(to, config, generation_json(model->config()), specs,
                   [&](size_t i) { return parameters[i]->master.detach(); });
   copy_side_files(base, to);
-  return change;
+  return largest;
+}
+
+}  // namespace
+
+void Adapter::unmerge() {
+  user_error("an adapter of this kind cannot be taken out of merged weights");
+}
+
+double merge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe) {
+  return change_of_answers(model, probe, [&] { adapter.merge(); });
+}
+
+double unmerge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t>& probe) {
+  adapter.set_enabled(false);
+  return change_of_answers(model, probe, [&] {
+    adapter.unmerge();
+    adapter.refresh();
+    adapter.set_enabled(true);
+  });
+}
+
+double merge_folder(const std::string& base, const std::string& adapter, const std::string& to,
+                    std::optional<at::ScalarType> dtype) {
+  return changed_folder(base, adapter, to, dtype, merge_adapter);
+}
+
+double unmerge_folder(const std::string& merged, const std::string& adapter, const std::string& to,
+                      std::optional<at::ScalarType> dtype) {
+  return changed_folder(merged, adapter, to, dtype, unmerge_adapter);
 }
 
 }  // namespace temper

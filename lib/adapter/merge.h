@@ -13,5 +13,8 @@ namespace temper {
 // 64 tokens and before that rounding. Throws UserError.
 double merge_folder(const std::string& base, const std::string& adapter, const std::string& to,
                     std::optional<at::ScalarType> dtype);
+// The same the other way: `merged` is a folder that the adapter was merged into.
+double unmerge_folder(const std::string& merged, const std::string& adapter, const std::string& to,
+                      std::optional<at::ScalarType> dtype);
 
 }  // namespace temper

@@ -16,6 +16,10 @@ std::string module_of(const std::string& parameter) {
 
 }  // namespace
 
+std::vector<std::string> always_saved(const Model& model) {
+  return model.config().scores > 0 ? std::vector<std::string>{"score"} : std::vector<std::string>{};
+}
+
 SavedModules::SavedModules(Model& model, const std::vector<std::string>& names, const std::string& where)
     : names_(names) {
   const std::set<std::string> linears(model.linear_modules().begin(), model.linear_modules().end());
@@ -61,6 +65,13 @@ std::vector<std::pair<std::string, at::Tensor>> SavedModules::tensors() const {
       out.emplace_back("base_model.model.lm_head.weight", trained_[i].master.detach());
     }
   }
+  return out;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> SavedModules::folder_tensors(bool causal) const {
+  auto out = tensors();
+  if (causal)
+    std::erase_if(out, [](const auto& named) { return named.first == "base_model.model.score.weight"; });
   return out;
 }
 

@@ -12,6 +12,10 @@
 
 namespace temper {
 
+// What trains in every adapter run: a score head, where the model has one, as PEFT's task_type SEQ_CLS has
+// it. A fresh one says nothing yet.
+std::vector<std::string> always_saved(const Model& model);
+
 class SavedModules {
  public:
   // Freezes the model except for the modules whose path ends with one of `names` ("lm_head", "embed_tokens",
@@ -23,6 +27,8 @@ class SavedModules {
   const std::vector<Parameter*>& parameters() const { return parameters_; }
   // PEFT's keys and the trained weights, fp32; a tied head appears under both names, as PEFT writes it.
   std::vector<std::pair<std::string, at::Tensor>> tensors() const;
+  // The same without a critic's head, which is no part of a causal model's folder.
+  std::vector<std::pair<std::string, at::Tensor>> folder_tensors(bool causal) const;
   bool trains_tied_head() const { return tied_; }
   void set_enabled(bool enabled);
 

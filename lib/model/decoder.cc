@@ -69,6 +69,29 @@ struct Recompute : torch::autograd::Function<Recompute> {
   }
 };
 
+// Where virtual tokens stand among the rows of a pass.
+struct VirtualRows {
+  Tensor row, token;
+  bool any() const { return row.defined() && row.size(0) > 0; }
+  // x with the tokens' own values, [count, ...], in their rows.
+  template <class Values>
+  Tensor put(const Tensor& x, const Values& values) const {
+    return any() ? x.index_copy(0, row, values().index_select(0, token).to(x.scalar_type())) : x;
+  }
+};
+
+// The batch with a first segment of `ids`, which all its roots continue.
+PackedTokens behind_virtual_tokens(const PackedTokens& batch, const std::vector<int64_t>& ids) {
+  const auto n = static_cast<int64_t>(ids.size());
+  PackedTokens out;
+  out.ids = at::cat({at::tensor(ids, at::kLong).to(batch.ids.device()), batch.ids});
+  out.positions = at::cat({at::arange(n, batch.positions.options()), batch.positions + n});
+  out.segments.push_back({0, n, -1});
+  for (const Segment& s : batch.segments)
+    out.segments.push_back({s.begin + n, s.end + n, s.parent < 0 ? 0 : s.parent + 1});
+  return out;
+}
+
 class Decoder : public Model {
  public:
   // Writes the values of the wanted parameters into their masters, or into compute when `masters` is false.
@@ -97,6 +120,8 @@ class Decoder : public Model {
   const std::vector<std::string>& linear_modules() const override { return weights_.modules; }
   void set_delta(LinearDelta* delta) override { delta_ = delta; }
   LinearDelta* delta() const override { return delta_; }
+  void set_virtual_tokens(VirtualTokens* tokens) override { virtual_ = tokens; }
+  VirtualTokens* virtual_tokens() const override { return virtual_; }
   void refresh() override { weights_.refresh(); }
 
   void set_trainable(const std::function<bool(const std::string&)>& trains) override {
@@ -114,7 +139,15 @@ class Decoder : public Model {
   }
 
   Tensor hidden(const PackedTokens& batch, const ForwardOptions& options) override {
-    return run(batch.ids, batch.positions, std::make_shared<PackedContext>(batch, config_), options);
+    if (virtual_ == nullptr)
+      return run(batch.ids, batch.positions, std::make_shared<PackedContext>(batch, config_), options);
+    const int64_t n = virtual_->count();
+    const PackedTokens whole = behind_virtual_tokens(batch, virtual_ids());
+    ForwardOptions all = options;
+    if (all.embedding_noise.defined())
+      all.embedding_noise = at::constant_pad_nd(all.embedding_noise, {0, 0, n, 0});
+    return run(whole.ids, whole.positions, std::make_shared<PackedContext>(whole, config_), all)
+        .narrow(0, n, batch.tokens());
   }
   Tensor hidden(const Tensor& ids, const Tensor& positions, AttentionContext& context) override {
     const std::shared_ptr<AttentionContext> borrowed(&context, [](AttentionContext*) {});
@@ -122,14 +155,25 @@ class Decoder : public Model {
   }
 
  private:
+  VirtualRows virtual_rows(const Tensor& ids) const {
+    if (virtual_ == nullptr) return {};
+    const Tensor rows = at::nonzero(ids >= config_.vocab).squeeze(1);
+    return {rows, ids.index_select(0, rows) - config_.vocab};
+  }
+
   Tensor run(const Tensor& ids, const Tensor& positions, const std::shared_ptr<AttentionContext>& context,
              const ForwardOptions& options) {
     const auto [cos, sin] = rope_angles(frequencies_, positions);
-    Tensor x = embedding(ids, weights_.embedding->compute, weights_.embedding->master);
+    const VirtualRows rows = virtual_rows(ids);
+    Tensor x = embedding(rows.any() ? ids.clamp_max(config_.vocab - 1) : ids, weights_.embedding->compute,
+                         weights_.embedding->master);
+    x = rows.put(x, [&] { return virtual_->embeddings(); });
     if (options.embedding_noise.defined()) x = (x + options.embedding_noise).to(x.scalar_type());
     for (int64_t l = 0; l < config_.layers; ++l) {
-      const Block block = [this, l, cos = cos, sin = sin, context, training = options.training](
-                              const Tensor& in) { return run_block(l, in, cos, sin, *context, training); };
+      const Block block = [this, l, cos = cos, sin = sin, context, rows,
+                           training = options.training](const Tensor& in) {
+        return run_block(l, in, cos, sin, *context, rows, training);
+      };
       const bool recompute =
           options.checkpoint_every > 0 && l % options.checkpoint_every == 0 && at::GradMode::is_enabled();
       x = recompute ? Recompute::apply(x, anchor_, block) : block(x);
@@ -138,7 +182,7 @@ class Decoder : public Model {
   }
 
   Tensor run_block(int64_t l, const Tensor& in, const Tensor& cos, const Tensor& sin,
-                   AttentionContext& context, bool training) {
+                   AttentionContext& context, const VirtualRows& rows, bool training) {
     const BlockWeights& w = weights_.blocks[l];
     const int64_t n = in.size(0);
     // attention
@@ -152,6 +196,13 @@ class Decoder : public Model {
     } else {
       heads = split_heads(qkv, config_.heads, config_.kv_heads, cos, sin);
     }
+    if (rows.any()) {
+      const auto [keys, values] = virtual_->keys_and_values(l);
+      if (keys.defined()) {
+        heads[1] = rows.put(heads[1], [&] { return keys; });
+        heads[2] = rows.put(heads[2], [&] { return values; });
+      }
+    }
     const Tensor attended =
         context.attend(l, heads[0], heads[1], heads[2]).reshape({n, config_.heads * config_.head_dim});
     const Tensor x = in + project(w.out, attended, training);
@@ -161,11 +212,12 @@ class Decoder : public Model {
   }
 
   Tensor project(const FusedLinear& w, const Tensor& x, bool training) {
-    const Tensor y = linear(x, w.compute, masters(w.weights), w.bias, masters(w.biases));
+    const Tensor in = delta_ == nullptr ? x : delta_->input(w.modules, x);
+    const Tensor y = linear(in, w.compute, masters(w.weights), w.bias, masters(w.biases));
     if (delta_ == nullptr) return y;
     std::vector<int64_t> outs;
     for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
-    return delta_->apply(w.modules, outs, x, y, training);
+    return delta_->apply(w.modules, outs, in, y, training);
   }
 
   ModelConfig config_;
@@ -175,6 +227,7 @@ class Decoder : public Model {
   Tensor frequencies_;
   Tensor anchor_ = at::empty({0}).requires_grad_(true);
   LinearDelta* delta_ = nullptr;
+  VirtualTokens* virtual_ = nullptr;
 };
 
 // GPT-2's scheme: normal(0, 0.02), outputs onto the residual stream scaled by 1/sqrt(2 layers), norms 1,

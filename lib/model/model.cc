@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <numeric>
+
 #include "base/error.h"
 #include "model/load.h"
 
@@ -63,6 +65,12 @@ int64_t score_position(const std::vector<int64_t>& prompt, const std::vector<int
 at::Tensor model_scores(const Model& model, const at::Tensor& hidden, const at::Tensor& rows) {
   // Few rows: fp32 throughout, the masters themselves.
   return at::linear(hidden.index_select(0, rows).to(at::kFloat), model.score_head().master.to(at::kFloat));
+}
+
+std::vector<int64_t> Model::virtual_ids() const {
+  std::vector<int64_t> out(virtual_tokens() == nullptr ? 0 : static_cast<size_t>(virtual_tokens()->count()));
+  std::iota(out.begin(), out.end(), config().vocab);
+  return out;
 }
 
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,

@@ -35,6 +35,18 @@ class LinearDelta {
   // Model::linear_modules(). training: dropout and the like are on.
   virtual at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
                            const at::Tensor& x, const at::Tensor& y, bool training) = 0;
+  // What these linears read instead of x.
+  virtual at::Tensor input(const std::vector<int64_t>& modules, const at::Tensor& x) { return x; }
+};
+
+// Trained tokens in front of every text (soft prompts, prefixes). Implemented in room adapter.
+class VirtualTokens {
+ public:
+  virtual ~VirtualTokens() = default;
+  virtual int64_t count() const = 0;
+  virtual at::Tensor embeddings() = 0;  // [count, H]
+  // What attention sees of them in a layer, [count, K, D] each, rotated; undefined: what the model computes.
+  virtual std::pair<at::Tensor, at::Tensor> keys_and_values(int64_t layer) { return {}; }
 };
 
 // Where a block's attention looks up its keys and values: the packed batch itself when training, a key/value
@@ -105,6 +117,14 @@ class Model {
   virtual const std::vector<std::string>& linear_modules() const = 0;
   virtual void set_delta(LinearDelta* delta) = 0;  // null: none. Not owned.
   virtual LinearDelta* delta() const = 0;
+
+  // Tokens that stand in front of every root segment of a packed batch, computed once for all of them,
+  // without a row in the result: a root's first token is still predicted by nothing. Over another context
+  // they are the ids from vocab on, virtual_ids(), which the caller puts in front of a prompt. null: none.
+  // Not owned.
+  virtual void set_virtual_tokens(VirtualTokens* tokens) = 0;
+  virtual VirtualTokens* virtual_tokens() const = 0;
+  std::vector<int64_t> virtual_ids() const;
 
   // config.json, generation_config.json, model.safetensors in `dtype`; the folder then loads in transformers:
   // as a causal model, whose score head (of a critic) is left out, or as one for sequence classification.

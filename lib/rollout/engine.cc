@@ -134,13 +134,14 @@ class Engine {
                      r, id, config.vocab - 1);
         }
       }
-      const int64_t length = static_cast<int64_t>(prompt.size()) + sampling_.max_new_tokens;
+      const auto before = static_cast<int64_t>(model_.virtual_ids().size() + prompt.size());
+      const int64_t length = before + sampling_.max_new_tokens;
       if (length > config.max_positions) {
         user_error(
             "generate: prompt {} has {} tokens and may grow by {} (max_new_tokens), but the model has {} "
             "positions; "
             "lower max_new_tokens or shorten the prompt",
-            r, prompt.size(), sampling_.max_new_tokens, config.max_positions);
+            r, before, sampling_.max_new_tokens, config.max_positions);
       }
     }
   }
@@ -186,14 +187,17 @@ class Engine {
     std::vector<const KvRun*> runs;
     std::vector<int64_t> last;
     int64_t places = free_places();
+    const std::vector<int64_t> in_front = model_.virtual_ids();
     while (!waiting_.empty() && places > 0) {
       const GenerateRequest& request = requests_[waiting_.front()];
-      const auto length = static_cast<int64_t>(request.prompt.size());
+      std::vector<int64_t> prompt = in_front;
+      prompt.insert(prompt.end(), request.prompt.begin(), request.prompt.end());
+      const auto length = static_cast<int64_t>(prompt.size());
       if (!batch.empty() && packer.tokens() + length > kPrefillTokens) break;
       auto run = std::make_shared<KvRun>(pool_);
       run->extend(length);
       runs.push_back(run.get());
-      packer.add_segment(request.prompt);
+      packer.add_segment(prompt);
       last.push_back(packer.tokens() - 1);
       batch.push_back({waiting_.front(), std::move(run), {}});
       places -= request.samples;

@@ -169,7 +169,9 @@ std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vecto
     g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
   }
   sample(s, groups);
-  for (RolloutGroup& g : groups) add_demonstrations(s, g);
+  if (s.config.rollout.demonstrations > 0) {
+    for (RolloutGroup& g : groups) add_demonstrations(s, g);
+  }
   score(s, groups);
   return groups;
 }

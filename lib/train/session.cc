@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "train/adapter_start.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/report.h"
@@ -84,6 +85,7 @@ void Session::load_model() {
   adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
   adapter->set_base_model(config.model.path);
   parameters_ = config.optimizer->parameters(adapter->trainable());
+  for (OptimParameter& p : parameters_) p.lr_factor *= adapter->lr_factor(p.name);
   optimizer = config.optimizer->make(parameters_);
   health = std::make_unique<Health>(config.health);
 }
@@ -113,6 +115,8 @@ void Session::restore() {
     health->restore(state.health, found_->folder);
     saved_step_ = state.step;
     log_info("resuming {} after step {}", config.run, state.step);
+  } else {
+    adapter->start(adapter_start(*this));
   }
   log = std::make_unique<MetricsLog>(config.run, state.log, config.samples_logged);
 }

@@ -328,8 +328,9 @@ TEST_CASE("lora: malformed adapter folders are refused in one line") {
     std::ofstream(config) << changed.dump();
     return refusal();
   };
-  has(with("peft_type", "IA3"), "IA3");
-  has(with("use_dora", true), "use_dora");
+  has(with("peft_type", "LOHA"), "LOHA");
+  has(with("use_qalora", true), "use_qalora");
+  has(with("use_dora", true), "lora_magnitude_vector\" is missing");
   has(with("bias", "all"), "bias");
   has(with("init_lora_weights", "pissa"), "pissa");
   has(with("r", 5), "rank for it is 5");

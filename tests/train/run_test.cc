@@ -73,6 +73,18 @@ TEST_CASE("rl gives the same numbers for any micro-batch, with and without share
   }
 }
 
+TEST_CASE("rl needs no completions in its data") {
+  Runs runs;
+  std::string questions;
+  for (int a = 1; a < 9; ++a)
+    questions += fmt::format("{{\"prompt\": \"Add {} and 1:\", \"answer\": \"{}\"}}\n", a, a + 1);
+  runs.write("questions.jsonl", questions);
+  const auto rows =
+      runs(kRl, "questions",
+           {"data.train=[\"" + (runs.folder() / "questions.jsonl").string() + "\"]", "model.init.vocab=275"});
+  CHECK(rows.size() == 3);
+}
+
 TEST_CASE("every algorithm takes its steps") {
   Runs runs;
   for (const std::string& name : objective::policy_registry().names()) {

@@ -1,0 +1,164 @@
+#include "adapter/adapter_set.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "adapter/lora.h"
+#include "adapter/peft_files.h"
+#include "adapter/targets.h"
+#include "base/error.h"
+#include "base/file.h"
+
+namespace temper {
+
+std::vector<AdapterEntry> adapter_entries(const std::vector<std::string>& texts) {
+  std::vector<AdapterEntry> out;
+  std::set<std::string> names;
+  for (const std::string& text : texts) {
+    AdapterEntry entry;
+    entry.folder = text;
+    // A folder of just this name has neither.
+    if (!fs::exists(text)) {
+      const size_t at = text.rfind('@');
+      if (at != std::string::npos) {
+        const std::string weight = text.substr(at + 1);
+        char* end = nullptr;
+        entry.weight = std::strtod(weight.c_str(), &end);
+        if (weight.empty() || *end != '\0' || !std::isfinite(entry.weight))
+          user_error("{}: expected a number behind @, found \"{}\"", text, weight);
+        entry.folder = text.substr(0, at);
+      }
+      const size_t equals = entry.folder.find('=');
+      if (equals != std::string::npos && !fs::exists(entry.folder)) {
+        entry.name = entry.folder.substr(0, equals);
+        entry.folder = entry.folder.substr(equals + 1);
+      }
+    }
+    if (entry.name.empty()) {
+      fs::path path(entry.folder);
+      entry.name = (path.has_filename() ? path : path.parent_path()).filename().string();
+    }
+    if (!names.insert(entry.name).second)
+      user_error("{}: there is an adapter \"{}\" already; call it otherwise: NAME={}", text, entry.name,
+                 entry.folder);
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+AdapterSet::AdapterSet(Model& model, const std::vector<AdapterEntry>& entries) : model_(model) {
+  std::vector<std::pair<std::string, double>> weights;
+  for (const AdapterEntry& entry : entries) {
+    adapters_.emplace_back(entry.name, load_adapter(model, entry.folder));
+    adapters_.back().second->set_enabled(false);
+    weights.emplace_back(entry.name, entry.weight);
+  }
+  use(weights);
+}
+
+AdapterSet::~AdapterSet() {
+  if (model_.delta() == this) model_.set_delta(nullptr);
+}
+
+Adapter& AdapterSet::find(const std::string& name) const {
+  std::string known;
+  for (const auto& [other, adapter] : adapters_) {
+    if (other == name) return *adapter;
+    known += (known.empty() ? "" : ", ") + other;
+  }
+  user_error("there is no adapter \"{}\"; there are: {}", name, known.empty() ? "none" : known);
+}
+
+void AdapterSet::use(const std::string& name) {
+  use(name.empty() ? std::vector<std::pair<std::string, double>>{}
+                   : std::vector<std::pair<std::string, double>>{{name, 1.0}});
+}
+
+void AdapterSet::use(const std::vector<std::pair<std::string, double>>& weights) {
+  for (const auto& [name, adapter] : adapters_) adapter->set_enabled(false);
+  active_.clear();
+  if (weights.size() == 1 && weights[0].second == 1.0) return find(weights[0].first).set_enabled(true);
+  for (const auto& [name, weight] : weights) {
+    const auto* lora = dynamic_cast<LoraAdapter*>(&find(name));
+    if (lora == nullptr || !lora->alone())
+      user_error("adapter \"{}\": only LoRA without whole modules can be weighted or added to another", name);
+    active_.emplace_back(const_cast<LoraAdapter*>(lora), weight);
+  }
+  model_.set_delta(active_.empty() ? nullptr : this);
+}
+
+at::Tensor AdapterSet::apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                             const at::Tensor& x, const at::Tensor& y, bool training) {
+  at::Tensor out = y;
+  for (const auto& [delta, weight] : active_)
+    out = out + weight * (delta->apply(modules, outs, x, y.clone(), training) - y);
+  return out;
+}
+
+void combine_adapters(const std::vector<AdapterEntry>& entries, const std::string& to) {
+  struct Parts {
+    std::vector<at::Tensor> a, b;
+  };
+  std::map<std::string, Parts> modules;
+  std::vector<std::string> order;
+  std::string base;
+  for (const AdapterEntry& entry : entries) {
+    const std::string where = entry.folder + "/adapter_config.json";
+    if (!fs::exists(where))
+      user_error("{}: not an adapter folder: there is no adapter_config.json in it", entry.folder);
+    const Json config = read_json_file(where);
+    if (!config.is_object() || config.value("peft_type", Json()) != "LORA")
+      user_error("{}: only LoRA folders can be combined", where);
+    const LoraOptions options = lora_options_from(config, where);
+    if (options.dora || !options.modules_to_save.empty())
+      user_error("{}: {} is no sum of low-rank updates and cannot be combined", where,
+                 options.dora ? "DoRA" : "an adapter with whole modules");
+    if (base.empty() && config.value("base_model_name_or_path", Json()).is_string())
+      base = config["base_model_name_or_path"].get<std::string>();
+    const SafetensorsFile file = open_adapter_tensors(entry.folder);
+    for (const TensorInfo& info : file.tensors()) {
+      const std::string ending = ".lora_A.weight", prefix = kPeftPrefix;
+      if (!info.name.starts_with(prefix) || !info.name.ends_with(ending)) continue;
+      const std::string path =
+          info.name.substr(prefix.size(), info.name.size() - prefix.size() - ending.size());
+      const TensorInfo* second = file.find(prefix + path + ".lora_B.weight");
+      if (second == nullptr) user_error("{}: \"{}{}.lora_B.weight\" is missing", file.path(), prefix, path);
+      const at::Tensor a = file.tensor(info).to(at::kFloat), b = file.tensor(*second).to(at::kFloat);
+      const double rank = static_cast<double>(a.size(0));
+      const double alpha =
+          pattern_value(options.alpha_pattern, path, options.alpha, where + ": alpha_pattern");
+      const double scale = entry.weight * alpha / (options.rslora ? std::sqrt(rank) : rank);
+      Parts& parts = modules[path];
+      if (parts.a.empty()) order.push_back(path);
+      if (!parts.a.empty() && (parts.a[0].size(1) != a.size(1) || parts.b[0].size(0) != b.size(0)))
+        user_error("{}: \"{}\" has other sizes than in {}; are they of one base model?", file.path(),
+                   info.name, entries[0].folder);
+      parts.a.push_back(a);
+      parts.b.push_back(b * scale);
+    }
+  }
+  NamedTensors tensors;
+  LoraOptions options;
+  options.rank = 1;
+  for (const std::string& path : order) {
+    const at::Tensor a = at::cat(modules[path].a), b = at::cat(modules[path].b, 1);
+    options.rank = std::max(options.rank, a.size(0));
+    tensors.emplace_back(kPeftPrefix + path + ".lora_A.weight", a);
+    tensors.emplace_back(kPeftPrefix + path + ".lora_B.weight", b);
+  }
+  // The scale is in B: alpha is the rank, for each module.
+  options.alpha = static_cast<double>(options.rank);
+  for (const std::string& path : order) {
+    int64_t rank = 0;
+    for (const at::Tensor& a : modules[path].a) rank += a.size(0);
+    if (rank == options.rank) continue;
+    options.rank_pattern[path] = rank;
+    options.alpha_pattern[path] = rank;
+  }
+  save_adapter(to, tensors, lora_config_json(options, Json(order), base, false, true));
+}
+
+}  // namespace temper

@@ -1,0 +1,76 @@
+// Whole runs with every kind of adapter.
+#include "adapter/adapter.h"
+#include "base/error.h"
+#include "runs.h"
+
+using namespace temper;
+
+namespace {
+
+// On a trained start, whose weights have directions worth keeping.
+struct AdapterRuns : Runs {
+  AdapterRuns() { (*this)(tiny_sft("train.jsonl", 20), "start"); }
+  std::vector<std::string> with(const std::string& kind, std::vector<std::string> more = {}) const {
+    const std::string model =
+        "model={\"dtype\": \"f32\", \"path\": \"" + (folder() / "start/final").string() + "\"}";
+    more.insert(more.begin(),
+                {model, "adapter={\"kind\": \"" + kind + "\"}", "optimizer.lr=1e-3", "train.batch_size=16"});
+    return more;
+  }
+};
+
+const char* const kRl = R"({
+  "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
+  "data": {"train": ["train.jsonl"], "max_tokens": 100},
+  "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 6},
+  "rewards": [{"kind": "contains", "texts": ["1", "2", "3", "4", "5"]}],
+  "algorithm": {"name": "grpo", "kl_coef": 0.1},
+  "optimizer": {"name": "adamw", "lr": 3e-3}, "schedule": {"name": "constant"},
+  "train": {"steps": 3, "batch_size": 4}, "checkpoint": {"every": 0}, "run": "rl" })";
+
+}  // namespace
+
+TEST_CASE("every kind of adapter learns, and does not depend on micro-batches or recomputation") {
+  AdapterRuns runs;
+  for (const std::string& kind : adapter_registry().names()) {
+    if (kind == "full" || kind == "lora_pair") continue;  // run_test, preference_run_test
+    CAPTURE(kind);
+    const auto whole = runs(tiny_sft("train.jsonl", 12), kind, runs.with(kind));
+    REQUIRE(whole.size() == 12);
+    CHECK(*whole.back().find("loss") < *whole.front().find("loss"));
+    check_same(
+        whole,
+        runs(tiny_sft("train.jsonl", 12), kind + "-cut", runs.with(kind, {"train.micro_batch_tokens=32"})),
+        2e-4);
+    check_same(
+        whole,
+        runs(tiny_sft("train.jsonl", 12), kind + "-recomputed", runs.with(kind, {"model.checkpointing=all"})),
+        2e-4);
+  }
+}
+
+TEST_CASE("every kind of adapter: a torn run goes on as the whole one") {
+  AdapterRuns runs;
+  for (const std::string& kind : adapter_registry().names()) {
+    if (kind == "full" || kind == "lora_pair" || kind == "corda") continue;
+    CAPTURE(kind);
+    const auto saving = runs.with(kind, {"checkpoint.every=2"});
+    const auto whole = runs(tiny_sft("train.jsonl", 6), kind, saving);
+    std::filesystem::remove_all(runs.folder() / kind / "checkpoints/step-6");
+    std::filesystem::remove_all(runs.folder() / kind / "final");
+    check_same(whole, runs(tiny_sft("train.jsonl", 6), kind, saving, "must"), 0x1p-60);
+  }
+}
+
+TEST_CASE("every kind of adapter in rl: what is sampled is what is trained, and off is the base") {
+  AdapterRuns runs;
+  for (const std::string& kind : adapter_registry().names()) {
+    if (kind == "lora_pair") continue;
+    CAPTURE(kind);
+    const auto rows = runs(kRl, kind, {"adapter={\"kind\": \"" + kind + "\"}"});
+    REQUIRE(rows.size() == 3);
+    for (const MetricsRow& row : rows) CHECK(*row.find("rollout_gap") < 1e-4);
+    // At the start the policy is the base, whatever the start took out of it; but for tokens in front.
+    if (kind != "prompt" && kind != "prefix") CHECK(*rows.front().find("kl") < 1e-5);
+  }
+}
