@@ -102,7 +102,10 @@ FamilyNotes preference_notes() {
        "L(F) + alpha L_FS(S detached) + L(S) - alpha L_FS(F detached), L(M) = -ls(h_M - h_ref), L_FS = "
        "-ls(h_F - "
        "h_S), h = b (lp_w - lp_l)",
-       {"Roles change by the mean L over swap_every steps; both adapters begin with the same values."},
+       {"Roles change by the mean L over swap_every steps; both adapters begin with the same values.",
+        "COFS-DPO: a run for each domain, then the linear combination of their fast adapters, which is what "
+        "final/ holds: "
+        "temper-convert BASE DST --adapter A/final@0.5 --adapter B/final@0.5 --adapter-only."},
        {{"loss_fast, loss_slow", "mean L of the fast and the slow adapter"},
         {"fast", "which of the two adapters is fast, 0 or 1 (in a run)"}}},
       {"mpo", "0.8 dpo + 0.2 bco_pair + the NLL of the chosen", {}, {}},

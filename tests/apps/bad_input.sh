@@ -160,6 +160,17 @@ lora; truncate -s 200 broken/adapter_model.safetensors; adapter "an adapter cut 
 lora; sed -i 's/"r": *2/"r": 3/' broken/adapter_config.json; adapter "an adapter of another rank" broken
 lora; sed -i 's/"r": *2/"r": -1/' broken/adapter_config.json; adapter "an adapter of a negative rank" broken
 lora; sed -i 's/"r": *2/"r": 4000000000000/' broken/adapter_config.json; adapter "an adapter of a huge rank" broken
+kinds() { refuses "$1" "$2" "$bin/temper-train" sft.json --run refused --set 'model={"path": "sft/final", "dtype": "f32"}' --set "adapter=$3"; }
+kinds "a kind that is none" 'dora' '{"kind": "dorra"}'
+kinds "singular vectors that a weight has not" 'rank: 500 of .* takes at most' '{"kind": "pissa", "rank": 500}'
+kinds "a prompt's text without its init" 'adapter.text' '{"kind": "prompt", "text": "Answer:"}'
+kinds "an input that its neighbours read too" 'o_proj or down_proj' '{"kind": "ia3", "targets": ["up_proj"], "feedforward": ["up_proj"]}'
+kinds "iterations of a decomposition that is not made" 'svd_iterations' '{"kind": "lora", "svd_iterations": 3}'
+refuses "a weight that is no number" 'expected a number' "$bin/temper-generate" --model sft/final --adapter lora/final@much --prompt 1
+refuses "two adapters of one name" 'already' "$bin/temper-generate" --model sft/final --adapter lora/final --adapter lora/final --prompt 1
+echo '{"prompt": "1", "adapter": "other"}' > named.jsonl
+refuses "an adapter that was not loaded" 'there is no adapter "other"' "$bin/temper-generate" --model sft/final --adapter one=lora/final --input named.jsonl
+refuses "an adapter to make without one given" '--adapter' "$bin/temper-convert" sft/final refused --unmerge
 lora; truncate -s 30 broken/adapter_config.json; adapter "adapter_config.json cut short" broken
 
 # ------------------------------------------------------------------------------------------------------------ GGUF
