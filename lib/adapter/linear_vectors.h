@@ -25,6 +25,7 @@ class LinearVectors : public Adapter, public LinearDelta {
   std::vector<std::pair<std::string, at::Tensor>> trainable() override;
   void refresh() override;
   bool can_switch_off() const override { return true; }
+  bool trains(int64_t module) const override { return path_of(module) != nullptr; }
   void set_enabled(bool enabled) override;
   void set_step(uint64_t seed, uint64_t step, uint64_t micro_batch) override;
   void save(const std::string& folder, at::ScalarType dtype) override;

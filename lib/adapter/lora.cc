@@ -170,6 +170,31 @@ void LoraAdapter::start(const AdapterStart& from) {
   refresh();
 }
 
+// What the other starts took out of W is made again from W; CorDA's came from the data.
+AdapterState LoraAdapter::state() {
+  AdapterState out;
+  if (options_.init != "corda") return out;
+  for (const LoraModule& m : modules_) {
+    out.tensors[m.path + ".a0"] = m.a0;
+    out.tensors[m.path + ".b0"] = m.b0;
+  }
+  return out;
+}
+
+void LoraAdapter::load_state(const AdapterState& state, int64_t, const std::string& where) {
+  if (options_.init != "corda") return;
+  const at::NoGradGuard no_grad;
+  for (LoraModule& m : modules_) {
+    for (const auto& [name, to] : {std::pair(m.path + ".a0", m.a0), std::pair(m.path + ".b0", m.b0)}) {
+      const auto it = state.tensors.find(name);
+      if (it == state.tensors.end() || it->second.sizes() != to.sizes())
+        user_error("{}: corda: has no {} of this run's shape; was the adapter changed?", where, name);
+      at::Tensor(to).copy_(it->second);
+    }
+  }
+  groups_.clear();
+}
+
 double LoraAdapter::lr_factor(const std::string& name) const {
   const bool fast = name.ends_with(".lora_B.weight") || name.ends_with(".lora_magnitude_vector");
   return fast ? options_.lr_ratio : 1.0;
@@ -268,6 +293,13 @@ Tensor LoraAdapter::with_magnitudes(const LoraGroup& g, const Tensor& product) c
   }
   untouched(g.outs);
   return (product * at::cat(factors) + at::cat(offsets)).to(product.scalar_type());
+}
+
+bool LoraAdapter::trains(int64_t module) const {
+  const int64_t place = place_[static_cast<size_t>(module)];
+  if (place < 0) return false;
+  const LoraModule& m = modules_[static_cast<size_t>(place)];
+  return m.a.requires_grad() || m.b.requires_grad();
 }
 
 const LoraGroup& LoraAdapter::group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs) {

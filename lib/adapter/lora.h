@@ -72,6 +72,8 @@ class LoraAdapter : public Adapter, public LinearDelta {
   std::vector<std::pair<std::string, at::Tensor>> trainable() override;
   void refresh() override;
   void start(const AdapterStart& from) override;
+  AdapterState state() override;
+  void load_state(const AdapterState& state, int64_t updates, const std::string& where) override;
   double lr_factor(const std::string& name) const override;
   bool can_switch_off() const override { return true; }
   void set_enabled(bool enabled) override;
@@ -82,6 +84,7 @@ class LoraAdapter : public Adapter, public LinearDelta {
 
   at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs, const at::Tensor& x,
                    const at::Tensor& y, bool training) override;
+  bool trains(int64_t module) const override;
 
   // A, B and the like under PEFT's keys, masters of the optimizer's.
   std::vector<std::pair<std::string, at::Tensor>> tensors() const;

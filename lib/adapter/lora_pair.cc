@@ -6,6 +6,8 @@ namespace temper {
 
 void LoraPairOptions::check(std::vector<std::string>& problems, const std::string& where) const {
   LoraOptions::check(problems, where);
+  if (init == "corda")
+    problems.push_back(where + ".init: a pair takes no start from the data; choose another");
   if (!modules_to_save.empty())
     problems.push_back(where +
                        ".modules_to_save: two adapters cannot train the same whole module; leave it out");

@@ -29,6 +29,7 @@ class LoraPairAdapter : public Adapter {
   void set_step(uint64_t seed, uint64_t step, uint64_t micro_batch) override;
   void save(const std::string& folder, at::ScalarType dtype) override;  // the one in place
   void merge() override;
+  double lr_factor(const std::string& name) const override { return both_[0]->lr_factor(name); }
 
   // Puts the first (0) or the second (1) in place.
   void select(int which);

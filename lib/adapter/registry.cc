@@ -3,6 +3,9 @@
 #include "adapter/adapter.h"
 #include "adapter/full.h"
 #include "adapter/ia3.h"
+#include "adapter/increlora.h"
+#include "adapter/ist.h"
+#include "adapter/lisa.h"
 #include "adapter/lora.h"
 #include "adapter/lora_pair.h"
 #include "adapter/peft_files.h"
@@ -19,6 +22,10 @@ const Registry<AdapterOptions>& adapter_registry() {
   static const Registry<AdapterOptions> registry = [] {
     Registry<AdapterOptions> r("adapter");
     r.add({"full", "every weight trains", "", [] { return std::make_unique<FullOptions>(); }});
+    r.add({"freeze", "the last blocks or parameters by name train", "",
+           [] { return std::make_unique<FreezeOptions>(); }});
+    r.add({"lisa", "every weight in turn: a few blocks at a time, drawn at random for each interval",
+           "Pan et al. 2024, arXiv:2403.17919", [] { return std::make_unique<LisaOptions>(); }});
     r.add({"lora", "low-rank updates of frozen linears: y = W x + alpha/r B A drop(x)",
            "Hu et al. 2021, arXiv:2106.09685; rslora: Kalajdzievski 2023, arXiv:2312.03732; files: PEFT",
            [] { return std::make_unique<LoraOptions>(); }});
@@ -43,6 +50,8 @@ const Registry<AdapterOptions>& adapter_registry() {
            "Hayou et al. 2024, arXiv:2402.12354", preset([](LoraOptions& o) { o.lr_ratio = 16; })});
     r.add({"lora_fa", "lora with freeze_a true: only B trains", "Zhang et al. 2023, arXiv:2308.03303",
            preset([](LoraOptions& o) { o.freeze_a = true; })});
+    r.add({"increlora", "low-rank updates whose rank grows where it pays",
+           "Zhang et al. 2023, arXiv:2308.12043", [] { return std::make_unique<IncreLoraOptions>(); }});
     r.add({"vera", "two trained vectors a linear around one random pair that all share",
            "Kopiczko et al. 2023, arXiv:2310.11454", [] { return std::make_unique<VeraOptions>(); }});
     r.add({"ia3", "a trained factor for each key, value and feed-forward channel",
@@ -51,6 +60,8 @@ const Registry<AdapterOptions>& adapter_registry() {
            "Lester et al. 2021, arXiv:2104.08691", [] { return std::make_unique<PromptOptions>(); }});
     r.add({"prefix", "trained keys and values of virtual tokens in every layer",
            "Li & Liang 2021, arXiv:2101.00190", [] { return std::make_unique<PrefixOptions>(); }});
+    r.add({"ist", "lora of which each update trains a quarter of the blocks, drawn by their importance",
+           "Yao et al. 2024, arXiv:2410.11772", [] { return std::make_unique<IstOptions>(); }});
     r.add({"lora_pair", "two lora on one base, for ofs_dpo: a fast and a slow learner",
            "Qi et al. 2024, arXiv:2406.05534", [] { return std::make_unique<LoraPairOptions>(); }});
     return r;

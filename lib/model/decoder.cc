@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -42,7 +43,8 @@ class PackedContext : public AttentionContext {
 };
 
 // Runs a block without keeping what is inside it; backward runs it again. `anchor` requires a gradient, so
-// that the node is recorded even when only weights inside the block are trained.
+// that the node is recorded even when only weights inside the block are trained. Not for a block below which
+// and in which nothing trains: it needs no node.
 using Block = std::function<Tensor(const Tensor&)>;
 
 struct Recompute : torch::autograd::Function<Recompute> {
@@ -61,7 +63,8 @@ struct Recompute : torch::autograd::Function<Recompute> {
     const auto holder = ctx->saved_data["block"].toCapsule();
     const Block& block = static_cast<Holder*>(holder.get())->block;
     at::AutoGradMode record(true);
-    Tensor x = ctx->get_saved_variables()[0].detach().requires_grad_(true);
+    // Nothing is propagated to an x below which nothing trains.
+    Tensor x = ctx->get_saved_variables()[0].detach().requires_grad_(ctx->needs_input_grad(0));
     const Tensor y = block(x);
     // Adds to the gradients of the weights inside, as the plain graph would.
     torch::autograd::backward({y}, {grads[0]});
@@ -128,9 +131,9 @@ class Decoder : public Model {
     std::vector<Parameter*> fresh;
     for (Parameter* p : weights_.list()) {
       if (!trains(p->name)) {
-        p->master = p->compute;
+        p->freeze();
       } else if (!p->master.requires_grad()) {
-        weights_.make_master(*p);
+        p->train();
         fresh.push_back(p);
       }
     }
@@ -174,8 +177,8 @@ class Decoder : public Model {
                            training = options.training](const Tensor& in) {
         return run_block(l, in, cos, sin, *context, rows, training);
       };
-      const bool recompute =
-          options.checkpoint_every > 0 && l % options.checkpoint_every == 0 && at::GradMode::is_enabled();
+      const bool recompute = options.checkpoint_every > 0 && l % options.checkpoint_every == 0 &&
+                             at::GradMode::is_enabled() && (x.requires_grad() || trains(weights_.blocks[l]));
       x = recompute ? Recompute::apply(x, anchor_, block) : block(x);
     }
     return rms_norm(x, weights_.norm->master, config_.norm_eps);
@@ -209,6 +212,22 @@ class Decoder : public Model {
     // MLP
     h = rms_norm(x, w.post_norm->master, config_.norm_eps);
     return x + project(w.down, swiglu(project(w.gate_up, h, training)), training);
+  }
+
+  bool trains(const BlockWeights& block) const {
+    const auto taking = [](const Parameter* p) { return p != nullptr && p->master.requires_grad(); };
+    for (const Parameter* p : {block.input_norm, block.post_norm, block.q_norm, block.k_norm}) {
+      if (taking(p)) return true;
+    }
+    for (const FusedLinear* w : {&block.qkv, &block.out, &block.gate_up, &block.down}) {
+      if (std::any_of(w->weights.begin(), w->weights.end(), taking)) return true;
+      if (std::any_of(w->biases.begin(), w->biases.end(), taking)) return true;
+      if (delta_ == nullptr) continue;
+      for (const int64_t module : w->modules) {
+        if (delta_->trains(module)) return true;
+      }
+    }
+    return false;
   }
 
   Tensor project(const FusedLinear& w, const Tensor& x, bool training) {

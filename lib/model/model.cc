@@ -10,6 +10,17 @@
 
 namespace temper {
 
+void Parameter::train() {
+  // With fp32 compute the master is the same storage, seen through a tensor of its own that may take
+  // gradients.
+  master = compute.scalar_type() == at::kFloat ? compute.detach() : compute.detach().to(at::kFloat);
+  master.set_requires_grad(true);
+}
+
+void Parameter::freeze() {
+  master = compute;
+}
+
 Parameter* Model::find(const std::string& name) {
   for (Parameter* parameter : parameters()) {
     if (parameter->name == name) return parameter;

@@ -24,6 +24,10 @@ namespace temper {
 struct Parameter {
   std::string name;
   at::Tensor master, compute;
+  // Gives it an fp32 master that takes gradients, with compute's values.
+  void train();
+  // The master is compute, without gradient: digits that only the fp32 master held are gone.
+  void freeze();
 };
 
 // Something added to the output of named linears (LoRA and kin). Implemented in room adapter.
@@ -37,6 +41,8 @@ class LinearDelta {
                            const at::Tensor& x, const at::Tensor& y, bool training) = 0;
   // What these linears read instead of x.
   virtual at::Tensor input(const std::vector<int64_t>& modules, const at::Tensor& x) { return x; }
+  // Whether something of the linear's takes gradients now.
+  virtual bool trains(int64_t module) const { return true; }
 };
 
 // Trained tokens in front of every text (soft prompts, prefixes). Implemented in room adapter.

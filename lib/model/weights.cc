@@ -84,17 +84,6 @@ std::vector<Parameter*> Weights::list() {
   return out;
 }
 
-void Weights::freeze_all() {
-  for (const auto& p : parameters_) p->master = p->compute;
-}
-
-void Weights::make_master(Parameter& p) {
-  // With fp32 compute the master is the same storage, seen through a tensor of its own that may take
-  // gradients.
-  p.master = p.compute.scalar_type() == at::kFloat ? p.compute.detach() : p.compute.detach().to(at::kFloat);
-  p.master.set_requires_grad(true);
-}
-
 void Weights::refresh() {
   at::NoGradGuard guard;
   for (const auto& p : parameters_) {

@@ -38,9 +38,6 @@ class Weights {
   Weights& operator=(const Weights&) = delete;
 
   std::vector<Parameter*> list();
-  void freeze_all();  // master is compute, no gradients
-  // Gives p an fp32 master that takes gradients, with compute's values.
-  void make_master(Parameter& p);
   void refresh();  // compute <- master where they do not share storage
 
   Parameter *embedding = nullptr, *norm = nullptr;

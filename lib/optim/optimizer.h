@@ -34,6 +34,14 @@ class Optimizer {
   virtual std::map<std::string, at::Tensor> state() = 0;
   // Takes copies. Throws UserError when a name, a shape or a type does not fit, and then changes nothing.
   virtual void load_state(const std::map<std::string, at::Tensor>& state) = 0;
+  // Lets go of a parameter. Its state, by slot ("exp_avg", "step" ...), is the caller's; empty when it never
+  // had a gradient.
+  virtual std::map<std::string, at::Tensor> forget(const std::string& name) = 0;
+  // Takes a parameter in, with the state that forget gave; without one it starts anew, its bias correction
+  // too. Throws as load_state does.
+  virtual void add(OptimParameter parameter, const std::map<std::string, at::Tensor>& state = {}) = 0;
+  // Of the updates from now on.
+  virtual void set_lr_factor(const std::string& name, double factor) = 0;
   // Bytes of state when every parameter has its state; for --plan.
   virtual int64_t state_bytes() const = 0;
 };

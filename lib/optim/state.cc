@@ -96,6 +96,43 @@ void SlotOptimizer::load_state(const std::map<std::string, at::Tensor>& state) {
   entries_ = std::move(loaded);
 }
 
+std::map<std::string, at::Tensor> SlotOptimizer::forget(const std::string& name) {
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const Entry& entry) { return entry.parameter.name == name; });
+  if (it == entries_.end()) bug("the optimizer has no parameter {} to forget", name);
+  std::map<std::string, at::Tensor> out;
+  for (auto& [key, tensor] : state()) {
+    if (key.starts_with(name + "/")) out[key.substr(name.size() + 1)] = tensor;
+  }
+  entries_.erase(it);
+  return out;
+}
+
+void SlotOptimizer::add(OptimParameter parameter, const std::map<std::string, at::Tensor>& state) {
+  for (const Entry& entry : entries_) {
+    if (entry.parameter.name == parameter.name) bug("the optimizer has {} already", parameter.name);
+  }
+  std::map<std::string, at::Tensor> named;
+  for (const auto& [slot, tensor] : state) named[parameter.name + "/" + slot] = tensor;
+  // load_state with this parameter alone, for its checks.
+  std::vector<Entry> others = {Entry{std::move(parameter), 0, {}}};
+  entries_.swap(others);
+  try {
+    load_state(named);
+  } catch (...) {
+    entries_.swap(others);
+    throw;
+  }
+  others.push_back(std::move(entries_.front()));
+  entries_.swap(others);
+}
+
+void SlotOptimizer::set_lr_factor(const std::string& name, double factor) {
+  for (Entry& entry : entries_) {
+    if (entry.parameter.name == name) entry.parameter.lr_factor = factor;
+  }
+}
+
 int64_t SlotOptimizer::state_bytes() const {
   int64_t bytes = 0;
   for (const Entry& entry : entries_) {

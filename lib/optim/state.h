@@ -17,6 +17,9 @@ class SlotOptimizer : public Optimizer {
   SlotOptimizer(std::vector<OptimParameter> parameters, std::vector<std::string> slots);
   std::map<std::string, at::Tensor> state() override;
   void load_state(const std::map<std::string, at::Tensor>& state) override;
+  std::map<std::string, at::Tensor> forget(const std::string& name) override;
+  void add(OptimParameter parameter, const std::map<std::string, at::Tensor>& state) override;
+  void set_lr_factor(const std::string& name, double factor) override;
   int64_t state_bytes() const override;
 
  protected:

@@ -1,6 +1,8 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/ops.h"
@@ -84,7 +86,10 @@ struct Linear : Function<Linear> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& compute, at::TensorList masters,
                         int64_t weights, const std::optional<Tensor>& bias) {
     ctx->saved_data["weights"] = weights;
-    variable_list saved = {x, compute};
+    // Frozen weights need no x in backward.
+    const bool takes = std::any_of(masters.begin(), masters.begin() + weights,
+                                   [](const Tensor& m) { return m.requires_grad(); });
+    variable_list saved = {takes ? x : Tensor(), compute};
     saved.insert(saved.end(), masters.begin(), masters.end());
     ctx->save_for_backward(saved);
     return at::linear(x, compute, bias);

@@ -10,7 +10,8 @@ namespace temper {
 namespace {
 
 const char* const kFiles[] = {"state.json", "trainable.safetensors", "optimizer.safetensors"};
-const char* const kReference = "reference.safetensors";  // of some runs
+const char* const kReference = "reference.safetensors";  // these two of some runs
+const char* const kAdapter = "adapter.safetensors";
 
 std::string checkpoints_folder(const std::string& run_folder) {
   return run_folder + "/checkpoints";
@@ -71,7 +72,8 @@ std::optional<CheckpointInfo> newest_checkpoint(const std::string& run_folder) {
 }
 
 void write_checkpoint(const std::string& run_folder, const RunState& state, const NamedTensors& trainable,
-                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference) {
+                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference,
+                      const std::map<std::string, at::Tensor>& adapter) {
   const std::string folder = fmt::format("{}/step-{}", checkpoints_folder(run_folder), state.step);
   const std::string temporary = folder + ".tmp";
   std::error_code error;
@@ -81,11 +83,17 @@ void write_checkpoint(const std::string& run_folder, const RunState& state, cons
   try {
     write_safetensors(temporary + "/trainable.safetensors", trainable);
     write_safetensors(temporary + "/optimizer.safetensors", NamedTensors(optimizer.begin(), optimizer.end()));
-    if (!reference.empty()) write_safetensors(temporary + "/" + kReference, reference);
+    std::vector<std::string> names(std::begin(kFiles), std::end(kFiles));
+    const auto write_some = [&](const char* name, const NamedTensors& tensors) {
+      if (tensors.empty()) return;
+      write_safetensors(temporary + "/" + name, tensors);
+      names.emplace_back(name);
+    };
+    write_some(kReference, reference);
+    write_some(kAdapter, NamedTensors(adapter.begin(), adapter.end()));
     write_file_atomic(temporary + "/state.json", state.to_json().dump(1) + "\n");
     Json files = Json::object();
-    for (const char* name : kFiles) files[name] = fs::file_size(temporary + "/" + name);
-    if (!reference.empty()) files[kReference] = fs::file_size(temporary + "/" + kReference);
+    for (const std::string& name : names) files[name] = fs::file_size(temporary + "/" + name);
     write_file_atomic(temporary + "/DONE", Json{{"step", state.step}, {"files", files}}.dump(1) + "\n");
     sync_path(temporary);
   } catch (...) {
@@ -99,11 +107,14 @@ void write_checkpoint(const std::string& run_folder, const RunState& state, cons
 }
 
 LoadedCheckpoint read_checkpoint(const CheckpointInfo& info) {
-  const std::string state = info.folder + "/state.json", reference = info.folder + "/" + kReference;
+  const std::string state = info.folder + "/state.json";
+  const auto read_some = [&](const std::string& name) {
+    const std::string path = info.folder + "/" + name;
+    return fs::exists(path) ? read_tensors(path) : std::map<std::string, at::Tensor>();
+  };
   return {RunState::from_json(read_json_file(state), state),
           read_tensors(info.folder + "/trainable.safetensors"),
-          read_tensors(info.folder + "/optimizer.safetensors"),
-          fs::exists(reference) ? read_tensors(reference) : std::map<std::string, at::Tensor>()};
+          read_tensors(info.folder + "/optimizer.safetensors"), read_some(kReference), read_some(kAdapter)};
 }
 
 void prune_checkpoints(const std::string& run_folder, int64_t keep, int64_t best_step) {

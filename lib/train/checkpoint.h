@@ -1,6 +1,7 @@
 // Checkpoints of a run folder: checkpoints/step-N/ with state.json, trainable.safetensors,
-// optimizer.safetensors, reference.safetensors where a reference model moves, and, last of all, DONE, which
-// lists the files and their sizes. Without a DONE that fits, a checkpoint does not exist.
+// optimizer.safetensors, reference.safetensors where a reference model moves, adapter.safetensors where the
+// adapter keeps tensors beside what trains, and, last of all, DONE, which lists the files and their sizes.
+// Without a DONE that fits, a checkpoint does not exist.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +31,12 @@ std::optional<CheckpointInfo> newest_checkpoint(const std::string& run_folder);
 // Written under another name, synced, renamed. Throws UserError (disk full ...) with earlier checkpoints
 // untouched.
 void write_checkpoint(const std::string& run_folder, const RunState& state, const NamedTensors& trainable,
-                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference = {});
+                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference = {},
+                      const std::map<std::string, at::Tensor>& adapter = {});
 
 struct LoadedCheckpoint {
   RunState state;
-  std::map<std::string, at::Tensor> trainable, optimizer, reference;
+  std::map<std::string, at::Tensor> trainable, optimizer, reference, adapter;
 };
 LoadedCheckpoint read_checkpoint(const CheckpointInfo& info);
 

@@ -216,7 +216,7 @@ void train_distill(Session& s) {
         const at::Tensor gradient = (*policy_gradient)(samples).value;
         value = minillm->single_step ? value + gradient : gradient;
       }
-      sums.add(value, parts);
+      if (!s.probing) sums.add(value, parts);
       return value.sum() / static_cast<double>(step.targets);
     });
 

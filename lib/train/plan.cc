@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <set>
+
+#include "adapter/layers.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "model/families.h"
@@ -9,6 +12,7 @@
 #include "model/precision.h"
 #include "text/tokenizer.h"
 #include "train/reward_data.h"
+#include "train/session.h"
 
 namespace temper {
 
@@ -32,29 +36,52 @@ Json plan_run(const RunConfig& config) {
   // The model's shapes without its memory: tensors on the meta device have no storage.
   const auto model = Model::shapes_only(shape, precision);
   const auto adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
-  int64_t trained = 0;
-  for (const auto& [name, tensor] : adapter->trainable()) trained += tensor.numel();
-  const int64_t state =
-      config.optimizer->make(config.optimizer->parameters(adapter->trainable()))->state_bytes();
+  const auto count = [](const std::vector<std::pair<std::string, at::Tensor>>& named) {
+    int64_t out = 0;
+    for (const auto& [name, tensor] : named) out += tensor.numel();
+    return out;
+  };
+  const int64_t trained = count(adapter->trainable()), active = count(adapter->active());
+  // A layer schedule that keeps what it froze in memory ends with the state of all that ever trained.
+  const bool keeps = adapter->parks_in_memory();
+  const auto optimized = keeps ? config.optimizer->parameters(adapter->trainable())
+                               : active_parameters(*config.optimizer, *adapter);
+  const int64_t state = config.optimizer->make(optimized)->state_bytes();
 
-  const bool full = config.adapter_kind == "full";
+  const bool own = !adapter->can_switch_off();  // the model's own weights train
   const int64_t parameters = shape.parameter_count();
   const int64_t weights = parameters * item;
-  // With fp32 compute a full run's masters are the weights themselves.
-  const int64_t masters = full && precision.compute == at::kFloat ? 0 : trained * 4;
-  const int64_t gradients = trained * 4;
+  // With fp32 compute the masters of the model's own weights are the weights themselves.
+  const int64_t masters = own && precision.compute == at::kFloat ? 0 : (keeps ? trained : active) * 4;
+  const int64_t gradients = active * 4;
 
   // What one token of a micro-batch keeps for backward in one block: the inputs of the norms and products, q,
   // k, v, the attention's output, gate | up and their product. Adapters keep a low-rank activation a linear,
-  // which is small beside it.
+  // which is small beside it. Frozen linears keep no input of their own, and what lies below all that trains
+  // keeps nothing; a layer schedule may draw the lowest block.
   const int64_t q = shape.heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
-  const int64_t block = (4 * shape.hidden + 2 * q + 2 * kv + 3 * shape.intermediate) * item;
-  const int64_t every = config.model.checkpoint_every();
-  const int64_t kept = every == 0 ? shape.layers : shape.layers - (shape.layers + every - 1) / every;
-  const int64_t inputs = (shape.layers - kept) * shape.hidden * item;
-  const int64_t tokens = config.train.micro_batch_tokens;
-  const int64_t activations = tokens * (std::max<int64_t>(kept, 1) * block + inputs);
-  const int64_t logits = shape.causal ? 2 * (12 << 20) + (full ? shape.vocab * shape.hidden * 4 : 0) : 0;
+  const int64_t frozen_block = (2 * shape.hidden + 2 * q + 2 * kv + 2 * shape.intermediate) * item;
+  const int64_t block = frozen_block + (2 * shape.hidden + shape.intermediate) * item;
+  std::set<int64_t> training;
+  bool reaches_all = !own || active < trained;
+  for (const auto& [name, tensor] : adapter->active()) {
+    training.insert(layer_of(name));
+    reaches_all = reaches_all || name == "model.embed_tokens.weight";
+  }
+  const int64_t every = config.model.checkpoint_every(), tokens = config.train.micro_batch_tokens;
+  int64_t kept = 0, largest = 0;  // bytes a token
+  bool below = true;
+  for (int64_t l = 0; l < shape.layers; ++l) {
+    below = below && !reaches_all && !training.count(l);
+    if (below) continue;
+    const int64_t bytes = own && !training.count(l) ? frozen_block : block;
+    largest = std::max(largest, bytes);
+    kept += every > 0 && l % every == 0 ? shape.hidden * item : bytes;
+  }
+  // Recomputed blocks are there one at a time.
+  const int64_t activations = tokens * (every == 1 ? kept + largest : kept);
+  const bool head = own && shape.causal && model->head().master.requires_grad();
+  const int64_t logits = shape.causal ? 2 * (12 << 20) + (head ? shape.vocab * shape.hidden * 4 : 0) : 0;
   int64_t cache = 0;
   if (config.task == "rl" || samples_pairs(config)) {
     const int64_t prompts = config.task == "rl" ? config.rollout.prompts_per_step : config.train.batch_size;
@@ -67,7 +94,7 @@ Json plan_run(const RunConfig& config) {
   if (config.task == "preference" && config.preference->needs().logp_ref) {
     if (moves_reference(config))
       reference = trained * 4;
-    else if (full && !caches_reference(config, adapter->can_switch_off()))
+    else if (own && !caches_reference(config, adapter->can_switch_off()))
       reference = weights;
   }
   for (const TeacherEntry& teacher : config.distill.teachers) {
@@ -83,7 +110,7 @@ Json plan_run(const RunConfig& config) {
                                                     config.rollout.prompts_per_step / config.train.batch_size
                                               : config.train.steps;
   return {{"config", dump_fields(config)},
-          {"parameters", {{"total", parameters}, {"trained", trained}}},
+          {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
           {"memory",
            {{"weights_bytes", weights},
             {"masters_bytes", masters},

@@ -112,9 +112,9 @@ void train_preference(Session& s) {
 
     const auto totals = objective.totals(step.batch);
     const auto batches = cut(s, step);
-    Metrics sums;
+    Metrics sums, of_probes;
     const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& micro) {
-      return micro_loss(s, objective, step, totals, micro, true, two.get(), sums);
+      return micro_loss(s, objective, step, totals, micro, true, two.get(), s.probing ? of_probes : sums);
     });
 
     MetricsRow row;

@@ -8,27 +8,30 @@
 namespace temper {
 namespace {
 
-// While it lives, what trains has the moving reference's values, and session.reference_weights the policy's.
+// While it lives, what trains has the moving reference's values.
 class Swapped {
  public:
-  explicit Swapped(Session& s) : s_(s) { swap(); }
-  ~Swapped() { swap(); }
+  explicit Swapped(Session& s) : s_(s) {
+    at::NoGradGuard guard;
+    for (const auto& [name, tensor] : s_.adapter->trainable()) {
+      policy_.push_back(tensor.detach().clone());
+      // A frozen part of a layer schedule may be bf16 and takes a rounded reference; that itself stays exact.
+      tensor.detach().copy_(s_.reference_weights[policy_.size() - 1].second);
+    }
+    s_.adapter->refresh();
+  }
+  ~Swapped() {
+    at::NoGradGuard guard;
+    size_t i = 0;
+    for (const auto& [name, tensor] : s_.adapter->trainable()) tensor.detach().copy_(policy_[i++]);
+    s_.adapter->refresh();
+  }
   Swapped(const Swapped&) = delete;
   Swapped& operator=(const Swapped&) = delete;
 
  private:
-  void swap() {
-    at::NoGradGuard guard;
-    size_t i = 0;
-    for (const auto& [name, tensor] : s_.adapter->trainable()) {
-      at::Tensor policy = tensor, &reference = s_.reference_weights[i++].second;
-      const at::Tensor kept = policy.clone();
-      policy.copy_(reference);
-      reference.copy_(kept);
-    }
-    s_.adapter->refresh();
-  }
   Session& s_;
+  std::vector<at::Tensor> policy_;
 };
 
 // While it lives, the model computes as the adapter's base.
@@ -99,7 +102,10 @@ void move_reference(Session& s, double share) {
   at::NoGradGuard guard;
   const auto policy = s.adapter->trainable();
   if (s.reference_weights.empty()) {
-    for (const auto& [name, tensor] : policy) s.reference_weights.emplace_back(name, tensor.detach().clone());
+    for (const auto& [name, tensor] : policy) {
+      s.reference_weights.emplace_back(name,
+                                       tensor.detach().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true));
+    }
     return;
   }
   for (size_t i = 0; i < policy.size(); ++i) {

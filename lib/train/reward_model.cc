@@ -100,10 +100,10 @@ void train_reward_model(Session& s) {
     const ScoredStep step = make_step(units);
     const std::vector<double> counts = counts_of(objective, step, heads_of(s));
 
-    Metrics sums;
+    Metrics sums, of_probes;
     const UpdateOutcome done = s.update(cut(s, step), c.train.steps, [&](const MicroBatch& micro) {
       const at::Tensor scores = scores_of(s, reader, step, micro, true);
-      return share_of_loss(objective, units_of(step, micro), scores, counts, sums);
+      return share_of_loss(objective, units_of(step, micro), scores, counts, s.probing ? of_probes : sums);
     });
 
     MetricsRow row;

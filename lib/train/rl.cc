@@ -152,7 +152,9 @@ void train_rl(Session& s) {
               if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
               const objective::PolicyLoss loss =
                   objective::policy_loss(algorithm, *objective, batch, totals, max_length);
-              for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
+              if (!s.probing) {
+                for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
+              }
               return warming_up ? loss.critic : loss.loss;
             });
         sum.updates += 1;

@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -84,8 +86,8 @@ void Session::load_model() {
   end_ids = temper::end_ids(config.model.path, *model, *tokenizer);
   adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
   adapter->set_base_model(config.model.path);
-  parameters_ = config.optimizer->parameters(adapter->trainable());
-  for (OptimParameter& p : parameters_) p.lr_factor *= adapter->lr_factor(p.name);
+  adapter->set_work_folder(config.run);
+  parameters_ = active_parameters(*config.optimizer, *adapter);
   optimizer = config.optimizer->make(parameters_);
   health = std::make_unique<Health>(config.health);
 }
@@ -102,10 +104,15 @@ void Session::restore() {
   if (found_) {
     LoadedCheckpoint loaded = read_checkpoint(*found_);
     at::NoGradGuard guard;
+    // First the set of what trains, then its values, then the optimizer's state of it.
+    adapter->load_state({loaded.state.adapter, std::move(loaded.adapter)}, loaded.state.updates,
+                        found_->folder);
+    parameters_ = active_parameters(*config.optimizer, *adapter);
+    optimizer = config.optimizer->make(parameters_);
     for (const auto& [name, tensor] : adapter->trainable()) {
       at::Tensor(tensor).copy_(checked(loaded.trainable, name, tensor));
       if (!loaded.reference.empty()) {
-        const at::Tensor reference = at::empty_like(tensor.detach());
+        const at::Tensor reference = at::empty_like(tensor.detach(), at::kFloat);
         reference_weights.emplace_back(name, reference.copy_(checked(loaded.reference, name, tensor)));
       }
     }
@@ -128,15 +135,63 @@ ForwardOptions Session::forward_options(bool training) const {
   return options;
 }
 
+void Session::begin_update(const std::vector<MicroBatch>& batches,
+                           const std::function<at::Tensor(const MicroBatch&)>& loss) {
+  struct Run : TrainingRun {
+    Run(Session& s, const std::function<double()>& loss) : s(s), probe(loss) {}
+    StateTensors forget(const std::string& name) override {
+      // The list holds the tensors too.
+      std::erase_if(s.parameters_, [&](const OptimParameter& p) { return p.name == name; });
+      changed = true;
+      return s.optimizer->forget(name);
+    }
+    void add(const std::string& name, const StateTensors& state) override {
+      for (OptimParameter& p : active_parameters(*s.config.optimizer, *s.adapter)) {
+        if (p.name == name) s.optimizer->add(std::move(p), state);
+      }
+      changed = true;
+    }
+    double loss() override {
+      at::NoGradGuard guard;
+      s.probing = true;
+      const double out = probe();
+      s.probing = false;
+      return out;
+    }
+    Session& s;
+    const std::function<double()>& probe;
+    bool changed = false;
+  };
+  const auto seed = static_cast<uint64_t>(config.seed), updates = static_cast<uint64_t>(state.updates);
+  const std::function<double()> probe = [&] {
+    double sum = 0;
+    for (size_t i = 0; i < batches.size(); ++i) {
+      adapter->set_step(seed, updates, i);
+      sum += loss(batches[i]).item<double>();
+    }
+    return sum;
+  };
+  Run run(*this, probe);
+  adapter->begin_update(state.updates, run);
+  // In the adapter's order, so that sums over them do not depend on who joined when.
+  if (run.changed) parameters_ = active_parameters(*config.optimizer, *adapter);
+}
+
 UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t total_updates,
                               const std::function<at::Tensor(const MicroBatch&)>& loss) {
   UpdateOutcome outcome;
+  begin_update(batches, loss);
   for (size_t i = 0; i < batches.size(); ++i) {
     adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
     const at::Tensor part = loss(batches[i]);
     outcome.loss += part.item<double>();
     if (part.requires_grad()) torch::autograd::backward({part}, {});
   }
+  if (const at::Tensor penalty = adapter->penalty(); penalty.defined()) {
+    outcome.loss += penalty.item<double>();
+    torch::autograd::backward({penalty}, {});
+  }
+  adapter->end_backward();
   outcome.grad_norm = gradient_norm(parameters_);
   outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, total_updates);
   const auto problem = health->check(state.step + 1, outcome.loss, outcome.grad_norm);
@@ -145,6 +200,10 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t to
     outcome.skipped = true;
   } else {
     clip_gradients(parameters_, outcome.grad_norm, config.optimizer->clip_norm);
+    if (adapter->lr_factors_change()) {
+      for (const OptimParameter& p : active_parameters(*config.optimizer, *adapter))
+        optimizer->set_lr_factor(p.name, p.lr_factor);
+    }
     optimizer->step(outcome.lr);
     adapter->refresh();
   }
@@ -228,7 +287,9 @@ void Session::save_checkpoint() {
   if (saved_step_ == state.step) return;
   state.log = log->sync();
   state.health = health->state();
-  write_checkpoint(config.run, state, trainable(), optimizer->state(), reference_weights);
+  AdapterState of_adapter = adapter->state();
+  state.adapter = std::move(of_adapter.json);
+  write_checkpoint(config.run, state, trainable(), optimizer->state(), reference_weights, of_adapter.tensors);
   saved_step_ = state.step;
   prune_checkpoints(config.run, config.checkpoint.keep, config.checkpoint.best ? state.best_step : 0);
 }
@@ -238,6 +299,15 @@ void Session::finish() {
   adapter->save(folder, model->precision().compute);
   tokenizer->save(folder);
   write_report(config.run, {"finished", ""});
+}
+
+std::vector<OptimParameter> active_parameters(const OptimizerOptions& optimizer, Adapter& adapter) {
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : adapter.active()) names.insert(name);
+  auto out = optimizer.parameters(adapter.trainable());
+  std::erase_if(out, [&](const OptimParameter& p) { return !names.count(p.name); });
+  for (OptimParameter& p : out) p.lr_factor *= adapter.lr_factor(p.name);
+  return out;
 }
 
 }  // namespace temper

@@ -69,6 +69,10 @@ class Session {
   std::unique_ptr<Progress> progress;
   std::unique_ptr<Health> health;
 
+  // An adapter asks for a loss: what the update's loss function sees then is not the step's, and its metrics
+  // do not count.
+  bool probing = false;
+
   at::Device device() const { return model->precision().device; }
   ForwardOptions forward_options(bool training) const;
 
@@ -100,6 +104,8 @@ class Session {
   void save_checkpoint();
   void evaluate();
   NamedTensors trainable() const;
+  void begin_update(const std::vector<MicroBatch>& batches,
+                    const std::function<at::Tensor(const MicroBatch&)>& loss);
   at::Tensor checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
                      const at::Tensor& like) const;
 
@@ -109,5 +115,9 @@ class Session {
   int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point step_start_;
 };
+
+// What the optimizer updates now: active() of the adapter under the optimizer's name rules, which may speak
+// of anything in trainable(). Throws UserError.
+std::vector<OptimParameter> active_parameters(const OptimizerOptions& optimizer, Adapter& adapter);
 
 }  // namespace temper

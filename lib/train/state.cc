@@ -14,6 +14,7 @@ Json RunState::to_json() const {
           {"evaluated_first", evaluated_first},
           {"health", health},
           {"loop", loop},
+          {"adapter", adapter},
           {"log", log.to_json()},
           {"stored_cursor", stored_cursor},
           {"reference_rewards", reference_rewards},
@@ -32,6 +33,7 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.evaluated_first = json.at("evaluated_first").get<bool>();
     s.health = json.at("health");
     s.loop = json.at("loop");
+    s.adapter = json.at("adapter");
     s.stored_cursor = json.at("stored_cursor").get<int64_t>();
     s.leftovers = json.at("leftovers");
     s.reference_rewards = json.at("reference_rewards");

@@ -23,7 +23,8 @@ struct RunState {
   int64_t best_step = 0;
   bool evaluated_first = false;  // the evaluation before the first step is done
   Json health = Json::object();
-  Json loop = Json::object();  // what a task's loop keeps of its own
+  Json loop = Json::object();     // what a task's loop keeps of its own
+  Json adapter = Json::object();  // what an adapter that changes during training keeps; its tensors beside it
   LogPosition log;
 
   Json to_json() const;

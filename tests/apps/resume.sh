@@ -2,8 +2,8 @@
 # Kill at random moments, resume each time: the end must be the same bytes as that of an undisturbed run. Once for sft, once
 # for rl with a group filter (leftovers), several optimizer updates a rollout batch, and dropout in a LoRA; for dpo with cached
 # reference log-probs, whose cache is removed at every kill, on online pairs with a reference that moves, on rated answers in
-# stages, and with a fast and a slow adapter; for sft with random inputs; for a reward model; for a distillation half on the
-# student's own samples.
+# stages, and with a fast and a slow adapter; for sft with random inputs, under LISA that keeps and that offloads, and under IST;
+# for a reward model; for a distillation half on the student's own samples.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/resume.sh [kills, default 4]
 set -euo pipefail
 bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?} kills=${1:-4}
@@ -104,6 +104,17 @@ cat > "$work/fast_slow.json" <<JSON
   "train": {"steps": $((40 * longer))}, "eval": {"every": 20}, "run": "fast_slow" }
 JSON
 
+for state in keep offload; do
+  cat > "$work/lisa_$state.json" <<JSON
+{ "extends": "sft.json", "model": {"dtype": "bf16", "init": {"layers": 4}}, "adapter": {"kind": "lisa", "every": 3, "state": "$state"},
+  "train": {"steps": $((80 * longer))}, "eval": {"every": 40}, "checkpoint": {"every": 4}, "run": "lisa_$state" }
+JSON
+done
+cat > "$work/ist.json" <<JSON
+{ "extends": "sft.json", "model": {"init": {"layers": 4}}, "adapter": {"kind": "ist", "rank": 4, "dropout": 0.1, "measure_every": 3},
+  "train": {"steps": $((80 * longer))}, "eval": {"every": 40}, "checkpoint": {"every": 4}, "run": "ist" }
+JSON
+
 # metrics without their times
 timeless() { python3 -c '
 import json, sys
@@ -112,9 +123,9 @@ for line in open(sys.argv[1]):
 
 compare() {  # whole killed
   local file
-  for file in final/*.safetensors checkpoints/step-*/trainable.safetensors checkpoints/step-*/optimizer.safetensors checkpoints/step-*/reference.safetensors samples.jsonl; do
+  for file in final/*.safetensors checkpoints/step-*/trainable.safetensors checkpoints/step-*/optimizer.safetensors checkpoints/step-*/reference.safetensors checkpoints/step-*/adapter.safetensors samples.jsonl; do
     for a in "$1"/$file; do
-      case $file in *reference*|samples.jsonl) [ -e "$a" ] || continue ;; esac  # of some runs only
+      case $file in *reference*|*/adapter.*|samples.jsonl) [ -e "$a" ] || continue ;; esac  # of some runs only
       cmp "$a" "$2/${a#"$1"/}" || { echo "FAIL: $a differs after a resume"; exit 1; }
     done
   done
@@ -124,7 +135,7 @@ compare() {  # whole killed
 "$bin/temper-train" "$work/sft.json" --run "$work/base" --set train.steps=60 --quiet
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
-for task in sft rl preference online stages fast_slow inputs reward_model distill; do
+for task in sft rl preference online stages fast_slow inputs lisa_keep lisa_offload ist reward_model distill; do
   run() { "$bin/temper-train" "$work/$task.json" --run "$work/$task-$1" --quiet 2>> "$work/log"; }
   start=$(milliseconds)
   run whole || { cat "$work/log"; exit 1; }

@@ -52,7 +52,7 @@ TEST_CASE("every kind of adapter learns, and does not depend on micro-batches or
 TEST_CASE("every kind of adapter: a torn run goes on as the whole one") {
   AdapterRuns runs;
   for (const std::string& kind : adapter_registry().names()) {
-    if (kind == "full" || kind == "lora_pair" || kind == "corda") continue;
+    if (kind == "full" || kind == "lora_pair") continue;
     CAPTURE(kind);
     const auto saving = runs.with(kind, {"checkpoint.every=2"});
     const auto whole = runs(tiny_sft("train.jsonl", 6), kind, saving);
