@@ -95,7 +95,7 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
       any = any || place >= 0;
       const Grown* m = place < 0 ? nullptr : &modules_[static_cast<size_t>(place)];
       updates.push_back(m == nullptr ? at::zeros({x.size(0), outs[i]}, y.options())
-                                     : linear(x, m->work, {m->delta}));
+                                     : linear(x, m->work, std::vector<Tensor>{m->delta}));
     }
     return any ? y + at::cat(updates, 1) : y;
   }

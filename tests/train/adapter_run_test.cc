@@ -7,14 +7,22 @@ using namespace temper;
 
 namespace {
 
+// A kind with what it needs to do something in a few steps.
+std::string adapter_json(const std::string& kind) {
+  Json json = {{"kind", kind}};
+  if (kind == "freeze") json["blocks"] = 1;
+  if (kind == "lisa") json.update({{"blocks", 1}, {"every", 2}});
+  if (kind == "increlora") json.update({{"warmup", 2}, {"interval", 1}, {"growth_warmup", 2}, {"orthogonal", 0.01}, {"alpha", 64}});
+  return "adapter=" + json.dump();
+}
+
 // On a trained start, whose weights have directions worth keeping.
 struct AdapterRuns : Runs {
   AdapterRuns() { (*this)(tiny_sft("train.jsonl", 20), "start"); }
   std::vector<std::string> with(const std::string& kind, std::vector<std::string> more = {}) const {
     const std::string model =
         "model={\"dtype\": \"f32\", \"path\": \"" + (folder() / "start/final").string() + "\"}";
-    more.insert(more.begin(),
-                {model, "adapter={\"kind\": \"" + kind + "\"}", "optimizer.lr=1e-3", "train.batch_size=16"});
+    more.insert(more.begin(), {model, adapter_json(kind), "optimizer.lr=1e-3", "train.batch_size=16"});
     return more;
   }
 };
@@ -67,7 +75,7 @@ TEST_CASE("every kind of adapter in rl: what is sampled is what is trained, and 
   for (const std::string& kind : adapter_registry().names()) {
     if (kind == "lora_pair") continue;
     CAPTURE(kind);
-    const auto rows = runs(kRl, kind, {"adapter={\"kind\": \"" + kind + "\"}"});
+    const auto rows = runs(kRl, kind, {adapter_json(kind)});
     REQUIRE(rows.size() == 3);
     for (const MetricsRow& row : rows) CHECK(*row.find("rollout_gap") < 1e-4);
     // At the start the policy is the base, whatever the start took out of it; but for tokens in front.
