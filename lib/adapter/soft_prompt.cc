@@ -91,21 +91,21 @@ class SoftPrompt : public Adapter, public VirtualTokens {
 
 class PromptAdapter : public SoftPrompt {
  public:
-  PromptAdapter(Model& model, const PromptOptions& options)
-      : SoftPrompt(model, options.tokens, model.config().hidden), options_(options) {}
+  PromptAdapter(Model& model, const PromptOptions& options, uint64_t seed)
+      : SoftPrompt(model, options.tokens, model.config().hidden), options_(options), seed_(seed) {}
 
   Tensor embeddings() override { return values_; }
 
-  // The text's tokens, over and over, as PEFT takes them.
   void start(const AdapterStart& from) override {
-    if (options_.init != "text") return;
-    const std::vector<int64_t> text = from.encode(options_.text);
-    if (text.empty()) user_error("adapter.text: \"{}\" has no token", options_.text);
+    if (options_.init == "normal") return set_values(normal(values_.sizes().vec(), seed_));
     std::vector<int64_t> ids;
-    for (int64_t i = 0; i < count(); ++i) ids.push_back(text[static_cast<size_t>(i) % text.size()]);
-    set_to_tokens(ids);
-  }
-  void set_to_tokens(const std::vector<int64_t>& ids) {
+    if (options_.init == "vocab") {
+      ids = drawn_ids(model_, count(), seed_);
+    } else {  // the text's tokens, over and over, as PEFT takes them
+      const std::vector<int64_t> text = from.encode(options_.text);
+      if (text.empty()) user_error("adapter.text: \"{}\" has no token", options_.text);
+      for (int64_t i = 0; i < count(); ++i) ids.push_back(text[static_cast<size_t>(i) % text.size()]);
+    }
     const Tensor& table = model_.find("model.embed_tokens.weight")->compute;
     set_values(table.index_select(0, at::tensor(ids, at::kLong).to(table.device())));
   }
@@ -125,13 +125,16 @@ class PromptAdapter : public SoftPrompt {
 
  private:
   PromptOptions options_;
+  uint64_t seed_;
 };
 
 // values [tokens, layers * 2 * kv_heads * head_dim]: of each layer the keys, then the values.
 class PrefixAdapter : public SoftPrompt {
  public:
-  PrefixAdapter(Model& model, int64_t tokens)
-      : SoftPrompt(model, tokens, model.config().layers * 2 * width(model)) {}
+  PrefixAdapter(Model& model, const PrefixOptions& options, uint64_t seed)
+      : SoftPrompt(model, options.tokens, model.config().layers * 2 * width(model)),
+        options_(options),
+        seed_(seed) {}
 
   // Their hidden states reach nobody: attention sees the keys and values below, and rows of them are left
   // out.
@@ -144,8 +147,12 @@ class PrefixAdapter : public SoftPrompt {
     return {all.select(1, 2 * layer), all.select(1, 2 * layer + 1)};
   }
 
-  // The keys and values that the model itself computes of these tokens.
-  void set_to_tokens(const std::vector<int64_t>& ids);
+  void start(const AdapterStart&) override {
+    if (options_.init == "normal")
+      set_values(normal(values_.sizes().vec(), seed_));
+    else
+      set_to_tokens(drawn_ids(model_, count(), seed_));
+  }
 
  protected:
   Json config() const override {
@@ -161,6 +168,10 @@ class PrefixAdapter : public SoftPrompt {
 
  private:
   static int64_t width(const Model& model) { return model.config().kv_heads * model.config().head_dim; }
+  // The keys and values that the model itself computes of these tokens.
+  void set_to_tokens(const std::vector<int64_t>& ids);
+  PrefixOptions options_;
+  uint64_t seed_;
 };
 
 // Attention over the tokens of one text, keeping what it is given.
@@ -222,12 +233,7 @@ void PromptOptions::check(std::vector<std::string>& problems, const std::string&
 }
 
 std::unique_ptr<Adapter> PromptOptions::attach(Model& model, uint64_t seed) const {
-  auto adapter = std::make_unique<PromptAdapter>(model, *this);
-  if (init == "normal")
-    adapter->set_values(normal({tokens, model.config().hidden}, seed));
-  else
-    adapter->set_to_tokens(drawn_ids(model, tokens, seed));  // text: until start()
-  return adapter;
+  return std::make_unique<PromptAdapter>(model, *this, seed);
 }
 
 void PrefixOptions::fields(FieldVisitor& v) {
@@ -238,25 +244,22 @@ void PrefixOptions::fields(FieldVisitor& v) {
 }
 
 std::unique_ptr<Adapter> PrefixOptions::attach(Model& model, uint64_t seed) const {
-  auto adapter = std::make_unique<PrefixAdapter>(model, tokens);
-  if (init == "normal")
-    adapter->set_values(normal(adapter->trainable()[0].second.sizes().vec(), seed));
-  else
-    adapter->set_to_tokens(drawn_ids(model, tokens, seed));
-  return adapter;
+  return std::make_unique<PrefixAdapter>(model, *this, seed);
 }
 
 std::unique_ptr<Adapter> load_prompt(Model& model, const std::string& folder, const Json& config) {
   PromptOptions options;
   options.tokens = tokens_of(config, folder + "/adapter_config.json");
-  return filled(std::make_unique<PromptAdapter>(model, options), folder);
+  return filled(std::make_unique<PromptAdapter>(model, options, 0), folder);
 }
 
 std::unique_ptr<Adapter> load_prefix(Model& model, const std::string& folder, const Json& config) {
   const std::string where = folder + "/adapter_config.json";
   if (config.contains("prefix_projection") && config["prefix_projection"] == true)
     user_error("{}: prefix_projection: true is not supported; expected false", where);
-  return filled(std::make_unique<PrefixAdapter>(model, tokens_of(config, where)), folder);
+  PrefixOptions options;
+  options.tokens = tokens_of(config, where);
+  return filled(std::make_unique<PrefixAdapter>(model, options, 0), folder);
 }
 
 }  // namespace temper

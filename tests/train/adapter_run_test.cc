@@ -2,6 +2,7 @@
 #include "adapter/adapter.h"
 #include "base/error.h"
 #include "runs.h"
+#include "train/plan.h"
 
 using namespace temper;
 
@@ -12,7 +13,8 @@ std::string adapter_json(const std::string& kind) {
   Json json = {{"kind", kind}};
   if (kind == "freeze") json["blocks"] = 1;
   if (kind == "lisa") json.update({{"blocks", 1}, {"every", 2}});
-  if (kind == "increlora") json.update({{"warmup", 2}, {"interval", 1}, {"growth_warmup", 2}, {"orthogonal", 0.01}, {"alpha", 64}});
+  if (kind == "increlora")
+    json.update({{"warmup", 2}, {"interval", 1}, {"growth_warmup", 2}, {"orthogonal", 0.01}, {"alpha", 64}});
   return "adapter=" + json.dump();
 }
 
@@ -67,6 +69,18 @@ TEST_CASE("every kind of adapter: a torn run goes on as the whole one") {
     std::filesystem::remove_all(runs.folder() / kind / "checkpoints/step-6");
     std::filesystem::remove_all(runs.folder() / kind / "final");
     check_same(whole, runs(tiny_sft("train.jsonl", 6), kind, saving, "must"), 0x1p-60);
+  }
+}
+
+TEST_CASE("every kind of adapter: a run is planned without its weights") {
+  TempFolder folder;
+  folder.write("train.jsonl", arithmetic());
+  const std::string file = folder.write("run.json", tiny_sft("train.jsonl", 2));
+  for (const std::string& kind : adapter_registry().names()) {
+    CAPTURE(kind);
+    RunConfig run;
+    load_run_config(run, file, {adapter_json(kind)});
+    CHECK(plan_run(run)["memory"]["peak_bytes"].get<double>() > 0);
   }
 }
 
