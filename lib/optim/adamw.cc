@@ -1,7 +1,6 @@
-// AdamW: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr m^ / (sqrt(v^) + eps), hats
-// bias-corrected.
+#include "optim/adamw.h"
+
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
@@ -23,6 +22,14 @@ void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, 
 
 }  // namespace reference
 
+void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, at::Tensor& exp_avg_sq,
+                int64_t step, const reference::AdamWConstants& c) {
+  // The fused kernel wants the step as a float tensor; it is exact up to 2^24 updates.
+  const at::Tensor count = at::scalar_tensor(step, at::TensorOptions(value.device()).dtype(at::kFloat));
+  at::_fused_adamw_({value}, {grad}, {exp_avg}, {exp_avg_sq}, {}, {count}, c.lr, c.beta1, c.beta2,
+                    c.weight_decay, c.eps, /*amsgrad=*/false, /*maximize=*/false);
+}
+
 namespace {
 
 struct AdamWOptions : OptimizerOptions {
@@ -43,20 +50,16 @@ struct AdamWOptions : OptimizerOptions {
 class AdamW : public SlotOptimizer {
  public:
   AdamW(std::vector<OptimParameter> parameters, const AdamWOptions& options)
-      : SlotOptimizer(std::move(parameters), {"exp_avg", "exp_avg_sq"}), options_(options) {}
+      : SlotOptimizer(std::move(parameters), options), options_(options) {}
 
-  void step(double lr) override {
-    const at::NoGradGuard no_grad;
-    for (Entry* entry : begin_step()) {
-      // The fused kernel wants the step as a float tensor; it is exact up to 2^24 updates.
-      const at::Tensor count = at::scalar_tensor(
-          entry->step, at::TensorOptions(entry->parameter.value.device()).dtype(at::kFloat));
-      at::_fused_adamw_({entry->parameter.value}, {entry->parameter.value.grad()}, {entry->slots[0]},
-                        {entry->slots[1]}, {}, {count}, lr * entry->parameter.lr_factor, options_.beta1,
-                        options_.beta2, entry->parameter.decays ? options_.weight_decay : 0.0, options_.eps,
-                        /*amsgrad=*/false,
-                        /*maximize=*/false);
-    }
+ protected:
+  std::vector<Slot> slots(const OptimParameter& parameter) const override {
+    return {slot_like(parameter, "exp_avg", /*momentum=*/true), slot_like(parameter, "exp_avg_sq")};
+  }
+  void update(Entry& entry, double lr) override {
+    at::Tensor& value = entry.parameter.value;
+    adamw_step(value, value.grad(), entry.slots[0], entry.slots[1], entry.step,
+               {lr, options_.beta1, options_.beta2, options_.eps, decay(entry.parameter)});
   }
 
  private:

@@ -9,7 +9,13 @@
 namespace temper {
 
 std::unique_ptr<OptimizerOptions> adamw_options();
+std::unique_ptr<OptimizerOptions> adamw8bit_options();
 std::unique_ptr<OptimizerOptions> sgd_options();
+std::unique_ptr<OptimizerOptions> lion_options();
+std::unique_ptr<OptimizerOptions> ademamix_options();
+std::unique_ptr<OptimizerOptions> soap_options();
+std::unique_ptr<OptimizerOptions> adafactor_options();
+std::unique_ptr<OptimizerOptions> muon_options();
 
 std::unique_ptr<ScheduleOptions> constant_schedule();
 std::unique_ptr<ScheduleOptions> linear_schedule();

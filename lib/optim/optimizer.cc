@@ -18,6 +18,16 @@ void OptimizerOptions::fields(FieldVisitor& v) {
           {.help = "largest l2 norm of the whole gradient; 0: no clipping", .min = 0});
   v.field("no_decay", no_decay, {.help = "parameters whose name holds one of these are not decayed"});
   v.list("lr_rules", lr_rules, "learning-rate factors by name; the first rule that matches counts");
+  v.section("lookahead", lookahead, "slow weights around the optimizer (Zhang et al., arXiv 1907.08610)");
+}
+
+void LookaheadOptions::fields(FieldVisitor& v) {
+  v.field("k", k, {.help = "steps between two steps of the slow weights; 0: off", .unit = "steps", .min = 0});
+  v.field("alpha", alpha, {.help = "share of the way that the slow weights go", .min = 0, .max = 1});
+  v.field("momentum", momentum,
+          {.help = "what becomes of the first moments when the weights go back: keep, reset to 0, or "
+                   "pull_back by alpha as the weights",
+           .choices = {"keep", "reset", "pull_back"}});
 }
 
 std::vector<OptimParameter> OptimizerOptions::parameters(

@@ -44,12 +44,24 @@ class Optimizer {
   virtual void set_lr_factor(const std::string& name, double factor) = 0;
   // Bytes of state when every parameter has its state; for --plan.
   virtual int64_t state_bytes() const = 0;
+  // What a run's metrics show of the optimizer, by name; a function of the weights and the options.
+  virtual std::map<std::string, double> metrics() const { return {}; }
 };
 
 // Names that hold `match` learn at `factor` times the learning rate.
 struct LrRule : Fields {
   std::string match;
   double factor = 1.0;
+  void fields(FieldVisitor& v) override;
+};
+
+// Lookahead around any optimizer (Zhang et al., arXiv 1907.08610): after every k steps of a parameter
+// slow += alpha (value - slow), value = slow. k 0: off.
+struct LookaheadOptions : Fields {
+  int64_t k = 0;
+  double alpha = 0.5;
+  std::string momentum =
+      "keep";  // what becomes of the inner optimizer's first moments: keep, reset, pull_back
   void fields(FieldVisitor& v) override;
 };
 
@@ -60,7 +72,10 @@ struct OptimizerOptions : Fields {
   double clip_norm = 1.0;                                // of the whole gradient; 0: off
   std::vector<std::string> no_decay = {"norm", "bias"};  // names that hold one of these are not decayed
   std::vector<LrRule> lr_rules;                          // the first rule that matches a name counts
-  void fields(FieldVisitor& v) override;                 // kinds call this first, then list their own
+  LookaheadOptions lookahead;
+  void fields(FieldVisitor& v) override;  // kinds call this first, then list their own
+  // Before make(), once the whole config is known: how many updates the run has.
+  virtual void prepare(int64_t updates) {}
   virtual std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const = 0;
   // Applies the name rules. Throws UserError for a learning-rate rule that matches no parameter.
   std::vector<OptimParameter> parameters(const std::vector<std::pair<std::string, at::Tensor>>& named) const;
@@ -77,13 +92,6 @@ void clip_gradients(const std::vector<OptimParameter>& parameters, double norm, 
 namespace reference {
 
 double gradient_norm(const std::vector<OptimParameter>& parameters);
-
-// One AdamW update (decoupled decay, Loshchilov & Hutter 2019), in place; step counts from 1.
-struct AdamWConstants {
-  double lr, beta1, beta2, eps, weight_decay;
-};
-void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, at::Tensor& exp_avg_sq,
-                int64_t step, const AdamWConstants& constants);
 
 }  // namespace reference
 

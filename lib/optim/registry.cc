@@ -7,8 +7,20 @@ const Registry<OptimizerOptions>& optimizer_registry() {
     Registry<OptimizerOptions> r("optimizer");
     r.add({"adamw", "Adam with decoupled weight decay, fused", "Loshchilov & Hutter, arXiv 1711.05101",
            adamw_options});
+    r.add({"adamw8bit", "AdamW with moments in 8 bits, by blocks of 256",
+           "Dettmers et al., arXiv 2110.02861; bitsandbytes", adamw8bit_options});
     r.add({"sgd", "stochastic gradient descent, with momentum and Nesterov's form", "torch.optim.SGD",
            sgd_options});
+    r.add({"lion", "the sign of a momentum (Lion), or the gradient of another norm of it (Lion-K)",
+           "Chen et al., arXiv 2302.06675; Chen et al., arXiv 2310.05898", lion_options});
+    r.add({"ademamix", "Adam with a second, slow mean of the gradients",
+           "Pagliardini et al., arXiv 2409.03137", ademamix_options});
+    r.add({"soap", "Adam in the eigenbasis of Shampoo's statistics", "Vyas et al., arXiv 2409.11321",
+           soap_options});
+    r.add({"adafactor", "factored second moments, steps relative to the parameter's size",
+           "Shazeer & Stern, arXiv 1804.04235", adafactor_options});
+    r.add({"muon", "orthogonalised momentum for hidden matrices, AdamW for the rest",
+           "Jordan et al., github.com/KellerJordan/Muon; Liu et al., arXiv 2502.16982", muon_options});
     return r;
   }();
   return registry;

@@ -1,7 +1,6 @@
 // SGD as in torch.optim: g += wd p (coupled decay); buf = momentum buf + (1 - dampening) g, the first time
 // buf = g; nesterov: g += momentum buf, else g = buf; p -= lr g.
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include "optim/kinds.h"
 #include "optim/state.h"
@@ -30,29 +29,26 @@ struct SgdOptions : OptimizerOptions {
 class Sgd : public SlotOptimizer {
  public:
   Sgd(std::vector<OptimParameter> parameters, const SgdOptions& options)
-      : SlotOptimizer(std::move(parameters), options.momentum > 0
-                                                 ? std::vector<std::string>{"momentum_buffer"}
-                                                 : std::vector<std::string>{}),
-        options_(options) {}
+      : SlotOptimizer(std::move(parameters), options), options_(options) {}
 
-  void step(double lr) override {
-    const at::NoGradGuard no_grad;
-    for (Entry* entry : begin_step()) {
-      OptimParameter& parameter = entry->parameter;
-      at::Tensor direction = parameter.value.grad();
-      if (parameter.decays && options_.weight_decay > 0) {
-        direction = direction.add(parameter.value, options_.weight_decay);
-      }
-      if (options_.momentum > 0) {
-        at::Tensor& buffer = entry->slots[0];
-        if (entry->step == 1)
-          buffer.copy_(direction);
-        else
-          buffer.mul_(options_.momentum).add_(direction, 1 - options_.dampening);
-        direction = options_.nesterov ? direction.add(buffer, options_.momentum) : buffer;
-      }
-      parameter.value.add_(direction, -lr * parameter.lr_factor);
+ protected:
+  std::vector<Slot> slots(const OptimParameter& parameter) const override {
+    if (options_.momentum == 0) return {};
+    return {slot_like(parameter, "momentum_buffer", /*momentum=*/true)};
+  }
+  void update(Entry& entry, double lr) override {
+    at::Tensor& value = entry.parameter.value;
+    at::Tensor direction = value.grad();
+    if (decay(entry.parameter) > 0) direction = direction.add(value, decay(entry.parameter));
+    if (options_.momentum > 0) {
+      at::Tensor& buffer = entry.slots[0];
+      if (entry.step == 1)
+        buffer.copy_(direction);
+      else
+        buffer.mul_(options_.momentum).add_(direction, 1 - options_.dampening);
+      direction = options_.nesterov ? direction.add(buffer, options_.momentum) : buffer;
     }
+    value.add_(direction, -lr);
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "optim/state.h"
 
+#include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -9,81 +10,133 @@
 namespace temper {
 namespace {
 
-std::string shape_of(const at::Tensor& tensor) {
-  return fmt::format("[{}]", fmt::join(tensor.sizes().vec(), ", "));
+std::string shape_of(at::IntArrayRef sizes) {
+  return fmt::format("[{}]", fmt::join(sizes.vec(), ", "));
 }
 
 }  // namespace
 
-SlotOptimizer::SlotOptimizer(std::vector<OptimParameter> parameters, std::vector<std::string> slots)
-    : names_(std::move(slots)) {
+Slot slot_like(const OptimParameter& parameter, std::string name, bool momentum) {
+  return {std::move(name), parameter.value.sizes().vec(), parameter.value.scalar_type(), momentum};
+}
+
+SlotOptimizer::SlotOptimizer(std::vector<OptimParameter> parameters, const OptimizerOptions& options)
+    : lookahead_(options.lookahead), weight_decay_(options.weight_decay) {
   for (OptimParameter& parameter : parameters) entries_.push_back({std::move(parameter), 0, {}});
 }
 
-std::vector<SlotOptimizer::Entry*> SlotOptimizer::begin_step() {
-  std::vector<Entry*> active;
+std::vector<Slot> SlotOptimizer::all_slots(const OptimParameter& parameter) const {
+  std::vector<Slot> out = slots(parameter);
+  if (lookahead_.k == 0) return out;
+  const size_t own = out.size();
+  out.push_back(slot_like(parameter, "slow"));
+  for (size_t i = 0; i < own && lookahead_.momentum == "pull_back"; ++i) {
+    if (out[i].momentum) out.push_back({"slow_" + out[i].name, out[i].sizes, out[i].type});
+  }
+  return out;
+}
+
+void SlotOptimizer::make_slots(Entry& entry) const {
+  const at::Tensor& value = entry.parameter.value;
+  for (const Slot& slot : all_slots(entry.parameter)) {
+    entry.slots.push_back(at::zeros(slot.sizes, value.options().dtype(slot.type)));
+    if (slot.name == "slow") entry.slots.back().copy_(value);
+  }
+}
+
+void SlotOptimizer::step(double lr) {
+  const at::NoGradGuard no_grad;
   for (Entry& entry : entries_) {
     if (!entry.parameter.value.grad().defined()) continue;
-    if (entry.step++ == 0) {
-      for (size_t i = 0; i < names_.size(); ++i) entry.slots.push_back(at::zeros_like(entry.parameter.value));
-    }
-    active.push_back(&entry);
+    if (entry.step++ == 0) make_slots(entry);
+    update(entry, lr * entry.parameter.lr_factor);
+    if (lookahead_.k > 0 && entry.step % lookahead_.k == 0) look_ahead(entry);
   }
-  return active;
+}
+
+void SlotOptimizer::look_ahead(Entry& entry) const {
+  const auto pull_back = [&](at::Tensor& slow, at::Tensor& fast) {
+    slow.lerp_(fast, lookahead_.alpha);
+    fast.copy_(slow);
+  };
+  const std::vector<Slot> own = slots(entry.parameter);
+  size_t slow = own.size();
+  pull_back(entry.slots[slow++], entry.parameter.value);
+  for (size_t i = 0; i < own.size(); ++i) {
+    if (!own[i].momentum) continue;
+    if (lookahead_.momentum == "reset") entry.slots[i].zero_();
+    if (lookahead_.momentum == "pull_back") pull_back(entry.slots[slow++], entry.slots[i]);
+  }
 }
 
 std::map<std::string, at::Tensor> SlotOptimizer::state() {
   std::map<std::string, at::Tensor> out;
   for (const Entry& entry : entries_) {
     if (entry.step == 0) continue;
-    for (size_t i = 0; i < names_.size(); ++i) out[entry.parameter.name + "/" + names_[i]] = entry.slots[i];
+    const std::vector<Slot> slots = all_slots(entry.parameter);
+    for (size_t i = 0; i < slots.size(); ++i) {
+      out[entry.parameter.name + "/" + slots[i].name] = entry.slots[i];
+    }
     out[entry.parameter.name + "/step"] = at::scalar_tensor(entry.step, at::kLong);
   }
   return out;
 }
 
+SlotOptimizer::Entry SlotOptimizer::loaded_entry(const OptimParameter& parameter,
+                                                 const std::map<std::string, at::Tensor>& state,
+                                                 size_t& found) const {
+  Entry entry{parameter, 0, {}};
+  found = 0;
+  const std::string& name = parameter.name;
+  const std::vector<Slot> slots = all_slots(parameter);
+  for (const Slot& slot : slots) {
+    const auto it = state.find(name + "/" + slot.name);
+    if (it == state.end()) continue;
+    if (it->second.sizes() != slot.sizes) {
+      user_error("optimizer state: {}: shape {} expected, {} found", it->first, shape_of(slot.sizes),
+                 shape_of(it->second.sizes()));
+    }
+    if (it->second.scalar_type() != slot.type) {
+      user_error("optimizer state: {}: type {} expected, {} found", it->first, c10::toString(slot.type),
+                 c10::toString(it->second.scalar_type()));
+    }
+    entry.slots.push_back(
+        it->second.to(parameter.value.device(), slot.type, /*non_blocking=*/false, /*copy=*/true).detach());
+    ++found;
+  }
+  const auto step = state.find(name + "/step");
+  if (step != state.end()) {
+    if (step->second.numel() != 1 || step->second.scalar_type() != at::kLong ||
+        step->second.item<int64_t>() < 1) {
+      user_error("optimizer state: {}/step: one positive int64 expected", name);
+    }
+    entry.step = step->second.item<int64_t>();
+    ++found;
+  }
+  if (found != 0 && found != slots.size() + 1) {
+    std::vector<std::string> names;
+    for (const Slot& slot : slots) names.push_back(slot.name);
+    user_error("optimizer state: {}: {} and step expected, {} of them found", name, fmt::join(names, ", "),
+               found);
+  }
+  return entry;
+}
+
 void SlotOptimizer::load_state(const std::map<std::string, at::Tensor>& state) {
-  std::vector<Entry> loaded = entries_;
-  size_t used = 0;
-  for (Entry& entry : loaded) {
-    const std::string& name = entry.parameter.name;
-    const at::Tensor& value = entry.parameter.value;
-    entry.step = 0;
-    entry.slots.clear();
-    size_t found = 0;
-    for (const std::string& slot : names_) {
-      const auto it = state.find(name + "/" + slot);
-      if (it == state.end()) continue;
-      if (it->second.sizes() != value.sizes()) {
-        user_error("optimizer state: {}: shape {} expected, {} found", it->first, shape_of(value),
-                   shape_of(it->second));
-      }
-      entry.slots.push_back(it->second.to(value.options(), /*non_blocking=*/false, /*copy=*/true).detach());
-      ++found;
-    }
-    const auto step = state.find(name + "/step");
-    if (step != state.end()) {
-      if (step->second.numel() != 1 || step->second.scalar_type() != at::kLong ||
-          step->second.item<int64_t>() < 1) {
-        user_error("optimizer state: {}/step: one positive int64 expected", name);
-      }
-      entry.step = step->second.item<int64_t>();
-      ++found;
-    }
-    if (found != 0 && found != names_.size() + 1) {
-      user_error("optimizer state: {}: {} and step expected, {} of them found", name, fmt::join(names_, ", "),
-                 found);
-    }
+  std::vector<Entry> loaded;
+  size_t used = 0, found = 0;
+  for (const Entry& entry : entries_) {
+    loaded.push_back(loaded_entry(entry.parameter, state, found));
     used += found;
   }
   if (used != state.size()) {
     for (const auto& [key, tensor] : state) {
       const auto owns = [&](const Entry& entry) {
-        if (key == entry.parameter.name + "/step") return true;
-        for (const std::string& slot : names_) {
-          if (key == entry.parameter.name + "/" + slot) return true;
-        }
-        return false;
+        const std::string& name = entry.parameter.name;
+        if (key == name + "/step") return true;
+        const std::vector<Slot> slots = all_slots(entry.parameter);
+        return std::any_of(slots.begin(), slots.end(),
+                           [&](const Slot& slot) { return key == name + "/" + slot.name; });
       };
       if (std::none_of(loaded.begin(), loaded.end(), owns)) {
         user_error(
@@ -136,7 +189,10 @@ void SlotOptimizer::set_lr_factor(const std::string& name, double factor) {
 int64_t SlotOptimizer::state_bytes() const {
   int64_t bytes = 0;
   for (const Entry& entry : entries_) {
-    bytes += static_cast<int64_t>(names_.size()) * static_cast<int64_t>(entry.parameter.value.nbytes()) + 8;
+    bytes += 8;  // the step
+    for (const Slot& slot : all_slots(entry.parameter)) {
+      bytes += c10::multiply_integers(slot.sizes) * static_cast<int64_t>(c10::elementSize(slot.type));
+    }
   }
   return bytes;
 }

@@ -1,4 +1,4 @@
-// Per-parameter slots shared by the optimizers: naming, loading and counting.
+// Per-parameter slots shared by the optimizers: naming, making, loading and counting them, and Lookahead.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,10 +11,23 @@
 
 namespace temper {
 
-// Each parameter has all of `slots`, tensors of its own shape and type, and a step count; or nothing yet.
+// One tensor of a parameter's state; zeros before the first step.
+struct Slot {
+  std::string name;
+  std::vector<int64_t> sizes;
+  at::ScalarType type = at::kFloat;
+  bool momentum = false;  // a mean of directions, which Lookahead may reset or pull back
+};
+
+// A slot of the parameter's own shape and type.
+Slot slot_like(const OptimParameter& parameter, std::string name, bool momentum = false);
+
+// Each parameter has all of its slots and a step count, or nothing yet. All state of an optimizer is here: a
+// kind says which slots a parameter has and how one parameter is updated.
 class SlotOptimizer : public Optimizer {
  public:
-  SlotOptimizer(std::vector<OptimParameter> parameters, std::vector<std::string> slots);
+  SlotOptimizer(std::vector<OptimParameter> parameters, const OptimizerOptions& options);
+  void step(double lr) final;
   std::map<std::string, at::Tensor> state() override;
   void load_state(const std::map<std::string, at::Tensor>& state) override;
   std::map<std::string, at::Tensor> forget(const std::string& name) override;
@@ -25,14 +38,27 @@ class SlotOptimizer : public Optimizer {
  protected:
   struct Entry {
     OptimParameter parameter;
-    int64_t step = 0;  // updates so far; 0: the slots do not exist yet
-    std::vector<at::Tensor> slots;
+    int64_t step = 0;               // steps with a gradient so far; 0: the slots do not exist yet
+    std::vector<at::Tensor> slots;  // in the order of slots(), then Lookahead's
   };
-  // The entries that have a gradient now, their step counted up and their slots made (zeros).
-  std::vector<Entry*> begin_step();
+  // A function of the parameter's name and shape alone.
+  virtual std::vector<Slot> slots(const OptimParameter& parameter) const = 0;
+  // One update with the parameter's own learning rate; entry.step counts from 1. No gradient mode is on.
+  virtual void update(Entry& entry, double lr) = 0;
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  double decay(const OptimParameter& parameter) const { return parameter.decays ? weight_decay_ : 0.0; }
 
  private:
-  std::vector<std::string> names_;
+  std::vector<Slot> all_slots(const OptimParameter& parameter) const;
+  void make_slots(Entry& entry) const;
+  void look_ahead(Entry& entry) const;
+  // What `state` has of one parameter; `found` is the number of tensors.
+  Entry loaded_entry(const OptimParameter& parameter, const std::map<std::string, at::Tensor>& state,
+                     size_t& found) const;
+
+  LookaheadOptions lookahead_;
+  double weight_decay_;
   std::vector<Entry> entries_;
 };
 

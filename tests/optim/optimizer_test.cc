@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "optim/reference.h"
 #include "test.h"
 
 namespace temper {

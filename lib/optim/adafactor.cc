@@ -1,0 +1,141 @@
+// Adafactor (Shazeer & Stern, arXiv 1804.04235): the second moment of a matrix as the product of its row and
+// column means, updates clipped by their RMS, steps scaled by the RMS of the parameter. Two accepted forms:
+//
+// "transformers": b2 = 1 - t^-0.8; means of g^2 + eps1; V = row col / mean(row); u = g / sqrt(V), divided by
+// max(1, RMS(u) / clip); a = rho max(eps2, RMS(p)), rho = lr or the relative step; with beta1 u is averaged
+// after the scaling by a; p *= 1 - a wd; p -= u.
+//
+// "torch": rho = min(lr, 1 / sqrt(t)), always scaled by max(eps2, RMS(p)); means of g^2; V = row col /
+// max(mean row, eps1); u = g / sqrt(max(V, eps1^2)); p *= 1 - lr wd, before the update.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "optim/kinds.h"
+#include "optim/state.h"
+
+namespace temper {
+namespace {
+
+struct AdafactorOptions : OptimizerOptions {
+  std::string form = "transformers";
+  double beta1 = 0.0, beta2_decay = 0.8, clip = 1.0, eps2 = 1e-3;
+  std::optional<double> eps1;
+  bool scale_parameter = true, relative_step = false, warmup_init = false;
+  void fields(FieldVisitor& v) override {
+    OptimizerOptions::fields(v);
+    v.field("form", form, {.help = "whose form of it", .choices = {"transformers", "torch"}});
+    v.field("beta1", beta1,
+            {.help = "decay of the mean of the updates; 0: none is kept (transformers)", .min = 0, .max = 1});
+    v.field("beta2_decay", beta2_decay,
+            {.help = "the second moment decays by 1 - step^-beta2_decay", .min = 0, .max = 1});
+    v.field("clip", clip, {.help = "largest RMS of an update before its scaling", .min = 1e-30});
+    v.field(
+        "eps1", eps1,
+        {.help = "keeps the second moment off 0; left out: 1e-30 (transformers), 1.2e-7 (torch)", .min = 0});
+    v.field("eps2", eps2, {.help = "smallest RMS of a parameter that scales its step", .min = 0});
+    v.field("scale_parameter", scale_parameter, {.help = "steps in proportion to the parameter's RMS"});
+    v.field(
+        "relative_step", relative_step,
+        {.help = "a step size min(0.01, 1/sqrt(step)); lr and schedule are then not used (transformers)"});
+    v.field("warmup_init", warmup_init,
+            {.help = "with relative_step: min(1e-6 step, 1/sqrt(step)) instead (transformers)"});
+  }
+  void check(std::vector<std::string>& problems, const std::string& where) const override {
+    if (beta1 >= 1) problems.push_back(where + ".beta1: must be below 1, or the mean never moves");
+    if (warmup_init && !relative_step)
+      problems.push_back(where + ".warmup_init: warms up the relative step; set relative_step too");
+    if (form == "torch" && (beta1 > 0 || relative_step || !scale_parameter)) {
+      problems.push_back(where +
+                         ": beta1, relative_step and scale_parameter=false are not part of form torch");
+    }
+  }
+  std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const override;
+};
+
+double rms(const at::Tensor& x) {
+  return x.norm().item<double>() / std::sqrt(static_cast<double>(x.numel()));
+}
+
+class Adafactor : public SlotOptimizer {
+ public:
+  Adafactor(std::vector<OptimParameter> parameters, const AdafactorOptions& options)
+      : SlotOptimizer(std::move(parameters), options),
+        options_(options),
+        torch_form_(options.form == "torch"),
+        eps1_(options.eps1.value_or(torch_form_ ? std::numeric_limits<float>::epsilon() : 1e-30)) {}
+
+ protected:
+  // The row mean [...,n,1] and column mean [...,1,m] of the last two dimensions; a vector's is whole.
+  std::vector<Slot> slots(const OptimParameter& parameter) const override {
+    std::vector<Slot> out;
+    Slot whole = slot_like(parameter, "exp_avg_sq");
+    if (parameter.value.dim() > 1) {
+      Slot row = slot_like(parameter, "exp_avg_sq_row"), column = slot_like(parameter, "exp_avg_sq_col");
+      row.sizes.back() = 1;
+      column.sizes.end()[-2] = 1;
+      out = {row, column};
+    } else {
+      out = {whole};
+    }
+    if (options_.beta1 > 0) out.push_back(slot_like(parameter, "exp_avg", /*momentum=*/true));
+    return out;
+  }
+
+  void update(Entry& entry, double lr) override {
+    at::Tensor& value = entry.parameter.value;
+    const double weight_decay = decay(entry.parameter);
+    const auto step = static_cast<double>(entry.step);
+    double rho = lr;
+    if (torch_form_) rho = std::min(lr, 1 / std::sqrt(step));
+    if (options_.relative_step) {
+      rho = entry.parameter.lr_factor *
+            std::min(options_.warmup_init ? 1e-6 * step : 1e-2, 1 / std::sqrt(step));
+    }
+    const double scale = rho * (options_.scale_parameter ? std::max(options_.eps2, rms(value)) : 1.0);
+
+    at::Tensor direction = value.grad() * inverse_root(entry);
+    direction.div_(std::max(1.0, rms(direction) / options_.clip));
+    direction.mul_(scale);
+    if (options_.beta1 > 0) direction = entry.slots.back().lerp_(direction, 1 - options_.beta1);
+    value.mul_(1 - (torch_form_ ? lr : scale) * weight_decay);
+    value.sub_(direction);
+  }
+
+ private:
+  // 1 / sqrt(V) after this step's gradient.
+  at::Tensor inverse_root(Entry& entry) const {
+    const at::Tensor gradient = entry.parameter.value.grad();
+    const double fresh = std::pow(static_cast<double>(entry.step), -options_.beta2_decay);
+    const at::Tensor square = torch_form_ ? gradient.square() : gradient.square() + eps1_;
+    if (gradient.dim() < 2) {
+      const at::Tensor& whole = entry.slots[0].lerp_(square, fresh);
+      return (torch_form_ ? whole.clamp_min(eps1_ * eps1_) : whole).rsqrt();
+    }
+    const at::Tensor& row = entry.slots[0].lerp_(square.mean(-1, /*keepdim=*/true), fresh);
+    const at::Tensor& column = entry.slots[1].lerp_(square.mean(-2, /*keepdim=*/true), fresh);
+    const at::Tensor mean = row.mean(-2, /*keepdim=*/true);
+    if (torch_form_) {
+      return (row.matmul(column) / mean.clamp_min(eps1_)).clamp_min(eps1_ * eps1_).rsqrt();
+    }
+    return (row / mean).rsqrt() * column.rsqrt();
+  }
+
+  AdafactorOptions options_;
+  bool torch_form_;
+  double eps1_;
+};
+
+std::unique_ptr<Optimizer> AdafactorOptions::make(std::vector<OptimParameter> parameters) const {
+  return std::make_unique<Adafactor>(std::move(parameters), *this);
+}
+
+}  // namespace
+
+std::unique_ptr<OptimizerOptions> adafactor_options() {
+  return std::make_unique<AdafactorOptions>();
+}
+
+}  // namespace temper

@@ -1,0 +1,60 @@
+#include "optim/blocks8.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace temper {
+
+// Decades from 1e-7 to 1, each with twice the values of the one below: for i = 0..6 the middles of n + 1 even
+// steps over [0.1, 1], times 10^(i-6), where n = 2^i with both signs or 2^(i+1); and 0 and 1.
+DynamicMap::DynamicMap(bool is_signed) {
+  std::vector<float> values = {0.0f, 1.0f};
+  for (int i = 0; i < 7; ++i) {
+    const int n = is_signed ? 1 << i : 2 << i;
+    // torch.linspace in fp32: from both ends towards the middle.
+    const float step = (1.0f - 0.1f) / static_cast<float>(n);
+    const auto edge = [&](int at) {
+      return at < (n + 1) / 2 ? 0.1f + step * static_cast<float>(at)
+                              : 1.0f - step * static_cast<float>(n - at);
+    };
+    for (int at = 0; at < n; ++at) {
+      const double middle = (edge(at) + edge(at + 1)) / 2.0f;
+      const auto value = static_cast<float>(std::pow(10.0, i - 6) * middle);
+      values.push_back(value);
+      if (is_signed) values.push_back(-value);
+    }
+  }
+  if (values.size() != values_.size()) bug("the dynamic map has {} values", values.size());
+  std::sort(values.begin(), values.end());
+  std::copy(values.begin(), values.end(), values_.begin());
+  for (size_t i = 0; i < middles_.size(); ++i) middles_[i] = (values_[i] + values_[i + 1]) / 2;
+}
+
+const DynamicMap& signed_map() {
+  static const DynamicMap map(true);
+  return map;
+}
+const DynamicMap& unsigned_map() {
+  static const DynamicMap map(false);
+  return map;
+}
+
+int64_t blocks8(int64_t numbers) {
+  return (numbers + kBlockSize8 - 1) / kBlockSize8;
+}
+
+void dequantise8(const uint8_t* codes, float absmax, int64_t n, const DynamicMap& map, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = map.value(codes[i]) * absmax;
+}
+
+void quantise8(const float* x, int64_t n, const DynamicMap& map, uint8_t* codes, float* absmax) {
+  float largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  *absmax = largest;
+  const float divisor = largest > 0 ? largest : 1.0f;
+  for (int64_t i = 0; i < n; ++i) codes[i] = map.nearest(x[i] / divisor);
+}
+
+}  // namespace temper
