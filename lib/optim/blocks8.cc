@@ -13,15 +13,15 @@ DynamicMap::DynamicMap(bool is_signed) {
   std::vector<float> values = {0.0f, 1.0f};
   for (int i = 0; i < 7; ++i) {
     const int n = is_signed ? 1 << i : 2 << i;
-    // torch.linspace in fp32: from both ends towards the middle.
+    // torch.linspace in fp32: from both ends towards the middle, each edge rounded once.
     const float step = (1.0f - 0.1f) / static_cast<float>(n);
     const auto edge = [&](int at) {
-      return at < (n + 1) / 2 ? 0.1f + step * static_cast<float>(at)
-                              : 1.0f - step * static_cast<float>(n - at);
+      return at < (n + 1) / 2 ? std::fma(step, static_cast<float>(at), 0.1f)
+                              : std::fma(-step, static_cast<float>(n - at), 1.0f);
     };
+    const auto decade = static_cast<float>(std::pow(10.0, i - 6));
     for (int at = 0; at < n; ++at) {
-      const double middle = (edge(at) + edge(at + 1)) / 2.0f;
-      const auto value = static_cast<float>(std::pow(10.0, i - 6) * middle);
+      const float value = decade * ((edge(at) + edge(at + 1)) / 2.0f);
       values.push_back(value);
       if (is_signed) values.push_back(-value);
     }
