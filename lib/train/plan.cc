@@ -44,8 +44,9 @@ Json plan_run(const RunConfig& config) {
   const int64_t trained = count(adapter->trainable()), active = count(adapter->active());
   // A layer schedule that keeps what it froze in memory ends with the state of all that ever trained.
   const bool keeps = adapter->parks_in_memory();
-  const auto optimized = keeps ? config.optimizer->parameters(adapter->trainable())
-                               : active_parameters(*config.optimizer, *adapter);
+  auto optimized = keeps ? config.optimizer->parameters(adapter->trainable())
+                         : active_parameters(*config.optimizer, *adapter);
+  for (OptimParameter& p : optimized) p.value = p.value.detach().to(at::kFloat);  // as it is when it trains
   const int64_t state = config.optimizer->make(optimized)->state_bytes();
 
   const bool own = !adapter->can_switch_off();  // the model's own weights train

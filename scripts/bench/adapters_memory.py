@@ -12,6 +12,7 @@ after the last step; "plan" is what --plan said before. Time is the median over 
 --python: one with torch and transformers, which makes the models on first use (~/.cache/temper/bench). --trace prints, for
 three intervals of a small model, which blocks took gradients at each step, which have optimizer state, what is parked, and the
 memory; all of it is read from the checkpoints of a run: a parameter took a gradient when its optimizer's step count went up.
+There, each checkpoint maps the offloaded files, which counts as the process's memory although the system can take it back.
 """
 import argparse
 import json
@@ -105,9 +106,9 @@ def ordered(blocks):
 
 def trace(work, state):
     write_data(work / "train.jsonl")
-    init = {"hidden": 64, "intermediate": 192, "layers": 6, "heads": 4, "kv_heads": 2, "vocab": 300, "max_positions": 256,
+    init = {"hidden": 512, "intermediate": 1536, "layers": 6, "heads": 8, "kv_heads": 4, "vocab": 280, "max_positions": 256,
             "tied": False}
-    config = {"task": "sft", "threads": 1, "model": {"dtype": "bf16", "init": init},
+    config = {"task": "sft", "seed": 3, "threads": 1, "model": {"dtype": "bf16", "init": init},
               "adapter": {**LISA, "every": 3, "state": state, "embedding": False},
               "data": {"train": [str(work / "train.jsonl")], "max_tokens": 128, "overlong": "truncate"},
               "train": {"steps": 9, "batch_size": 4}, "checkpoint": {"every": 1, "keep": 9}}
@@ -128,9 +129,9 @@ def trace(work, state):
         print(f"step {row['step']} (interval {kept['interval']}, update {kept['position']})"
               f"  gradients: {ordered({block_of(n.split('/')[0]) for n in moved})}"
               f"  state: {ordered({f'{b} at {max(s)}' for b, s in counts.items()})}"
-              f"  {sum(size for size, _ in optimizer.values()) / 1e3:.0f} kB + masters {masters / 1e3:.0f} kB"
-              f"  parked: {ordered({block_of(n) for n in parked}) or 'nothing'}, {sum(s for s, _ in parked.values()) / 1e3:.0f} kB"
-              f"  process {row['time']['memory_gb'] * 1e3:.1f} MB")
+              f"  {sum(size for size, _ in optimizer.values()) / 1e6:.1f} MB + masters {masters / 1e6:.1f} MB"
+              f"  parked: {ordered({block_of(n) for n in parked}) or 'nothing'}, {sum(s for s, _ in parked.values()) / 1e6:.1f} MB"
+              f"  peak so far {row['time']['memory_gb'] * 1e3:.0f} MB")
 
 
 def table(work, shapes, steps, python, only):

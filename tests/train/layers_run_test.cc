@@ -16,7 +16,7 @@ using namespace temper;
 
 namespace {
 
-constexpr int kEvery = 3, kSteps = 11;
+constexpr int kEvery = 3, kSteps = 20;
 
 std::string pairs() {
   std::string out;
@@ -108,7 +108,8 @@ void check_torn(LayerRuns& runs, const Json& config, const std::string& name, st
   const auto folder = runs.folder() / name, torn = runs.folder() / (name + "-torn");
   std::filesystem::copy(folder, torn, std::filesystem::copy_options::recursive);
   std::filesystem::remove_all(torn / "final");
-  std::filesystem::create_directories(torn / "parked");  // a killed run leaves its files behind
+  if (sets.front().find("lisa") != std::string::npos)
+    std::filesystem::create_directories(torn / "parked");  // a killed run leaves its files behind
   for (int64_t step = last + 1; step <= steps; ++step)
     std::filesystem::remove_all(runs.checkpoint(name + "-torn", step));
   check_same(whole, runs(config.dump(), name + "-torn", sets, "must"), 0x1p-60);
@@ -135,6 +136,7 @@ TEST_CASE("lisa: gradients, optimizer state and weights move in the active block
     REQUIRE(rows.size() == kSteps);
     std::map<std::string, int64_t> trained;  // updates of each parameter so far
     std::set<std::set<int64_t>> sets;
+    int64_t returns = 0;
     for (int64_t step = 1; step <= kSteps; ++step) {
       CAPTURE(step);
       const auto folder = runs.checkpoint(state, step);
@@ -164,6 +166,7 @@ TEST_CASE("lisa: gradients, optimizer state and weights move in the active block
           while (joined > 1 && (layer < 0 || blocks_of(runs.checkpoint(state, joined - 1)).count(layer)))
             --joined;
           CHECK(steps.at(name) == step - joined + 1);
+          returns += steps.at(name) < trained[name] ? 1 : 0;
         }
       }
       CHECK(moved == 2 * 9 + 1);  // two blocks and the final norm
@@ -180,6 +183,7 @@ TEST_CASE("lisa: gradients, optimizer state and weights move in the active block
       CHECK(parked == expected);
     }
     CHECK(sets.size() > 1);
+    if (state == "drop") CHECK(returns > 0);
   }
 }
 
@@ -309,6 +313,7 @@ TEST_CASE("the plan of a layer schedule counts what is active, and all that was 
   CHECK(state(drop) == 18 * 8 + 2 * block * 8);
   CHECK(drop["memory"]["logits_bytes"].get<int64_t>() < full["memory"]["logits_bytes"].get<int64_t>());
   const Json last = plan("adapter={\"kind\": \"freeze\", \"blocks\": 1}", "bf16");
-  CHECK(4 * last["memory"]["activations_bytes"].get<int64_t>() ==
-        2 * full["memory"]["activations_bytes"].get<int64_t>());
+  // bf16 and one block of four.
+  CHECK(8 * last["memory"]["activations_bytes"].get<int64_t>() ==
+        full["memory"]["activations_bytes"].get<int64_t>());
 }
