@@ -26,7 +26,8 @@ void print(const Json& value) {
 int main(int argc, char** argv) {
   CLI::App app{"Shows what Temper has and what it makes of files. All output is JSON.", "temper-inspect"};
   app.require_subcommand(1);
-  std::string model, adapter, input, text, name, file, dtype = "f32", chat_template = "auto";
+  std::string model, adapter, input, text, name, file, output, from, weights = "adam";
+  std::string dtype = "f32", chat_template = "auto";
   std::vector<std::string> sets;
   bool special = false, add_special = false, generation_prompt = false;
 
@@ -37,6 +38,13 @@ int main(int argc, char** argv) {
   auto* config = app.add_subcommand("config", "the resolved config, or every problem in it");
   config->add_option("file", file)->required();
   config->add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
+  auto* schedule = app.add_subcommand("schedule", "the learning rate of each update, and its drawing");
+  auto* schedule_config = schedule->add_option("config", file, "a config file");
+  schedule->add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
+  schedule->add_option("--from", from, "a run folder: writes the file of a \"refined\" schedule")
+      ->excludes(schedule_config);
+  schedule->add_option("--weights", weights, "of --from")->check(CLI::IsMember({"adam", "sgd"}));
+  schedule->add_option("--output", output, "the drawing (.svg), or the file of --from (.json)");
   auto* tokenize = app.add_subcommand("tokenize", "ids, pieces and the decoded text, a line each");
   tokenize->add_option("--model", model, "a Hugging Face folder")->required();
   auto* text_option = tokenize->add_option("--text", text);
@@ -73,6 +81,12 @@ int main(int argc, char** argv) {
       RunConfig resolved;
       load_run_config(resolved, file, sets);
       std::printf("%s\n", dump_fields(resolved).dump(2).c_str());
+    }
+    if (*schedule) {
+      if (from.empty() && file.empty()) user_error("schedule: give a config file, or --from RUN");
+      if (!from.empty() && output.empty()) user_error("schedule --from: give --output FILE.json");
+      demand_folder("--output", output);
+      print(from.empty() ? inspect_schedule(file, sets, output) : refine_schedule(from, weights, output));
     }
     if (*tokenize) {
       const auto tokenizer = Tokenizer::load(model);

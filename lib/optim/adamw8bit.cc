@@ -44,15 +44,19 @@ struct StepConstants {
 // n numbers of a parameter with their moments in fp32. An element whose gradient is not finite is left alone
 // and forgets its moments.
 void adamw_numbers(int64_t n, float* x, const float* g, float* m, float* v, const StepConstants& c) {
-  for (int64_t i = 0; i < n; ++i) {
-    if (!std::isfinite(g[i])) {
-      m[i] = v[i] = 0;
-      continue;
-    }
-    m[i] = c.beta1 * m[i] + c.rest1 * g[i];
-    v[i] = c.beta2 * v[i] + c.rest2 * g[i] * g[i];
-    x[i] = (x[i] - c.size * (m[i] / (std::sqrt(v[i]) + c.eps))) * c.keep;
-  }
+  using vec::Floats;
+  const Floats beta1(c.beta1), beta2(c.beta2), rest1(c.rest1), rest2(c.rest2), eps(c.eps), size(c.size),
+      keep(c.keep), zero(0.0f);
+  vec::for_each(n, [&](int64_t i, int64_t count) {
+    const Floats gradient = vec::load(g + i, count), weight = vec::load(x + i, count);
+    const Floats finite = (gradient - gradient) == zero;
+    const Floats mean = beta1 * vec::load(m + i, count) + rest1 * gradient;
+    const Floats square = beta2 * vec::load(v + i, count) + rest2 * gradient * gradient;
+    const Floats moved = (weight - size * (mean / (square.sqrt() + eps))) * keep;
+    vec::store(m + i, Floats::blendv(zero, mean, finite), count);
+    vec::store(v + i, Floats::blendv(zero, square, finite), count);
+    vec::store(x + i, Floats::blendv(weight, moved, finite), count);
+  });
 }
 
 class AdamW8bit : public SlotOptimizer {

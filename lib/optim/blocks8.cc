@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "tensor/vec.h"
 
 namespace temper {
 
@@ -50,11 +51,26 @@ void dequantise8(const uint8_t* codes, float absmax, int64_t n, const DynamicMap
 }
 
 void quantise8(const float* x, int64_t n, const DynamicMap& map, uint8_t* codes, float* absmax) {
-  float largest = 0;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
-  *absmax = largest;
-  const float divisor = largest > 0 ? largest : 1.0f;
-  for (int64_t i = 0; i < n; ++i) codes[i] = map.nearest(x[i] / divisor);
+  using vec::Floats;
+  using Ints = at::vec::Vectorized<int32_t>;
+  Floats largest(0.0f);
+  vec::for_each(n, [&](int64_t i, int64_t count) {
+    largest = at::vec::maximum(largest, vec::load(x + i, count).abs());
+  });
+  *absmax = vec::max(largest);
+  const Floats divisor(*absmax > 0 ? *absmax : 1.0f);
+  vec::for_each(n, [&](int64_t i, int64_t count) {
+    // DynamicMap::nearest, a vector at a time.
+    const Floats number = vec::load(x + i, count) / divisor;
+    Ints code(0);
+    for (int half = 128; half > 0; half /= 2) {
+      const Floats middle = at::vec::gather<sizeof(float)>(map.middles() + half - 1, code);
+      code = code + (at::vec::cast<int32_t>(middle < number) & Ints(half));
+    }
+    int32_t lanes[vec::kWidth];
+    code.store(lanes);
+    for (int64_t lane = 0; lane < count; ++lane) codes[i + lane] = static_cast<uint8_t>(lanes[lane]);
+  });
 }
 
 }  // namespace temper

@@ -22,6 +22,7 @@ class DynamicMap {
     for (unsigned half = 128; half > 0; half /= 2) code += middles_[code + half - 1] < x ? half : 0;
     return static_cast<uint8_t>(code);
   }
+  const float* middles() const { return middles_.data(); }
 
  private:
   std::array<float, 256> values_;

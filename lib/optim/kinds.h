@@ -20,6 +20,8 @@ std::unique_ptr<OptimizerOptions> muon_options();
 std::unique_ptr<ScheduleOptions> constant_schedule();
 std::unique_ptr<ScheduleOptions> linear_schedule();
 std::unique_ptr<ScheduleOptions> cosine_schedule();
+std::unique_ptr<ScheduleOptions> rewarm_schedule();
+std::unique_ptr<ScheduleOptions> refined_schedule();
 std::unique_ptr<ScheduleOptions> wsd_schedule();
 std::unique_ptr<ScheduleOptions> inverse_sqrt_schedule();
 std::unique_ptr<ScheduleOptions> polynomial_schedule();

@@ -36,6 +36,13 @@ const Registry<ScheduleOptions>& schedule_registry() {
     r.add({"wsd", "warm-up, stable, then decay", "Hu et al. (MiniCPM), arXiv 2404.06395", wsd_schedule});
     r.add({"inverse_sqrt", "1/sqrt(step)", "Vaswani et al., arXiv 1706.03762; Zhai et al., arXiv 2106.04560",
            inverse_sqrt_schedule});
+    r.add(
+        {"rewarm",
+         "to continue a finished run (model.path = its final folder): from the floor up to the peak, half a "
+         "cosine down to the floor",
+         "Gupta et al., arXiv 2308.04014", rewarm_schedule});
+    r.add({"refined", "from the gradient norms of an earlier run", "Defazio et al., arXiv 2310.07831",
+           refined_schedule});
     r.add({"polynomial", "(1 - progress)^power down to the floor", "", polynomial_schedule});
     return r;
   }();

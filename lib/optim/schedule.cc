@@ -28,7 +28,7 @@ double ScheduleOptions::factor(int64_t step, int64_t total) const {
   const double all = static_cast<double>(std::max<int64_t>(total, 1));
   const double warmup_steps = std::floor(steps_of(warmup, all));
   const double at = static_cast<double>(step);
-  if (at < warmup_steps) return (at + 1) / warmup_steps;
+  if (at < warmup_steps) return start() + (1 - start()) * (at + 1) / warmup_steps;
   const double steps = std::max(all - warmup_steps, 1.0);
   return shape(std::min(at - warmup_steps, steps), steps, warmup_steps, all);
 }
@@ -62,6 +62,15 @@ struct Cosine : WithFloor {
   double shape(double step, double steps, double, double) const override {
     return above_floor(half_cosine(step / steps));
   }
+};
+
+// Gupta et al., arXiv 2308.04014: from the floor, where the earlier run ended, up to the peak and down again.
+struct Rewarm : Cosine {
+  Rewarm() {
+    warmup = 0.01;
+    floor = 0.1;
+  }
+  double start() const override { return floor; }
 };
 
 struct Wsd : WithFloor {
@@ -124,6 +133,9 @@ std::unique_ptr<ScheduleOptions> linear_schedule() {
 }
 std::unique_ptr<ScheduleOptions> cosine_schedule() {
   return std::make_unique<Cosine>();
+}
+std::unique_ptr<ScheduleOptions> rewarm_schedule() {
+  return std::make_unique<Rewarm>();
 }
 std::unique_ptr<ScheduleOptions> wsd_schedule() {
   return std::make_unique<Wsd>();

@@ -16,9 +16,12 @@ namespace temper {
 struct ScheduleOptions : Fields {
   double warmup = 0.0;  // below 1: share of the steps; else steps
   void fields(FieldVisitor& v) override;
+  // Before factor(), once the whole config is known: reads what the kind needs. Throws UserError.
+  virtual void prepare(int64_t total) {}
   double factor(int64_t step, int64_t total) const;
 
  protected:
+  virtual double start() const { return 0.0; }  // what the warm-up begins from
   // step in [0, steps], counted from the end of the warm-up; total: with the warm-up.
   virtual double shape(double step, double steps, double warmup_steps, double total) const = 0;
 };

@@ -259,12 +259,19 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
   if (task == "distill") distill.check(problems, rollout);
 }
 
+int64_t RunConfig::updates() const {
+  if (task != "rl") return train.steps;
+  return train.steps * train.updates_per_rollout * rollout.prompts_per_step / train.batch_size;
+}
+
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
   read_config_file(config, path, sets);
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
   config.distill.resolve(config.model.dtype);
+  config.optimizer->prepare(config.updates());
+  config.schedule->prepare(config.updates());
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
 }
 

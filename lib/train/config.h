@@ -152,6 +152,7 @@ struct RunConfig : Fields {
   std::string run;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  int64_t updates() const;  // optimizer updates of the whole run
 
  private:
   void check_rl(std::vector<std::string>& problems) const;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "text/tokenizer.h"
@@ -38,5 +39,14 @@ Json inspect_model(const std::string& folder);
 
 // {"state","last","checkpoints": [{"step","folder","whole","problem"?,"bytes"}...]}
 Json inspect_run(const std::string& folder);
+
+// The schedule of a config: {"schedule","updates","lr": [one an update]}; `output`, if not empty: a drawing
+// as an SVG file.
+Json inspect_schedule(const std::string& config, const std::vector<std::string>& sets,
+                      const std::string& output);
+
+// Writes the file of a "refined" schedule from a run folder's gradient norms; weights: adam | sgd.
+// {"source","weights","steps","output"}
+Json refine_schedule(const std::string& run, const std::string& weights, const std::string& output);
 
 }  // namespace temper

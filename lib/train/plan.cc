@@ -107,9 +107,6 @@ Json plan_run(const RunConfig& config) {
   const int64_t peak = kProgram + weights + masters + state + reference + teachers +
                        std::max(gradients + activations + logits, cache);
 
-  const int64_t updates = config.task == "rl" ? config.train.steps * config.train.updates_per_rollout *
-                                                    config.rollout.prompts_per_step / config.train.batch_size
-                                              : config.train.steps;
   return {{"config", dump_fields(config)},
           {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
           {"memory",
@@ -123,7 +120,7 @@ Json plan_run(const RunConfig& config) {
             {"cache_bytes", cache},
             {"teachers_bytes", teachers},
             {"peak_bytes", peak}}},
-          {"steps", {{"steps", config.train.steps}, {"updates", updates}}}};
+          {"steps", {{"steps", config.train.steps}, {"updates", config.updates()}}}};
 }
 
 }  // namespace temper

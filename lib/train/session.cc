@@ -237,6 +237,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   state.tokens += tokens;
   row.step = state.step;
   row.values.emplace_back("tokens", static_cast<double>(state.tokens));
+  for (const auto& [name, value] : optimizer->metrics()) row.values.emplace_back(name, value);
   const double seconds = seconds_in_step();
   row.time.emplace_back("seconds", seconds);
   row.time.emplace_back("tokens_per_s", static_cast<double>(tokens) / seconds);

@@ -273,9 +273,48 @@ std::string escape_html(std::string_view text) {
 
 namespace {
 
-// The drawing on paper of one shape. `ticks` are the values of the y axis.
-std::string draw_svg(const Chart& chart, const std::vector<const Series*>& shown,
-                     const std::vector<double>& ticks, double x_low, double x_high, bool wide) {
+// What a chart spans. Without a series to draw, `shown` is empty.
+struct Axes {
+  std::vector<const Series*> shown;
+  std::vector<double> ticks;  // of the y axis
+  double x_low = kNan, x_high = kNan;
+};
+
+Axes axes_of(const Chart& chart) {
+  Axes axes;
+  double low = kNan, high = kNan;
+  for (const Series& series : chart.series) {
+    bool any = false;
+    for (size_t i = 0; i < series.y.size(); ++i) {
+      if (!drawable(series.y[i], chart.log_y)) continue;
+      any = true;
+      axes.x_low = std::fmin(axes.x_low, series.x[i]);
+      axes.x_high = std::fmax(axes.x_high, series.x[i]);
+      const bool band = !series.low.empty();
+      for (double y : {series.y[i], band ? series.low[i] : kNan, band ? series.high[i] : kNan}) {
+        if (!drawable(y, chart.log_y)) continue;
+        low = std::fmin(low, y);
+        high = std::fmax(high, y);
+      }
+    }
+    if (any) axes.shown.push_back(&series);
+  }
+  if (axes.shown.empty()) return axes;
+  axes.x_low = chart.x_low.value_or(axes.x_low);
+  axes.x_high = chart.x_high.value_or(axes.x_high);
+  if (chart.share) {
+    low = std::min(low, 0.0);
+    high = std::max(high, 1.0);
+  } else if (!chart.log_y && low > 0 && low < 0.5 * high) {
+    low = 0;
+  }
+  axes.ticks = chart.log_y ? log_ticks(low, high) : nice_ticks(low, high, 4);
+  return axes;
+}
+
+// The drawing on paper of one shape.
+std::string draw_svg(const Chart& chart, const Axes& axes, bool wide) {
+  const auto& [shown, ticks, x_low, x_high] = axes;
   const Frame frame{.width = wide ? 880.0 : 320.0,
                     .height = wide ? 230.0 : 170.0,
                     .x_low = x_low,
@@ -308,35 +347,9 @@ std::string draw_svg(const Chart& chart, const std::vector<const Series*>& shown
 }  // namespace
 
 std::string render_chart(const Chart& chart) {
-  std::vector<const Series*> shown;
-  double x_low = kNan, x_high = kNan, low = kNan, high = kNan;
-  for (const Series& series : chart.series) {
-    bool any = false;
-    for (size_t i = 0; i < series.y.size(); ++i) {
-      if (!drawable(series.y[i], chart.log_y)) continue;
-      any = true;
-      x_low = std::fmin(x_low, series.x[i]);
-      x_high = std::fmax(x_high, series.x[i]);
-      const bool band = !series.low.empty();
-      for (double y : {series.y[i], band ? series.low[i] : kNan, band ? series.high[i] : kNan}) {
-        if (!drawable(y, chart.log_y)) continue;
-        low = std::fmin(low, y);
-        high = std::fmax(high, y);
-      }
-    }
-    if (any) shown.push_back(&series);
-  }
+  const Axes axes = axes_of(chart);
+  const std::vector<const Series*>& shown = axes.shown;
   if (shown.empty()) return "";
-  x_low = chart.x_low.value_or(x_low);
-  x_high = chart.x_high.value_or(x_high);
-  if (chart.share) {
-    low = std::min(low, 0.0);
-    high = std::max(high, 1.0);
-  } else if (!chart.log_y && low > 0 && low < 0.5 * high) {
-    low = 0;
-  }
-  const std::vector<double> ticks = chart.log_y ? log_ticks(low, high) : nice_ticks(low, high, 4);
-
   std::string out = fmt::format("<figure class=\"chart{}\"><figcaption><b>{}</b>", chart.wide ? " wide" : "",
                                 escape_html(chart.title));
   const std::string unit =
@@ -352,10 +365,25 @@ std::string render_chart(const Chart& chart) {
   }
   out += "</span></figcaption>";
   // A wide chart has a second shape for narrow screens; the style sheet shows one of the two.
-  if (chart.wide) out += draw_svg(chart, shown, ticks, x_low, x_high, true);
-  out += draw_svg(chart, shown, ticks, x_low, x_high, false);
+  if (chart.wide) out += draw_svg(chart, axes, true);
+  out += draw_svg(chart, axes, false);
   if (!chart.help.empty()) out += fmt::format("<p>{}</p>", escape_html(chart.help));
   return out + "</figure>\n";
+}
+
+std::string render_svg_file(const Chart& chart) {
+  const Axes axes = axes_of(chart);
+  if (axes.shown.empty()) return "";
+  const char* const style =
+      "text { font: 12px sans-serif; fill: #17202b; } path { fill: none; } .grid { stroke: #e9edf1; } "
+      ".line { stroke: #2563eb; stroke-width: 2; } .tick { fill: #5a6675; } .end { text-anchor: end; } "
+      ".mid { text-anchor: middle; }";
+  // The drawing is 230 high and would stand in the middle of 260; the title takes what is above it.
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"880\" height=\"260\" viewBox=\"0 0 880 260\">"
+      "<style>{}</style><rect width=\"880\" height=\"260\" fill=\"#fff\"/>"
+      "<text x=\"8\" y=\"18\">{}</text><g transform=\"translate(0 15)\">{}</g></svg>\n",
+      style, escape_html(chart.title), draw_svg(chart, axes, true));
 }
 
 }  // namespace temper

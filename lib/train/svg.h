@@ -36,6 +36,9 @@ struct Chart {
 // stretch.
 std::string render_chart(const Chart& chart);
 
+// The same as an SVG file of its own, with its title and colours.
+std::string render_svg_file(const Chart& chart);
+
 // Round axis values that cover [low, high]: steps of 1, 2 or 5 times a power of ten, about `count` of them.
 // An empty or nearly empty range is widened to take in zero.
 std::vector<double> nice_ticks(double low, double high, int count);

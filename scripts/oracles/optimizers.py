@@ -7,6 +7,7 @@ Where the numbers come from, all in fp32:
   adafactor/transformers              transformers
   lion                                lion-pytorch
   soap, lookahead                     pytorch_optimizer (SOAP checked here against the authors' turning moments)
+  refined schedules                   facebookresearch/adaptive_scheduling, written anew, with scipy's median filter
   ademamix                            apple/ml-ademamix, written anew below; without warm-up pytorch_optimizer
   lion-k                              written anew from the paper
   adamw8bit                           bitsandbytes' map and plain quantisation around its CUDA kernel's step (its CPU
@@ -25,12 +26,14 @@ os.environ["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes compiles its plain funct
 
 import bitsandbytes.functional as bnb  # noqa: E402
 import pytorch_optimizer  # noqa: E402
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from bitsandbytes.backends.triton.kernels_optim import (  # noqa: E402
     _dequantize_blockwise_pytorch,
     _quantize_blockwise_pytorch,
 )
 from lion_pytorch import Lion  # noqa: E402
+from scipy.ndimage import median_filter  # noqa: E402
 from transformers import Adafactor, get_scheduler  # noqa: E402
 from transformers.optimization import (  # noqa: E402
     get_cosine_with_min_lr_schedule_with_warmup,
@@ -453,6 +456,22 @@ def schedules(total):
         yield "inverse_sqrt", {"warmup": warmup}, lambda o: get_scheduler("inverse_sqrt", o, warmup, total)
 
 
+def refined(count):
+    """README and find_schedule.py of facebookresearch/adaptive_scheduling on norms that fall, with noise and spikes."""
+    t = np.arange(count)
+    norms = 0.5 + 4 * np.exp(-t / 12) + 0.3 * np.sin(1.7 * t * t) + 5 * (t % 11 == 4)
+    width = 2 * (int(0.1 * count) // 2) + 1
+    pad = 2 * width
+    filtered = median_filter(np.pad(norms, (0, pad), mode="reflect"), size=width, mode="nearest")[:-pad]
+    out = {"norms": norms.tolist()}
+    for name, power in (("adam", -1.0), ("sgd", -2.0)):
+        weights = filtered**power
+        tails = np.append(np.flip(np.cumsum(np.flip(weights)))[1:], 0.0)
+        factors = weights * tails
+        out[name] = (factors / factors.max()).tolist()
+    return out
+
+
 def write(folder, name, content):
     with open(os.path.join(folder, name), "w") as f:
         json.dump(content, f, separators=(",", ":"))
@@ -491,7 +510,7 @@ def main():
     total = 40
     cases = [{"name": n, "options": o, "factors": factors(make, total)} for n, o, make in schedules(total)]
     with open(os.path.join(folder, "schedules.json"), "w") as f:
-        json.dump({"total": total, "cases": cases}, f, indent=0)
+        json.dump({"total": total, "cases": cases, "refined": [refined(n) for n in (12, 70)]}, f, indent=0)
 
 
 if __name__ == "__main__":
