@@ -46,14 +46,6 @@ Tensor transposed(const Tensor& yt) {
   return y;
 }
 
-Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const bool few = has_kernel(x) && weight.scalar_type() == x.scalar_type() && x.size(0) > 1 &&
-                   x.size(0) <= few_rows(x.scalar_type());
-  if (!few) return at::linear(x, weight, maybe(bias));
-  const Tensor y = transposed(at::mm(weight, x.t()));
-  return bias.defined() ? y.add(bias) : y;
-}
-
 // dy^T x in fp32: [out, in].
 Tensor weight_gradient(const Tensor& dy, const Tensor& x) {
   const int64_t n = dy.size(0), out = dy.size(1), in = x.size(1);
@@ -127,6 +119,14 @@ struct Embedding : Function<Embedding> {
 };
 
 }  // namespace
+
+Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const bool few = has_kernel(x) && weight.scalar_type() == x.scalar_type() && x.size(0) > 1 &&
+                   x.size(0) <= few_rows(x.scalar_type());
+  if (!few) return at::linear(x, weight, maybe(bias));
+  const Tensor y = transposed(at::mm(weight, x.t()));
+  return bias.defined() ? y.add(bias) : y;
+}
 
 Tensor linear(const Tensor& x, const Tensor& compute, const std::vector<Tensor>& masters,
               const Tensor& compute_bias, const std::vector<Tensor>& bias_masters) {

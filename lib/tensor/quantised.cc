@@ -1,0 +1,246 @@
+#include "tensor/quantised.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+// The formats: values to codes, and the plain way back.
+
+namespace temper {
+namespace {
+
+using at::Tensor;
+using Kind = QuantFormat::Kind;
+
+constexpr float kSmallest = 1e-38f;  // stands in for the magnitude of a block of zeros
+constexpr float kOver127 = 7.874015718698502e-3f;
+
+int64_t blocks_of(int64_t elements, int64_t block) {
+  return (elements + block - 1) / block;
+}
+
+// Thresholds between neighbours of an ascending table: a value on a threshold goes to the lower one.
+template <size_t n>
+std::array<float, n - 1> midpoints(const std::array<float, n>& table) {
+  std::array<float, n - 1> out;
+  for (size_t i = 0; i + 1 < n; ++i) out[i] = (table[i] + table[i + 1]) / 2.0f;
+  return out;
+}
+
+float largest_magnitude(const float* values, int64_t n) {
+  float out = 0.0f;
+  for (int64_t i = 0; i < n; ++i) out = std::max(out, std::abs(values[i]));
+  return out;
+}
+
+void quantise_int8(const Tensor& w, QuantisedMatrix& m) {
+  m.codes = at::empty({m.rows, m.columns}, at::kChar);
+  m.absmax = at::empty({m.rows}, at::kFloat);
+  const float* values = w.const_data_ptr<float>();
+  auto* codes = m.codes.mutable_data_ptr<int8_t>();
+  auto* absmax = m.absmax.mutable_data_ptr<float>();
+  at::parallel_for(0, m.rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* row = values + r * m.columns;
+      absmax[r] = largest_magnitude(row, m.columns);
+      const float scale =
+          1.0f / std::max(absmax[r], kSmallest) * 127.0f;  // in this order, as PyTorch divides
+      for (int64_t c = 0; c < m.columns; ++c)
+        codes[r * m.columns + c] = static_cast<int8_t>(std::nearbyint(row[c] * scale));
+    }
+  });
+}
+
+// Magnitudes, less their mean, in blocks of 256.
+void quantise_absmax(QuantisedMatrix& m) {
+  const Tensor mean = m.absmax.mean();
+  m.absmax_mean = mean.item<float>();
+  const Tensor centred = m.absmax - mean;
+  const int64_t n = centred.numel();
+  const float* values = centred.const_data_ptr<float>();
+  const auto thresholds = midpoints(signed_dynamic_map());
+  m.absmax = at::empty({n}, at::kByte);
+  m.absmax_scale = at::empty({blocks_of(n, kAbsmaxBlock)}, at::kFloat);
+  auto* codes = m.absmax.mutable_data_ptr<uint8_t>();
+  auto* scales = m.absmax_scale.mutable_data_ptr<float>();
+  for (int64_t begin = 0; begin < n; begin += kAbsmaxBlock) {
+    const int64_t end = std::min(n, begin + kAbsmaxBlock);
+    const float largest = largest_magnitude(values + begin, end - begin);
+    scales[begin / kAbsmaxBlock] = largest;
+    const float inverse = 1.0f / std::max(largest, kSmallest);
+    for (int64_t i = begin; i < end; ++i) {
+      const auto at = std::lower_bound(thresholds.begin(), thresholds.end(), values[i] * inverse);
+      codes[i] = static_cast<uint8_t>(at - thresholds.begin());
+    }
+  }
+}
+
+void quantise_nf4(const Tensor& w, QuantisedMatrix& m) {
+  const int64_t n = w.numel(), blocks = blocks_of(n, kNf4Block);
+  const auto thresholds = midpoints(kNf4Values);
+  m.codes = at::empty({(n + 1) / 2}, at::kByte);
+  m.absmax = at::empty({blocks}, at::kFloat);
+  const float* values = w.const_data_ptr<float>();
+  auto* codes = m.codes.mutable_data_ptr<uint8_t>();
+  auto* absmax = m.absmax.mutable_data_ptr<float>();
+  at::parallel_for(0, blocks, 256, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) {
+      const int64_t begin = b * kNf4Block, count = std::min(kNf4Block, n - begin);
+      float scaled[kNf4Block] = {};  // what is missing in the last byte is 0
+      absmax[b] = largest_magnitude(values + begin, count);
+      const float inverse = 1.0f / std::max(absmax[b], kSmallest);
+      for (int64_t i = 0; i < count; ++i) scaled[i] = values[begin + i] * inverse;
+      uint8_t nearest[kNf4Block] = {};
+      for (const float threshold : thresholds) {
+        for (int64_t i = 0; i < kNf4Block; ++i) nearest[i] += scaled[i] > threshold ? 1 : 0;
+      }
+      for (int64_t i = 0; i < count; i += 2)
+        codes[(begin + i) / 2] = static_cast<uint8_t>(nearest[i] << 4 | nearest[i + 1]);
+    }
+  });
+  if (m.format.double_quantisation) quantise_absmax(m);
+}
+
+QuantError error_of(const QuantisedMatrix& m, const Tensor& w) {
+  QuantError out;
+  constexpr int64_t kRows = 256;
+  for (int64_t begin = 0; begin < m.rows; begin += kRows) {
+    const int64_t end = std::min(m.rows, begin + kRows);
+    const Tensor rows = w.narrow(0, begin, end - begin);
+    const Tensor difference = dequantise(m, begin, end, at::kFloat).sub_(rows);
+    out.squares += difference.square().sum(at::kDouble).item<double>();
+    out.reference += rows.square().sum(at::kDouble).item<double>();
+    out.largest = std::max(out.largest, difference.abs().max().item<double>());
+  }
+  out.elements = w.numel();
+  return out;
+}
+
+}  // namespace
+
+Kind quant_kind(const std::string& name) {
+  for (const Kind kind : {Kind::kNone, Kind::kInt8, Kind::kNf4}) {
+    if (name == quant_name(kind)) return kind;
+  }
+  bug("no quantised format is called {}", name);
+}
+
+const char* quant_name(Kind kind) {
+  return kind == Kind::kInt8 ? "int8" : kind == Kind::kNf4 ? "nf4" : "none";
+}
+
+void QuantError::add(const QuantError& other) {
+  squares += other.squares;
+  reference += other.reference;
+  largest = std::max(largest, other.largest);
+  elements += other.elements;
+}
+
+double QuantError::rms() const {
+  return reference > 0 ? std::sqrt(squares / reference) : 0.0;
+}
+
+double QuantError::worst() const {
+  return reference > 0 ? largest / std::sqrt(reference / static_cast<double>(elements)) : 0.0;
+}
+
+int64_t QuantisedMatrix::bytes() const {
+  int64_t out = 0;
+  for (const Tensor* t : {&codes, &absmax, &absmax_scale}) {
+    if (t->defined()) out += static_cast<int64_t>(t->nbytes());
+  }
+  return out;
+}
+
+QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat& format) {
+  const auto meta = at::TensorOptions().device(at::kMeta);
+  QuantisedMatrix m{format, rows, columns};
+  if (format.kind == Kind::kInt8) {
+    m.codes = at::empty({rows, columns}, meta.dtype(at::kChar));
+    m.absmax = at::empty({rows}, meta.dtype(at::kFloat));
+    return m;
+  }
+  const int64_t blocks = blocks_of(rows * columns, kNf4Block);
+  m.codes = at::empty({(rows * columns + 1) / 2}, meta.dtype(at::kByte));
+  m.absmax = at::empty({blocks}, meta.dtype(format.double_quantisation ? at::kByte : at::kFloat));
+  if (format.double_quantisation)
+    m.absmax_scale = at::empty({blocks_of(blocks, kAbsmaxBlock)}, meta.dtype(at::kFloat));
+  return m;
+}
+
+QuantisedMatrix quantise(const Tensor& w, const QuantFormat& format) {
+  if (w.dim() != 2 || w.numel() == 0 || !format.on()) bug("quantise: expected a matrix and a format");
+  const at::NoGradGuard no_grad;
+  const Tensor values = w.to(at::kCPU, at::kFloat).contiguous();
+  QuantisedMatrix m{format, w.size(0), w.size(1)};
+  if (format.kind == Kind::kInt8)
+    quantise_int8(values, m);
+  else
+    quantise_nf4(values, m);
+  m.error = error_of(m, values);
+  m.codes = m.codes.to(w.device());
+  m.absmax = m.absmax.to(w.device());
+  if (m.absmax_scale.defined()) m.absmax_scale = m.absmax_scale.to(w.device());
+  return m;
+}
+
+const std::array<float, 256>& signed_dynamic_map() {
+  static const std::array<float, 256> map = [] {
+    std::array<float, 256> out = {};
+    size_t count = 0;
+    int64_t values = 1;  // of a decade: midpoints of even steps from 0.1 to 1
+    for (const double decade : {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0}) {
+      const Tensor bounds = at::linspace(0.1, 1.0, values + 1, at::kFloat);
+      const Tensor means = (bounds.narrow(0, 0, values) + bounds.narrow(0, 1, values)) / 2.0 * decade;
+      for (int64_t i = 0; i < values; ++i) {
+        out[count++] = means[i].item<float>();
+        out[count++] = -means[i].item<float>();
+      }
+      values *= 2;
+    }
+    out[count++] = 0.0f;
+    out[count++] = 1.0f;
+    std::sort(out.begin(), out.end());
+    return out;
+  }();
+  return map;
+}
+
+namespace reference {
+
+Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype) {
+  const auto floats = at::TensorOptions().device(m.codes.device()).dtype(at::kFloat);
+  if (m.format.kind == Kind::kInt8) return (m.codes * m.absmax.unsqueeze(1) * kOver127).to(dtype);
+  const auto table = [&](const auto& values) {
+    return at::tensor(at::ArrayRef<float>(values.data(), values.size()), floats);
+  };
+  const auto spread = [](const Tensor& scales, int64_t block, int64_t n) {
+    return scales.repeat_interleave(block).narrow(0, 0, n);
+  };
+  Tensor absmax = m.absmax;
+  if (m.format.double_quantisation) {
+    absmax = table(signed_dynamic_map()).index_select(0, absmax.to(at::kLong)) *
+                 spread(m.absmax_scale, kAbsmaxBlock, absmax.numel()) +
+             m.absmax_mean;
+  }
+  const int64_t n = m.rows * m.columns;
+  const Tensor codes =
+      at::stack({m.codes.bitwise_right_shift(4), m.codes.bitwise_and(15)}, 1).flatten().narrow(0, 0, n);
+  const Tensor values = table(kNf4Values).index_select(0, codes.to(at::kLong)) * spread(absmax, kNf4Block, n);
+  return values.view({m.rows, m.columns}).to(dtype);
+}
+
+Tensor quantised_linear(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+  std::vector<Tensor> dense;
+  for (const auto& w : weights) dense.push_back(dequantise(*w, x.scalar_type()));
+  return at::linear(x, at::cat(dense), bias.defined() ? std::optional<Tensor>(bias) : std::nullopt);
+}
+
+}  // namespace reference
+
+}  // namespace temper
