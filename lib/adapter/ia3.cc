@@ -59,9 +59,8 @@ class Ia3Adapter : public LinearVectors {
     for (const std::string& path : paths()) {
       const Tensor& l = vector(path + ".ia3_l");
       Parameter *weight = model_.find(path + ".weight"), *bias = model_.find(path + ".bias");
-      weight->compute.copy_(weight->compute.to(at::kFloat) * l);
-      if (bias != nullptr && !scales_input(path))
-        bias->compute.copy_(bias->compute.to(at::kFloat) * l.squeeze(1));
+      weight->assign(weight->values() * l);
+      if (bias != nullptr && !scales_input(path)) bias->assign(bias->values() * l.squeeze(1));
     }
     model_.set_delta(nullptr);
   }

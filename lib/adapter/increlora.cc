@@ -50,8 +50,11 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
       if (!chosen) continue;
       const Tensor& weight = model.find(path + ".weight")->compute;
       Grown m{path, weight.size(0), weight.size(1), {}, {}, {}};
-      m.delta = at::zeros({m.out, m.in}, weight.options().dtype(at::kFloat)).requires_grad_(true);
-      m.work = at::empty({m.out, m.in}, weight.options());
+      const auto options_of = [&](at::ScalarType type) {
+        return at::TensorOptions().dtype(type).device(model.precision().device);
+      };
+      m.delta = at::zeros({m.out, m.in}, options_of(at::kFloat)).requires_grad_(true);
+      m.work = at::empty({m.out, m.in}, options_of(model.precision().compute));
       while (m.rank() < options.rank) add_reserve(m);
       for (Component& c : m.parts) c.e.requires_grad_(&c != &m.parts.back());
       for (int64_t k = 0; k < m.rank(); ++k) at::Tensor(m.parts[k].e).detach().zero_();
@@ -216,7 +219,7 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
     for (const Grown& m : modules_) {
       Parameter* weight = model_.find(m.path + ".weight");
       const LoraFactors f = factors(m);
-      weight->compute.copy_(at::addmm(weight->compute.to(at::kFloat), f.b, f.a, 1.0, scale()));
+      weight->assign(at::addmm(weight->values(), f.b, f.a, 1.0, scale()));
     }
     model_.set_delta(nullptr);
   }

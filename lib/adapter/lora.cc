@@ -106,8 +106,10 @@ LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::ve
       user_error("{}.rank: {} of {}, whose weight is {} x {}; init {} takes at most {}", where, m.rank,
                  m.path, out, in, options.init, std::min(out, in));
     }
-    m.a_work = at::empty({m.rank, in}, weight->compute.options());
-    m.b_work = at::empty({out, m.rank}, weight->compute.options());
+    const auto options_of_work =
+        at::TensorOptions().dtype(model.precision().compute).device(model.precision().device);
+    m.a_work = at::empty({m.rank, in}, options_of_work);
+    m.b_work = at::empty({out, m.rank}, options_of_work);
     if (options.init == "pissa") {
       take(m, pissa_start(this->weight(m), m.rank, m.scale, options.svd_iterations, seed, m.path), true);
     } else if (options.init == "olora") {
@@ -132,7 +134,7 @@ LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::ve
 }
 
 Tensor LoraAdapter::weight(const LoraModule& m) const {
-  return model_.find(m.path + ".weight")->compute.detach().to(at::kFloat);
+  return model_.find(m.path + ".weight")->values();
 }
 
 void LoraAdapter::take(LoraModule& m, const LoraFactors& factors, bool from_weight) {
@@ -345,7 +347,7 @@ void LoraAdapter::merge() {
   set_enabled(true);
   for (const LoraModule& m : modules_) {
     Parameter* weight = model_.find(m.path + ".weight");
-    weight->compute.copy_(merged_weight(m));
+    weight->assign(merged_weight(m));
   }
   model_.set_delta(nullptr);
 }
@@ -356,7 +358,7 @@ void LoraAdapter::unmerge() {
   const at::NoGradGuard no_grad;
   for (const LoraModule& m : modules_) {
     const LoraFactors update = whole_update(m);
-    model_.find(m.path + ".weight")->compute.copy_(at::addmm(weight(m), update.b, update.a, 1.0, -m.scale));
+    model_.find(m.path + ".weight")->assign(at::addmm(weight(m), update.b, update.a, 1.0, -m.scale));
   }
 }
 

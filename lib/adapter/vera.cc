@@ -94,7 +94,7 @@ class VeraAdapter : public LinearVectors {
           b_.narrow(0, 0, weight->compute.size(0)) * vector(path + ".vera_lambda_b").unsqueeze(1);
       const Tensor a =
           a_.narrow(1, 0, weight->compute.size(1)) * vector(path + ".vera_lambda_d").unsqueeze(1);
-      weight->compute.copy_(at::addmm(weight->compute.to(at::kFloat), b, a, 1.0, sign));
+      weight->assign(at::addmm(weight->values(), b, a, 1.0, sign));
     }
   }
 

@@ -22,12 +22,6 @@ namespace {
 
 using at::Tensor;
 
-std::vector<Tensor> masters(const std::vector<Parameter*>& parameters) {
-  std::vector<Tensor> out;
-  for (const Parameter* p : parameters) out.push_back(p->master);
-  return out;
-}
-
 class PackedContext : public AttentionContext {
  public:
   PackedContext(const PackedTokens& batch, const ModelConfig& config)
@@ -232,7 +226,7 @@ class Decoder : public Model {
 
   Tensor project(const FusedLinear& w, const Tensor& x, bool training) {
     const Tensor in = delta_ == nullptr ? x : delta_->input(w.modules, x);
-    const Tensor y = linear(in, w.compute, masters(w.weights), w.bias, masters(w.biases));
+    const Tensor y = w.product(in);
     if (delta_ == nullptr) return y;
     std::vector<int64_t> outs;
     for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
@@ -251,7 +245,7 @@ class Decoder : public Model {
 
 // GPT-2's scheme: normal(0, 0.02), outputs onto the residual stream scaled by 1/sqrt(2 layers), norms 1,
 // biases 0.
-void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& name, Tensor& to) {
+void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& name, Tensor to) {
   auto ends_with = [&](const std::string& tail) {
     return name.size() >= tail.size() && name.compare(name.size() - tail.size(), tail.size(), tail) == 0;
   };
@@ -270,6 +264,13 @@ void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& nam
   }
 }
 
+void fill_fresh(const ModelConfig& config, uint64_t seed, Parameter& p, bool master) {
+  if (!p.quantised) return fill_fresh(config, seed, p.name, master ? p.master : p.compute);
+  const Tensor values = at::empty(p.compute.sizes(), at::kFloat);
+  fill_fresh(config, seed, p.name, values);
+  p.assign(values);
+}
+
 }  // namespace
 
 std::unique_ptr<Model> Model::load(const std::string& folder, const Precision& precision,
@@ -285,15 +286,17 @@ std::unique_ptr<Model> Model::load(const std::string& folder, const Precision& p
     if (fresh_scores) {
       stored.pop_back();
       const auto it = by_name.find("score.weight");
-      if (it != by_name.end()) {
-        fill_fresh(model.config(), seed, it->first, masters ? it->second->master : it->second->compute);
-      }
+      if (it != by_name.end()) fill_fresh(model.config(), seed, *it->second, masters);
     }
     read_weights(
         folder, stored,
         [&](const std::string& name, const Tensor& mapped) {
           const auto it = by_name.find(name);
-          if (it != by_name.end()) (masters ? it->second->master : it->second->compute).copy_(mapped);
+          if (it == by_name.end()) return;
+          if (masters)
+            it->second->master.copy_(mapped);
+          else
+            it->second->assign(mapped);
         },
         !model.config().causal);
   };
@@ -304,7 +307,7 @@ std::unique_ptr<Model> Model::initialise(const ModelConfig& config, const Precis
                                          uint64_t seed) {
   auto source = [seed](Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
     at::NoGradGuard guard;
-    for (Parameter* p : wanted) fill_fresh(model.config(), seed, p->name, masters ? p->master : p->compute);
+    for (Parameter* p : wanted) fill_fresh(model.config(), seed, *p, masters);
   };
   return std::make_unique<Decoder>(config, precision, source);
 }

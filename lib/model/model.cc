@@ -11,6 +11,7 @@
 namespace temper {
 
 void Parameter::train() {
+  if (quantised) user_error("model.quantise: \"{}\" is quantised and cannot train", name);
   // With fp32 compute the master is the same storage, seen through a tensor of its own that may take
   // gradients.
   master = compute.scalar_type() == at::kFloat ? compute.detach() : compute.detach().to(at::kFloat);
@@ -19,6 +20,18 @@ void Parameter::train() {
 
 void Parameter::freeze() {
   master = compute;
+}
+
+at::Tensor Parameter::values() const {
+  return quantised ? dequantise(*quantised, 0, quantised->rows, at::kFloat) : compute.detach().to(at::kFloat);
+}
+
+void Parameter::assign(const at::Tensor& values) {
+  if (quantised)
+    quantised =
+        std::make_shared<QuantisedMatrix>(quantise(values.to(quantised->codes.device()), quantised->format));
+  else
+    compute.copy_(values);
 }
 
 Parameter* Model::find(const std::string& name) {
@@ -37,7 +50,9 @@ void Model::save(const std::string& folder, at::ScalarType dtype) {
   NamedTensors tensors;
   const Parameter* critic = config().causal && config().scores > 0 ? &score_head() : nullptr;
   for (Parameter* parameter : parameters()) {
-    if (parameter != critic) tensors.emplace_back(parameter->name, parameter->master.detach());
+    if (parameter == critic) continue;
+    tensors.emplace_back(parameter->name,
+                         parameter->quantised ? parameter->values() : parameter->master.detach());
   }
   save_pretrained(folder, config(), tensors, dtype);
 }
@@ -82,6 +97,27 @@ std::vector<int64_t> Model::virtual_ids() const {
   std::vector<int64_t> out(virtual_tokens() == nullptr ? 0 : static_cast<size_t>(virtual_tokens()->count()));
   std::iota(out.begin(), out.end(), config().vocab);
   return out;
+}
+
+std::string quantisation_summary(Model& model) {
+  const QuantFormat& format = model.precision().quantise;
+  std::map<std::string, QuantError> errors;  // by the last part of the module's path
+  int64_t quantised = 0, dense = 0;
+  for (const Parameter* p : model.parameters()) {
+    if (!p->quantised) continue;
+    const std::string module = p->name.substr(0, p->name.rfind('.'));
+    errors[module.substr(module.rfind('.') + 1)].add(p->quantised->error);
+    quantised += p->quantised->bytes();
+    dense += static_cast<int64_t>(p->compute.nbytes());
+  }
+  if (errors.empty()) return "";
+  std::string kinds;
+  for (const auto& [kind, error] : errors)
+    kinds += fmt::format("{}{} {:.4f} {:.2f}", kinds.empty() ? "" : ", ", kind, error.rms(), error.worst());
+  return fmt::format(
+      "linears in {}: {:.1f} MB in place of {:.1f} MB; rms and largest error as shares of the weights' rms: "
+      "{}",
+      quant_name(format.kind), static_cast<double>(quantised) / 1e6, static_cast<double>(dense) / 1e6, kinds);
 }
 
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,

@@ -21,10 +21,18 @@ namespace temper {
 // A named weight. `master` is what an optimizer updates and what receives gradients: fp32 when it is trained,
 // the compute dtype when it is frozen. `compute` is what products read; it shares storage with master when
 // dtypes agree.
+// A quantised one has no dense values: master and compute are on the meta device, with shape and dtype and no
+// more.
 struct Parameter {
   std::string name;
   at::Tensor master, compute;
-  // Gives it an fp32 master that takes gradients, with compute's values.
+  std::shared_ptr<const QuantisedMatrix> quantised;  // null: not quantised
+
+  at::Tensor values() const;  // fp32, of compute or dequantised
+  // Writes to compute, rounded to its dtype or quantised.
+  void assign(const at::Tensor& values);
+  // Gives it an fp32 master that takes gradients, with compute's values. Throws UserError when it is
+  // quantised.
   void train();
   // The master is compute, without gradient: digits that only the fp32 master held are gone.
   void freeze();
@@ -113,7 +121,8 @@ class Model {
   // In Hugging Face order and names; a tied head is not listed.
   virtual std::vector<Parameter*> parameters() = 0;
   Parameter* find(const std::string& name);  // null when there is none
-  // fp32 masters with gradients for the chosen ones; the rest frozen in the compute dtype.
+  // fp32 masters with gradients for the chosen ones; the rest frozen in the compute dtype. Throws UserError
+  // for those of a quantised linear.
   virtual void set_trainable(const std::function<bool(const std::string& name)>& trains) = 0;
   // compute <- master for trained parameters; call once after each optimizer step.
   virtual void refresh() = 0;
@@ -148,6 +157,10 @@ int64_t score_position(const std::vector<int64_t>& prompt, const std::vector<int
 
 // Scores [R, A] fp32 at rows [R] of a final-norm output `hidden` [N, H]; gradients reach hidden and head.
 at::Tensor model_scores(const Model& model, const at::Tensor& hidden, const at::Tensor& rows);
+
+// What quantising cost, in one line: bytes, and for each kind of linear the error against the values of the
+// files, root mean square and largest, both relative to the root mean square of the values. "" without.
+std::string quantisation_summary(Model& model);
 
 // [M] fp32 log-probs of the targets under the model.
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,

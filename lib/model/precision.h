@@ -6,11 +6,14 @@
 
 #include <string>
 
+#include "tensor/quantised.h"
+
 namespace temper {
 
 struct Precision {
   at::ScalarType compute = at::kFloat;  // activations and the weights that products read
   at::Device device = at::kCPU;
+  QuantFormat quantise = {};  // of the weights of all linears but the heads, which then cannot train
 };
 
 // "auto" is bf16 where the processor has matrix units for it (AMX or AVX512-BF16) or on CUDA, else fp32;

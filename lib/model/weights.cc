@@ -3,13 +3,17 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "model/families.h"
+#include "tensor/ops.h"
 
 namespace temper {
 
 Weights::Weights(const ModelConfig& config, const Precision& precision)
-    : options_(at::TensorOptions().dtype(precision.compute).device(precision.device)) {
+    : options_(at::TensorOptions().dtype(precision.compute).device(precision.device)),
+      quantise_(precision.quantise) {
   const int64_t d = config.head_dim, q = config.heads * d, kv = config.kv_heads * d;
   modules = linear_module_names(config);
   int64_t next_module = 0;
@@ -55,7 +59,7 @@ Weights::Weights(const ModelConfig& config, const Precision& precision)
 }
 
 Parameter* Weights::add(const std::string& name, const at::Tensor& compute) {
-  parameters_.push_back(std::make_unique<Parameter>(Parameter{name, compute, compute}));
+  parameters_.push_back(std::make_unique<Parameter>(Parameter{name, compute, compute, nullptr}));
   return parameters_.back().get();
 }
 
@@ -64,11 +68,16 @@ FusedLinear Weights::fuse(const std::string& prefix, const std::vector<std::stri
   FusedLinear fused;
   int64_t rows = 0;
   for (const int64_t out : outs) rows += out;
-  fused.compute = at::empty({rows, in}, options_);
+  if (!quantise_.on()) fused.compute = at::empty({rows, in}, options_);
   if (bias) fused.bias = at::empty({rows}, options_);
   int64_t row = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
-    fused.weights.push_back(add(prefix + parts[i] + ".weight", fused.compute.narrow(0, row, outs[i])));
+    const at::Tensor compute = quantise_.on() ? at::empty({outs[i], in}, options_.device(at::kMeta))
+                                              : fused.compute.narrow(0, row, outs[i]);
+    fused.weights.push_back(add(prefix + parts[i] + ".weight", compute));
+    if (quantise_.on())
+      fused.weights.back()->quantised =
+          std::make_shared<QuantisedMatrix>(quantised_shape(outs[i], in, quantise_, options_.device()));
     if (bias) fused.biases.push_back(add(prefix + parts[i] + ".bias", fused.bias.narrow(0, row, outs[i])));
     if (modules.at(next_module) != prefix + parts[i])
       bug("module {} is not {}", modules[next_module], prefix + parts[i]);
@@ -76,6 +85,20 @@ FusedLinear Weights::fuse(const std::string& prefix, const std::vector<std::stri
     row += outs[i];
   }
   return fused;
+}
+
+at::Tensor FusedLinear::product(const at::Tensor& x) const {
+  if (quantised()) {
+    QuantisedMatrices parts;
+    for (const Parameter* p : weights) parts.push_back(p->quantised);
+    return quantised_linear(x, parts, bias);
+  }
+  const auto masters = [](const std::vector<Parameter*>& parameters) {
+    std::vector<at::Tensor> out;
+    for (const Parameter* p : parameters) out.push_back(p->master);
+    return out;
+  };
+  return linear(x, compute, masters(weights), bias, masters(biases));
 }
 
 std::vector<Parameter*> Weights::list() {

@@ -18,11 +18,15 @@ namespace temper {
 
 // One product: y = x W^T (+ bias), W the rows of its parts.
 struct FusedLinear {
-  at::Tensor compute;               // [sum of outs, in]
+  at::Tensor compute;               // [sum of outs, in]; undefined when the weights are quantised
   at::Tensor bias;                  // [sum of outs] or undefined
   std::vector<Parameter*> weights;  // in row order
   std::vector<Parameter*> biases;   // empty or one a weight
   std::vector<int64_t> modules;     // index of each part in linear_modules()
+
+  bool quantised() const { return !compute.defined(); }
+  // x W^T (+ bias) [N, sum of outs]; gradients to x and, unless quantised, the masters.
+  at::Tensor product(const at::Tensor& x) const;
 };
 
 struct BlockWeights {
@@ -50,6 +54,7 @@ class Weights {
   FusedLinear fuse(const std::string& prefix, const std::vector<std::string>& parts,
                    const std::vector<int64_t>& outs, int64_t in, bool bias, int64_t& next_module);
   at::TensorOptions options_;
+  QuantFormat quantise_;
   std::vector<std::unique_ptr<Parameter>> parameters_;
 };
 

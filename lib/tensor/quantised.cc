@@ -18,7 +18,6 @@ using at::Tensor;
 using Kind = QuantFormat::Kind;
 
 constexpr float kSmallest = 1e-38f;  // stands in for the magnitude of a block of zeros
-constexpr float kOver127 = 7.874015718698502e-3f;
 
 int64_t blocks_of(int64_t elements, int64_t block) {
   return (elements + block - 1) / block;
@@ -157,19 +156,19 @@ int64_t QuantisedMatrix::bytes() const {
   return out;
 }
 
-QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat& format) {
-  const auto meta = at::TensorOptions().device(at::kMeta);
+QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat& format, at::Device device) {
+  const auto on = at::TensorOptions().device(device);
   QuantisedMatrix m{format, rows, columns};
   if (format.kind == Kind::kInt8) {
-    m.codes = at::empty({rows, columns}, meta.dtype(at::kChar));
-    m.absmax = at::empty({rows}, meta.dtype(at::kFloat));
+    m.codes = at::empty({rows, columns}, on.dtype(at::kChar));
+    m.absmax = at::empty({rows}, on.dtype(at::kFloat));
     return m;
   }
   const int64_t blocks = blocks_of(rows * columns, kNf4Block);
-  m.codes = at::empty({(rows * columns + 1) / 2}, meta.dtype(at::kByte));
-  m.absmax = at::empty({blocks}, meta.dtype(format.double_quantisation ? at::kByte : at::kFloat));
+  m.codes = at::empty({(rows * columns + 1) / 2}, on.dtype(at::kByte));
+  m.absmax = at::empty({blocks}, on.dtype(format.double_quantisation ? at::kByte : at::kFloat));
   if (format.double_quantisation)
-    m.absmax_scale = at::empty({blocks_of(blocks, kAbsmaxBlock)}, meta.dtype(at::kFloat));
+    m.absmax_scale = at::empty({blocks_of(blocks, kAbsmaxBlock)}, on.dtype(at::kFloat));
   return m;
 }
 

@@ -31,6 +31,7 @@ QuantFormat::Kind quant_kind(const std::string& name);
 const char* quant_name(QuantFormat::Kind kind);
 
 constexpr int64_t kNf4Block = 64, kAbsmaxBlock = 256;
+constexpr float kOver127 = 7.874015718698502e-3f;
 
 // Quantiles of a normal distribution, as bitsandbytes writes them.
 constexpr std::array<float, 16> kNf4Values = {
@@ -76,8 +77,8 @@ struct QuantisedMatrix {
   int64_t bytes() const;
 };
 
-// A matrix of that shape without storage (on the meta device), for planning.
-QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat& format);
+// A matrix of that shape, not filled; on the meta device it has no storage.
+QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat& format, at::Device device);
 
 // w [rows, columns] of any float type; the result is on w's device, made on the CPU.
 QuantisedMatrix quantise(const at::Tensor& w, const QuantFormat& format);

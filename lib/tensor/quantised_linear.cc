@@ -6,7 +6,6 @@
 #include <immintrin.h>
 #endif
 
-#include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/quantised.h"
 #include "tensor/vec.h"
@@ -21,47 +20,51 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Elements that are dequantised at a time: few enough to stay in the cache until the product has read them,
+// Elements that are dequantised at a time: few enough to be in the cache still when the product reads them,
 // enough for the product to be worth its call.
 constexpr int64_t kSlab = 1 << 20;
 
-template <typename T>
-void int8_rows(const QuantisedMatrix& m, int64_t begin, int64_t end, T* out) {
-  const vec::Floats over_127(7.874015718698502e-3f);
-  const auto* codes = m.codes.const_data_ptr<int8_t>() + begin * m.columns;
-  const auto* absmax = m.absmax.const_data_ptr<float>();
-  for (int64_t r = begin; r < end; ++r, codes += m.columns, out += m.columns) {
-    const vec::Floats scale(absmax[r]);
-    vec::for_each(m.columns, [&](int64_t i, int64_t n) {
-      float lanes[vec::kWidth] = {};
-      if (n == vec::kWidth) {
-#pragma omp simd
-        for (int64_t k = 0; k < vec::kWidth; ++k) lanes[k] = codes[i + k];
-      } else {
-        for (int64_t k = 0; k < n; ++k) lanes[k] = codes[i + k];
-      }
-      vec::store(out + i, vec::Floats::loadu(lanes) * scale * over_127, n);
-    });
-  }
+// 16 codes as floats, or as many as a vector has.
+vec::Floats widened(const int8_t* codes) {
+#if defined(__AVX512BW__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
+#else
+  float lanes[vec::kWidth];
+  for (int64_t k = 0; k < vec::kWidth; ++k) lanes[k] = codes[k];
+  return vec::Floats::loadu(lanes);
+#endif
 }
 
-// A whole block: 32 bytes of codes to 64 values of its table.
 template <typename T>
-void nf4_block(const uint8_t* codes, const T* table, T* out) {
+void int8_row(const int8_t* codes, float absmax, int64_t n, T* out) {
+  const vec::Floats scale(absmax), over_127(kOver127);
+  int64_t i = 0;
+  for (; i + vec::kWidth <= n; i += vec::kWidth) vec::store(out + i, widened(codes + i) * scale * over_127);
+  for (; i < n; ++i) out[i] = static_cast<float>(codes[i]) * absmax * kOver127;
+}
+
+// A whole block: 32 bytes of codes to 64 values.
+template <typename T>
+void nf4_block(const uint8_t* codes, float absmax, T* out) {
+  T table[kNf4Values.size()];
+  for (size_t k = 0; k < kNf4Values.size(); ++k) table[k] = kNf4Values[k] * absmax;
   for (int64_t i = 0; i < kNf4Block / 2; ++i) {
     out[2 * i] = table[codes[i] >> 4];
     out[2 * i + 1] = table[codes[i] & 15];
   }
 }
 #if defined(__AVX512BW__)
-void nf4_block(const uint8_t* codes, const c10::BFloat16* table, c10::BFloat16* out) {
-  const __m512i values = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(table)));
+// The same with the table in a register.
+void nf4_block(const uint8_t* codes, float absmax, c10::BFloat16* out) {
+  const vec::Floats scaled = vec::load(kNf4Values.data()) * vec::Floats(absmax);
+  const __m512i rounded = at::vec::convert<c10::BFloat16>(scaled);
+  const __m512i table = _mm512_broadcast_i64x4(_mm512_castsi512_si256(rounded));
   for (int64_t i = 0; i < kNf4Block / 2; i += 16) {
     // A byte in 32 bits becomes two 16-bit places in the table, the high nibble's first.
     const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i)));
     const __m512i low = _mm512_slli_epi32(_mm512_and_si512(bytes, _mm512_set1_epi32(15)), 16);
     const __m512i places = _mm512_or_si512(_mm512_srli_epi32(bytes, 4), low);
-    _mm512_storeu_si512(out + 2 * i, _mm512_permutexvar_epi16(places, values));
+    _mm512_storeu_si512(out + 2 * i, _mm512_permutexvar_epi16(places, table));
   }
 }
 #endif
@@ -73,92 +76,96 @@ float absmax_of(const QuantisedMatrix& m, int64_t block) {
          m.absmax_mean;
 }
 
+// Elements [begin, end) of the matrix laid flat.
 template <typename T>
-void nf4_rows(const QuantisedMatrix& m, int64_t begin_row, int64_t end_row, T* out) {
+void nf4_range(const QuantisedMatrix& m, int64_t begin, int64_t end, T* out) {
   const auto* codes = m.codes.const_data_ptr<uint8_t>();
-  const int64_t end = end_row * m.columns;
-  for (int64_t i = begin_row * m.columns; i < end;) {
+  for (int64_t i = begin; i < end;) {
     const int64_t block = i / kNf4Block, stop = std::min(end, (block + 1) * kNf4Block);
-    const vec::Floats absmax(absmax_of(m, block));
-    T table[kNf4Values.size()];
-    vec::for_each(kNf4Values.size(), [&](int64_t k, int64_t n) {
-      vec::store(table + k, vec::load(kNf4Values.data() + k, n) * absmax, n);
-    });
+    const float absmax = absmax_of(m, block);
     if (stop - i == kNf4Block) {
-      nf4_block(codes + i / 2, table, out);
+      nf4_block(codes + i / 2, absmax, out);
       out += kNf4Block;
       i = stop;
     }
-    for (; i < stop; ++i) *out++ = table[i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15];
+    for (; i < stop; ++i) *out++ = kNf4Values[i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15] * absmax;
   }
 }
 
-// Rows [begin, end) into out [end - begin, columns].
-void dequantise_into(const QuantisedMatrix& m, int64_t begin, int64_t end, const Tensor& out) {
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+// Part of a matrix into the contiguous out [rows, columns].
+void dequantise_into(const QuantisedMatrix& m, const Range& rows, const Range& columns, const Tensor& out) {
   if (!out.is_cpu()) {
-    at::Tensor(out).copy_(reference::dequantise(m, out.scalar_type()).narrow(0, begin, end - begin));
+    const Tensor whole = reference::dequantise(m, out.scalar_type());
+    at::Tensor(out).copy_(whole.narrow(0, rows.begin, rows.size()).narrow(1, columns.begin, columns.size()));
     return;
   }
   dispatch(out.scalar_type(), "dequantise", [&](auto zero) {
     using T = decltype(zero);
     T* to = out.mutable_data_ptr<T>();
-    at::parallel_for(begin, end, std::max<int64_t>(1, 32768 / m.columns), [&](int64_t first, int64_t last) {
-      T* rows = to + (first - begin) * m.columns;
-      if (m.format.kind == QuantFormat::Kind::kInt8)
-        int8_rows(m, first, last, rows);
-      else
-        nf4_rows(m, first, last, rows);
+    const int64_t grain = 32768 / columns.size() + 1;
+    at::parallel_for(rows.begin, rows.end, grain, [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        const int64_t begin = r * m.columns + columns.begin;
+        T* row = to + (r - rows.begin) * columns.size();
+        if (m.format.kind == QuantFormat::Kind::kInt8) {
+          int8_row(m.codes.const_data_ptr<int8_t>() + begin, m.absmax.const_data_ptr<float>()[r],
+                   columns.size(), row);
+        } else {
+          nf4_range(m, begin, begin + columns.size(), row);
+        }
+      }
     });
   });
 }
 
-// f(first output column, dense rows) over all rows of the matrices, a slab at a time, in one piece of memory.
-template <typename F>
-void for_each_slab(const QuantisedMatrices& weights, at::ScalarType dtype, const F& f) {
-  const int64_t columns = weights[0]->columns, most = std::max<int64_t>(1, kSlab / columns);
-  int64_t height = 0, column = 0;
-  for (const auto& m : weights) height = std::max(height, std::min(most, m->rows));
-  const Tensor memory = at::empty({height, columns}, weights[0]->codes.options().dtype(dtype));
-  for (const auto& m : weights) {
-    for (int64_t begin = 0; begin < m->rows; begin += most) {
-      const int64_t end = std::min(m->rows, begin + most);
-      const Tensor rows = memory.narrow(0, 0, end - begin);
-      dequantise_into(*m, begin, end, rows);
-      f(column + begin, rows);
-    }
-    column += m->rows;
-  }
+int64_t total_rows(const QuantisedMatrices& weights) {
+  int64_t out = 0;
+  for (const auto& m : weights) out += m->rows;
+  return out;
 }
 
+// A slab is some rows of one matrix and gives as many columns of y.
 Tensor forward_product(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
-  int64_t outs = 0;
-  for (const auto& m : weights) outs += m->rows;
-  const Tensor y = at::empty({x.size(0), outs}, x.options());
-  for_each_slab(weights, x.scalar_type(), [&](int64_t column, const Tensor& rows) {
-    const int64_t n = rows.size(0);
-    y.narrow(1, column, n).copy_(product(x, rows, bias.defined() ? bias.narrow(0, column, n) : bias));
-  });
+  const int64_t in = x.size(1), height = std::max<int64_t>(1, kSlab / in);
+  const Tensor y = at::empty({x.size(0), total_rows(weights)}, x.options()),
+               memory = at::empty({height, in}, x.options());
+  int64_t column = 0;
+  for (const auto& m : weights) {
+    for (int64_t begin = 0; begin < m->rows; begin += height) {
+      const Range rows = {begin, std::min(m->rows, begin + height)};
+      const Tensor slab = memory.narrow(0, 0, rows.size());
+      dequantise_into(*m, rows, {0, in}, slab);
+      const Tensor part = bias.defined() ? bias.narrow(0, column, rows.size()) : bias;
+      y.narrow(1, column, rows.size()).copy_(product(x, slab, part));
+      column += rows.size();
+    }
+  }
   return y;
 }
 
-// dy W, added up in fp32.
+// dx = dy W. A slab is some columns of all matrices and gives as many columns of dx, each the whole sum of
+// its products, rounded once.
 Tensor input_gradient(const Tensor& dy, const QuantisedMatrices& weights) {
-  const int64_t n = dy.size(0), outs = dy.size(1), in = weights[0]->columns;
-  const Tensor dx = at::empty({n, in}, dy.options().dtype(at::kFloat));
-  for_each_slab(weights, dy.scalar_type(), [&](int64_t column, const Tensor& rows) {
-    const int64_t k = rows.size(0);
-    if (!has_kernel(dy)) {
-      const Tensor part = at::mm(dy.narrow(1, column, k).to(at::kFloat), rows.to(at::kFloat));
-      column == 0 ? dx.copy_(part) : dx.add_(part);
-      return;
+  const int64_t outs = dy.size(1), in = weights[0]->columns;
+  const int64_t width = std::max<int64_t>(128, kSlab / outs / kNf4Block * kNf4Block);
+  const Tensor dx = at::empty({dy.size(0), in}, dy.options()),
+               memory = at::empty({outs * width}, dy.options());
+  for (int64_t begin = 0; begin < in; begin += width) {
+    const Range columns = {begin, std::min(in, begin + width)};
+    const Tensor slab = memory.narrow(0, 0, outs * columns.size()).view({outs, columns.size()});
+    int64_t row = 0;
+    for (const auto& m : weights) {
+      dequantise_into(*m, {0, m->rows}, columns, slab.narrow(0, row, m->rows));
+      row += m->rows;
     }
-    dispatch(dy.scalar_type(), "quantised_linear", [&](auto zero) {
-      using T = decltype(zero);
-      gemm(Trans::kNo, Trans::kNo, n, in, k, dy.const_data_ptr<T>() + column, outs, rows.const_data_ptr<T>(),
-           in, column > 0, dx.mutable_data_ptr<float>(), in);
-    });
-  });
-  return dx.to(dy.scalar_type());
+    dx.narrow(1, begin, columns.size()).copy_(at::mm(dy, slab));
+  }
+  return dx;
 }
 
 struct QuantisedLinear : Function<QuantisedLinear> {
@@ -182,7 +189,7 @@ struct QuantisedLinear : Function<QuantisedLinear> {
 
 Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::ScalarType dtype) {
   const Tensor out = at::empty({end - begin, m.columns}, m.codes.options().dtype(dtype));
-  dequantise_into(m, begin, end, out);
+  dequantise_into(m, {begin, end}, {0, m.columns}, out);
   return out;
 }
 

@@ -69,6 +69,13 @@ void ModelSection::fields(FieldVisitor& v) {
   v.field("path", path,
           {.help = "a Hugging Face model folder; left out: random weights by \"init\"", .path = true});
   v.field("dtype", dtype, {.help = "compute dtype", .choices = {"auto", "bf16", "f32"}});
+  v.field("quantise", quantise,
+          {.help = "keep the frozen linears of an adapter run, all but the heads, in 8 or 4 bits",
+           .choices = {"none", "int8", "nf4"}});
+  if (quantise == "nf4") {
+    v.field("double_quantisation", double_quantisation,
+            {.help = "the magnitudes of nf4's blocks of 64 in 8 bits too: 4.13 bits a weight, not 4.5"});
+  }
   v.field("checkpointing", checkpointing,
           {.help = "recompute blocks in backward to save memory",
            .choices = {"off", "all", "every_2", "every_3", "every_4", "every_8"}});
@@ -81,6 +88,10 @@ void ModelSection::check(std::vector<std::string>& problems, const std::string& 
                        ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
                        "\"tokenizer\" for random weights");
   }
+}
+
+QuantFormat ModelSection::quant_format() const {
+  return {quant_kind(quantise), double_quantisation};
 }
 
 int64_t ModelSection::checkpoint_every() const {
@@ -254,6 +265,15 @@ void RunConfig::fields(FieldVisitor& v) {
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
   if (eval.every > 0 && data.eval.empty())
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
+  if (model.quantise != "none" && !adapter->takes_quantised_base()) {
+    std::string kinds;
+    for (const auto& entry : adapter_registry().entries())
+      if (entry.make()->takes_quantised_base()) kinds += (kinds.empty() ? "" : ", ") + entry.name;
+    problems.push_back(fmt::format(
+        "model.quantise: \"{}\" is for adapters that leave the model's weights as they are, not for \"{}\": "
+        "set adapter.kind to one of {}, or model.quantise to \"none\"",
+        model.quantise, adapter_kind, kinds));
+  }
   if (task == "preference") check_preference(*this, problems);
   if (task == "rl") check_rl(problems);
   if (task == "distill") distill.check(problems, rollout);

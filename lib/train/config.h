@@ -44,11 +44,14 @@ struct InitSection : Fields {
 struct ModelSection : Fields {
   std::string path;  // a Hugging Face folder; empty: init
   std::string dtype = "auto";
+  std::string quantise = "none";      // "none", "int8", "nf4"
+  bool double_quantisation = true;    // nf4
   std::string checkpointing = "off";  // "off", "all", or "every_2" ... "every_8"
   InitSection init;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   int64_t checkpoint_every() const;  // 0: off
+  QuantFormat quant_format() const;
 };
 
 // rl: scored responses from files, beside or in place of sampled ones.

@@ -78,7 +78,12 @@ std::string folder_fingerprint(const std::string& folder) {
 }
 
 std::string start_fingerprint(const RunConfig& config) {
-  if (!config.model.path.empty()) return folder_fingerprint(config.model.path);
+  if (!config.model.path.empty()) {
+    const std::string folder = folder_fingerprint(config.model.path);
+    const ModelSection& model = config.model;
+    if (model.quantise == "none") return folder;
+    return Fingerprint().add(folder).add(model.quantise).add(model.double_quantisation ? 1 : 0).hex();
+  }
   return Fingerprint().add(dump_fields(config.model).dump()).add(config.seed).hex();
 }
 

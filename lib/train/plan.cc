@@ -30,7 +30,8 @@ Json plan_run(const RunConfig& config) {
     shape = model_config(config.model.path, heads);
   else if (!config.model.init.tokenizer.empty())
     shape.vocab = Tokenizer::load(config.model.init.tokenizer)->vocab_size();
-  const Precision precision = make_precision(config.model.dtype, config.device);
+  Precision precision = make_precision(config.model.dtype, config.device);
+  precision.quantise = config.model.quant_format();
   const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
 
   // The model's shapes without its memory: tensors on the meta device have no storage.
@@ -51,7 +52,13 @@ Json plan_run(const RunConfig& config) {
 
   const bool own = !adapter->can_switch_off();  // the model's own weights train
   const int64_t parameters = shape.parameter_count();
-  const int64_t weights = parameters * item;
+  int64_t quantised = 0, dense = parameters * item;
+  for (const Parameter* p : model->parameters()) {
+    if (!p->quantised) continue;
+    quantised += p->quantised->bytes();
+    dense -= p->compute.numel() * item;
+  }
+  const int64_t weights = dense + quantised;
   // With fp32 compute the masters of the model's own weights are the weights themselves.
   const int64_t masters = own && precision.compute == at::kFloat ? 0 : (keeps ? trained : active) * 4;
   const int64_t gradients = active * 4;
@@ -111,6 +118,7 @@ Json plan_run(const RunConfig& config) {
           {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
           {"memory",
            {{"weights_bytes", weights},
+            {"quantised_bytes", quantised},
             {"masters_bytes", masters},
             {"reference_bytes", reference},
             {"gradients_bytes", gradients},

@@ -60,7 +60,8 @@ void Session::load_text() {
 }
 
 void Session::load_model() {
-  const Precision precision = make_precision(config.model.dtype, config.device);
+  Precision precision = make_precision(config.model.dtype, config.device);
+  precision.quantise = config.model.quant_format();
   Heads heads;
   heads.seed = static_cast<uint64_t>(config.seed);
   if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
@@ -79,6 +80,7 @@ void Session::load_model() {
   } else {
     model = Model::load(config.model.path, precision, heads);
   }
+  if (precision.quantise.on()) log_info("{}", quantisation_summary(*model));
   if (tokenizer->vocab_size() > model->config().vocab) {
     user_error("{}: the tokenizer has {} tokens, the model's embedding only {}", config.model.path,
                tokenizer->vocab_size(), model->config().vocab);

@@ -130,7 +130,9 @@ void fill_missing(Session& s, std::vector<RolloutGroup>& groups) {
     if (folder.empty()) {
       logp = reference_logp(s, sequences);
     } else {
-      const auto behaviour = Model::load(folder, s.model->precision());
+      Precision precision = s.model->precision();
+      precision.quantise = {};  // it is the run's own base that model.quantise is about
+      const auto behaviour = Model::load(folder, precision);
       if (behaviour->config().vocab != s.model->config().vocab) {
         user_error("offline.behaviour: {} has a vocabulary of {} tokens, the run's model {}", folder,
                    behaviour->config().vocab, s.model->config().vocab);

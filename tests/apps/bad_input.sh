@@ -51,6 +51,8 @@ refuses "a wrong type" 'train.steps.*"?many' "$t" sft.json --set train.steps=man
 refuses "out of range" 'train.steps' "$t" sft.json --set train.steps=0 --run new
 refuses "an unknown choice" 'adamv.*adamw|adamw.*adamv' "$t" sft.json --set optimizer.name=adamv --run new
 refuses "a shape that cannot be" 'heads' "$t" sft.json --set model.init.heads=3 --run new
+refuses "a quantised base that trains" 'model.quantise.*"nf4".*"full".*lora' "$t" sft.json --set model.quantise=nf4 --run new
+refuses "an unknown format of weights" 'model.quantise.*int8' "$t" lora.json --set model.quantise=int4 --run new
 refuses "no rewards for rl" 'rewards' "$t" sft.json --set task=rl --run new
 "$t" sft.json --set train.stepz=1 --set optimizer.lrr=1 --run new 2> err
 [ $? = 2 ] && grep -q stepz err && grep -q lrr err || fail "several problems at once: not all are told: $(cat err)"

@@ -102,10 +102,11 @@ TEST_CASE("the error that is told is the error that is made") {
 TEST_CASE("a shape without storage has the bytes of the matrix") {
   for (const QuantFormat& format : kFormats) {
     const QuantisedMatrix m = quantise(random_matrix(37, 901, 3), format);
-    CHECK(quantised_shape(37, 901, format).bytes() == m.bytes());
+    CHECK(quantised_shape(37, 901, format, at::kMeta).bytes() == m.bytes());
   }
   // 4 bits a weight, 8 a block of 64, 32 a block of these of 256.
-  CHECK(quantised_shape(256, 64 * 64, {Kind::kNf4, true}).bytes() == 256 * 64 * 32 + 256 * 64 + 64 * 4);
+  CHECK(quantised_shape(256, 64 * 64, {Kind::kNf4, true}, at::kMeta).bytes() ==
+        256 * 64 * 32 + 256 * 64 + 64 * 4);
 }
 
 TEST_CASE("products and their gradients equal those of the dequantised weights") {
