@@ -16,6 +16,7 @@ struct Ia3Options : AdapterOptions {
   Json targets = Json::array({"k_proj", "v_proj", "down_proj"});
   std::vector<std::string> feedforward = {"down_proj"};  // of the targets: those whose input is scaled
   void fields(FieldVisitor& v) override;
+  bool takes_quantised_base() const override { return true; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

@@ -24,6 +24,7 @@ struct IncreLoraOptions : AdapterOptions {
   Json targets = "all-linear";
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool takes_quantised_base() const override { return true; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

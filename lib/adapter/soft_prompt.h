@@ -19,6 +19,7 @@ struct PromptOptions : AdapterOptions {
   std::string init = "vocab", text;  // normal, vocab, text
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool takes_quantised_base() const override { return true; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 
@@ -26,6 +27,7 @@ struct PrefixOptions : AdapterOptions {
   int64_t tokens = 20;
   std::string init = "vocab";  // normal, vocab
   void fields(FieldVisitor& v) override;
+  bool takes_quantised_base() const override { return true; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

@@ -17,6 +17,7 @@ struct VeraOptions : AdapterOptions {
   double d_initial = 0.1, dropout = 0.0;
   Json targets = "all-linear";
   void fields(FieldVisitor& v) override;
+  bool takes_quantised_base() const override { return true; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

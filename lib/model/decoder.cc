@@ -127,6 +127,7 @@ class Decoder : public Model {
       if (!trains(p->name)) {
         p->freeze();
       } else if (!p->master.requires_grad()) {
+        refuse_quantised(p->name);
         p->train();
         fresh.push_back(p);
       }
@@ -152,6 +153,13 @@ class Decoder : public Model {
   }
 
  private:
+  // A bias of a quantised linear neither: the product with it has no gradient of it.
+  void refuse_quantised(const std::string& name) const {
+    const std::string module = name.substr(0, name.rfind('.'));
+    const auto& all = weights_.modules;
+    if (precision_.quantise.on() && std::find(all.begin(), all.end(), module) != all.end())
+      user_error("model.quantise: \"{}\" is of a quantised linear and cannot train", name);
+  }
   VirtualRows virtual_rows(const Tensor& ids) const {
     if (virtual_ == nullptr) return {};
     const Tensor rows = at::nonzero(ids >= config_.vocab).squeeze(1);

@@ -11,7 +11,7 @@
 namespace temper {
 
 void Parameter::train() {
-  if (quantised) user_error("model.quantise: \"{}\" is quantised and cannot train", name);
+  if (quantised) bug("{} is quantised and cannot train", name);
   // With fp32 compute the master is the same storage, seen through a tensor of its own that may take
   // gradients.
   master = compute.scalar_type() == at::kFloat ? compute.detach() : compute.detach().to(at::kFloat);

@@ -31,8 +31,7 @@ struct Parameter {
   at::Tensor values() const;  // fp32, of compute or dequantised
   // Writes to compute, rounded to its dtype or quantised.
   void assign(const at::Tensor& values);
-  // Gives it an fp32 master that takes gradients, with compute's values. Throws UserError when it is
-  // quantised.
+  // Gives it an fp32 master that takes gradients, with compute's values; not for a quantised one.
   void train();
   // The master is compute, without gradient: digits that only the fp32 master held are gone.
   void freeze();

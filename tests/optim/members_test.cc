@@ -12,6 +12,7 @@ namespace {
 std::unique_ptr<OptimizerOptions> options_of(const std::string& name) {
   auto options = optimizer_registry().find(name)->make();
   read_fields(*options, name == "sgd" ? Json{{"momentum", 0.9}} : Json::object(), "test", ".");
+  options->prepare(100);
   return options;
 }
 

@@ -84,6 +84,25 @@ TEST_CASE("every kind of adapter: a run is planned without its weights") {
   }
 }
 
+TEST_CASE("every kind of adapter that leaves the base alone trains on a quantised one, and goes on") {
+  AdapterRuns runs;
+  int kinds = 0;
+  for (const auto& entry : adapter_registry().entries()) {
+    if (!entry.make()->takes_quantised_base() || entry.name == "lora_pair") continue;
+    CAPTURE(entry.name);
+    ++kinds;
+    const std::string model = "model={\"dtype\": \"f32\", \"quantise\": \"nf4\", \"path\": \"" +
+                              (runs.folder() / "start/final").string() + "\"}";
+    const auto sets = runs.with(entry.name, {"checkpoint.every=2", model});
+    const auto whole = runs(tiny_sft("train.jsonl", 6), entry.name, sets);
+    CHECK(*whole.back().find("loss") < *whole.front().find("loss"));
+    std::filesystem::remove_all(runs.folder() / entry.name / "checkpoints/step-6");
+    std::filesystem::remove_all(runs.folder() / entry.name / "final");
+    check_same(whole, runs(tiny_sft("train.jsonl", 6), entry.name, sets, "must"), 0x1p-60);
+  }
+  CHECK(kinds >= 14);
+}
+
 TEST_CASE("every kind of adapter in rl: what is sampled is what is trained, and off is the base") {
   AdapterRuns runs;
   for (const std::string& kind : adapter_registry().names()) {
