@@ -3,8 +3,12 @@
 held-out accuracy as one small SVG.
 
   scripts/bench/lisa_curve.py --out configs/sft/lisa.svg [--work FOLDER]
+  scripts/bench/lisa_curve.py --out FILE.svg --model models/smollm2 --gsm8k GSM8K/train.jsonl [--steps 40] [--threads 2]
 
-From random weights, one thread each, the learning rate of the quickstart for all three. LoRA on random frozen weights, its
+The second form: a trained model on GSM8K's questions and solutions, held-out loss instead of accuracy, each with a learning
+rate of its own (full and LISA 2e-5, LoRA 2e-4), LISA with 4 of the blocks, drawn anew every 10 updates, its state dropped.
+
+The first: from random weights, one thread each, the learning rate of the quickstart for all three. LoRA on random frozen weights, its
 embedding and head frozen too, is far from what it is for; it stands here as a mark.
 """
 import argparse
@@ -24,13 +28,39 @@ RUNS = {
 }
 
 
-def train(name, sets, folder):
-    config = ROOT / "configs/sft" / ("lisa.json" if name.startswith("LISA") else "quickstart.json")
+MODEL_RUNS = {
+    "full": ["adapter.kind=full"],
+    "LISA, 4 blocks": ['adapter={"kind": "lisa", "blocks": 4, "every": 10, "state": "drop"}'],
+    "LoRA, rank 16": ['adapter={"kind": "lora", "rank": 16, "alpha": 32}', "optimizer.lr=2e-4"],
+}
+
+
+def gsm8k_config(args, work):
+    """A config for the model on GSM8K, whose last 64 questions are held out."""
+    lines = [json.loads(line) for line in open(args.gsm8k)]
+    chats = [{"messages": [{"role": "user", "content": r["question"]}, {"role": "assistant", "content": r["answer"]}]} for r in lines]
+    for name, part in (("train", chats[:-64]), ("eval", chats[-64:])):
+        (work / f"{name}.jsonl").write_text("".join(json.dumps(c) + "\n" for c in part))
+    config = {
+        "task": "sft", "threads": args.threads, "model": {"path": str(args.model.resolve())},
+        "data": {"train": ["train.jsonl"], "eval": ["eval.jsonl"], "max_tokens": 320},
+        "optimizer": {"name": "adamw", "lr": 2e-5}, "schedule": {"name": "cosine", "warmup": 0.1},
+        "train": {"steps": args.steps, "batch_size": 8, "micro_batch_tokens": 1024},
+        "eval": {"every": args.steps // 4}, "checkpoint": {"every": 0}, "run": "unset",
+    }  # fmt: skip
+    (work / "config.json").write_text(json.dumps(config))
+    return work / "config.json"
+
+
+def train(name, sets, folder, config=None, threads=1):
+    config = config or ROOT / "configs/sft" / ("lisa.json" if name.startswith("LISA") else "quickstart.json")
     binary = Path(os.environ.get("TEMPER_BIN", ROOT / "build/bin")) / "temper-train"
-    command = [binary, config, "--run", folder, "--quiet", "--set", "threads=1", "--set", "eval.every=30"]
+    command = [binary, config, "--run", folder, "--quiet", "--set", f"threads={threads}"]
+    if config.parent == ROOT / "configs/sft":
+        command += ["--set", "eval.every=30"]
     for one in sets:
         command += ["--set", one]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
     rows = [json.loads(line) for line in open(folder / "metrics.jsonl")]
     return {split: [row for row in rows if row["split"] == split] for split in ("train", "eval")}
 
@@ -39,15 +69,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--gsm8k", type=Path)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = args.work or Path(temporary)
-        runs = {name: train(name, sets, work / str(i)) for i, (name, sets) in enumerate(RUNS.items())}
+        work.mkdir(parents=True, exist_ok=True)
+        config = gsm8k_config(args, work) if args.model else None
+        kinds = MODEL_RUNS if args.model else RUNS
+        runs = {name: train(name, sets, work / str(i), config, args.threads) for i, (name, sets) in enumerate(kinds.items())}
     for name, rows in runs.items():
         last, evals = rows["train"][-1], rows["eval"]
-        print(f"{name:<20} loss {smooth([r['loss'] for r in rows['train']])[-1]:.3f}  accuracy " +
-              " ".join(f"{100 * r['accuracy']:.1f}%@{r['step']}" for r in evals) +
-              f"  peak {last['time']['memory_gb']:.2f} GB")
+        held_out = [f"loss {r['loss']:.4f}@{r['step']}" if args.model else f"accuracy {100 * r['accuracy']:.1f}%@{r['step']}" for r in evals]
+        seconds = sorted(r["time"]["seconds"] for r in rows["train"])[len(rows["train"]) // 2]
+        print(f"{name:<20} loss {smooth([r['loss'] for r in rows['train']])[-1]:.3f}  held-out {' '.join(held_out)}  peak "
+              f"{last['time']['memory_gb']:.2f} GB  {seconds:.1f} s a step")
     steps = max(row["step"] for rows in runs.values() for row in rows["train"])
     highest = max(row["loss"] for rows in runs.values() for row in rows["train"])
 
@@ -59,7 +97,7 @@ def main():
 
     svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-           f'<text x="{LEFT}" y="20" font-size="14">Quickstart, supervised, from random weights</text>']
+           f'<text x="{LEFT}" y="20" font-size="14">{"GSM8K, a trained model" if args.model else "Quickstart, supervised, from random weights"}</text>']
     for quarter in range(5):
         at = y(quarter / 4)
         svg.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ddd"/>'
@@ -74,11 +112,12 @@ def main():
         points = " ".join(f"{x(row['step']):.1f},{y(v / highest):.1f}" for row, v in zip(rows["train"], losses))
         svg.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         for row in rows["eval"]:
-            svg.append(f'<circle cx="{x(row["step"]) + 3 * (i - 1):.1f}" cy="{y(row["accuracy"]):.1f}" r="4" fill="{colour}"/>')
+            svg.append(f'<circle cx="{x(row["step"]) + 3 * (i - 1):.1f}" cy="{y(row["loss"] / highest if args.model else row["accuracy"]):.1f}" r="4" fill="{colour}"/>')
         svg.append(f'<circle cx="{WIDTH - RIGHT + 44}" cy="{TOP + 16 + 20 * i}" r="4" fill="{colour}"/>'
                    f'<text x="{WIDTH - RIGHT + 54}" y="{TOP + 20 + 20 * i}">{name}</text>')
     note = TOP + 36 + 20 * len(runs)
-    for line in ("lines: training loss,", "left axis", "dots: held-out accuracy", "at temperature 1, right"):
+    dots = ("dots: held-out loss",) if args.model else ("dots: held-out accuracy", "at temperature 1, right")
+    for line in ("lines: training loss,", "left axis", *dots):
         svg.append(f'<text x="{WIDTH - RIGHT + 40}" y="{note}" fill="#555">{line}</text>')
         note += 16
     svg.append("</svg>")
