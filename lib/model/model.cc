@@ -28,8 +28,7 @@ at::Tensor Parameter::values() const {
 
 void Parameter::assign(const at::Tensor& values) {
   if (quantised)
-    quantised =
-        std::make_shared<QuantisedMatrix>(quantise(values.to(quantised->codes.device()), quantised->format));
+    quantise(values, *quantised);
   else
     compute.copy_(values);
 }

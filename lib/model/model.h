@@ -26,7 +26,7 @@ namespace temper {
 struct Parameter {
   std::string name;
   at::Tensor master, compute;
-  std::shared_ptr<const QuantisedMatrix> quantised;  // null: not quantised
+  std::shared_ptr<QuantisedMatrix> quantised;  // null: not quantised
 
   at::Tensor values() const;  // fp32, of compute or dequantised
   // Writes to compute, rounded to its dtype or quantised.

@@ -38,8 +38,6 @@ float largest_magnitude(const float* values, int64_t n) {
 }
 
 void quantise_int8(const Tensor& w, QuantisedMatrix& m) {
-  m.codes = at::empty({m.rows, m.columns}, at::kChar);
-  m.absmax = at::empty({m.rows}, at::kFloat);
   const float* values = w.const_data_ptr<float>();
   auto* codes = m.codes.mutable_data_ptr<int8_t>();
   auto* absmax = m.absmax.mutable_data_ptr<float>();
@@ -55,16 +53,14 @@ void quantise_int8(const Tensor& w, QuantisedMatrix& m) {
   });
 }
 
-// Magnitudes, less their mean, in blocks of 256.
-void quantise_absmax(QuantisedMatrix& m) {
-  const Tensor mean = m.absmax.mean();
+// Magnitudes [blocks], less their mean, in blocks of 256.
+void quantise_absmax(const Tensor& absmax, QuantisedMatrix& m) {
+  const Tensor mean = absmax.mean();
   m.absmax_mean = mean.item<float>();
-  const Tensor centred = m.absmax - mean;
+  const Tensor centred = absmax - mean;
   const int64_t n = centred.numel();
   const float* values = centred.const_data_ptr<float>();
   const auto thresholds = midpoints(signed_dynamic_map());
-  m.absmax = at::empty({n}, at::kByte);
-  m.absmax_scale = at::empty({blocks_of(n, kAbsmaxBlock)}, at::kFloat);
   auto* codes = m.absmax.mutable_data_ptr<uint8_t>();
   auto* scales = m.absmax_scale.mutable_data_ptr<float>();
   for (int64_t begin = 0; begin < n; begin += kAbsmaxBlock) {
@@ -82,11 +78,10 @@ void quantise_absmax(QuantisedMatrix& m) {
 void quantise_nf4(const Tensor& w, QuantisedMatrix& m) {
   const int64_t n = w.numel(), blocks = blocks_of(n, kNf4Block);
   const auto thresholds = midpoints(kNf4Values);
-  m.codes = at::empty({(n + 1) / 2}, at::kByte);
-  m.absmax = at::empty({blocks}, at::kFloat);
+  const Tensor magnitudes = m.format.double_quantisation ? at::empty({blocks}, at::kFloat) : m.absmax;
   const float* values = w.const_data_ptr<float>();
   auto* codes = m.codes.mutable_data_ptr<uint8_t>();
-  auto* absmax = m.absmax.mutable_data_ptr<float>();
+  auto* absmax = magnitudes.mutable_data_ptr<float>();
   at::parallel_for(0, blocks, 256, [&](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) {
       const int64_t begin = b * kNf4Block, count = std::min(kNf4Block, n - begin);
@@ -102,7 +97,7 @@ void quantise_nf4(const Tensor& w, QuantisedMatrix& m) {
         codes[(begin + i) / 2] = static_cast<uint8_t>(nearest[i] << 4 | nearest[i + 1]);
     }
   });
-  if (m.format.double_quantisation) quantise_absmax(m);
+  if (m.format.double_quantisation) quantise_absmax(magnitudes, m);
 }
 
 QuantError error_of(const QuantisedMatrix& m, const Tensor& w) {
@@ -172,19 +167,30 @@ QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat
   return m;
 }
 
-QuantisedMatrix quantise(const Tensor& w, const QuantFormat& format) {
-  if (w.dim() != 2 || w.numel() == 0 || !format.on()) bug("quantise: expected a matrix and a format");
+void quantise(const Tensor& w, QuantisedMatrix& m) {
+  if (w.dim() != 2 || w.size(0) != m.rows || w.size(1) != m.columns)
+    bug("quantise: expected a matrix of {} x {}", m.rows, m.columns);
   const at::NoGradGuard no_grad;
   const Tensor values = w.to(at::kCPU, at::kFloat).contiguous();
-  QuantisedMatrix m{format, w.size(0), w.size(1)};
-  if (format.kind == Kind::kInt8)
-    quantise_int8(values, m);
+  const bool here = m.codes.is_cpu();
+  QuantisedMatrix made = here ? m : quantised_shape(m.rows, m.columns, m.format, at::kCPU);  // m's own memory
+  if (m.format.kind == Kind::kInt8)
+    quantise_int8(values, made);
   else
-    quantise_nf4(values, m);
-  m.error = error_of(m, values);
-  m.codes = m.codes.to(w.device());
-  m.absmax = m.absmax.to(w.device());
-  if (m.absmax_scale.defined()) m.absmax_scale = m.absmax_scale.to(w.device());
+    quantise_nf4(values, made);
+  made.error = error_of(made, values);
+  if (!here) {
+    m.codes.copy_(made.codes);
+    m.absmax.copy_(made.absmax);
+    if (m.absmax_scale.defined()) m.absmax_scale.copy_(made.absmax_scale);
+  }
+  m.absmax_mean = made.absmax_mean;
+  m.error = made.error;
+}
+
+QuantisedMatrix quantise(const Tensor& w, const QuantFormat& format) {
+  QuantisedMatrix m = quantised_shape(w.size(0), w.size(1), format, w.device());
+  quantise(w, m);
   return m;
 }
 

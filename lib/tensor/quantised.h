@@ -80,8 +80,9 @@ struct QuantisedMatrix {
 // A matrix of that shape, not filled; on the meta device it has no storage.
 QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat& format, at::Device device);
 
-// w [rows, columns] of any float type; the result is on w's device, made on the CPU.
-QuantisedMatrix quantise(const at::Tensor& w, const QuantFormat& format);
+// Fills m, made by quantised_shape, from w [rows, columns] of any float type on any device; done on the CPU.
+void quantise(const at::Tensor& w, QuantisedMatrix& m);
+QuantisedMatrix quantise(const at::Tensor& w, const QuantFormat& format);  // a new one on w's device
 
 // Rows [begin, end) -> [end - begin, columns] in `dtype`, fp32 or bf16: the fp32 values of bitsandbytes,
 // rounded once.
