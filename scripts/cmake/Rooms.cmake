@@ -76,10 +76,10 @@ function(temper_app name)
   target_compile_options(${main} PRIVATE ${TEMPER_WARNINGS})
   temper_torch(${main})
   add_executable(temper-${name} $<TARGET_OBJECTS:${main}>)
-  target_link_libraries(temper-${name} PRIVATE temper_train CLI11::CLI11)
+  target_link_libraries(temper-${name} PRIVATE temper_train CLI11::CLI11 PkgConfig::JEMALLOC)
   install(TARGETS temper-${name} RUNTIME DESTINATION bin)
   add_library(temper_${name}_program STATIC $<TARGET_OBJECTS:${main}>)
-  target_link_libraries(temper_${name}_program PUBLIC temper_train CLI11::CLI11)
+  target_link_libraries(temper_${name}_program PUBLIC temper_train CLI11::CLI11 PkgConfig::JEMALLOC)
 endfunction()
 
 # find_package(Temper), from the build folder or from an install prefix: Temper::<room> and Temper::<app>_program, with what they
