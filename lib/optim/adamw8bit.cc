@@ -6,10 +6,10 @@
 
 #include <cmath>
 
-#include "optim/blocks8.h"
 #include "optim/elementwise.h"
 #include "optim/kinds.h"
 #include "optim/state.h"
+#include "tensor/blocks8.h"
 
 namespace temper {
 namespace {
@@ -128,6 +128,7 @@ class AdamW8bit : public SlotOptimizer {
   static void step_codes(at::Tensor& weights, const at::Tensor& gradient, std::vector<at::Tensor>& slots,
                          const StepConstants& c) {
     const int64_t numbers = weights.numel();
+    const uint8_t zero = signed_map().nearest(0);
     float* x = weights.data_ptr<float>();
     const float* g = gradient.const_data_ptr<float>();
     uint8_t *m_codes = slots[0].data_ptr<uint8_t>(), *v_codes = slots[2].data_ptr<uint8_t>();
@@ -142,9 +143,7 @@ class AdamW8bit : public SlotOptimizer {
         quantise8(m, n, signed_map(), m_codes + at, &m_absmax[block]);
         quantise8(v, n, unsigned_map(), v_codes + at, &v_absmax[block]);
         // A small negative mean that is nearest to 0 would lose its sign.
-        for (int64_t i = 0; i < n; ++i) {
-          if (m[i] < 0 && signed_map().value(m_codes[at + i]) >= 0) --m_codes[at + i];
-        }
+        for (int64_t i = 0; i < n; ++i) m_codes[at + i] -= m[i] < 0 && m_codes[at + i] == zero ? 1 : 0;
       }
     });
   }

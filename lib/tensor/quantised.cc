@@ -23,11 +23,10 @@ int64_t blocks_of(int64_t elements, int64_t block) {
   return (elements + block - 1) / block;
 }
 
-// Thresholds between neighbours of an ascending table: a value on a threshold goes to the lower one.
-template <size_t n>
-std::array<float, n - 1> midpoints(const std::array<float, n>& table) {
-  std::array<float, n - 1> out;
-  for (size_t i = 0; i + 1 < n; ++i) out[i] = (table[i] + table[i + 1]) / 2.0f;
+// Between neighbours of kNf4Values: a value on one of them goes to the lower side.
+std::array<float, 15> nf4_middles() {
+  std::array<float, 15> out;
+  for (size_t i = 0; i < out.size(); ++i) out[i] = (kNf4Values[i] + kNf4Values[i + 1]) / 2.0f;
   return out;
 }
 
@@ -60,24 +59,21 @@ void quantise_absmax(const Tensor& absmax, QuantisedMatrix& m) {
   const Tensor centred = absmax - mean;
   const int64_t n = centred.numel();
   const float* values = centred.const_data_ptr<float>();
-  const auto thresholds = midpoints(signed_dynamic_map());
   auto* codes = m.absmax.mutable_data_ptr<uint8_t>();
   auto* scales = m.absmax_scale.mutable_data_ptr<float>();
-  for (int64_t begin = 0; begin < n; begin += kAbsmaxBlock) {
-    const int64_t end = std::min(n, begin + kAbsmaxBlock);
+  for (int64_t begin = 0; begin < n; begin += kBlockSize8) {
+    const int64_t end = std::min(n, begin + kBlockSize8);
     const float largest = largest_magnitude(values + begin, end - begin);
-    scales[begin / kAbsmaxBlock] = largest;
+    scales[begin / kBlockSize8] = largest;
     const float inverse = 1.0f / std::max(largest, kSmallest);
-    for (int64_t i = begin; i < end; ++i) {
-      const auto at = std::lower_bound(thresholds.begin(), thresholds.end(), values[i] * inverse);
-      codes[i] = static_cast<uint8_t>(at - thresholds.begin());
-    }
+    // Not quantise8, which divides: bitsandbytes multiplies by the inverse here.
+    for (int64_t i = begin; i < end; ++i) codes[i] = signed_map().nearest(values[i] * inverse);
   }
 }
 
 void quantise_nf4(const Tensor& w, QuantisedMatrix& m) {
   const int64_t n = w.numel(), blocks = blocks_of(n, kNf4Block);
-  const auto thresholds = midpoints(kNf4Values);
+  const auto middles = nf4_middles();
   const Tensor magnitudes = m.format.double_quantisation ? at::empty({blocks}, at::kFloat) : m.absmax;
   const float* values = w.const_data_ptr<float>();
   auto* codes = m.codes.mutable_data_ptr<uint8_t>();
@@ -90,8 +86,8 @@ void quantise_nf4(const Tensor& w, QuantisedMatrix& m) {
       const float inverse = 1.0f / std::max(absmax[b], kSmallest);
       for (int64_t i = 0; i < count; ++i) scaled[i] = values[begin + i] * inverse;
       uint8_t nearest[kNf4Block] = {};
-      for (const float threshold : thresholds) {
-        for (int64_t i = 0; i < kNf4Block; ++i) nearest[i] += scaled[i] > threshold ? 1 : 0;
+      for (const float middle : middles) {
+        for (int64_t i = 0; i < kNf4Block; ++i) nearest[i] += scaled[i] > middle ? 1 : 0;
       }
       for (int64_t i = 0; i < count; i += 2)
         codes[(begin + i) / 2] = static_cast<uint8_t>(nearest[i] << 4 | nearest[i + 1]);
@@ -163,7 +159,7 @@ QuantisedMatrix quantised_shape(int64_t rows, int64_t columns, const QuantFormat
   m.codes = at::empty({(rows * columns + 1) / 2}, on.dtype(at::kByte));
   m.absmax = at::empty({blocks}, on.dtype(format.double_quantisation ? at::kByte : at::kFloat));
   if (format.double_quantisation)
-    m.absmax_scale = at::empty({blocks_of(blocks, kAbsmaxBlock)}, on.dtype(at::kFloat));
+    m.absmax_scale = at::empty({blocks_of(blocks, kBlockSize8)}, on.dtype(at::kFloat));
   return m;
 }
 
@@ -194,49 +190,28 @@ QuantisedMatrix quantise(const Tensor& w, const QuantFormat& format) {
   return m;
 }
 
-const std::array<float, 256>& signed_dynamic_map() {
-  static const std::array<float, 256> map = [] {
-    std::array<float, 256> out = {};
-    size_t count = 0;
-    int64_t values = 1;  // of a decade: midpoints of even steps from 0.1 to 1
-    for (const double decade : {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0}) {
-      const Tensor bounds = at::linspace(0.1, 1.0, values + 1, at::kFloat);
-      const Tensor means = (bounds.narrow(0, 0, values) + bounds.narrow(0, 1, values)) / 2.0 * decade;
-      for (int64_t i = 0; i < values; ++i) {
-        out[count++] = means[i].item<float>();
-        out[count++] = -means[i].item<float>();
-      }
-      values *= 2;
-    }
-    out[count++] = 0.0f;
-    out[count++] = 1.0f;
-    std::sort(out.begin(), out.end());
-    return out;
-  }();
-  return map;
-}
-
 namespace reference {
 
 Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype) {
   const auto floats = at::TensorOptions().device(m.codes.device()).dtype(at::kFloat);
   if (m.format.kind == Kind::kInt8) return (m.codes * m.absmax.unsqueeze(1) * kOver127).to(dtype);
-  const auto table = [&](const auto& values) {
-    return at::tensor(at::ArrayRef<float>(values.data(), values.size()), floats);
+  const auto table = [&](const float* values, size_t n) {
+    return at::tensor(at::ArrayRef<float>(values, n), floats);
   };
   const auto spread = [](const Tensor& scales, int64_t block, int64_t n) {
     return scales.repeat_interleave(block).narrow(0, 0, n);
   };
   Tensor absmax = m.absmax;
   if (m.format.double_quantisation) {
-    absmax = table(signed_dynamic_map()).index_select(0, absmax.to(at::kLong)) *
-                 spread(m.absmax_scale, kAbsmaxBlock, absmax.numel()) +
+    absmax = table(signed_map().values(), 256).index_select(0, absmax.to(at::kLong)) *
+                 spread(m.absmax_scale, kBlockSize8, absmax.numel()) +
              m.absmax_mean;
   }
   const int64_t n = m.rows * m.columns;
   const Tensor codes =
       at::stack({m.codes.bitwise_right_shift(4), m.codes.bitwise_and(15)}, 1).flatten().narrow(0, 0, n);
-  const Tensor values = table(kNf4Values).index_select(0, codes.to(at::kLong)) * spread(absmax, kNf4Block, n);
+  const Tensor values = table(kNf4Values.data(), kNf4Values.size()).index_select(0, codes.to(at::kLong)) *
+                        spread(absmax, kNf4Block, n);
   return values.view({m.rows, m.columns}).to(dtype);
 }
 

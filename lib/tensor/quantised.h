@@ -7,7 +7,7 @@
 // nf4   Blocks of 64 elements of the matrix laid flat, row after row, so that a block may cross rows: the
 // nearest of 16
 //       values, times the block's largest magnitude. With double quantisation these magnitudes, less their
-//       mean, are stored in 8 bits of the signed dynamic map, in blocks of 256.
+//       mean, are stored in 8 bits, the signed form of blocks8.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,6 +17,8 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "tensor/blocks8.h"
 
 namespace temper {
 
@@ -30,7 +32,7 @@ struct QuantFormat {
 QuantFormat::Kind quant_kind(const std::string& name);
 const char* quant_name(QuantFormat::Kind kind);
 
-constexpr int64_t kNf4Block = 64, kAbsmaxBlock = 256;
+constexpr int64_t kNf4Block = 64;
 constexpr float kOver127 = 7.874015718698502e-3f;
 
 // Quantiles of a normal distribution, as bitsandbytes writes them.
@@ -95,10 +97,6 @@ using QuantisedMatrices = std::vector<std::shared_ptr<const QuantisedMatrix>>;
 // -> [N, outs].
 at::Tensor quantised_linear(const at::Tensor& x, const QuantisedMatrices& weights,
                             const at::Tensor& bias = {});
-
-// The signed 8-bit dynamic map (Dettmers 2015, arXiv:1511.04561), ascending: as many digits as the exponent
-// leaves room for. bitsandbytes' create_dynamic_map().
-const std::array<float, 256>& signed_dynamic_map();
 
 namespace reference {
 at::Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype);

@@ -23,6 +23,12 @@ using torch::autograd::variable_list;
 // Elements that are dequantised at a time: few enough to be in the cache still when the product reads them,
 // enough for the product to be worth its call.
 constexpr int64_t kSlab = 1 << 20;
+// Elements that are worth another thread.
+constexpr int64_t kGrain = 1 << 15;
+// Up to so many rows of x, a slab's way through memory costs more than the product itself.
+constexpr int64_t kFewRows = 24;
+// Rows of W that are multiplied together: each number of x is loaded once for all.
+constexpr int64_t kTogether = 4;
 
 // 16 codes as floats, or as many as a vector has.
 vec::Floats widened(const int8_t* codes) {
@@ -69,20 +75,41 @@ void nf4_block(const uint8_t* codes, float absmax, c10::BFloat16* out) {
 }
 #endif
 
-float absmax_of(const QuantisedMatrix& m, int64_t block) {
-  if (!m.format.double_quantisation) return m.absmax.const_data_ptr<float>()[block];
-  return signed_dynamic_map()[m.absmax.const_data_ptr<uint8_t>()[block]] *
-             m.absmax_scale.const_data_ptr<float>()[block / kAbsmaxBlock] +
-         m.absmax_mean;
-}
+// The numbers of a matrix behind plain pointers.
+struct Source {
+  explicit Source(const QuantisedMatrix& m)
+      : columns(m.columns), int8(m.format.kind == QuantFormat::Kind::kInt8), mean(m.absmax_mean) {
+    if (int8)
+      int8_codes = m.codes.const_data_ptr<int8_t>();
+    else
+      nf4_codes = m.codes.const_data_ptr<uint8_t>();
+    if (m.absmax_scale.defined()) {
+      absmax_codes = m.absmax.const_data_ptr<uint8_t>();
+      absmax_scale = m.absmax_scale.const_data_ptr<float>();
+    } else {
+      absmax = m.absmax.const_data_ptr<float>();
+    }
+  }
+  float block_absmax(int64_t block) const {
+    if (absmax_codes == nullptr) return absmax[block];
+    return map[absmax_codes[block]] * absmax_scale[block / kBlockSize8] + mean;
+  }
+
+  int64_t columns;
+  bool int8;
+  float mean;
+  const int8_t* int8_codes = nullptr;
+  const uint8_t *nf4_codes = nullptr, *absmax_codes = nullptr;  // absmax_codes: doubly quantised
+  const float *absmax = nullptr, *absmax_scale = nullptr, *map = signed_map().values();
+};
 
 // Elements [begin, end) of the matrix laid flat.
 template <typename T>
-void nf4_range(const QuantisedMatrix& m, int64_t begin, int64_t end, T* out) {
-  const auto* codes = m.codes.const_data_ptr<uint8_t>();
+void nf4_range(const Source& m, int64_t begin, int64_t end, T* out) {
+  const uint8_t* codes = m.nf4_codes;
   for (int64_t i = begin; i < end;) {
     const int64_t block = i / kNf4Block, stop = std::min(end, (block + 1) * kNf4Block);
-    const float absmax = absmax_of(m, block);
+    const float absmax = m.block_absmax(block);
     if (stop - i == kNf4Block) {
       nf4_block(codes + i / 2, absmax, out);
       out += kNf4Block;
@@ -97,6 +124,15 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 
+template <typename T>
+void row_range(const Source& m, int64_t row, const Range& columns, T* out) {
+  const int64_t begin = row * m.columns + columns.begin;
+  if (m.int8)
+    int8_row(m.int8_codes + begin, m.absmax[row], columns.size(), out);
+  else
+    nf4_range(m, begin, begin + columns.size(), out);
+}
+
 // Part of a matrix into the contiguous out [rows, columns].
 void dequantise_into(const QuantisedMatrix& m, const Range& rows, const Range& columns, const Tensor& out) {
   if (!out.is_cpu()) {
@@ -107,18 +143,10 @@ void dequantise_into(const QuantisedMatrix& m, const Range& rows, const Range& c
   dispatch(out.scalar_type(), "dequantise", [&](auto zero) {
     using T = decltype(zero);
     T* to = out.mutable_data_ptr<T>();
-    const int64_t grain = 32768 / columns.size() + 1;
-    at::parallel_for(rows.begin, rows.end, grain, [&](int64_t first, int64_t last) {
-      for (int64_t r = first; r < last; ++r) {
-        const int64_t begin = r * m.columns + columns.begin;
-        T* row = to + (r - rows.begin) * columns.size();
-        if (m.format.kind == QuantFormat::Kind::kInt8) {
-          int8_row(m.codes.const_data_ptr<int8_t>() + begin, m.absmax.const_data_ptr<float>()[r],
-                   columns.size(), row);
-        } else {
-          nf4_range(m, begin, begin + columns.size(), row);
-        }
-      }
+    const Source source(m);
+    at::parallel_for(rows.begin, rows.end, kGrain / columns.size() + 1, [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r)
+        row_range(source, r, columns, to + (r - rows.begin) * columns.size());
     });
   });
 }
@@ -129,8 +157,76 @@ int64_t total_rows(const QuantisedMatrices& weights) {
   return out;
 }
 
+// out[j] = w_j x, rows of w one after the other.
+template <typename T>
+void dots(const T* w, const T* x, int64_t n, float* out) {
+  vec::Floats sums[kTogether] = {0.0f, 0.0f, 0.0f, 0.0f};
+  vec::for_each(n, [&](int64_t i, int64_t count) {
+    const vec::Floats right = vec::load(x + i, count);
+    for (int64_t j = 0; j < kTogether; ++j)
+      sums[j] = at::vec::fmadd(vec::load(w + j * n + i, count), right, sums[j]);
+  });
+  for (int64_t j = 0; j < kTogether; ++j) out[j] = vec::sum(sums[j]);
+}
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+// The same with products of pairs of bf16.
+void dots(const c10::BFloat16* w, const c10::BFloat16* x, int64_t n, float* out) {
+  __m512 sums[kTogether] = {};
+  for (int64_t i = 0; i < n; i += 32) {
+    const __mmask32 there = n - i >= 32 ? ~0u : (1u << (n - i)) - 1;
+    const auto load = [&](const c10::BFloat16* p) {
+      return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(there, p + i));
+    };
+    const __m512bh right = load(x);
+    for (int64_t j = 0; j < kTogether; ++j) sums[j] = _mm512_dpbf16_ps(sums[j], load(w + j * n), right);
+  }
+  for (int64_t j = 0; j < kTogether; ++j) out[j] = _mm512_reduce_add_ps(sums[j]);
+}
+#endif
+
+// y's columns of one matrix, from a few rows of x: rows of W never leave the innermost cache.
+template <typename T>
+void few_rows_product(const Tensor& x, const QuantisedMatrix& m, const T* bias, T* y, int64_t y_stride) {
+  const int64_t in = m.columns;
+  const T* rows_of_x = x.const_data_ptr<T>();
+  const Source source(m);
+  const int64_t groups = (m.rows + kTogether - 1) / kTogether;
+  at::parallel_for(0, groups, kGrain / (in * kTogether) + 1, [&](int64_t first, int64_t last) {
+    std::vector<T> w(static_cast<size_t>(kTogether * in));
+    for (int64_t group = first; group < last; ++group) {
+      const int64_t row = group * kTogether, count = std::min(kTogether, m.rows - row);
+      for (int64_t j = 0; j < count; ++j) row_range(source, row + j, {0, in}, w.data() + j * in);
+      for (int64_t r = 0; r < x.size(0); ++r) {
+        float sums[kTogether];
+        dots(w.data(), rows_of_x + r * in, in, sums);
+        for (int64_t j = 0; j < count; ++j) {
+          const float offset = bias == nullptr ? 0.0f : static_cast<float>(bias[row + j]);
+          y[r * y_stride + row + j] = static_cast<T>(sums[j] + offset);
+        }
+      }
+    }
+  });
+}
+
+Tensor few_rows_product(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+  const int64_t outs = total_rows(weights);
+  const Tensor y = at::empty({x.size(0), outs}, x.options()), input = x.contiguous();
+  dispatch(x.scalar_type(), "quantised_linear", [&](auto zero) {
+    using T = decltype(zero);
+    const Tensor offsets = bias.defined() ? bias.to(x.scalar_type()).contiguous() : bias;
+    int64_t column = 0;
+    for (const auto& m : weights) {
+      few_rows_product<T>(input, *m, bias.defined() ? offsets.const_data_ptr<T>() + column : nullptr,
+                          y.mutable_data_ptr<T>() + column, outs);
+      column += m->rows;
+    }
+  });
+  return y;
+}
+
 // A slab is some rows of one matrix and gives as many columns of y.
 Tensor forward_product(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+  if (x.is_cpu() && x.size(0) <= kFewRows) return few_rows_product(x, weights, bias);
   const int64_t in = x.size(1), height = std::max<int64_t>(1, kSlab / in);
   const Tensor y = at::empty({x.size(0), total_rows(weights)}, x.options()),
                memory = at::empty({height, in}, x.options());

@@ -1,7 +1,9 @@
-#include "optim/blocks8.h"
+#include "tensor/blocks8.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "tensor/vec.h"
@@ -30,7 +32,26 @@ DynamicMap::DynamicMap(bool is_signed) {
   if (values.size() != values_.size()) bug("the dynamic map has {} values", values.size());
   std::sort(values.begin(), values.end());
   std::copy(values.begin(), values.end(), values_.begin());
-  for (size_t i = 0; i < middles_.size(); ++i) middles_[i] = (values_[i] + values_[i + 1]) / 2;
+  for (size_t i = 0; i < 255; ++i) middles_[i] = (values_[i] + values_[i + 1]) / 2;
+  middles_[255] = std::numeric_limits<float>::infinity();
+
+  const auto below = [&](float x) {
+    return static_cast<int32_t>(std::lower_bound(middles_.begin(), middles_.end(), x) - middles_.begin());
+  };
+  const auto up_to = [&](float x) {
+    return static_cast<int32_t>(std::upper_bound(middles_.begin(), middles_.end(), x) - middles_.begin());
+  };
+  const auto edge = [](int32_t cell) {  // the smallest magnitude of a cell
+    return cell == 0 ? 0.0f : std::bit_cast<float>((kFirstCell + cell) << kCellShift);
+  };
+  for (int32_t cell = 0; cell < kCells; ++cell) {
+    cells_.push_back(below(edge(cell)));
+    if (below(edge(cell + 1)) > cells_.back() + 1) bug("two codes of the dynamic map begin in one cell");
+  }
+  for (int32_t cell = 0; cell < kCells; ++cell) {
+    cells_.push_back(up_to(-edge(cell + 1)));
+    if (up_to(-edge(cell)) > cells_.back() + 1) bug("two codes of the dynamic map begin in one cell");
+  }
 }
 
 const DynamicMap& signed_map() {
@@ -59,14 +80,17 @@ void quantise8(const float* x, int64_t n, const DynamicMap& map, uint8_t* codes,
   });
   *absmax = vec::max(largest);
   const Floats divisor(*absmax > 0 ? *absmax : 1.0f);
+  const Ints zero(0), first(DynamicMap::kFirstCell), last(DynamicMap::kCells - 1),
+      negative(DynamicMap::kCells), magnitude(0x7fffffff), shift(DynamicMap::kCellShift);
   vec::for_each(n, [&](int64_t i, int64_t count) {
-    // DynamicMap::nearest, a vector at a time.
+    // DynamicMap::nearest by its cells, a vector at a time.
     const Floats number = vec::load(x + i, count) / divisor;
-    Ints code(0);
-    for (int half = 128; half > 0; half /= 2) {
-      const Floats middle = at::vec::gather<sizeof(float)>(map.middles() + half - 1, code);
-      code = code + (at::vec::cast<int32_t>(middle < number) & Ints(half));
-    }
+    const Ints bits = at::vec::cast<int32_t>(number);
+    const Ints cell = at::vec::minimum(at::vec::maximum(((bits & magnitude) >> shift) - first, zero), last) +
+                      ((bits < zero) & negative);
+    const Ints below = at::vec::gather<sizeof(int32_t)>(map.cells(), cell);
+    const Floats middle = at::vec::gather<sizeof(float)>(map.middles(), below);
+    const Ints code = below - at::vec::cast<int32_t>(middle < number);  // true is -1
     int32_t lanes[vec::kWidth];
     code.store(lanes);
     for (int64_t lane = 0; lane < count; ++lane) codes[i + lane] = static_cast<uint8_t>(lanes[lane]);
