@@ -206,27 +206,27 @@ LoraAdapter::~LoraAdapter() {
   if (model_.delta() == this) model_.set_delta(nullptr);
 }
 
-std::vector<std::pair<std::string, Tensor>> LoraAdapter::trainable() {
-  std::vector<std::pair<std::string, Tensor>> out;
+NamedTensors LoraAdapter::trainable() {
+  NamedTensors out;
   for (const LoraModule& m : modules_) {
-    if (!options_.freeze_a) out.emplace_back("base_model.model." + m.path + ".lora_A.weight", m.a);
-    out.emplace_back("base_model.model." + m.path + ".lora_B.weight", m.b);
-    if (m.magnitude.defined())
-      out.emplace_back("base_model.model." + m.path + ".lora_magnitude_vector", m.magnitude);
+    if (!options_.freeze_a) out.emplace_back(kPeftPrefix + m.path + ".lora_A.weight", m.a);
+    out.emplace_back(kPeftPrefix + m.path + ".lora_B.weight", m.b);
+    if (m.magnitude.defined()) out.emplace_back(kPeftPrefix + m.path + ".lora_magnitude_vector", m.magnitude);
   }
   for (const Parameter* p : saved_.parameters()) out.emplace_back(p->name, p->master);
   return out;
 }
 
-std::vector<std::pair<std::string, Tensor>> LoraAdapter::tensors() const {
-  std::vector<std::pair<std::string, Tensor>> out;
+NamedTensors LoraAdapter::folder_tensors() const {
+  NamedTensors out;
   for (const LoraModule& m : modules_) {
-    out.emplace_back("base_model.model." + m.path + ".lora_A.weight", m.a.detach());
-    out.emplace_back("base_model.model." + m.path + ".lora_B.weight", m.b.detach());
+    const LoraFactors update = whole_update(m);
+    out.emplace_back(kPeftPrefix + m.path + ".lora_A.weight", update.a);
+    out.emplace_back(kPeftPrefix + m.path + ".lora_B.weight", update.b);
     if (m.magnitude.defined())
-      out.emplace_back("base_model.model." + m.path + ".lora_magnitude_vector", m.magnitude.detach());
+      out.emplace_back(kPeftPrefix + m.path + ".lora_magnitude_vector", m.magnitude.detach());
   }
-  for (auto& saved : saved_.tensors()) out.push_back(std::move(saved));
+  for (auto& saved : saved_.folder_tensors(model_.config().causal)) out.push_back(std::move(saved));
   return out;
 }
 
@@ -377,18 +377,8 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
   const bool regex = options_.targets.is_string() && options_.targets != "all-linear" &&
                      select_modules(model_.linear_modules(), options_.targets, folder) == chosen;
   const Json targets = regex ? options_.targets : Json(short_names(model_.linear_modules(), chosen));
-  NamedTensors written = tensors();
   LoraOptions options = options_;
-  if (modules_.front()
-          .a0.defined()) {  // a plain LoRA of the base model, of twice the rank, as PEFT converts it
-    std::erase_if(written, [](const auto& named) { return named.first.find(".lora_") != std::string::npos; });
-    for (const LoraModule& m : modules_) {
-      const LoraFactors update = whole_update(m);
-      written.emplace_back("base_model.model." + m.path + ".lora_A.weight", update.a);
-      written.emplace_back("base_model.model." + m.path + ".lora_B.weight", update.b);
-      if (m.magnitude.defined())
-        written.emplace_back("base_model.model." + m.path + ".lora_magnitude_vector", m.magnitude.detach());
-    }
+  if (modules_.front().a0.defined()) {  // twice the rank, with the same scale
     const double alphas = options.rslora ? std::sqrt(2.0) : 2.0;
     options.rank *= 2;
     options.alpha *= alphas;
@@ -396,11 +386,8 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
     for (auto& alpha : options.alpha_pattern) alpha = alphas * alpha.get<double>();
   }
   const bool causal = model_.config().causal;
-  if (causal) {  // a critic's head is no part of the policy
-    std::erase(options.modules_to_save, "score");
-    std::erase_if(written, [](const auto& named) { return named.first == "base_model.model.score.weight"; });
-  }
-  save_adapter(folder, written,
+  if (causal) std::erase(options.modules_to_save, "score");  // a critic's head is no part of the policy
+  save_adapter(folder, folder_tensors(),
                lora_config_json(options, targets, base_model_, saved_.trains_tied_head(), causal));
 }
 

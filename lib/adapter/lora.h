@@ -87,8 +87,9 @@ class LoraAdapter : public Adapter, public LinearDelta {
                    const at::Tensor& y, bool training) override;
   bool trains(int64_t module) const override;
 
-  // A, B and the like under PEFT's keys, masters of the optimizer's.
-  std::vector<std::pair<std::string, at::Tensor>> tensors() const;
+  // What the folder holds, under PEFT's keys: the masters themselves, but where a start took a part out of W
+  // the plain LoRA of twice the rank that equals both, as PEFT converts it.
+  std::vector<std::pair<std::string, at::Tensor>> folder_tensors() const;
   // W with the adapter in it, fp32 [out, in].
   at::Tensor merged_weight(const LoraModule& module) const;
   const std::vector<LoraModule>& modules() const { return modules_; }

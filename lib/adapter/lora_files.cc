@@ -173,7 +173,7 @@ std::unique_ptr<Adapter> load_lora(Model& model, const std::string& folder, cons
   }
 
   auto adapter = std::make_unique<LoraAdapter>(model, options, paths, 0, where);
-  fill_adapter_tensors(file, path, adapter->tensors());
+  fill_adapter_tensors(file, path, adapter->folder_tensors());
   adapter->refresh();
   return adapter;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "adapter/peft_files.h"
 #include "base/error.h"
 
 namespace temper {
@@ -57,21 +58,15 @@ SavedModules::SavedModules(Model& model, const std::vector<std::string>& names, 
   for (const Parameter* p : parameters_) trained_.push_back({p->master, p->compute});
 }
 
-std::vector<std::pair<std::string, at::Tensor>> SavedModules::tensors() const {
-  std::vector<std::pair<std::string, at::Tensor>> out;
+NamedTensors SavedModules::folder_tensors(bool causal) const {
+  NamedTensors out;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    out.emplace_back("base_model.model." + parameters_[i]->name, trained_[i].master.detach());
-    if (tied_ && parameters_[i]->name == "model.embed_tokens.weight") {
-      out.emplace_back("base_model.model.lm_head.weight", trained_[i].master.detach());
-    }
+    const std::string& name = parameters_[i]->name;
+    if (causal && name == "score.weight") continue;
+    out.emplace_back(kPeftPrefix + name, trained_[i].master.detach());
+    if (tied_ && name == "model.embed_tokens.weight")
+      out.emplace_back(std::string(kPeftPrefix) + "lm_head.weight", trained_[i].master.detach());
   }
-  return out;
-}
-
-std::vector<std::pair<std::string, at::Tensor>> SavedModules::folder_tensors(bool causal) const {
-  auto out = tensors();
-  if (causal)
-    std::erase_if(out, [](const auto& named) { return named.first == "base_model.model.score.weight"; });
   return out;
 }
 

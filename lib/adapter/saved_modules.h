@@ -26,8 +26,7 @@ class SavedModules {
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<Parameter*>& parameters() const { return parameters_; }
   // PEFT's keys and the trained weights, fp32; a tied head appears under both names, as PEFT writes it.
-  std::vector<std::pair<std::string, at::Tensor>> tensors() const;
-  // The same without a critic's head, which is no part of a causal model's folder.
+  // Without a critic's head, which is no part of a causal model's folder.
   std::vector<std::pair<std::string, at::Tensor>> folder_tensors(bool causal) const;
   bool trains_tied_head() const { return tied_; }
   void set_enabled(bool enabled);
