@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "data/records.h"
+#include "load_model.h"
 #include "rollout/engine.h"
 #include "scored.h"
 #include "teacher_cache.h"
@@ -25,7 +26,8 @@ namespace temper {
 
 // What the command line says.
 struct Settings {
-  std::string model, prompt, prefix, input, output, choice = "auto", dtype = "auto", device = "cpu";
+  ModelArguments model;
+  std::string prompt, prefix, input, output, choice = "auto";
   std::vector<std::string> adapters, score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;

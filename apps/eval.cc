@@ -14,6 +14,7 @@
 #include "common.h"
 #include "data/records.h"
 #include "eval/evaluate.h"
+#include "load_model.h"
 #include "scored.h"
 
 using namespace temper;
@@ -21,7 +22,8 @@ namespace {
 
 struct Arguments {
   std::vector<std::string> adapters;
-  std::string model, prefix, output, combine = "sum", chat_template = "auto", dtype = "auto", device = "cpu";
+  ModelArguments model;
+  std::string prefix, output, combine = "sum", chat_template = "auto";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -32,7 +34,7 @@ struct Arguments {
 };
 
 void add_options(CLI::App& app, Arguments& a) {
-  app.add_option("--model", a.model, "a Hugging Face folder")->required();
+  add_model_options(app, a.model);
   app.add_option("--adapter", a.adapters,
                  "an adapter folder that PEFT or Temper wrote: DIR or DIR@WEIGHT; several act together")
       ->type_size(1)
@@ -65,8 +67,6 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seed", a.seed);
   app.add_option("--template", a.chat_template, "auto, chatml, or a .jinja file");
-  app.add_option("--dtype", a.dtype)->check(CLI::IsMember({"auto", "f32", "bf16"}));
-  app.add_option("--device", a.device);
   app.add_option("--threads", a.threads, "0: all cores")->check(CLI::Range(0, 4096));
   app.add_flag("--quiet", a.quiet, "warnings only");
 }
@@ -81,7 +81,7 @@ int run(const Arguments& a) {
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
     records.resize(static_cast<size_t>(a.limit));
 
-  const auto tokenizer = Tokenizer::load(a.model);
+  const auto tokenizer = Tokenizer::load(a.model.path);
   std::unique_ptr<ChatTemplate> chat;
   if (a.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
@@ -92,13 +92,13 @@ int run(const Arguments& a) {
     prompts.push_back({encoder.prompt(record), encoder.prompt_text(record), &record.json});
 
   if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
-  const auto model = Model::load(a.model, make_precision(a.dtype, a.device));
+  const auto model = load_model(a.model);
   std::unique_ptr<AdapterSet> adapters;
   if (!a.adapters.empty()) adapters = std::make_unique<AdapterSet>(*model, adapter_entries(a.adapters));
   EngineOptions engine;
   engine.max_batch = a.max_batch;
   engine.seed = a.seed;
-  engine.end_ids = end_ids(a.model, *model, *tokenizer);
+  engine.end_ids = end_ids(a.model.path, *model, *tokenizer);
   SamplingOptions sampling = a.sampling;
   sampling.temperature = a.temperature >= 0 ? a.temperature : a.eval.samples == 1 ? 0.0 : 1.0;
 

@@ -25,17 +25,18 @@ void run(const Settings& s) {
   demand_folder("--output", s.output);
   check_cache_options(s.cache, s.input, s.output);
   if (s.threads > 0) at::set_num_threads(static_cast<int>(s.threads));
-  const auto tokenizer = Tokenizer::load(s.model);
-  const auto model = Model::load(s.model, make_precision(s.dtype, s.device));
+  const auto tokenizer = Tokenizer::load(s.model.path);
+  const auto model = load_model(s.model);
   std::unique_ptr<AdapterSet> adapters;
   if (!s.adapters.empty()) adapters = std::make_unique<AdapterSet>(*model, adapter_entries(s.adapters));
   EngineOptions options{.max_batch = s.max_batch, .seed = s.seed};
-  if (!s.ignore_end) options.end_ids = end_ids(s.model, *model, *tokenizer);
+  if (!s.ignore_end) options.end_ids = end_ids(s.model.path, *model, *tokenizer);
   std::optional<ChatTemplate> chat;
   if (s.chat || s.choice != "auto" || !tokenizer->chat_template().empty())
     chat = resolve_template(*tokenizer, s.choice);
   if (!s.cache.output.empty())
-    cache_teacher(s.cache, s.seed, s.input, s.model, *model, *tokenizer, chat ? &*chat : nullptr, s.choice);
+    cache_teacher(s.cache, s.seed, s.input, s.model.path, *model, *tokenizer, chat ? &*chat : nullptr,
+                  s.choice);
   else if (s.chat)
     converse(*model, *tokenizer, *chat, s.sampling, options);
   else
@@ -47,7 +48,7 @@ void run(const Settings& s) {
 int main(int argc, char** argv) {
   CLI::App app{"Writes completions of a prompt, of a file of prompts, or a chat.", "temper-generate"};
   Settings s;
-  app.add_option("--model", s.model, "a Hugging Face folder")->required();
+  add_model_options(app, s.model);
   app.add_option("--adapter", s.adapters,
                  "an adapter folder of PEFT or Temper: [NAME=]DIR[@WEIGHT]; several act together, unless a "
                  "line of --input has \"adapter\": NAME")
@@ -63,8 +64,6 @@ int main(int argc, char** argv) {
   app.add_option("--template", s.choice,
                  "chat template: auto (the model's), chatml, or a .jinja file [auto]");
   app.add_option("--seed", s.seed, "names the random streams; the same seed gives the same text [1]");
-  app.add_option("--dtype", s.dtype, "auto, bf16 or f32 [auto]");
-  app.add_option("--device", s.device, "cpu or cuda [cpu]");
   app.add_option("--threads", s.threads, "0: all cores [0]")->check(CLI::Range(0, 4096));
   app.add_option("--max-batch", s.max_batch, "sequences decoded together [64]")
       ->check(CLI::Range(1, 1 << 20));

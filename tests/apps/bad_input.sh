@@ -277,6 +277,12 @@ grep -q 'optimizer.lr.*0.5' err || fail "a changed config: the difference is not
 refuses "a model folder as run folder" 'config' "$t" sft.json --run sft/final
 refuses "a run folder that is a file" 'sft.json' "$t" sft.json --run sft.json
 refuses "a folder without a run" 'bare' "$bin/temper-inspect" run bare
+schedule() { refuses "$1" "$2" "$bin/temper-inspect" schedule "${@:3}"; }
+schedule "a schedule of nothing" 'give a config file'
+schedule "a refined schedule without a place for it" '--output' --from sft
+schedule "a refined schedule of a folder without a run" 'bare' --from bare --output refined.json
+schedule "a drawing in a folder that is not there" 'nowhere' sft.json --output nowhere/schedule.svg
+refuses "another format of weights" 'int4.*nf4|nf4.*int4' "$bin/temper-eval" --model sft/final --data "$good" --reward math --quantise int4
 find sft lora -type f -exec cksum {} + | sort > after
 cmp before after || fail "a refused command changed a run folder"
 [ -e new ] && [ -e new/checkpoints ] && fail "a refused command began a run"

@@ -15,7 +15,8 @@ cat > "$work/sft.json" <<JSON
   "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 5, "batch_size": 16}, "run": "sft" }
 JSON
 "$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
-eval=("$bin/temper-eval" --model "$work/sft/final" --data "$source/data/arithmetic/test.jsonl" --dtype f32 --max-new-tokens 24 --quiet)
+loud=("$bin/temper-eval" --model "$work/sft/final" --data "$source/data/arithmetic/test.jsonl" --dtype f32 --max-new-tokens 24)
+eval=("${loud[@]}" --quiet)
 
 "${eval[@]}" --reward math --limit 10 --n 4 --output "$work/a.jsonl" > "$work/a.json"
 "${eval[@]}" --reward math --limit 10 --n 4 --batch 3 --output "$work/b.jsonl" > "$work/b.json"
@@ -25,6 +26,11 @@ cmp "$work/a.jsonl" "$work/b.jsonl" || fail "the samples depend on the batch siz
 for figure in accuracy pass@2 pass@4 maj@2 maj@4 g_pass@4_0.5 mg_pass@4 reward reward/math length truncated; do
   grep -q "\"$figure\": {" "$work/a.json" || fail "no figure $figure"
 done
+
+# Quantised weights: other numbers, said at load.
+"${loud[@]}" --reward math --limit 2 --quantise nf4 --output "$work/q.jsonl" > "$work/q.json" 2> "$work/q.log"
+grep -q "linears in nf4" "$work/q.log" || fail "no word of the quantised weights"
+[ "$(wc -l < "$work/q.jsonl")" = 2 ] || fail "expected 2 samples on quantised weights"
 
 expect() {  # words of the error line, then the arguments
   local words=$1 code=0
