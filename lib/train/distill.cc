@@ -196,7 +196,7 @@ void train_distill(Session& s) {
 
     // The mean over all targets of the step.
     Sums sums;
-    const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& batch) {
+    const UpdateOutcome done = s.update(batches, [&](const MicroBatch& batch) {
       DivergenceResult parts;
       if (cache != nullptr) {
         std::vector<int64_t> examples;

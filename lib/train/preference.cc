@@ -113,7 +113,7 @@ void train_preference(Session& s) {
     const auto totals = objective.totals(step.batch);
     const auto batches = cut(s, step);
     Metrics sums, of_probes;
-    const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& micro) {
+    const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       return micro_loss(s, objective, step, totals, micro, true, two.get(), s.probing ? of_probes : sums);
     });
 

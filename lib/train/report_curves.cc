@@ -71,7 +71,10 @@ std::vector<Curve> known_curves() {
        "The reward could not tell; left out of the means."},
       {"Tokens trained on", {"tokens"}, "so far"},
       {"Speed", {"tokens_per_s"}, "tokens per second"},
-      {"Time", {"rollout_s", "train_s"}, "seconds per step"},
+      {"Time",
+       {"rollout_s", "train_s", "optimizer_s"},
+       "seconds per step",
+       "The optimizer's is part of training's."},
       {"Memory", {"memory_gb"}, "GB", "Highest resident size so far."},
   };
 }

@@ -101,7 +101,7 @@ void train_reward_model(Session& s) {
     const std::vector<double> counts = counts_of(objective, step, heads_of(s));
 
     Metrics sums, of_probes;
-    const UpdateOutcome done = s.update(cut(s, step), c.train.steps, [&](const MicroBatch& micro) {
+    const UpdateOutcome done = s.update(cut(s, step), [&](const MicroBatch& micro) {
       const at::Tensor scores = scores_of(s, reader, step, micro, true);
       return share_of_loss(objective, units_of(step, micro), scores, counts, s.probing ? of_probes : sums);
     });

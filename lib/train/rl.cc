@@ -75,7 +75,6 @@ void train_rl(Session& s) {
       c.offline.on() ? read_stored_rollouts(s) : std::vector<RolloutGroup>();
 
   const int64_t parts = c.rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
-  const int64_t updates_per_step = c.train.updates_per_rollout * parts;
   const double max_length =
       algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(c.rollout.max_new_tokens);
   // Groups that an earlier policy, another model or nobody's sampling gave.
@@ -83,7 +82,8 @@ void train_rl(Session& s) {
       c.offline.on() || algorithm.filter_zero_variance || needs.demonstration || needs.opening;
   // With one update the policy that is trained is the one that sampled, and its log-probs come with the
   // update's own pass.
-  const bool old_pass = updates_per_step > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
+  const bool old_pass =
+      c.train.updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
 
   s.evaluate_first();
   while (s.state.step < c.train.steps) {
@@ -126,37 +126,36 @@ void train_rl(Session& s) {
 
         const auto batches =
             cut_into_micro_batches(sequences, c.train.micro_batch_tokens, c.train.share_prompts, s.device());
-        const UpdateOutcome done =
-            s.update(batches, c.train.steps * updates_per_step, [&](const MicroBatch& micro) {
-              objective::PolicyBatch batch =
-                  slice(all, first + micro.sequences.front(), first + micro.sequences.back() + 1);
-              LogpOptions options;
-              options.temperature = c.rollout.temperature;
-              options.entropy = true;
-              options.top_k = needs.top_k;
-              const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
-              const LogpResult result = selective_logp(hidden, s.model->head().compute,
-                                                       s.model->head().master, micro.targets, options);
-              if (needs.critic()) {
-                const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
-                batch.value =
-                    model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source)
-                        .select(1, 0);
-                batch.token_score = batch.value.detach();
-              }
-              batch.logp = result.logp;
-              batch.entropy = result.entropy;
-              batch.token = micro.targets.token;
-              batch.top_logp = result.top_logp;
-              batch.top_token = result.top_token;
-              if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
-              const objective::PolicyLoss loss =
-                  objective::policy_loss(algorithm, *objective, batch, totals, max_length);
-              if (!s.probing) {
-                for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
-              }
-              return warming_up ? loss.critic : loss.loss;
-            });
+        const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
+          objective::PolicyBatch batch =
+              slice(all, first + micro.sequences.front(), first + micro.sequences.back() + 1);
+          LogpOptions options;
+          options.temperature = c.rollout.temperature;
+          options.entropy = true;
+          options.top_k = needs.top_k;
+          const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
+          const LogpResult result =
+              selective_logp(hidden, s.model->head().compute, s.model->head().master, micro.targets, options);
+          if (needs.critic()) {
+            const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
+            batch.value =
+                model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source)
+                    .select(1, 0);
+            batch.token_score = batch.value.detach();
+          }
+          batch.logp = result.logp;
+          batch.entropy = result.entropy;
+          batch.token = micro.targets.token;
+          batch.top_logp = result.top_logp;
+          batch.top_token = result.top_token;
+          if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
+          const objective::PolicyLoss loss =
+              objective::policy_loss(algorithm, *objective, batch, totals, max_length);
+          if (!s.probing) {
+            for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
+          }
+          return warming_up ? loss.critic : loss.loss;
+        });
         sum.updates += 1;
         sum.skipped += done.skipped ? 1 : 0;
         sum.loss += done.loss;

@@ -18,6 +18,15 @@
 #include "train/run_folder.h"
 
 namespace temper {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
 
 Session::Session(const RunConfig& run, const RunOptions& options) : config(run), options_(options) {
   if (!config.data.train.empty()) train_records = read_jsonl(config.data.train);
@@ -179,7 +188,7 @@ void Session::begin_update(const std::vector<MicroBatch>& batches,
   if (run.changed) parameters_ = active_parameters(*config.optimizer, *adapter);
 }
 
-UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t total_updates,
+UpdateOutcome Session::update(const std::vector<MicroBatch>& batches,
                               const std::function<at::Tensor(const MicroBatch&)>& loss) {
   UpdateOutcome outcome;
   begin_update(batches, loss);
@@ -195,7 +204,7 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t to
   }
   adapter->end_backward();
   outcome.grad_norm = gradient_norm(parameters_);
-  outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, total_updates);
+  outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, config.updates());
   const auto problem = health->check(state.step + 1, outcome.loss, outcome.grad_norm);
   if (problem) {
     progress->message(*problem, LogLevel::kWarning);
@@ -206,8 +215,10 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, int64_t to
       for (const OptimParameter& p : active_parameters(*config.optimizer, *adapter))
         optimizer->set_lr_factor(p.name, p.lr_factor);
     }
+    const auto start = Clock::now();
     optimizer->step(outcome.lr);
     adapter->refresh();
+    optimizer_seconds_ += seconds_since(start);
   }
   // Undefined, not zero: the next step's first micro-batch then hands its gradient over without a copy.
   for (OptimParameter& p : parameters_) p.value.mutable_grad() = at::Tensor();
@@ -226,12 +237,13 @@ void Session::check_signal() {
 
 void Session::begin_step() {
   check_signal();
-  step_start_ = std::chrono::steady_clock::now();
+  step_start_ = Clock::now();
+  optimizer_seconds_ = 0;
   progress->begin_step(state.step + 1);
 }
 
 double Session::seconds_in_step() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - step_start_).count();
+  return seconds_since(step_start_);
 }
 
 void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens) {
@@ -242,6 +254,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   for (const auto& [name, value] : optimizer->metrics()) row.values.emplace_back(name, value);
   const double seconds = seconds_in_step();
   row.time.emplace_back("seconds", seconds);
+  row.time.emplace_back("optimizer_s", optimizer_seconds_);
   row.time.emplace_back("tokens_per_s", static_cast<double>(tokens) / seconds);
   row.time.emplace_back("memory_gb", static_cast<double>(peak_memory_bytes()) / 1e9);
   log->write(row);

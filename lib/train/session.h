@@ -45,7 +45,7 @@ struct UpdateOutcome {
 class Session {
  public:
   // Reads the data, opens the run folder, loads tokenizer and model, attaches the adapter, restores the
-  // newest checkpoint. total_updates: optimizer updates of the whole run, for the schedule. Throws UserError.
+  // newest checkpoint. Throws UserError.
   Session(const RunConfig& config, const RunOptions& options);
   ~Session();
 
@@ -78,7 +78,7 @@ class Session {
 
   // One optimizer update. loss(micro-batch) gives the part of the step's loss that the micro-batch holds, so
   // that the parts of all micro-batches add up to the loss.
-  UpdateOutcome update(const std::vector<MicroBatch>& batches, int64_t total_updates,
+  UpdateOutcome update(const std::vector<MicroBatch>& batches,
                        const std::function<at::Tensor(const MicroBatch&)>& loss);
 
   // Before a step's work; throws Interrupted, after saving, when a signal has come.
@@ -114,6 +114,7 @@ class Session {
   std::optional<CheckpointInfo> found_;
   int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point step_start_;
+  double optimizer_seconds_ = 0;  // of the step's updates
 };
 
 // What the optimizer updates now: active() of the adapter under the optimizer's name rules, which may speak

@@ -132,7 +132,7 @@ void train_sft(Session& s) {
     const at::Tensor reward = needs.reward ? rewards_of(s, drawn).to(s.device()) : at::Tensor();
     const at::Tensor group = at::tensor(groups, at::kLong).to(s.device());
     loss_fn->prepare(reward);
-    const UpdateOutcome done = s.update(batches, c.train.steps, [&](const MicroBatch& micro) {
+    const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
       options.embedding_noise = inputs.embedding_noise(drawn, micro);
       return (*loss_fn)(forward(s, needs, micro, options, reward, group)).sum() / count;

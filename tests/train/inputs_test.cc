@@ -149,7 +149,8 @@ TEST_CASE("masked_thought: the share of changed tokens rises to its end, and lab
   CHECK(late / targets == doctest::Approx(0.4).epsilon(0.15));
   CHECK(early / targets == doctest::Approx(0.4 * 24.5 / 61).epsilon(0.3));
   CHECK(f.step(85)[3].example.input == f.step(85)[3].example.input);
-  Fixture mask(R"({"kind": "masked_thought", "token": "<|endoftext|>", "rise": 0, "probability": 1})", arithmetic());
+  Fixture mask(R"({"kind": "masked_thought", "token": "<|endoftext|>", "rise": 0, "probability": 1})",
+               arithmetic());
   const int64_t id = *mask.session->tokenizer->id("<|endoftext|>");
   for (const Drawn& d : mask.step(0)) {
     for (size_t t = 0; t < d.example.ids.size(); ++t)

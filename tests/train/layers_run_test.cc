@@ -7,7 +7,6 @@
 #include "adapter/layers.h"
 #include "adapter/lisa.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "runs.h"
 #include "tensor/safetensors.h"
 #include "train/plan.h"
@@ -17,16 +16,6 @@ using namespace temper;
 namespace {
 
 constexpr int kEvery = 3, kSteps = 20;
-
-std::string pairs() {
-  std::string out;
-  for (int i = 0; i < 16; ++i) {
-    const int a = 1 + i % 4, b = 1 + i / 4;
-    out += fmt::format("{{\"prompt\": \"Add {} and {}:\", \"chosen\": \" {}\", \"rejected\": \" {} no\"}}\n",
-                       a, b, a + b, a + b + 1);
-  }
-  return out;
-}
 
 // A config of a task on a model of four blocks.
 Json config_of(const std::string& task) {
@@ -52,18 +41,13 @@ Json config_of(const std::string& task) {
 
 struct LayerRuns : Runs {
   LayerRuns() {
-    write("pairs.jsonl", pairs());
+    write("pairs.jsonl", arithmetic_pairs());
     (*this)(tiny_sft("train.jsonl", 4), "teacher");
   }
   std::filesystem::path checkpoint(const std::string& run, int64_t step) const {
     return folder() / run / "checkpoints" / fmt::format("step-{}", step);
   }
 };
-
-std::string bytes(const std::filesystem::path& file) {
-  REQUIRE(std::filesystem::exists(file));
-  return read_file(file.string());
-}
 
 std::string lisa(const std::string& state, const std::string& more = "") {
   return fmt::format("adapter={{\"kind\": \"lisa\", \"blocks\": 2, \"every\": {}, \"state\": \"{}\"{}}}",

@@ -9,12 +9,6 @@ namespace {
 
 const std::string kSft = tiny_sft("train.jsonl", 4);
 
-std::string bytes(const std::filesystem::path& file) {
-  std::ostringstream out;
-  out << std::ifstream(file, std::ios::binary).rdbuf();
-  return out.str();
-}
-
 double last_loss(const std::vector<MetricsRow>& rows) {
   return *rows.back().find("loss");
 }

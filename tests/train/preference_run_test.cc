@@ -6,7 +6,6 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "objective/preference.h"
 #include "runs.h"
 #include "test.h"
@@ -23,16 +22,6 @@ const char* const kPreference = R"({
   "algorithm": {"name": "dpo"},
   "optimizer": {"name": "adamw", "lr": 3e-3}, "schedule": {"name": "constant"},
   "train": {"steps": 4, "batch_size": 8}, "checkpoint": {"every": 0}, "run": "preference" })";
-
-std::string pairs() {
-  std::string out;
-  for (int i = 0; i < 16; ++i) {
-    const int a = 1 + i % 4, b = 1 + i / 4;
-    out += fmt::format("{{\"prompt\": \"Add {} and {}:\", \"chosen\": \" {}\", \"rejected\": \" {} no\"}}\n",
-                       a, b, a + b, a + b + 1);
-  }
-  return out;
-}
 
 std::string labelled() {
   std::string out;
@@ -108,7 +97,7 @@ std::string on(const std::string& file) {
 class PreferenceRuns : public Runs {
  public:
   PreferenceRuns() {
-    write("pairs.jsonl", pairs());
+    write("pairs.jsonl", arithmetic_pairs());
     write("labelled.jsonl", labelled());
     write("rated.jsonl", rated());
     write("constitutions.jsonl", constitutions());
@@ -123,10 +112,6 @@ class PreferenceRuns : public Runs {
     return out;
   }
 };
-
-std::string bytes(const fs::path& path) {
-  return read_file(path.string());
-}
 
 }  // namespace
 

@@ -1,7 +1,5 @@
 // Runs of adapters on a quantised base: every task trains, and a run that is killed ends with the same bytes.
 #include <cmath>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 #include "runs.h"
@@ -11,25 +9,10 @@ using namespace temper;
 
 namespace {
 
-std::string bytes(const std::filesystem::path& file) {
-  std::ostringstream out;
-  out << std::ifstream(file, std::ios::binary).rdbuf();
-  return out.str();
-}
-
 // A folder with a trained base, and what a run needs to start from it.
 struct QuantisedRuns : Runs {
   QuantisedRuns() {
-    write("pairs.jsonl", [] {
-      std::string out;
-      for (int i = 0; i < 16; ++i) {
-        const int a = 1 + i % 4, b = 1 + i / 4;
-        out +=
-            fmt::format("{{\"prompt\": \"Add {} and {}:\", \"chosen\": \" {}\", \"rejected\": \" {} no\"}}\n",
-                        a, b, a + b, a + b + 1);
-      }
-      return out;
-    }());
+    write("pairs.jsonl", arithmetic_pairs());
     (*this)(tiny_sft("train.jsonl", 20), "base");
   }
   // The config of a task on the base in this format.

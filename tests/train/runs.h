@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "temp_folder.h"
 #include "test.h"
 #include "train/metrics.h"
@@ -44,6 +45,21 @@ inline std::string arithmetic() {
                        b, a + b, a + b);
   }
   return out;
+}
+
+// The same as preference pairs, the wrong answers a little longer.
+inline std::string arithmetic_pairs() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    out += fmt::format("{{\"prompt\": \"Add {} and {}:\", \"chosen\": \" {}\", \"rejected\": \" {} no\"}}\n",
+                       a, b, a + b, a + b + 1);
+  }
+  return out;
+}
+
+inline std::string bytes(const std::filesystem::path& file) {  // throws UserError where there is none
+  return read_file(file.string());
 }
 
 class Runs {

@@ -35,12 +35,6 @@ std::vector<double> losses(const std::vector<MetricsRow>& rows) {
   return out;
 }
 
-std::string bytes(const std::filesystem::path& file) {
-  std::ostringstream out;
-  out << std::ifstream(file, std::ios::binary).rdbuf();
-  return out.str();
-}
-
 // A run of 4 steps against one that is cut into small micro-batches and one that recomputes its blocks.
 void check_cuts(SftRuns& runs, const std::string& name, const std::vector<std::string>& sets) {
   CAPTURE(name);
