@@ -1,5 +1,5 @@
-// Rows of fp32 or bf16 read and written as vectors of floats. Only for the kernels of this room and of
-// rollout.
+// Rows of fp32 or bf16 read and written as vectors of floats. Only for the kernels of tensor, rollout and
+// optim.
 #pragma once
 
 #include <ATen/cpu/vec/functional.h>

@@ -28,6 +28,55 @@ def smooth(values):
     return out
 
 
+class Drawing:
+    """Steps to the right, shares of the height upwards; a legend beside it."""
+
+    def __init__(self, title, steps, levels, legend):
+        """levels: (share, label on the left, label on the right); legend: its distance from the axes."""
+        self.steps, self.legend_x, self.legend_y = steps, WIDTH - RIGHT + legend, TOP + 16
+        self.svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+                    f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+                    f'<text x="{LEFT}" y="20" font-size="14">{title}</text>']
+        for share, left, right in levels:
+            at = self.y(share)
+            self.svg.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ddd"/>'
+                            f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{left}</text>'
+                            f'<text x="{WIDTH - RIGHT + 4}" y="{at + 4:.1f}" fill="#555">{right}</text>')
+        for step in range(0, steps + 1, max(1, steps // 4)):
+            self.svg.append(f'<text x="{self.x(step):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{step}</text>')
+        self.svg.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">step</text>')
+
+    def x(self, step):
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / self.steps
+
+    @staticmethod
+    def y(share):
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+    def line(self, steps, shares, colour, opacity):
+        points = " ".join(f"{self.x(step):.1f},{self.y(share):.1f}" for step, share in zip(steps, shares))
+        self.svg.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-opacity="{opacity}" stroke-width="1.5"/>')
+
+    def dot(self, step, share, colour, aside=0, interval=None):
+        """aside: so many pixels to the right, where runs share a step; interval: (low, high)."""
+        at = self.x(step) + aside
+        if interval:
+            low, high = interval
+            self.svg.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{self.y(low):.1f}" y2="{self.y(high):.1f}" stroke="{colour}"/>')
+        self.svg.append(f'<circle cx="{at:.1f}" cy="{self.y(share):.1f}" r="4" fill="{colour}"/>')
+
+    def name(self, text, colour):
+        self.svg.append(f'<circle cx="{self.legend_x + 4}" cy="{self.legend_y}" r="4" fill="{colour}"/>'
+                        f'<text x="{self.legend_x + 14}" y="{self.legend_y + 4}">{text}</text>')
+        self.legend_y += 20
+
+    def write(self, path, notes):
+        for i, note in enumerate(notes):
+            self.svg.append(f'<text x="{self.legend_x}" y="{self.legend_y + 20 + 16 * i}" fill="#555">{note}</text>')
+        path.write_text("\n".join([*self.svg, "</svg>"]) + "\n")
+        print(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -36,41 +85,14 @@ def main():
     args = parser.parse_args()
     runs = [(name, rows(folder)) for name, _, folder in (run.rpartition("=") for run in args.runs)]
     last = max(row["step"] for _, r in runs for row in r["train"])
-
-    def x(step):
-        return LEFT + (WIDTH - LEFT - RIGHT) * step / last
-
-    def y(share):
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
-
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-           f'<text x="{LEFT}" y="20" font-size="14">{args.title}</text>']
-    for tenth in range(0, 11, 2):
-        at = y(tenth / 10)
-        svg.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ddd"/>'
-                   f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{10 * tenth} %</text>')
-    for step in range(0, last + 1, max(1, last // 4)):
-        svg.append(f'<text x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{step}</text>')
-    svg.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">step</text>')
+    drawing = Drawing(args.title, last, [(tenth / 10, f"{10 * tenth} %", "") for tenth in range(0, 11, 2)], legend=14)
     for i, (name, r) in enumerate(runs):
         colour = COLOURS[i % len(COLOURS)]
-        rewards = smooth([row["reward"] for row in r["train"]])
-        points = " ".join(f"{x(row['step']):.1f},{y(v):.1f}" for row, v in zip(r["train"], rewards))
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-opacity="0.45" stroke-width="1.5"/>')
+        drawing.line([row["step"] for row in r["train"]], smooth([row["reward"] for row in r["train"]]), colour, 0.45)
         for row in r["eval"]:
-            at = x(row["step"]) + 3 * (i - (len(runs) - 1) / 2)  # side by side where runs share a step
-            svg.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y(row["low"]):.1f}" y2="{y(row["high"]):.1f}" stroke="{colour}"/>'
-                       f'<circle cx="{at:.1f}" cy="{y(row["accuracy"]):.1f}" r="4" fill="{colour}"/>')
-        svg.append(f'<circle cx="{WIDTH - RIGHT + 18}" cy="{TOP + 16 + 20 * i}" r="4" fill="{colour}"/>'
-                   f'<text x="{WIDTH - RIGHT + 28}" y="{TOP + 20 + 20 * i}">{name}</text>')
-    note = TOP + 36 + 20 * len(runs)
-    for line in ("dots: held-out accuracy,", "greedy, 95 % interval", "lines: training reward,", "temperature 1"):
-        svg.append(f'<text x="{WIDTH - RIGHT + 14}" y="{note}" fill="#555">{line}</text>')
-        note += 16
-    svg.append("</svg>")
-    args.out.write_text("\n".join(svg) + "\n")
-    print(args.out)
+            drawing.dot(row["step"], row["accuracy"], colour, 3 * (i - (len(runs) - 1) / 2), (row["low"], row["high"]))
+        drawing.name(name, colour)
+    drawing.write(args.out, ("dots: held-out accuracy,", "greedy, 95 % interval", "lines: training reward,", "temperature 1"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from curve import BOTTOM, COLOURS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, smooth
+from curve import COLOURS, Drawing, smooth
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = {
@@ -87,41 +87,17 @@ def main():
               f"{last['time']['memory_gb']:.2f} GB  {seconds:.1f} s a step")
     steps = max(row["step"] for rows in runs.values() for row in rows["train"])
     highest = max(row["loss"] for rows in runs.values() for row in rows["train"])
-
-    def x(step):
-        return LEFT + (WIDTH - LEFT - RIGHT) * step / steps
-
-    def y(share):
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
-
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-           f'<text x="{LEFT}" y="20" font-size="14">{"GSM8K, a trained model" if args.model else "Quickstart, supervised, from random weights"}</text>']
-    for quarter in range(5):
-        at = y(quarter / 4)
-        svg.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ddd"/>'
-                   f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{highest * quarter / 4:.1f}</text>'
-                   f'<text x="{WIDTH - RIGHT + 4}" y="{at + 4:.1f}" fill="#555">{25 * quarter} %</text>')
-    for step in range(0, steps + 1, max(1, steps // 4)):
-        svg.append(f'<text x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{step}</text>')
-    svg.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">step</text>')
+    title = f"GSM8K, {args.model.name}" if args.model else "Quickstart, supervised, from random weights"
+    levels = [(q / 4, f"{highest * q / 4:.1f}", "" if args.model else f"{25 * q} %") for q in range(5)]
+    drawing = Drawing(title, steps, levels, legend=40)
     for i, (name, rows) in enumerate(runs.items()):
-        colour = COLOURS[i]
         losses = smooth([row["loss"] for row in rows["train"]])
-        points = " ".join(f"{x(row['step']):.1f},{y(v / highest):.1f}" for row, v in zip(rows["train"], losses))
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        drawing.line([row["step"] for row in rows["train"]], [loss / highest for loss in losses], COLOURS[i], 1)
         for row in rows["eval"]:
-            svg.append(f'<circle cx="{x(row["step"]) + 3 * (i - 1):.1f}" cy="{y(row["loss"] / highest if args.model else row["accuracy"]):.1f}" r="4" fill="{colour}"/>')
-        svg.append(f'<circle cx="{WIDTH - RIGHT + 44}" cy="{TOP + 16 + 20 * i}" r="4" fill="{colour}"/>'
-                   f'<text x="{WIDTH - RIGHT + 54}" y="{TOP + 20 + 20 * i}">{name}</text>')
-    note = TOP + 36 + 20 * len(runs)
+            drawing.dot(row["step"], row["loss"] / highest if args.model else row["accuracy"], COLOURS[i], 3 * (i - 1))
+        drawing.name(name, COLOURS[i])
     dots = ("dots: held-out loss",) if args.model else ("dots: held-out accuracy", "at temperature 1, right")
-    for line in ("lines: training loss,", "left axis", *dots):
-        svg.append(f'<text x="{WIDTH - RIGHT + 40}" y="{note}" fill="#555">{line}</text>')
-        note += 16
-    svg.append("</svg>")
-    args.out.write_text("\n".join(svg) + "\n")
-    print(args.out)
+    drawing.write(args.out, ("lines: training loss,", "left axis", *dots))
 
 
 if __name__ == "__main__":
