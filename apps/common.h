@@ -21,14 +21,14 @@ inline void demand_folder(const char* option, const std::string& file) {
 
 // jemalloc, not glibc's malloc: a step's large tensors come and go in new sizes all the time, and small
 // things that stay would cut up the memory between them (10 GB instead of 4 after 40 steps of 135M weights).
-// Huge pages halve the kernel's work on fresh memory. MALLOC_CONF in the environment wins.
+// Huge pages spare the kernel work on fresh memory. MALLOC_CONF in the environment wins.
 extern "C" {
 __attribute__((used)) inline const char* malloc_conf = "thp:always";
 }
 
 // Runs `body` and maps what it throws: UserError -> 2, Interrupted -> 128 + signal, anything else -> 1.
 inline int run_app(const char* name, const std::function<int()>& body) {
-  // oneDNN keeps 1024 compiled products, a quarter of a megabyte each. Packed batches seldom repeat a shape.
+  // oneDNN would keep 1024 compiled products. Packed batches seldom repeat a shape.
   setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256", /*overwrite=*/0);
   try {
     return body();

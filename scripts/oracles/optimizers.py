@@ -1,4 +1,4 @@
-"""Goldens of tests/optim: 50 steps of every optimizer, the 8-bit block format, and transformers' schedules.
+"""Goldens of tests/optim: 50 steps of every optimizer, and the 8-bit block format.
 
   python scripts/oracles/optimizers.py tests/optim/golden
 
@@ -7,7 +7,6 @@ Where the numbers come from, all in fp32:
   adafactor/transformers              transformers
   lion                                lion-pytorch
   soap, lookahead                     pytorch_optimizer (SOAP checked here against the authors' turning moments)
-  refined schedules                   facebookresearch/adaptive_scheduling, written anew, with scipy's median filter
   ademamix                            apple/ml-ademamix, written anew below; without warm-up pytorch_optimizer
   lion-k                              written anew from the paper
   adamw8bit                           bitsandbytes' map and plain quantisation around its CUDA kernel's step (its CPU
@@ -26,19 +25,13 @@ os.environ["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes compiles its plain funct
 
 import bitsandbytes.functional as bnb  # noqa: E402
 import pytorch_optimizer  # noqa: E402
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from bitsandbytes.backends.triton.kernels_optim import (  # noqa: E402
     _dequantize_blockwise_pytorch,
     _quantize_blockwise_pytorch,
 )
 from lion_pytorch import Lion  # noqa: E402
-from scipy.ndimage import median_filter  # noqa: E402
-from transformers import Adafactor, get_scheduler  # noqa: E402
-from transformers.optimization import (  # noqa: E402
-    get_cosine_with_min_lr_schedule_with_warmup,
-    get_wsd_schedule,
-)
+from transformers import Adafactor  # noqa: E402
 
 STEPS = 50
 SHAPES = {"tall.weight": (7, 4), "wide.weight": (3, 8), "cube.weight": (2, 3, 4), "norm.weight": (5,)}
@@ -418,60 +411,6 @@ def case(name, options, make, shapes=SHAPES):
     return {"name": name, "options": options, "end": run_optimizer(options.get("lr", 1.0), make, shapes)}
 
 
-def factors(make, steps):
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = make(optimizer)
-    out = []
-    for _ in range(steps):
-        out.append(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-    return out
-
-
-def schedules(total):
-    for warmup in (0, 5):
-        for name, kind in (("constant", "constant_with_warmup"), ("linear", "linear"), ("cosine", "cosine")):
-            yield name, {"warmup": warmup}, lambda o: get_scheduler(kind, o, warmup, total)
-        yield (
-            "cosine",
-            {"warmup": warmup, "floor": 0.1},
-            lambda o: get_cosine_with_min_lr_schedule_with_warmup(o, warmup, total, min_lr_rate=0.1),
-        )
-        for shape in ("linear", "cosine", "1-sqrt"):
-            yield (
-                "wsd",
-                {"warmup": warmup, "decay": 12, "decay_shape": shape, "floor": 0.2},
-                lambda o: get_wsd_schedule(
-                    o, warmup, 12, num_training_steps=total, decay_type=shape, min_lr_ratio=0.2
-                ),
-            )
-        yield (
-            "polynomial",
-            {"warmup": warmup, "power": 2.0, "floor": 0.05},
-            lambda o: get_scheduler(
-                "polynomial", o, warmup, total, scheduler_specific_kwargs={"power": 2.0, "lr_end": 0.05}
-            ),
-        )
-        yield "inverse_sqrt", {"warmup": warmup}, lambda o: get_scheduler("inverse_sqrt", o, warmup, total)
-
-
-def refined(count):
-    """README and find_schedule.py of facebookresearch/adaptive_scheduling on norms that fall, with noise and spikes."""
-    t = np.arange(count)
-    norms = 0.5 + 4 * np.exp(-t / 12) + 0.3 * np.sin(1.7 * t * t) + 5 * (t % 11 == 4)
-    width = 2 * (int(0.1 * count) // 2) + 1
-    pad = 2 * width
-    filtered = median_filter(np.pad(norms, (0, pad), mode="reflect"), size=width, mode="nearest")[:-pad]
-    out = {"norms": norms.tolist()}
-    for name, power in (("adam", -1.0), ("sgd", -2.0)):
-        weights = filtered**power
-        tails = np.append(np.flip(np.cumsum(np.flip(weights)))[1:], 0.0)
-        factors = weights * tails
-        out[name] = (factors / factors.max()).tolist()
-    return out
-
-
 def write(folder, name, content):
     with open(os.path.join(folder, name), "w") as f:
         json.dump(content, f, separators=(",", ":"))
@@ -507,10 +446,6 @@ def main():
             "blocks": blocks8(),
         },
     )
-    total = 40
-    cases = [{"name": n, "options": o, "factors": factors(make, total)} for n, o, make in schedules(total)]
-    with open(os.path.join(folder, "schedules.json"), "w") as f:
-        json.dump({"total": total, "cases": cases, "refined": [refined(n) for n in (12, 70)]}, f, indent=0)
 
 
 if __name__ == "__main__":

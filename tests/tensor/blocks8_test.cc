@@ -1,6 +1,5 @@
 #include "tensor/blocks8.h"
 
-#include <bit>
 #include <cmath>
 #include <random>
 
