@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "startup.h"
 
 namespace temper {
 
@@ -17,13 +18,6 @@ inline void demand_folder(const char* option, const std::string& file) {
   const fs::path folder = fs::path(file).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
     user_error("{} {}: there is no such folder", option, file);
-}
-
-// jemalloc, not glibc's malloc: a step's large tensors come and go in new sizes all the time, and small
-// things that stay would cut up the memory between them (10 GB instead of 4 after 40 steps of 135M weights).
-// Huge pages spare the kernel work on fresh memory. MALLOC_CONF in the environment wins.
-extern "C" {
-__attribute__((used)) inline const char* malloc_conf = "thp:always";
 }
 
 // Runs `body` and maps what it throws: UserError -> 2, Interrupted -> 128 + signal, anything else -> 1.
