@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "common.h"
 #include "data/records.h"
 #include "load_model.h"
 #include "rollout/engine.h"
@@ -126,7 +127,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
       for (const Completion& c : completions[i]) out += c.text + "\n";
   }
   if (s.output.empty())
-    std::fwrite(out.data(), 1, out.size(), stdout);
+    print_text(out);
   else
     write_file_atomic(s.output, out);
   if (!s.stats) return;

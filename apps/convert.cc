@@ -4,15 +4,16 @@
 
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 #include <optional>
 
 #include "adapter/adapter_set.h"
 #include "adapter/merge.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "common.h"
 #include "folder_vocabulary.h"
 #include "model/import_gguf.h"
@@ -20,21 +21,6 @@
 using namespace temper;
 
 namespace {
-
-// A folder beside `path` for what is not whole yet; gone when the work fails.
-struct Stage {
-  std::string path;
-  explicit Stage(const std::string& beside, const char* what)
-      : path(fmt::format("{}.{}.{}", beside, what, ::getpid())) {
-    std::error_code error;
-    fs::create_directories(path, error);
-    if (error) user_error("{}: cannot create the folder: {}", path, error.message());
-  }
-  ~Stage() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-};
 
 // --beyond OTHER --by ALPHA: source + alpha (source - other).
 struct Extrapolation {
@@ -64,54 +50,49 @@ void convert(const std::string& source, const std::string& target, const Adapter
                              : fs::exists(target) && !(fs::is_directory(target) && fs::is_empty(target));
   if (taken)
     user_error("{}: is there already; nothing is overwritten, choose another name or remove it", target);
-  std::string name = target;
-  while (name.size() > 1 && name.back() == '/') name.pop_back();
-  const fs::path parent = fs::path(name).parent_path();
-  if (!parent.empty()) fs::create_directories(parent);
+  const fs::path parent = fs::path(target).parent_path();
+  std::error_code error;
+  if (!parent.empty()) fs::create_directories(parent, error);
+  if (error) user_error("{}: cannot create the folder: {}", parent.string(), error.message());
 
-  // GGUF -> folder -> merged folder -> GGUF, as far as asked for; the target appears whole or not at all.
-  std::optional<Stage> imported, finished, combined;
-  std::string folder = source;
   // Several adapters, or a weighted one, are one adapter.
+  std::unique_ptr<TemporaryFolder> combined;
   std::string adapter = entries.empty() ? "" : entries[0].folder;
   if (entries.size() > 1 || (!entries.empty() && entries[0].weight != 1.0) || adapters.only) {
-    combined.emplace(name, "combine");
-    combine_adapters(entries, combined->path);
-    adapter = combined->path;
+    combined = std::make_unique<TemporaryFolder>(target);
+    combine_adapters(entries, combined->path());
+    if (adapters.only) return combined->commit();
+    adapter = combined->path();
   }
-  if (adapters.only) {
-    folder = adapter;
-  } else if (!fs::is_directory(source)) {
-    imported.emplace(name, "import");
-    gguf_to_folder(source, imported->path, adapter.empty() ? dtype : std::nullopt);
-    folder = imported->path;
+
+  // GGUF -> folder -> merged folder -> GGUF, as far as asked for; the target appears whole or not at all.
+  // What a step was made from goes when the step is done.
+  std::unique_ptr<TemporaryFolder> made;
+  std::string folder = source;
+  const auto step = [&](const auto& work) {
+    auto next = std::make_unique<TemporaryFolder>(target);
+    work(next->path());
+    made = std::move(next);
+    folder = made->path();
+  };
+  if (!fs::is_directory(source)) {
+    step([&](const std::string& to) { gguf_to_folder(source, to, adapter.empty() ? dtype : std::nullopt); });
   }
-  if (!adapter.empty() && !adapters.only) {
-    finished.emplace(name, "merge");
-    const auto work = adapters.unmerge ? unmerge_folder : merge_folder;
-    const double change = work(folder, adapter, finished->path, dtype);
-    std::fprintf(stderr, "%s %s: largest change of a log-prob on 64 tokens %.3g, before rounding\n",
-                 adapters.unmerge ? "unmerged" : "merged",
-                 fmt::format("{}", fmt::join(adapters.texts, ", ")).c_str(), change);
-    folder = finished->path;
+  if (!adapter.empty()) {
+    step([&](const std::string& to) {
+      const auto work = adapters.unmerge ? unmerge_folder : merge_folder;
+      const double change = work(folder, adapter, to, dtype);
+      std::fprintf(stderr, "%s %s: largest change of a log-prob on 64 tokens %.3g, before rounding\n",
+                   adapters.unmerge ? "unmerged" : "merged",
+                   fmt::format("{}", fmt::join(adapters.texts, ", ")).c_str(), change);
+    });
   }
   if (!beyond.other.empty()) {
-    std::optional<Stage> moved;
-    moved.emplace(name, "beyond");
-    extrapolate_folder(folder, beyond.other, beyond.alpha, moved->path, dtype);
-    finished.swap(moved);
-    folder = finished->path;
+    step([&](const std::string& to) { extrapolate_folder(folder, beyond.other, beyond.alpha, to, dtype); });
   }
-  if (to_gguf) return folder_to_gguf(folder, name, dtype, vocabulary_of(folder));
-  if (folder == source) {
-    finished.emplace(name, "cast");
-    cast_folder(source, finished->path, dtype);
-    folder = finished->path;
-  }
-  sync_path(folder);
-  std::error_code error;
-  fs::rename(folder, name, error);
-  if (error) user_error("{}: cannot rename into place: {}", name, error.message());
+  if (to_gguf) return folder_to_gguf(folder, target, dtype, vocabulary_of(folder));
+  if (!made) step([&](const std::string& to) { cast_folder(source, to, dtype); });
+  made->commit();
 }
 
 }  // namespace
@@ -137,12 +118,7 @@ int main(int argc, char** argv) {
   app.add_option("--by", beyond.alpha, "how far, in lengths of the way from there to here; default 0.5");
   app.add_option("--dtype", dtype, "f32, bf16 or f16; default: the source's, f32 for quantised weights");
   app.add_option("--to", to, "hf or gguf")->check(CLI::IsMember({"hf", "gguf"}));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kExitDone : kExitUser;
-  }
-  return run_app("temper-convert", [&] {
+  return run_app(app, argc, argv, [&] {
     convert(source, target, adapters, dtype, to == "gguf", beyond);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;

@@ -72,10 +72,7 @@ void add_options(CLI::App& app, Arguments& a) {
 }
 
 int run(const Arguments& a) {
-  if (!a.output.empty() &&
-      (fs::is_directory(a.output) || !fs::is_directory(fs::absolute(a.output).parent_path()))) {
-    user_error("--output {}: expected a file in a folder that exists", a.output);
-  }
+  demand_output("--output", a.output);
   RewardSet rewards(read_rewards(a.rewards, "--reward"), a.combine);
   std::vector<Record> records = read_jsonl(a.data);
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
@@ -113,7 +110,7 @@ int run(const Arguments& a) {
   console.status("");
 
   std::printf("%s\n", result.to_json().dump(2).c_str());
-  std::fflush(stdout);
+  std::fflush(stdout);  // a failure is told at the end: the samples can be saved all the same
   if (a.output.empty()) return kExitDone;
   std::string lines;
   for (const EvalSample& sample : result.samples)
@@ -129,10 +126,5 @@ int main(int argc, char** argv) {
                "temper-eval"};
   Arguments arguments;
   add_options(app, arguments);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kExitDone : kExitUser;
-  }
-  return run_app("temper-eval", [&] { return run(arguments); });
+  return run_app(app, argc, argv, [&] { return run(arguments); });
 }

@@ -22,7 +22,7 @@ void run(const Settings& s) {
     user_error("--score goes with --input: it writes a line a response");
   if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
     user_error("--chat goes with none of --output, --n and --prefix");
-  demand_folder("--output", s.output);
+  demand_output("--output", s.output);
   check_cache_options(s.cache, s.input, s.output);
   if (s.threads > 0) at::set_num_threads(static_cast<int>(s.threads));
   const auto tokenizer = Tokenizer::load(s.model.path);
@@ -76,12 +76,7 @@ int main(int argc, char** argv) {
   app.add_flag("--stats", s.stats, "one line of JSON on stderr: tokens, seconds, memory");
   add_cache_options(app, s.cache);
   FieldOptions fields(app, s.sampling, "Sampling");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kExitDone : kExitUser;
-  }
-  return run_app("temper-generate", [&] {
+  return run_app(app, argc, argv, [&] {
     fields.read();
     run(s);
     return kExitDone;

@@ -18,7 +18,7 @@ using namespace temper;
 namespace {
 
 void print(const Json& value) {
-  std::printf("%s\n", dump_line(value).c_str());
+  print_text(dump_line(value) + "\n");
 }
 
 }  // namespace
@@ -69,23 +69,18 @@ int main(int argc, char** argv) {
   shapes->add_option("folder", file)->required();
   auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
   run->add_option("folder", file)->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kExitDone : kExitUser;
-  }
 
-  return run_app("temper-inspect", [&]() -> int {
+  return run_app(app, argc, argv, [&]() -> int {
     if (*list) print(inspect_list(file, name));
     if (*config) {
       RunConfig resolved;
       load_run_config(resolved, file, sets);
-      std::printf("%s\n", dump_fields(resolved).dump(2).c_str());
+      print_text(dump_fields(resolved).dump(2) + "\n");
     }
     if (*schedule) {
       if (from.empty() && file.empty()) user_error("schedule: give a config file, or --from RUN");
       if (!from.empty() && output.empty()) user_error("schedule --from: give --output FILE.json");
-      demand_folder("--output", output);
+      demand_output("--output", output);
       print(from.empty() ? inspect_schedule(file, sets, output) : refine_schedule(from, weights, output));
     }
     if (*tokenize) {

@@ -42,7 +42,7 @@ inline void add_cache_options(CLI::App& app, CacheRequest& r) {
 inline void check_cache_options(const CacheRequest& r, const std::string& input, const std::string& output) {
   if (r.output.empty()) return;
   if (input.empty() || !output.empty()) user_error("--teacher-cache goes with --input, and without --output");
-  demand_folder("--teacher-cache", r.output);
+  demand_output("--teacher-cache", r.output);
 }
 
 // chat_template: as it was asked for, --template.
@@ -66,12 +66,12 @@ inline void cache_teacher(const CacheRequest& r, uint64_t seed, const std::strin
   CacheSettings settings = r.settings;
   settings.seed = seed;
   Console console;
-  write_teacher_cache(r.output, model, model_path, examples, identity, settings, [&](int64_t done) {
-    console.status(fmt::format("{}/{} examples", done, examples.size()));
-  });
+  const uint64_t bytes = write_teacher_cache(
+      r.output, model, model_path, examples, identity, settings,
+      [&](int64_t done) { console.status(fmt::format("{}/{} examples", done, examples.size())); });
   console.status("");
   console.line(fmt::format("{}: {} draws at {} positions, {} bytes", r.output, r.settings.draws,
-                           identity.positions, fs::file_size(r.output)));
+                           identity.positions, bytes));
 }
 
 }  // namespace temper

@@ -25,17 +25,12 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "must", "never"}));
   app.add_flag("--plan", plan, "print the resolved config, parameters, memory and steps, and stop");
   app.add_flag("--quiet", quiet, "warnings only");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kExitDone : kExitUser;
-  }
-  return run_app("temper-train", [&] {
+  return run_app(app, argc, argv, [&] {
     RunConfig config;
     load_run_config(config, config_file, sets);
     if (!run.empty()) config.run = run;
     if (plan) {
-      std::printf("%s\n", plan_run(config).dump(2).c_str());
+      print_text(plan_run(config).dump(2) + "\n");
       return kExitDone;
     }
     at::set_num_threads(static_cast<int>(config.threads));

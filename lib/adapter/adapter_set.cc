@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "adapter/lora.h"
@@ -16,7 +17,6 @@ namespace temper {
 
 std::vector<AdapterEntry> adapter_entries(const std::vector<std::string>& texts) {
   std::vector<AdapterEntry> out;
-  std::set<std::string> names;
   for (const std::string& text : texts) {
     AdapterEntry entry;
     entry.folder = text;
@@ -37,14 +37,22 @@ std::vector<AdapterEntry> adapter_entries(const std::vector<std::string>& texts)
         entry.folder = entry.folder.substr(equals + 1);
       }
     }
-    if (entry.name.empty()) {
-      fs::path path(entry.folder);
-      entry.name = (path.has_filename() ? path : path.parent_path()).filename().string();
-    }
-    if (!names.insert(entry.name).second)
-      user_error("{}: there is an adapter \"{}\" already; call it otherwise: NAME={}", text, entry.name,
-                 entry.folder);
     out.push_back(std::move(entry));
+  }
+  // Folders without a name have that of their last part or, like A/final and B/final, their whole path.
+  const auto last_part = [](const AdapterEntry& entry) {
+    const fs::path path(entry.folder);
+    return (path.has_filename() ? path : path.parent_path()).filename().string();
+  };
+  std::map<std::string, int> same;
+  for (const AdapterEntry& entry : out) ++same[entry.name.empty() ? last_part(entry) : entry.name];
+  std::set<std::string> names;
+  for (size_t i = 0; i < out.size(); ++i) {
+    AdapterEntry& entry = out[i];
+    if (entry.name.empty()) entry.name = same[last_part(entry)] == 1 ? last_part(entry) : entry.folder;
+    if (!names.insert(entry.name).second)
+      user_error("{}: there is an adapter \"{}\" already; call it otherwise: NAME={}", texts[i], entry.name,
+                 entry.folder);
   }
   return out;
 }

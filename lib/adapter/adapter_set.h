@@ -11,8 +11,8 @@
 
 namespace temper {
 
-// An adapter folder as a command line names it: "[NAME=]DIR[@WEIGHT]". The name is the folder's own where
-// none is given, the weight 1.
+// An adapter folder as a command line names it: "[NAME=]DIR[@WEIGHT]". The name is the folder's last part
+// where none is given, or its path as given where two end alike (A/final, B/final); the weight is 1.
 struct AdapterEntry {
   std::string name, folder;
   double weight = 1.0;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/output.h"
 
 namespace temper {
 namespace {
@@ -58,25 +59,9 @@ std::string read_file(const std::string& path, uint64_t max_bytes) {
 }
 
 void write_file_atomic(const std::string& path, std::string_view content) {
-  const std::string temporary = path + ".tmp";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) user_error("{}: cannot create: {}", temporary, reason());
-  try {
-    write_all(fd, content, temporary);
-    if (::fsync(fd) != 0) user_error("{}: cannot sync: {}", temporary, reason());
-  } catch (...) {
-    ::close(fd);
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  ::close(fd);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const std::string why = reason();
-    ::unlink(temporary.c_str());
-    user_error("{}: cannot rename into place: {}", path, why);
-  }
-  const fs::path parent = fs::path(path).parent_path();
-  sync_path(parent.empty() ? "." : parent.string());
+  FileStream file(path);
+  file.write(content.data(), content.size());
+  file.commit();
 }
 
 void sync_path(const std::string& path) {

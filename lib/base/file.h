@@ -14,8 +14,8 @@ namespace fs = std::filesystem;
 // The whole file. Throws UserError when it cannot be read or is larger than `max_bytes`.
 std::string read_file(const std::string& path, uint64_t max_bytes = 4ULL << 30);
 
-// Writes to a temporary name beside `path`, syncs it, renames it into place and syncs the folder: readers see
-// the old file or the new one. Throws UserError (disk full, no permission ...) with the old file untouched.
+// A FileStream (output.h) of all of it: readers see the old file or the new one; links are followed, and what
+// is not a file is written to. Throws UserError (disk full, no permission ...) with the old file untouched.
 void write_file_atomic(const std::string& path, std::string_view content);
 
 // fsync of a file or a folder. Throws UserError.

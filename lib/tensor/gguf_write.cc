@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
-#include "tensor/file_stream.h"
+#include "base/output.h"
 #include "tensor/gguf.h"
 
 namespace temper {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "tensor/file_stream.h"
+#include "base/output.h"
 #include "tensor/safetensors.h"
 
 namespace temper {

@@ -55,11 +55,12 @@ struct CacheSettings {
   double tau = 1.0;
   uint64_t seed = 1;
 };
-// Draws at every target of every example and writes `path`, all there or not there. `model_path` goes into
-// the header. on_progress(examples done). Throws UserError for a vocabulary of more than 2^23 tokens.
-void write_teacher_cache(const std::string& path, Model& model, const std::string& model_path,
-                         const std::vector<Example>& examples, const CacheIdentity& identity,
-                         const CacheSettings& settings, const std::function<void(int64_t)>& on_progress);
+// Draws at every target of every example and writes `path` as a FileStream does; returns its bytes.
+// `model_path` goes into the header. on_progress(examples done). Throws UserError for a vocabulary of more
+// than 2^23 tokens.
+uint64_t write_teacher_cache(const std::string& path, Model& model, const std::string& model_path,
+                             const std::vector<Example>& examples, const CacheIdentity& identity,
+                             const CacheSettings& settings, const std::function<void(int64_t)>& on_progress);
 
 class TeacherCache {
  public:

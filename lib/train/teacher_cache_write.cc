@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "tensor/file_stream.h"
+#include "base/output.h"
 #include "tensor/logits.h"
 #include "train/micro_batch.h"
 #include "train/teacher_cache.h"
@@ -82,7 +82,7 @@ std::vector<DrawnToken> draw_tokens(const float* logits, int64_t vocab, int64_t 
   return out;
 }
 
-void write_teacher_cache(const std::string& path, Model& model, const std::string& model_path,
+uint64_t write_teacher_cache(const std::string& path, Model& model, const std::string& model_path,
                          const std::vector<Example>& examples, const CacheIdentity& identity,
                          const CacheSettings& settings, const std::function<void(int64_t)>& on_progress) {
   at::NoGradGuard guard;
@@ -156,6 +156,7 @@ void write_teacher_cache(const std::string& path, Model& model, const std::strin
   }
   out.write(offsets.data(), offsets.size() * sizeof(uint64_t));
   out.commit();
+  return out.bytes();
 }
 
 }  // namespace temper

@@ -209,7 +209,11 @@ TEST_CASE("peft: several adapters on one base, weighted as in PEFT, one at a tim
   const auto combined = load_adapter(*g.model, folder.path().string());
   CHECK(distance(g) < 2e-5);
 
-  CHECK_THROWS_WITH_AS(adapter_entries({first, second}), doctest::Contains("already"), UserError);
+  const auto unnamed = adapter_entries({first + "@0.5", second});  // both end in /trained
+  CHECK(unnamed[0].name == first);
+  CHECK(unnamed[1].name == second);
+  CHECK(adapter_entries({first})[0].name == "trained");
+  CHECK_THROWS_WITH_AS(adapter_entries({first, first}), doctest::Contains("already"), UserError);
   CHECK_THROWS_WITH_AS(adapter_entries({first + "@x"}), doctest::Contains("expected a number"), UserError);
   const Golden other("ia3");
   CHECK_THROWS_WITH_AS(AdapterSet(*other.model, adapter_entries({folder_of("ia3") + "/trained@0.5"})),

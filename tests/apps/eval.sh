@@ -46,7 +46,7 @@ expect 'the record has: prompt, completion, answer' --reward '{"kind":"math","co
 expect 'unknown key; did you mean "column"?' --reward '{"kind":"math","colum":"answer"}'
 expect 'cannot start the reward program "temper-none"' --reward '{"kind":"process","command":["temper-none"]}'
 expect 'expected 1 to 2' --reward math --n 2 --k 4
-expect 'expected a file in a folder that exists' --reward math --output "$work/none/x"
+expect 'there is no such folder' --reward math --output "$work/none/x"
 expect 'none.jsonl' --reward math --data "$work/none.jsonl"
 eval=("$bin/temper-eval" --model "$work/none" --data "$source/data/arithmetic/test.jsonl")
 expect 'no such folder' --reward math
