@@ -32,17 +32,21 @@ inline void demand_output(const std::string& option, const std::string& file) {
     user_error("{} {}: there is no such folder", option, file);
 }
 
+[[noreturn]] inline void stdout_lost(int error) {
+  user_error("standard output: cannot write{}{}", error == 0 ? "" : ": ",
+             error == 0 ? "" : std::strerror(error));
+}
+
 // Throws UserError unless all that was printed so far has arrived.
 inline void flush_stdout() {
   errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  user_error("standard output: cannot write{}{}", errno == 0 ? "" : ": ",
-             errno == 0 ? "" : std::strerror(errno));
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) stdout_lost(errno);
 }
 
 // To standard output. Throws UserError when it cannot be written.
 inline void print_text(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) flush_stdout();
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) stdout_lost(errno);
 }
 
 // A standard stream that is closed gives its number to the next file that is opened, which would then hold

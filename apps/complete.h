@@ -28,7 +28,8 @@ namespace temper {
 // What the command line says.
 struct Settings {
   ModelArguments model;
-  std::string prompt, prefix, input, output, choice = "auto";
+  std::optional<std::string> prompt;
+  std::string prefix, input, output, choice = "auto";
   std::vector<std::string> adapters, score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
@@ -88,7 +89,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   std::vector<Record> records;
   std::vector<GenerateRequest> requests;
   if (s.input.empty())
-    records.push_back({Json{{"prompt", s.prompt}}, "--prompt", 1});
+    records.push_back({Json{{"prompt", *s.prompt}}, "--prompt", 1});
   else
     records = read_jsonl({s.input});
   std::unique_ptr<RewardSet> rewards;

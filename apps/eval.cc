@@ -15,6 +15,7 @@
 #include "data/records.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
+#include "rollout/end_ids.h"
 #include "scored.h"
 
 using namespace temper;
@@ -91,11 +92,12 @@ int run(const Arguments& a) {
   if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
   const auto model = load_model(a.model);
   std::unique_ptr<AdapterSet> adapters;
-  if (!a.adapters.empty()) adapters = std::make_unique<AdapterSet>(*model, adapter_entries(a.adapters));
+  const auto entries = adapter_entries(a.adapters);
+  if (!entries.empty()) adapters = std::make_unique<AdapterSet>(*model, entries);
   EngineOptions engine;
   engine.max_batch = a.max_batch;
   engine.seed = a.seed;
-  engine.end_ids = end_ids(a.model.path, *model, *tokenizer);
+  engine.end_ids = end_ids(*model, *tokenizer, chat.get(), end_ids_of(entries));
   SamplingOptions sampling = a.sampling;
   sampling.temperature = a.temperature >= 0 ? a.temperature : a.eval.samples == 1 ? 0.0 : 1.0;
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/fields.h"
 #include "base/json.h"
 
@@ -18,13 +19,16 @@ class FieldOptions {
   FieldOptions(CLI::App& app, Fields& fields, const std::string& group) : fields_(fields) {
     for (const Json& field : describe_fields(fields)) {
       const std::string name = field["name"];
-      std::string flag = "--" + name;
-      std::replace(flag.begin(), flag.end(), '_', '-');
+      const std::string flag = flag_of(name);
       const std::string help = field["help"].get<std::string>() + " [" + field["default"].dump() + "]";
-      app.add_option(flag, typed_[name], help)->group(group)->expected(1)->allow_extra_args(false);
       is_list_[name] = field["default"].is_array();
+      auto* option =
+          app.add_option(flag, typed_[name], help)->group(group)->type_size(1)->allow_extra_args(false);
+      if (!is_list_[name]) option->expected(1);
     }
   }
+
+  bool given(const std::string& name) const { return !typed_.at(name).empty(); }
 
   // What was typed goes through the same checks as a config file. Throws UserError.
   void read() {
@@ -34,10 +38,31 @@ class FieldOptions {
       const Json number = Json::parse(values.back(), nullptr, false);
       json[name] = is_list_[name] ? Json(values) : number.is_number() ? number : Json(values.back());
     }
-    read_fields(fields_, json, "options", ".");
+    try {
+      read_fields(fields_, json, kWhere, ".");
+    } catch (const UserError& e) {
+      throw UserError(with_flags(e.what()));
+    }
   }
 
  private:
+  static constexpr const char* kWhere = "options";
+
+  static std::string flag_of(std::string name) {
+    std::replace(name.begin(), name.end(), '_', '-');
+    return "--" + name;
+  }
+
+  // "options: top_p: ..." as "--top-p: ...", on every line.
+  std::string with_flags(std::string text) const {
+    for (const auto& [name, values] : typed_) {
+      const std::string field = fmt::format("{}: {}:", kWhere, name);
+      for (size_t at = text.find(field); at != std::string::npos; at = text.find(field, at))
+        text.replace(at, field.size(), flag_of(name) + ":");
+    }
+    return text;
+  }
+
   Fields& fields_;
   std::map<std::string, std::vector<std::string>> typed_;
   std::map<std::string, bool> is_list_;

@@ -9,13 +9,33 @@
 #include "common.h"
 #include "complete.h"
 #include "field_options.h"
+#include "rollout/defaults.h"
+#include "rollout/end_ids.h"
 
 using namespace temper;
 
 namespace {
 
+// A chat samples as the model's generation_config.json says, where the command line says nothing else.
+void use_sampling_defaults(const std::string& folder, SamplingOptions& sampling, const FieldOptions& typed) {
+  Json defaults = sampling_defaults(folder);
+  std::string shown;
+  for (auto it = defaults.begin(); it != defaults.end();) {
+    if (typed.given(it.key())) {
+      it = defaults.erase(it);
+      continue;
+    }
+    shown += fmt::format("{}{} {}", shown.empty() ? "" : ", ", it.key(), dump_line(*it));
+    ++it;
+  }
+  if (defaults.empty()) return;
+  const std::string path = folder + "/generation_config.json";
+  read_fields(sampling, defaults, path, ".");
+  log_info("sampling as {} says: {}", path, shown);
+}
+
 void run(const Settings& s) {
-  const int modes = !s.prompt.empty() + s.chat + !s.input.empty();
+  const int modes = s.prompt.has_value() + s.chat + !s.input.empty();
   if (modes != 1)
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
   if (!s.score.empty() && s.input.empty())
@@ -28,12 +48,14 @@ void run(const Settings& s) {
   const auto tokenizer = Tokenizer::load(s.model.path);
   const auto model = load_model(s.model);
   std::unique_ptr<AdapterSet> adapters;
-  if (!s.adapters.empty()) adapters = std::make_unique<AdapterSet>(*model, adapter_entries(s.adapters));
+  const auto entries = adapter_entries(s.adapters);
+  if (!entries.empty()) adapters = std::make_unique<AdapterSet>(*model, entries);
   EngineOptions options{.max_batch = s.max_batch, .seed = s.seed};
-  if (!s.ignore_end) options.end_ids = end_ids(s.model.path, *model, *tokenizer);
   std::optional<ChatTemplate> chat;
   if (s.chat || s.choice != "auto" || !tokenizer->chat_template().empty())
     chat = resolve_template(*tokenizer, s.choice);
+  if (!s.ignore_end)
+    options.end_ids = end_ids(*model, *tokenizer, chat ? &*chat : nullptr, end_ids_of(entries));
   if (!s.cache.output.empty())
     cache_teacher(s.cache, s.seed, s.input, s.model.path, *model, *tokenizer, chat ? &*chat : nullptr,
                   s.choice);
@@ -77,6 +99,7 @@ int main(int argc, char** argv) {
   add_cache_options(app, s.cache);
   FieldOptions fields(app, s.sampling, "Sampling");
   return run_app(app, argc, argv, [&] {
+    if (s.chat) use_sampling_defaults(s.model.path, s.sampling, fields);
     fields.read();
     run(s);
     return kExitDone;

@@ -12,6 +12,7 @@
 #include "objective/inspect.h"
 #include "text/inspect.h"
 #include "train/config.h"
+#include "train/config_paths.h"
 
 using namespace temper;
 
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
     if (*list) print(inspect_list(file, name));
     if (*config) {
       RunConfig resolved;
-      load_run_config(resolved, file, sets);
+      load_startable_config(resolved, file, sets);
       print_text(dump_fields(resolved).dump(2) + "\n");
     }
     if (*schedule) {

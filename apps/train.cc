@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "common.h"
+#include "train/config_paths.h"
 #include "train/plan.h"
 #include "train/tasks.h"
 
@@ -27,7 +28,7 @@ int main(int argc, char** argv) {
   app.add_flag("--quiet", quiet, "warnings only");
   return run_app(app, argc, argv, [&] {
     RunConfig config;
-    load_run_config(config, config_file, sets);
+    (plan ? load_run_config : load_startable_config)(config, config_file, sets);
     if (!run.empty()) config.run = run;
     if (plan) {
       print_text(plan_run(config).dump(2) + "\n");

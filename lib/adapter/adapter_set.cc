@@ -12,6 +12,7 @@
 #include "adapter/targets.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "model/generation.h"
 
 namespace temper {
 
@@ -54,6 +55,12 @@ std::vector<AdapterEntry> adapter_entries(const std::vector<std::string>& texts)
       user_error("{}: there is an adapter \"{}\" already; call it otherwise: NAME={}", texts[i], entry.name,
                  entry.folder);
   }
+  return out;
+}
+
+std::vector<int64_t> end_ids_of(const std::vector<AdapterEntry>& entries) {
+  std::vector<int64_t> out;
+  for (const AdapterEntry& entry : entries) out = join_ids(out, stored_end_ids(entry.folder));
   return out;
 }
 
@@ -167,6 +174,7 @@ void combine_adapters(const std::vector<AdapterEntry>& entries, const std::strin
     options.alpha_pattern[path] = rank;
   }
   save_adapter(to, tensors, lora_config_json(options, Json(order), base, false, true));
+  if (const auto ids = end_ids_of(entries); !ids.empty()) write_end_ids(to, "", ids);
 }
 
 }  // namespace temper

@@ -20,6 +20,9 @@ struct AdapterEntry {
 // Throws UserError on a weight that is no number and on two of one name.
 std::vector<AdapterEntry> adapter_entries(const std::vector<std::string>& texts);
 
+// The ids that their folders say end a completion (model/generation.h). Throws UserError.
+std::vector<int64_t> end_ids_of(const std::vector<AdapterEntry>& entries);
+
 class AdapterSet : public LinearDelta {
  public:
   // Loads all of them and puts the sum of their updates in place, each times its weight. Throws UserError.

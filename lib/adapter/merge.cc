@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "model/convert.h"
+#include "model/generation.h"
 #include "model/load.h"
 
 namespace temper {
@@ -80,7 +81,10 @@ double unmerge_adapter(Model& model, Adapter& adapter, const std::vector<int64_t
 
 double merge_folder(const std::string& base, const std::string& adapter, const std::string& to,
                     std::optional<at::ScalarType> dtype) {
-  return changed_folder(base, adapter, to, dtype, merge_adapter);
+  const double largest = changed_folder(base, adapter, to, dtype, merge_adapter);
+  if (const auto ids = stored_end_ids(adapter); !ids.empty())
+    write_end_ids(to, "", join_ids(ids, stored_end_ids(to)));
+  return largest;
 }
 
 double unmerge_folder(const std::string& merged, const std::string& adapter, const std::string& to,

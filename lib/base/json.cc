@@ -6,23 +6,27 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/formats.h"
 
 namespace temper {
 namespace {
 
 constexpr int kMaxDepth = 512;
 
+// A line is named where there are several: of one line, the caller knows which it is.
 std::string position(const std::string& text, size_t byte) {
   byte = std::min(byte, text.size());
   const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(byte), '\n') + 1;
   const size_t start = byte == 0 ? std::string::npos : text.rfind('\n', byte - 1);
   const size_t column = start == std::string::npos ? byte + 1 : byte - start;
+  if (text.find('\n') == std::string::npos) return fmt::format("column {}", column);
   return fmt::format("line {}, column {}", line, column);
 }
 
 }  // namespace
 
 Json parse_json(const std::string& text, const std::string& where) {
+  refuse_other_formats(text, where);
   std::vector<std::set<std::string>> keys;
   std::string duplicate;
   bool too_deep = false;

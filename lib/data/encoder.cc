@@ -49,9 +49,8 @@ RecordEncoder::RecordEncoder(const Tokenizer& tokenizer, const ChatTemplate* cha
 const ChatTemplate& RecordEncoder::chat(const Record& record) const {
   if (chat_ == nullptr) {
     user_error(
-        "{}: this is a chat, but the tokenizer has no chat template; set \"template\" to \"chatml\" or to "
-        "the "
-        "path of a .jinja file",
+        "{}: this is a chat, but the tokenizer has no chat template; give one: \"chatml\" or the path of a "
+        ".jinja file",
         record.where());
   }
   return *chat_;
@@ -216,7 +215,7 @@ std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
   insert_prefix(record, ids);
   if (ids.empty()) user_error("{}: the prompt is empty", record.where());
   if (static_cast<int64_t>(ids.size()) > settings_.max_tokens) {
-    user_error("{}: the prompt has {} tokens, more than max_tokens {}; raise it or leave the record out",
+    user_error("{}: the prompt has {} tokens, more than the {} allowed; shorten it or leave the record out",
                record.where(), ids.size(), settings_.max_tokens);
   }
   return ids;

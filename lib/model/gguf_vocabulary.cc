@@ -102,6 +102,7 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   v.bos = token_id(file, prefix + "bos_token_id", tokens.size());
   v.eos = token_id(file, prefix + "eos_token_id", tokens.size());
   v.eot = token_id(file, prefix + "eot_token_id", tokens.size());
+  v.eom = token_id(file, prefix + "eom_token_id", tokens.size());
   v.unk = token_id(file, prefix + "unknown_token_id", tokens.size());
   v.pad = token_id(file, prefix + "padding_token_id", tokens.size());
   if (v.model == "llama" && !v.unk) v.unk = 0;  // llama.cpp's default
@@ -129,6 +130,7 @@ void write_gguf_vocabulary(const GgufVocabulary& v, GgufWriter& writer) {
   id("bos_token_id", v.bos);
   id("eos_token_id", v.eos);
   id("eot_token_id", v.eot);
+  id("eom_token_id", v.eom);
   id("unknown_token_id", v.unk);
   id("padding_token_id", v.pad);
   writer.boolean(prefix + "add_bos_token", v.add_bos);

@@ -19,7 +19,7 @@ struct GgufVocabulary {
   std::vector<int32_t> types;       // by id
   std::vector<float> scores;        // by id; llama only
   std::vector<std::string> merges;  // "left right", best first; gpt2 only
-  std::optional<int64_t> bos, eos, eot, unk, pad;
+  std::optional<int64_t> bos, eos, eot, eom, unk, pad;  // eot, eom: further ends
   bool add_bos = false, add_eos = false, add_space_prefix = true;
   std::string chat_template;  // "" when there is none
 };

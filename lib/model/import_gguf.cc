@@ -181,7 +181,7 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
   }
   config.bos_id = vocabulary.bos;
   config.pad_id = vocabulary.pad;
-  for (const auto& id : {vocabulary.eos, vocabulary.eot}) {
+  for (const auto& id : {vocabulary.eos, vocabulary.eot, vocabulary.eom}) {
     if (id && std::find(config.eos_ids.begin(), config.eos_ids.end(), *id) == config.eos_ids.end())
       config.eos_ids.push_back(*id);
   }
@@ -242,8 +242,16 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
     padded.types.push_back(GgufVocabulary::kUnused);
     if (padded.model == "llama") padded.scores.push_back(0.0f);
   }
-  if (!config.eos_ids.empty()) padded.eos = config.eos_ids[0];
-  if (config.eos_ids.size() > 1) padded.eot = config.eos_ids[1];
+  // What ends a completion, the tokenizer's own end token first, as llama.cpp's converter has it.
+  std::vector<int64_t> ends = config.eos_ids;
+  if (vocabulary.eos) {
+    std::erase(ends, *vocabulary.eos);
+    ends.insert(ends.begin(), *vocabulary.eos);
+  }
+  const auto end = [&](size_t i) { return i < ends.size() ? std::optional<int64_t>(ends[i]) : std::nullopt; };
+  padded.eos = end(0);
+  padded.eot = end(1);
+  padded.eom = end(2);
 
   at::ScalarType type = dtype.value_or(files.find("model.embed_tokens.weight")->dtype);
   if (type == at::kDouble) type = at::kFloat;

@@ -7,12 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
 #include "base/error.h"
-#include "base/json.h"
 #include "rollout/banned_texts.h"
 #include "rollout/decode_attention.h"
 #include "tensor/ops.h"
@@ -79,8 +77,9 @@ struct Sequence {
   RandomStream random;
   Completion out;
   SeenTokens seen;
-  std::optional<StreamDecoder> stream;  // with stop strings
-  std::string streamed;
+  std::optional<StreamDecoder> stream, raw_stream;  // with bans or stop strings; with stop strings
+  std::string streamed, raw;                        // without and with special tokens
+  std::vector<std::pair<size_t, size_t>> sizes;     // of raw and streamed, after each token
 };
 
 class Engine {
@@ -118,7 +117,7 @@ class Engine {
   void check() const {
     const ModelConfig& config = model_.config();
     std::vector<std::string> problems;
-    sampling_.check(problems, "sampling");
+    sampling_.check(problems, "");
     if (!problems.empty()) user_error("{}", problems.front());
     if (options_.max_batch < 1)
       user_error("generate: max_batch must be at least 1, found {}", options_.max_batch);
@@ -127,7 +126,8 @@ class Engine {
       if (requests_[r].samples < 0)
         user_error("generate: request {} asks for {} samples", r, requests_[r].samples);
       if (prompt.empty())
-        user_error("generate: prompt {} is empty; give it at least one token (a begin token)", r);
+        user_error(
+            "generate: prompt {} is empty: its text has no token, and the tokenizer adds no begin token", r);
       for (const int64_t id : prompt) {
         if (id < 0 || id >= config.vocab) {
           user_error("generate: prompt {} holds id {}, but the model has ids 0 to {}; is this its tokenizer?",
@@ -177,6 +177,7 @@ class Engine {
       for (const int64_t id : request.prompt) sequence->seen[id] = 0;
     }
     if (!sampling_.stop.empty() || !bans_.empty()) sequence->stream.emplace(tokenizer_);
+    if (!sampling_.stop.empty()) sequence->raw_stream.emplace(tokenizer_, /*special=*/true);
     return sequence;
   }
 
@@ -266,19 +267,35 @@ class Engine {
     }
   }
 
-  // Where the first stop string begins that the newest token's text completed.
+  // Where the text is to be cut: before the first stop string that the newest token's text completed, be it
+  // in the text as it is shown or in the one with special tokens.
   std::optional<size_t> find_stop(Sequence& s) const {
-    if (!s.stream) return std::nullopt;
-    const size_t before = s.streamed.size();
-    s.streamed += s.stream->push(s.out.ids.back());
+    const size_t before = s.streamed.size(), raw_before = s.raw.size();
+    if (s.stream) s.streamed += s.stream->push(s.out.ids.back());
+    if (!s.raw_stream) return std::nullopt;
+    s.raw += s.raw_stream->push(s.out.ids.back());
+    s.sizes.emplace_back(s.raw.size(), s.streamed.size());
     if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens) return std::nullopt;
-    size_t first = std::string::npos;
+    std::optional<size_t> first;
     for (const std::string& stop : sampling_.stop) {
-      const size_t from =
-          before + 1 > stop.size() ? before + 1 - stop.size() : 0;  // a match that ends in new text
-      first = std::min(first, s.streamed.find(stop, from));
+      const auto find = [&](const std::string& text, size_t old) {  // a match that ends in new text
+        return text.find(stop, old + 1 > stop.size() ? old + 1 - stop.size() : 0);
+      };
+      const size_t shown = find(s.streamed, before), raw = find(s.raw, raw_before);
+      if (shown != std::string::npos) first = std::min(first.value_or(shown), shown);
+      if (raw != std::string::npos) {
+        const size_t at = without_special(s, raw);
+        first = std::min(first.value_or(at), at);
+      }
     }
-    return first == std::string::npos ? std::nullopt : std::optional<size_t>(first);
+    return first;
+  }
+
+  // The place of a byte of the raw text in the text without special tokens.
+  static size_t without_special(const Sequence& s, size_t at) {
+    const auto next = std::upper_bound(s.sizes.begin(), s.sizes.end(), std::pair(at, SIZE_MAX));
+    const auto [raw, text] = next == s.sizes.begin() ? std::pair<size_t, size_t>() : *std::prev(next);
+    return std::min(text + (at - raw), next == s.sizes.end() ? text : next->second);
   }
 
   void finish(Sequence& s, FinishReason reason) {
@@ -331,27 +348,6 @@ std::vector<std::vector<Completion>> generate(Model& model, const Tokenizer& tok
                                               const SamplingOptions& sampling, const EngineOptions& options,
                                               const std::function<void(const EngineProgress&)>& on_progress) {
   return Engine(model, tokenizer, requests, sampling, options).run(on_progress);
-}
-
-std::vector<int64_t> end_ids(const std::string& folder, const Model& model, const Tokenizer& tokenizer) {
-  const std::string path = folder + "/generation_config.json";
-  if (std::filesystem::exists(path)) {
-    const Json json = read_json_file(path);
-    const auto it = json.find("eos_token_id");
-    if (it != json.end() && !it->is_null()) {
-      std::vector<int64_t> ids;
-      for (const Json& id : it->is_array() ? *it : Json::array({*it})) {
-        if (!id.is_number_integer()) {
-          user_error("{}: eos_token_id: expected a token id or an array of them, found {}", path, it->dump());
-        }
-        ids.push_back(id.get<int64_t>());
-      }
-      return ids;
-    }
-  }
-  if (!model.config().eos_ids.empty()) return model.config().eos_ids;
-  if (const auto eos = tokenizer.eos()) return {*eos};
-  return {};
 }
 
 }  // namespace temper

@@ -17,8 +17,8 @@ const char* finish_name(FinishReason reason);  // "end", "length", "stop"
 
 struct Completion {
   std::vector<int64_t> ids;      // the end token included when it came
-  std::vector<float> logp;       // per id, of the distribution sampled
-  std::vector<float> logp_full;  // per id, temperature only, whole vocabulary
+  std::vector<float> logp;       // per id, of the distribution sampled; greedy: logp_full
+  std::vector<float> logp_full;  // per id, temperature only, whole vocabulary; greedy: at temperature 1
   FinishReason finish = FinishReason::kLength;
   std::string text;      // special tokens, end token and stop string left out; decoded once
   std::string raw_text;  // of all ids, with special tokens
@@ -35,7 +35,7 @@ struct EngineOptions {
   int64_t max_batch = 64;  // sequences decoded together
   uint64_t seed = 1;
   uint64_t step = 0;             // the run's step, part of the streams' names
-  std::vector<int64_t> end_ids;  // all of generation_config.json; none: completions run to their limit
+  std::vector<int64_t> end_ids;  // see end_ids.h; none: completions run to their limit
   // Each token as it comes, for showing text while it is written.
   std::function<void(size_t request, int64_t sample, int64_t id)> on_token = {};
 };
@@ -56,9 +56,5 @@ std::vector<std::vector<Completion>> generate(
     Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests,
     const SamplingOptions& sampling, const EngineOptions& options,
     const std::function<void(const EngineProgress&)>& on_progress = {});
-
-// The end ids of a model folder: generation_config.json's eos_token_id (number or array), else config.json's,
-// else the tokenizer's.
-std::vector<int64_t> end_ids(const std::string& folder, const Model& model, const Tokenizer& tokenizer);
 
 }  // namespace temper

@@ -33,32 +33,34 @@ void SamplingOptions::fields(FieldVisitor& v) {
           {.help = "taken off once for each time the id is in the output"});
   v.field("min_new_tokens", min_new_tokens, {.help = "no end before this many", .unit = "tokens", .min = 0});
   v.field("max_new_tokens", max_new_tokens, {.help = "a completion's limit", .unit = "tokens", .min = 1});
-  v.field("stop", stop,
-          {.help = "a completion ends where one of these strings appears; it is left out of the text"});
+  v.field(
+      "stop", stop,
+      {.help = "a completion ends where one of these strings, special tokens too, appears; it is cut off"});
   v.field("ban", ban, {.help = "texts, special tokens too, that never appear in a completion"});
 }
 
 void SamplingOptions::check(std::vector<std::string>& problems, const std::string& where) const {
+  const std::string at = where.empty() ? "" : where + ".";
   const auto positive = [&](const char* name, double value) {
     if (!(value > 0))
-      problems.push_back(fmt::format("{}.{}: expected a number above 0, found {}", where, name, value));
+      problems.push_back(fmt::format("{}{}: expected a number above 0, found {}", at, name, value));
   };
   if (temperature > 0 && temperature < 1e-6) {
     problems.push_back(
-        fmt::format("{}.temperature: {} is too near 0; use 0 for greedy sampling", where, temperature));
+        fmt::format("{}temperature: {} is too near 0; use 0 for greedy sampling", at, temperature));
   }
   positive("top_p", top_p);
   positive("typical_p", typical_p);
   positive("repetition_penalty", repetition_penalty);
   if (min_new_tokens > max_new_tokens) {
-    problems.push_back(fmt::format("{}.min_new_tokens: {} is more than max_new_tokens, {}", where,
-                                   min_new_tokens, max_new_tokens));
+    problems.push_back(fmt::format("{}min_new_tokens: {} is more than max_new_tokens, {}", at, min_new_tokens,
+                                   max_new_tokens));
   }
   for (const std::string& text : stop) {
-    if (text.empty()) problems.push_back(fmt::format("{}.stop: an empty string would stop at once", where));
+    if (text.empty()) problems.push_back(fmt::format("{}stop: an empty string would stop at once", at));
   }
   for (const std::string& text : ban) {
-    if (text.empty()) problems.push_back(fmt::format("{}.ban: an empty string would ban everything", where));
+    if (text.empty()) problems.push_back(fmt::format("{}ban: an empty string would ban everything", at));
   }
 }
 
@@ -113,10 +115,11 @@ Weights weigh(const float* logits, int64_t n, double temperature) {
   for (int64_t i = 0; i < n; i += kLanes) most = at::vec::maximum(most, load(logits, i, n));  // keeps NaN
   weights.max = largest(most);
   if (weights.max == kNever)
-    user_error("sampling: every token is ruled out; allow more ids or lower min_new_tokens");
+    user_error("sampling: every token is ruled out, as banned or as an end before min_new_tokens");
   if (!std::isfinite(weights.max)) {
-    user_error("sampling: the logits hold {}: the model has diverged; try a lower learning rate or dtype f32",
-               std::isnan(weights.max) ? "NaN" : "infinity");
+    user_error(
+        "sampling: the logits hold {}: the model has diverged or its weights are broken; try dtype f32",
+        std::isnan(weights.max) ? "NaN" : "infinity");
   }
   weights.inverse_temperature = static_cast<float>(1 / temperature);
   for (int64_t begin = 0; begin < n; begin += kBlock) {
@@ -382,11 +385,12 @@ SampledToken sample_token(float* logits, int64_t vocab, const SamplingOptions& o
   } else {
     token.id = draw(logits, vocab, weights, uniform);
   }
-  token.logp = greedy ? 0.0f : static_cast<float>(std::min(0.0, weights.logp(logits[token.id], sum)));
+  token.logp = static_cast<float>(std::min(0.0, weights.logp(logits[token.id], sum)));
   const auto edited =
       std::find_if(before.begin(), before.end(), [&](const auto& entry) { return entry.first == token.id; });
   const float raw = edited == before.end() ? logits[token.id] : edited->second;
   token.logp_full = static_cast<float>(std::min(0.0, full.logp(raw, full.total)));
+  if (greedy) token.logp = token.logp_full;  // nothing was drawn: what the model says of it
   return token;
 }
 

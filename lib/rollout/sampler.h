@@ -19,8 +19,9 @@ struct SamplingOptions : Fields {
   double repetition_penalty = 1.0, presence_penalty = 0.0, frequency_penalty = 0.0;
   int64_t min_new_tokens = 0;
   int64_t max_new_tokens = 256;
-  std::vector<std::string> stop;  // stop strings; their text is cut off, their tokens are kept as ids
-  std::vector<std::string> ban;   // texts that may not appear in a completion, such as control tokens
+  // Stop strings, which may hold special tokens; their text is cut off, their tokens are kept as ids.
+  std::vector<std::string> stop;
+  std::vector<std::string> ban;  // texts that may not appear in a completion, such as control tokens
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff
@@ -29,8 +30,8 @@ struct SamplingOptions : Fields {
 
 struct SampledToken {
   int64_t id = 0;
-  float logp =
-      0;  // log-prob under the distribution that was sampled: penalties, temperature, truncation; 0 if greedy
+  // Log-prob under the distribution that was sampled: penalties, temperature, truncation; greedy: logp_full.
+  float logp = 0;
   float logp_full =
       0;  // after temperature only, over the whole vocabulary: what the trainer computes; greedy: at 1
 };

@@ -183,7 +183,7 @@ ChatTemplate resolve_template(const Tokenizer& tokenizer, const std::string& cho
   if (own.empty()) {
     user_error(
         "the tokenizer has no chat template; expected chat_template in tokenizer_config.json or a "
-        "chat_template.jinja; set \"template\": \"chatml\" or the path of a .jinja file");
+        "chat_template.jinja; give a template: \"chatml\" or the path of a .jinja file");
   }
   return ChatTemplate(own, "the tokenizer's chat template");
 }

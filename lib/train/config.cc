@@ -166,12 +166,18 @@ void DataSection::adapt(std::vector<Record>& records) const {
 
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
-  v.field("batch_size", batch_size,
-          {.help = task == "rl"             ? "prompts an optimizer step"
-                   : task == "preference"   ? "pairs or labelled answers an optimizer step"
-                   : task == "reward_model" ? "records an optimizer step"
-                                            : "examples an optimizer step",
-           .min = 1});
+  if (task == "rl") {
+    v.field("batch_size", given_batch,
+            {.help = "prompts an optimizer step; left out: rollout.prompts_per_step", .min = 1});
+    batch_size = given_batch.value_or(prompts_per_step);
+  } else {
+    v.field("batch_size", batch_size,
+            {.help = task == "preference"     ? "pairs or labelled answers an optimizer step"
+                     : task == "reward_model" ? "records an optimizer step"
+                                              : "examples an optimizer step",
+             .min = 1});
+    given_batch = batch_size;
+  }
   v.field("micro_batch_tokens", micro_batch_tokens,
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",
@@ -254,6 +260,7 @@ void RunConfig::fields(FieldVisitor& v) {
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
            "the learning rate over the run");
+  train.prompts_per_step = rollout.prompts_per_step;
   v.section("train", train, "steps and batches");
   v.section("eval", eval, "evaluation on held-out data during the run");
   v.section("checkpoint", checkpoint, "when to save");
@@ -286,6 +293,7 @@ int64_t RunConfig::updates() const {
 
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
   read_config_file(config, path, sets);
+  config.train.given_batch = config.train.batch_size;
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);

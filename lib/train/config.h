@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,8 @@ struct TrainSection : Fields {
   int64_t steps = 100;
   // An optimizer step's examples (sft), pairs or answers (preference), records (reward_model), prompts (rl).
   int64_t batch_size = 16;
+  std::optional<int64_t> given_batch;  // rl: batch_size as given; left out, it is prompts_per_step
+  int64_t prompts_per_step = 16;       // not a field: the rollout's
   int64_t micro_batch_tokens = 4096;
   int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
   bool share_prompts = true;
@@ -161,8 +164,8 @@ struct RunConfig : Fields {
   void check_rl(std::vector<std::string>& problems) const;
 };
 
-// The config of a file with its layers and --set overrides; threads and "auto" dtype resolved. Throws
-// UserError with every problem.
+// The config of a file with its layers and --set overrides; threads, "auto" dtype and batch size resolved.
+// Throws UserError with every problem.
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);
 
 }  // namespace temper

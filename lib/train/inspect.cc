@@ -184,6 +184,21 @@ Json inspect_model(const std::string& folder) {
       {"misshapen", report.misshapen}};
 }
 
+namespace {
+
+// A state for people: "512 numbers" in the place of lists that nobody reads.
+Json without_long_lists(const Json& value) {
+  constexpr size_t kShown = 8;
+  if (!value.is_structured()) return value;
+  if (value.is_array() && value.size() > kShown)
+    return fmt::format("{} {}", value.size(), value[0].is_number() ? "numbers" : "items");
+  Json out = value;
+  for (Json& part : out) part = without_long_lists(part);
+  return out;
+}
+
+}  // namespace
+
 Json inspect_run(const std::string& folder) {
   if (!fs::exists(folder + "/config.json")) user_error("{}: no run is here (config.json not found)", folder);
   Json checkpoints = Json::array();
@@ -202,7 +217,7 @@ Json inspect_run(const std::string& folder) {
     last[row.split] = to_json(row);
   return {{"task", read_json_file(folder + "/config.json")["task"]},
           {"finished", fs::exists(folder + "/final")},
-          {"state", state},
+          {"state", without_long_lists(state)},
           {"last", last},
           {"checkpoints", checkpoints}};
 }

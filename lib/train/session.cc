@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "model/generation.h"
+#include "rollout/end_ids.h"
 #include "train/adapter_start.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
@@ -94,7 +96,7 @@ void Session::load_model() {
     user_error("{}: the tokenizer has {} tokens, the model's embedding only {}", config.model.path,
                tokenizer->vocab_size(), model->config().vocab);
   }
-  end_ids = temper::end_ids(config.model.path, *model, *tokenizer);
+  end_ids = temper::end_ids(*model, *tokenizer, chat.get());
   adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
   adapter->set_base_model(config.model.path);
   adapter->set_work_folder(config.run);
@@ -314,6 +316,7 @@ void Session::finish() {
   const std::string folder = config.run + "/final";
   adapter->save(folder, model->precision().compute);
   tokenizer->save(folder);
+  if (model->config().causal) write_end_ids(folder, config.model.path, end_ids);
   write_report(config.run, {"finished", ""});
 }
 

@@ -31,5 +31,6 @@ done <<<"$commands"
 
 # The config in README.md is a config.
 awk '/^```json/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md" > readme.json
+mkdir -p models/smollm2 && touch train.jsonl test.jsonl  # which it names
 build/bin/temper-inspect config readme.json > out.txt || { echo "FAIL: the config of README.md"; exit 1; }
 echo "ok"

@@ -33,8 +33,8 @@ TEST_CASE("json: comments, order of keys, exact numbers") {
 TEST_CASE("json: errors say the line and the column") {
   CHECK(has(problem("{\"a\": 1,\n  \"b\": }"), "f.json: not valid JSON at line 2, column 8"));
   CHECK(has(problem("{\"a\": 1,\n  \"b\": 2"), "line 2"));
-  CHECK(has(problem(""), "line 1, column 1"));
-  CHECK(has(problem("{\"a\": nan}"), "line 1, column"));
+  CHECK(has(problem(""), "not valid JSON at column 1"));  // of a single line, the caller knows which
+  CHECK(has(problem("{\"a\": nan}"), "f.json: not valid JSON at column"));
   CHECK(problem("{\"a\": 1,\n\n}").find('\n') == std::string::npos);
 }
 
@@ -53,6 +53,11 @@ TEST_CASE("json: hostile text ends in one line") {
   CHECK(has(problem("[1e999]"), "not valid JSON"));
   CHECK(has(problem("[1] x"), "not valid JSON"));
   CHECK(has(problem(std::string("[1\0]", 4)), "not valid JSON"));
+}
+
+TEST_CASE("json: UTF-16 and archives are called by their names") {
+  CHECK(has(problem(std::string("\xff\xfe{\0}\0", 6)), "f.json: UTF-16, expected UTF-8"));
+  CHECK(has(problem("PK\x03\x04"), "f.json: a zip archive, expected text: unpack it first"));
 }
 
 TEST_CASE("json: a file's error names the file") {

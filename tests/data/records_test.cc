@@ -129,6 +129,23 @@ TEST_CASE("broken JSONL names file and line") {
   CHECK(has(error("\n\n"), "no records"));
   CHECK(has(error(std::string(5000, '[')), "bad.jsonl:1"));
   CHECK(has(error_of([] { read_jsonl({"/nonexistent/x.jsonl"}); }), "/nonexistent/x.jsonl"));
+  // The line is said once, and it is the file's.
+  CHECK(has(error("{\"a\":1}\n{\"a\":}\n"), "bad.jsonl:2: not valid JSON at column 6"));
+}
+
+TEST_CASE("files of other formats are told for what they are") {
+  auto error = [](const std::string& content) {
+    const std::string path = write("bad.jsonl", content);
+    return error_of([&] { read_jsonl({path}); });
+  };
+  CHECK(has(error("[\n  {\"text\": \"a\"}\n]\n"), "bad.jsonl:1: a JSON array, expected JSONL"));
+  CHECK(has(error("\n [{\"text\": \"a\"}, {\"text\": \"b\"}]"), "bad.jsonl:2: a JSON array"));
+  CHECK(has(error("{\n  \"text\": \"a\"\n}\n"), "an object over several lines"));
+  CHECK(has(error(std::string("\xff\xfe{\0}\0", 6)), "bad.jsonl: UTF-16, expected UTF-8"));
+  CHECK(has(error(std::string("{\0\"\0", 4)), "UTF-16"));
+  CHECK(has(error(std::string("\0{\0\"", 4)), "UTF-16"));
+  CHECK(has(error("\x1f\x8b\x08"), "gzip, expected text: unpack it"));
+  CHECK(has(error("PAR1"), "Parquet"));
 }
 
 TEST_CASE("the kind is told from the keys") {

@@ -2,17 +2,16 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "rollout/banned_texts.h"
+#include "rollout/end_ids.h"
 #include "test.h"
+#include "text/fake_tokenizer.h"
 
 using namespace temper;
 
@@ -34,14 +33,15 @@ class Letters : public Tokenizer {
     }
     return out;
   }
-  std::unique_ptr<TextStream> stream(bool) const override {
+  std::unique_ptr<TextStream> stream(bool special) const override {
     struct Stream : TextStream {
-      explicit Stream(const Letters& letters) : letters(letters) {}
-      std::string push(int64_t id) override { return letters.decode({id}, false); }
+      Stream(const Letters& letters, bool special) : letters(letters), special(special) {}
+      std::string push(int64_t id) override { return letters.decode({id}, special); }
       std::string finish() override { return ""; }
       const Letters& letters;
+      bool special;
     };
-    return std::make_unique<Stream>(*this);
+    return std::make_unique<Stream>(*this, special);
   }
   int64_t vocab_size() const override { return 40; }
   std::string piece(int64_t id) const override {
@@ -408,25 +408,51 @@ TEST_CASE("impossible requests are refused before anything is computed") {
   refuses(request, sampling, "diverged");
 }
 
-TEST_CASE("end ids of a folder") {
+TEST_CASE("end ids: the tokenizer's, the template's end of turn and an adapter's join the model's own") {
   const Letters letters;
   auto config = tiny_config("llama");
-  const std::string folder =
-      std::filesystem::temp_directory_path() / ("temper_end_ids_" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
-  const auto model = Model::initialise(config, {}, 1);
-  CHECK(end_ids(folder, *model, letters) == std::vector<int64_t>{0});  // the tokenizer's
   config.eos_ids = {7, 8};
+  const auto model = Model::initialise(config, {}, 1);
+  CHECK(end_ids(*model, letters, nullptr) == std::vector<int64_t>{0, 7, 8});
+  const FakeTokenizer chats({"<|im_start|>", "<|im_end|>"});
+  const ChatTemplate chatml("chatml");
+  CHECK(end_ids(*model, chats, nullptr) == std::vector<int64_t>{7, 8});
+  CHECK(end_ids(*model, chats, &chatml) == std::vector<int64_t>{257, 7, 8});
+  CHECK(end_ids(*model, chats, &chatml, {9, 7}) == std::vector<int64_t>{257, 9, 7, 8});
+  config.eos_ids = {257};
   const auto knows = Model::initialise(config, {}, 1);
-  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{7, 8});
-  const auto write = [&](const char* text) { std::ofstream(folder + "/generation_config.json") << text; };
-  write(R"({"eos_token_id": [3, 4]})");
-  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{3, 4});
-  write(R"({"eos_token_id": 5})");
-  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{5});
-  write(R"({"eos_token_id": null})");
-  CHECK(end_ids(folder, *knows, letters) == std::vector<int64_t>{7, 8});
-  write(R"({"eos_token_id": ["a"]})");
-  CHECK_THROWS_AS(end_ids(folder, *knows, letters), UserError);
-  std::filesystem::remove_all(folder);
+  CHECK(end_ids(*knows, chats, &chatml) == std::vector<int64_t>{257});
+}
+
+TEST_CASE("stop strings hold special tokens, and cut before them") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 200;
+  GenerateRequest request;
+  request.prompt = {7}, request.samples = 16;
+  const auto free_run = generate(*model, letters, {request}, sampling, {})[0];
+  sampling.stop = {"<end>"};
+  const auto stopped = generate(*model, letters, {request}, sampling, {})[0];
+  bool found = false, behind = false;
+  for (size_t s = 0; s < 16; ++s) {
+    const size_t at = free_run[s].raw_text.find("<end>");
+    if (at == std::string::npos) continue;
+    found = true;
+    CHECK(stopped[s].finish == FinishReason::kStop);
+    CHECK(stopped[s].text == free_run[s].raw_text.substr(0, at));
+    CHECK(stopped[s].raw_text == free_run[s].raw_text.substr(0, at + 5));
+    // A stop that begins within the text in front of the special token, and one that ends behind it.
+    if (at < 2 || at + 6 > free_run[s].raw_text.size() || behind) continue;
+    behind = true;
+    for (const size_t begin : {at - 1, at + 1}) {
+      sampling.stop = {free_run[s].raw_text.substr(begin, at + 6 - begin)};
+      const Completion c = generate(*model, letters, {request}, sampling, {})[0][s];
+      const size_t first = free_run[s].raw_text.find(sampling.stop[0]);
+      CHECK(c.finish == FinishReason::kStop);
+      if (first == begin) CHECK(c.text == free_run[s].raw_text.substr(0, std::min(begin, at)));
+    }
+  }
+  CHECK(found);
+  CHECK(behind);
 }

@@ -1,0 +1,18 @@
+// The files and folders that a config names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace temper {
+
+struct RunConfig;
+
+// A line for each that is not there: "data.train: x.jsonl: there is no such file or folder". The run's own
+// folder is none of them.
+std::vector<std::string> missing_paths(const RunConfig& config);
+
+// load_run_config (config.h) of a run that is to start: what is not there is among the problems it throws.
+void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);
+
+}  // namespace temper
