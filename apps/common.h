@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/failure.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/output.h"
@@ -57,9 +58,9 @@ inline void fill_closed_streams() {
   }
 }
 
-// Parses the command line, runs `body` and maps what it throws: UserError -> 2, Interrupted -> 128 + signal,
-// anything else -> 1. A mistake in the command line, and standard output that cannot be written, is the
-// user's.
+// Parses the command line, runs `body` and maps what it throws: UserError and what the machine lacks (memory, a
+// file) -> 2, Interrupted -> 128 + signal, anything else -> 1. A mistake in the command line, and standard
+// output that cannot be written, is the user's.
 inline int run_app(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   fill_closed_streams();
   // oneDNN would keep 1024 compiled products. Packed batches seldom repeat a shape.
@@ -84,6 +85,11 @@ inline int run_app(CLI::App& app, int argc, char** argv, const std::function<int
   } catch (const Interrupted& e) {
     return 128 + e.signal;
   } catch (const std::exception& e) {
+    const std::string failure = machine_failure(e);
+    if (!failure.empty()) {
+      std::fprintf(stderr, "%s: %s\n", name.c_str(), printable(failure).c_str());
+      return kExitUser;
+    }
     std::fprintf(stderr, "%s: internal error: %s\n", name.c_str(), printable(e.what()).c_str());
     return kExitBug;
   }

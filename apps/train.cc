@@ -18,12 +18,14 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains what CONFIG.json says. The run folder can be continued at any time.", "temper-train"};
   std::string config_file, run, resume = "auto";
   std::vector<std::string> sets;
-  bool plan = false, quiet = false;
+  bool plan = false, quiet = false, accept_changed_data = false;
   app.add_option("config", config_file, "the config file (JSON, comments allowed)")->required();
   app.add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
   app.add_option("--run", run, "the run folder (overrides the config's)");
   app.add_option("--resume", resume, "auto: continue if there is something; must; never")
       ->check(CLI::IsMember({"auto", "must", "never"}));
+  app.add_flag("--accept-changed-data", accept_changed_data,
+               "go on although files that the run reads (data, models, caches) have changed since its start");
   app.add_flag("--plan", plan, "print the resolved config, parameters, memory and steps, and stop");
   app.add_flag("--quiet", quiet, "warnings only");
   return run_app(app, argc, argv, [&] {
@@ -39,7 +41,7 @@ int main(int argc, char** argv) {
     console_options.quiet = quiet;
     Console console(console_options);
     StopSignal stop;
-    run_training(config, {resume, &stop, &console});
+    run_training(config, {resume, &stop, &console, accept_changed_data});
     console.line("done: " + config.run + "/final, " + config.run + "/report.html");
     return kExitDone;
   });

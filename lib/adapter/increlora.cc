@@ -189,15 +189,34 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
   }
 
   void load_state(const AdapterState& state, int64_t updates, const std::string& where) override {
-    if (!state.json.contains("modules") || state.json["modules"].size() != modules_.size())
-      user_error("{}: increlora: expected the state of {} linears; were adapter.targets changed?", where,
-                 modules_.size());
+    struct Stored {
+      double importance, uncertainty;
+      std::vector<int64_t> since;
+    };
+    std::vector<Stored> all;
+    try {
+      for (const Json& json : state.json.at("modules"))
+        all.push_back({json.at("importance").get<double>(), json.at("uncertainty").get<double>(),
+                       json.at("since").get<std::vector<int64_t>>()});
+    } catch (const Json::exception& e) {
+      user_error("{}: not a state of increlora: {}", where, e.what());
+    }
+    if (all.size() != modules_.size())
+      user_error("{}: increlora: expected the state of {} linears, found {}; were adapter.targets changed?",
+                 where, modules_.size(), all.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      const Stored& stored = all[i];
+      if (!std::isfinite(stored.importance) || !std::isfinite(stored.uncertainty) ||
+          stored.since.size() < modules_[i].parts.size() ||
+          std::any_of(stored.since.begin(), stored.since.end(),
+                      [&](int64_t s) { return s < 0 || s > updates; }))
+        user_error("{}: increlora: a value is out of its range", where);
+    }
     for (size_t i = 0; i < modules_.size(); ++i) {
-      const Json& json = state.json["modules"][i];
       Grown& m = modules_[i];
-      m.importance = json["importance"].get<double>();
-      m.uncertainty = json["uncertainty"].get<double>();
-      const auto since = json["since"].get<std::vector<int64_t>>();
+      m.importance = all[i].importance;
+      m.uncertainty = all[i].uncertainty;
+      const std::vector<int64_t>& since = all[i].since;
       while (m.parts.size() < since.size()) add_reserve(m);
       for (size_t k = 0; k < since.size(); ++k) {
         m.parts[k].since = since[k];

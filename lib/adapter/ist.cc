@@ -140,8 +140,11 @@ void IstAdapter::load_state(const AdapterState& state, int64_t updates, const st
   } catch (const Json::exception& e) {
     user_error("{}: not a state of ist: {}", where, e.what());
   }
-  if (importance.size() != layers_.size())
-    user_error("{}: ist: expected {} scores, found {}", where, layers_.size(), importance.size());
+  const bool finite =
+      std::all_of(importance.begin(), importance.end(), [](double x) { return std::isfinite(x); });
+  if (importance.size() != layers_.size() || !finite)
+    user_error("{}: ist: expected {} finite scores, found {}", where, layers_.size(),
+               Json(importance).dump());
   importance_ = importance;
   if (updates > 0) places_ = drawn(updates - 1);
   if (training != this->training()) {

@@ -133,6 +133,8 @@ void LisaAdapter::load_state(const AdapterState& state, int64_t updates, const s
   } catch (const Json::exception& e) {
     user_error("{}: not a state of lisa: {}", where, e.what());
   }
+  if (interval < 0 || interval > updates)
+    user_error("{}: lisa: interval {} after {} updates", where, interval, updates);
   set_blocks(interval);
   if (blocks != blocks_ || position < 0 || position > options_.every ||
       interval * options_.every + position != updates) {

@@ -1,8 +1,14 @@
 #include "base/hash.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+#include <vector>
+
+#include "base/error.h"
 
 namespace temper {
 namespace {
@@ -39,6 +45,31 @@ std::string Fingerprint::hex() const {
   take(a, b, 0x6a09e667f3bcc909ULL);
   take(a, b, 0xbb67ae8584caa73bULL);
   return fmt::format("{:016x}{:016x}", a, b);
+}
+
+std::string file_fingerprint(const std::string& path) {
+  constexpr size_t kPiece = 1 << 20;  // part of the value: pieces are items
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) user_error("{}: cannot open: {}", path, std::strerror(errno));
+  Fingerprint out;
+  std::vector<char> piece(kPiece);
+  size_t filled = 0;
+  while (true) {
+    const ssize_t n = ::read(fd, piece.data() + filled, kPiece - filled);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      const int why = errno;
+      ::close(fd);
+      user_error("{}: cannot read: {}", path, std::strerror(why));
+    }
+    filled += static_cast<size_t>(n);
+    if (n > 0 && filled < kPiece) continue;
+    out.add(piece.data(), filled);
+    filled = 0;
+    if (n == 0) break;
+  }
+  ::close(fd);
+  return out.hex();
 }
 
 }  // namespace temper

@@ -75,8 +75,9 @@ Json config_with_dtype(const std::string& folder, std::optional<at::ScalarType> 
 void copy_side_files(const std::string& from, const std::string& to) {
   for (const auto& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string(), extension = entry.path().extension().string();
-    if (!entry.is_regular_file() || name == "config.json" || name.ends_with(".index.json") ||
-        name.starts_with("adapter_"))
+    // DONE speaks of the folder it is in.
+    if (!entry.is_regular_file() || name == "config.json" || name == "DONE" ||
+        name.ends_with(".index.json") || name.starts_with("adapter_"))
       continue;
     bool weights = false;
     for (const char* kind :

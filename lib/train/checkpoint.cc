@@ -25,22 +25,15 @@ std::map<std::string, at::Tensor> read_tensors(const std::string& path) {
 }
 
 CheckpointInfo inspect(const std::string& folder, int64_t step) {
-  CheckpointInfo info{step, folder, false, "", 0};
+  CheckpointInfo info{step, folder, false, "", {}};
   try {
-    const Json done = read_json_file(folder + "/DONE");
-    for (const auto& [name, size] : done.at("files").items()) {
-      std::error_code error;
-      const auto found = fs::file_size(folder + "/" + name, error);
-      if (error) user_error("{} is missing", name);
-      if (found != size.get<uint64_t>())
-        user_error("{} has {} bytes, expected {}", name, found, size.get<uint64_t>());
-      info.bytes += found;
-    }
+    info.done = read_done(folder);
     for (const char* name : kFiles) {
-      if (!done.at("files").contains(name)) user_error("{} is not part of it", name);
+      if (!info.done.files.contains(name)) user_error("{} is not part of it", name);
     }
+    if (info.done.step != step) user_error("DONE is of step {}", info.done.step);
     info.whole = true;
-  } catch (const std::exception& e) {
+  } catch (const UserError& e) {
     info.problem = e.what();
   }
   return info;
@@ -62,62 +55,71 @@ std::vector<CheckpointInfo> list_checkpoints(const std::string& run_folder) {
   return out;
 }
 
-std::optional<CheckpointInfo> newest_checkpoint(const std::string& run_folder) {
-  const auto all = list_checkpoints(run_folder);
-  for (auto it = all.rbegin(); it != all.rend(); ++it) {
-    if (it->whole) return *it;
-    log_warning("{}: passed over, not whole: {}", it->folder, it->problem);
-  }
-  return std::nullopt;
-}
-
 void write_checkpoint(const std::string& run_folder, const RunState& state, const NamedTensors& trainable,
                       const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference,
                       const std::map<std::string, at::Tensor>& adapter) {
   const std::string folder = fmt::format("{}/step-{}", checkpoints_folder(run_folder), state.step);
-  const std::string temporary = folder + ".tmp";
-  std::error_code error;
-  fs::remove_all(temporary, error);
-  if (!fs::create_directories(temporary, error))
-    user_error("{}: cannot create the folder: {}", temporary, error.message());
+  const std::string temporary = make_temporary(folder);
   try {
     write_safetensors(temporary + "/trainable.safetensors", trainable);
     write_safetensors(temporary + "/optimizer.safetensors", NamedTensors(optimizer.begin(), optimizer.end()));
-    std::vector<std::string> names(std::begin(kFiles), std::end(kFiles));
     const auto write_some = [&](const char* name, const NamedTensors& tensors) {
-      if (tensors.empty()) return;
-      write_safetensors(temporary + "/" + name, tensors);
-      names.emplace_back(name);
+      if (!tensors.empty()) write_safetensors(temporary + "/" + name, tensors);
     };
     write_some(kReference, reference);
     write_some(kAdapter, NamedTensors(adapter.begin(), adapter.end()));
     write_file_atomic(temporary + "/state.json", state.to_json().dump(1) + "\n");
-    Json files = Json::object();
-    for (const std::string& name : names) files[name] = fs::file_size(temporary + "/" + name);
-    write_file_atomic(temporary + "/DONE", Json{{"step", state.step}, {"files", files}}.dump(1) + "\n");
-    sync_path(temporary);
+    write_done(temporary, state.step);
   } catch (...) {
-    fs::remove_all(temporary, error);
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
     throw;
   }
-  fs::remove_all(folder, error);  // a broken one of the same step
-  fs::rename(temporary, folder, error);
-  if (error) user_error("{}: cannot rename into place: {}", folder, error.message());
-  sync_path(checkpoints_folder(run_folder));
+  move_into_place(temporary, folder);
 }
 
 LoadedCheckpoint read_checkpoint(const CheckpointInfo& info) {
+  if (!info.whole) user_error("{}", info.problem);
+  check_content(info.folder, info.done);
   const std::string state = info.folder + "/state.json";
   const auto read_some = [&](const std::string& name) {
-    const std::string path = info.folder + "/" + name;
-    return fs::exists(path) ? read_tensors(path) : std::map<std::string, at::Tensor>();
+    return info.done.files.contains(name) ? read_tensors(info.folder + "/" + name)
+                                          : std::map<std::string, at::Tensor>();
   };
-  return {RunState::from_json(read_json_file(state), state),
-          read_tensors(info.folder + "/trainable.safetensors"),
-          read_tensors(info.folder + "/optimizer.safetensors"), read_some(kReference), read_some(kAdapter)};
+  LoadedCheckpoint out{RunState::from_json(read_json_file(state), state), read_some(kFiles[1]),
+                       read_some(kFiles[2]), read_some(kReference), read_some(kAdapter)};
+  if (out.state.step != info.step) user_error("{}: is of step {}", state, out.state.step);
+  return out;
 }
 
-void prune_checkpoints(const std::string& run_folder, int64_t keep, int64_t best_step) {
+std::optional<int64_t> take_newest(const std::vector<CheckpointInfo>& all,
+                                   const std::function<void(LoadedCheckpoint, const CheckpointInfo&)>& take) {
+  std::optional<int64_t> taken;
+  std::string unfit;  // of a checkpoint that is what was written
+  std::vector<std::string> passed;
+  for (auto it = all.rbegin(); it != all.rend() && !taken; ++it) {
+    bool read = false;
+    try {
+      LoadedCheckpoint loaded = read_checkpoint(*it);
+      read = true;
+      take(std::move(loaded), *it);
+      taken = it->step;
+    } catch (const UserError& e) {
+      if (read) unfit = fmt::format("{}: {}", it->folder, e.what());
+      log_warning("{}: passed over, not whole: {}", it->folder, e.what());
+      passed.push_back(it->folder);
+    }
+  }
+  if (!taken && !unfit.empty()) user_error("no checkpoint fits this run: {}", unfit);
+  // Pruning goes by sizes and would keep those that were passed over in place of good ones.
+  for (const std::string& folder : passed) {
+    std::error_code ignored;
+    fs::remove(folder + "/DONE", ignored);
+  }
+  return taken;
+}
+
+void prune_checkpoints(const std::string& run_folder, int64_t keep, std::optional<int64_t> best_step) {
   const auto all = list_checkpoints(run_folder);
   int64_t kept = 0;
   for (auto it = all.rbegin(); it != all.rend(); ++it) {

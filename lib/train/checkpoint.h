@@ -1,16 +1,18 @@
 // Checkpoints of a run folder: checkpoints/step-N/ with state.json, trainable.safetensors,
 // optimizer.safetensors, reference.safetensors where a reference model moves, adapter.safetensors where the
-// adapter keeps tensors beside what trains, and, last of all, DONE, which lists the files and their sizes.
-// Without a DONE that fits, a checkpoint does not exist.
+// adapter keeps tensors beside what trains, and, last of all, DONE, which lists the files with their sizes
+// and fingerprints. Without a DONE that fits, a checkpoint does not exist.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tensor/safetensors.h"
+#include "train/done.h"
 #include "train/state.h"
 
 namespace temper {
@@ -18,15 +20,13 @@ namespace temper {
 struct CheckpointInfo {
   int64_t step = 0;
   std::string folder;
-  bool whole = false;
+  bool whole = false;   // by DONE and the files' sizes
   std::string problem;  // why it is not
-  uint64_t bytes = 0;
+  Done done;
 };
 
 // In order of steps. A run folder without checkpoints has none.
 std::vector<CheckpointInfo> list_checkpoints(const std::string& run_folder);
-// The newest whole one; broken ones are warned about and passed over.
-std::optional<CheckpointInfo> newest_checkpoint(const std::string& run_folder);
 
 // Written under another name, synced, renamed. Throws UserError (disk full ...) with earlier checkpoints
 // untouched.
@@ -38,9 +38,17 @@ struct LoadedCheckpoint {
   RunState state;
   std::map<std::string, at::Tensor> trainable, optimizer, reference, adapter;
 };
+// Every byte is read against its fingerprint first. Throws UserError on any damage.
 LoadedCheckpoint read_checkpoint(const CheckpointInfo& info);
 
-// Removes all but the newest `keep` whole checkpoints and the one of `best_step` (0: none).
-void prune_checkpoints(const std::string& run_folder, int64_t keep, int64_t best_step);
+// Reads the newest of `all` (in order of steps) and gives it to `take`. Damage, and whatever `take` throws as
+// a UserError, passes it over, with a warning, for the one before it; what was passed over is no checkpoint
+// any more. Returns the step that was taken; none when none was whole. Throws UserError when some could be
+// read and `take` took none of them: then nothing is changed.
+std::optional<int64_t> take_newest(const std::vector<CheckpointInfo>& all,
+                                   const std::function<void(LoadedCheckpoint, const CheckpointInfo&)>& take);
+
+// Removes all but the newest `keep` whole checkpoints and the one of `best_step`, if any.
+void prune_checkpoints(const std::string& run_folder, int64_t keep, std::optional<int64_t> best_step);
 
 }  // namespace temper

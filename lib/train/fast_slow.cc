@@ -1,5 +1,6 @@
 #include "train/fast_slow.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "adapter/lora_pair.h"
@@ -12,6 +13,11 @@ FastSlow::FastSlow(Session& s, int64_t swap_every)
     : s_(s), pair_(dynamic_cast<LoraPairAdapter*>(s.adapter.get())), swap_every_(swap_every) {
   if (pair_ == nullptr) bug("fast and slow need a lora_pair");
   if (s_.state.loop.empty()) s_.state.loop = {{"fast", 0}, {"losses", {0.0, 0.0}}};
+  const Json& loop = s_.state.loop;
+  const auto number = [](const Json& value) { return value.is_number(); };
+  if (!loop.contains("fast") || (loop["fast"] != 0 && loop["fast"] != 1) || !loop.contains("losses") ||
+      loop["losses"].size() != 2 || !std::all_of(loop["losses"].begin(), loop["losses"].end(), number))
+    user_error("{}: the run's state does not say which adapter is the fast one", s_.config.run);
   select_fast();
 }
 

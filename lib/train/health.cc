@@ -199,6 +199,12 @@ void Health::restore(const Json& state, const std::string& where) {
   } catch (const Json::exception&) {
     user_error("{}: the health state has a value of the wrong type", where);
   }
+  const auto window = static_cast<size_t>(options_.window);
+  const auto infinite = [](double value) { return !std::isfinite(value); };
+  if (losses_.size() > window || grads_.size() > window || bad_.size() > window || bad_in_a_row_ < 0 ||
+      skipped_ < bad_in_a_row_ || std::any_of(losses_.begin(), losses_.end(), infinite) ||
+      std::any_of(grads_.begin(), grads_.end(), infinite))
+    user_error("{}: the health state has a value out of its range", where);
 }
 
 }  // namespace temper

@@ -204,22 +204,32 @@ Json inspect_run(const std::string& folder) {
   Json checkpoints = Json::array();
   Json state = nullptr;
   for (const CheckpointInfo& info : list_checkpoints(folder)) {
-    Json row = {{"step", info.step}, {"folder", info.folder}, {"whole", info.whole}, {"bytes", info.bytes}};
-    if (!info.whole) row["problem"] = info.problem;
-    checkpoints.push_back(std::move(row));
-    if (info.whole) {
-      state = read_json_file(info.folder + "/state.json");
+    Json row = {{"step", info.step}, {"folder", info.folder}, {"whole", true}, {"bytes", info.done.bytes()}};
+    try {
+      state = read_checkpoint(info).state.to_json();
       state["leftovers"] = state["leftovers"].size();
+    } catch (const UserError& e) {
+      row["whole"] = false;
+      row["problem"] = e.what();
     }
+    checkpoints.push_back(std::move(row));
   }
   Json last = Json::object();
   for (const MetricsRow& row : read_metrics(folder + "/" + MetricsLog::kMetricsFile))
     last[row.split] = to_json(row);
-  return {{"task", read_json_file(folder + "/config.json")["task"]},
-          {"finished", fs::exists(folder + "/final")},
-          {"state", without_long_lists(state)},
-          {"last", last},
-          {"checkpoints", checkpoints}};
+  Json out = {{"task", read_json_file(folder + "/config.json")["task"]},
+              {"finished", fs::exists(folder + "/final")},
+              {"state", without_long_lists(state)},
+              {"last", last},
+              {"checkpoints", checkpoints}};
+  try {
+    // One without a DONE is of a run of before there were any.
+    if (fs::exists(folder + "/final/DONE")) check_content(folder + "/final", read_done(folder + "/final"));
+  } catch (const UserError& e) {
+    out["finished"] = false;
+    out["problem"] = fmt::format("final: {}", e.what());
+  }
+  return out;
 }
 
 }  // namespace temper

@@ -37,7 +37,8 @@ void inspect_logprob(const std::string& model, const std::string& adapter, const
 // {"family","config","parameters","dtype","missing","unexpected","misshapen"}
 Json inspect_model(const std::string& folder);
 
-// {"state","last","checkpoints": [{"step","folder","whole","problem"?,"bytes"}...]}
+// {"task","finished","state","last","checkpoints": [{"step","folder","whole","bytes","problem"?}...],
+// "problem"?}. Every byte of checkpoints and final/ is read against its checksum.
 Json inspect_run(const std::string& folder);
 
 // The schedule of a config: {"schedule","updates","lr": [one an update]}; `output`, if not empty: a drawing

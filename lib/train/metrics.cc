@@ -6,9 +6,11 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "train/tensorboard.h"
 
 namespace temper {
@@ -111,6 +113,20 @@ void read_lines(const std::string& path, const std::function<bool(const std::str
   if (file.bad()) user_error("{}: cannot read", path);
 }
 
+// The bytes of the whole lines at the start of a file that are of steps up to `step`.
+uint64_t rows_until(const std::string& path, int64_t step) {
+  const std::string text = read_file(path);
+  uint64_t kept = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', kept)) {
+    const Json row = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(kept),
+                                 text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer() || row["step"] > step)
+      break;
+    kept = end + 1;
+  }
+  return kept;
+}
+
 }  // namespace
 
 std::optional<double> MetricsRow::find(const std::string& name) const {
@@ -159,14 +175,26 @@ LogPosition LogPosition::from_json(const Json& json, const std::string& where) {
   return out;
 }
 
-MetricsLog::MetricsLog(const std::string& run_folder, const LogPosition& from, int64_t samples_per_step)
+MetricsLog::MetricsLog(const std::string& run_folder, const LogPosition& from, int64_t samples_per_step,
+                       int64_t step)
     : metrics_((fs::path(run_folder) / kMetricsFile).string()),
       samples_((fs::path(run_folder) / kSamplesFile).string()),
       events_(std::make_unique<EventWriter>((fs::path(run_folder) / kEventsFile).string())),
       samples_per_step_(samples_per_step) {
-  metrics_.truncate_to(from.metrics_bytes);
-  samples_.truncate_to(from.samples_bytes);
-  events_->truncate_to(from.events_bytes);
+  const auto file = [&](const char* name) { return (fs::path(run_folder) / name).string(); };
+  const auto say = [&](const char* name, const char* what) {
+    log_warning("{}: shorter than it was when the checkpoint was written: {}", file(name), what);
+  };
+  for (auto [name, lines, bytes] : {std::tuple{kMetricsFile, &metrics_, from.metrics_bytes},
+                                    {kSamplesFile, &samples_, from.samples_bytes}}) {
+    if (lines->bytes() < bytes) {
+      say(name, "earlier rows are missing from now on");
+      bytes = rows_until(file(name), step);
+    }
+    lines->truncate_to(bytes);
+  }
+  if (events_->bytes() < from.events_bytes) say(kEventsFile, "begun anew");
+  events_->truncate_to(events_->bytes() < from.events_bytes ? 0 : from.events_bytes);
 }
 
 MetricsLog::~MetricsLog() = default;

@@ -63,11 +63,12 @@ class MetricsLog {
   static constexpr const char* kSamplesFile = "samples.jsonl";
   static constexpr const char* kEventsFile = "events.out.tfevents.temper";
 
-  // Opens the files of `run_folder` (which exists) and cuts them to `from`; the default starts them anew.
-  // Throws UserError when a file is shorter than `from` says. samples_per_step: at most this many samples are
-  // kept from one write_samples call.
+  // Opens the files of `run_folder` (which exists) and cuts them to `from`, where they were after `step`; the
+  // default starts them anew. A file that is shorter, or gone, goes on with the rows up to `step` that it
+  // still has, the events anew, with a warning. samples_per_step: at most this many samples are kept from one
+  // write_samples call.
   explicit MetricsLog(const std::string& run_folder, const LogPosition& from = {},
-                      int64_t samples_per_step = 16);
+                      int64_t samples_per_step = 16, int64_t step = 0);
   ~MetricsLog();
 
   // TensorBoard tags: "<split>/<name>" and "<split>_time/<name>".

@@ -243,15 +243,28 @@ Json RolloutGroup::to_json() const {
 }
 
 RolloutGroup RolloutGroup::from_json(const Json& json) {
-  RolloutGroup g{json.at("draw"), json.at("record"), json.at("prompt"), json.at("prompt_text"), {}, {}};
-  g.reference_reward = number(json.at("reference_reward"));
-  for (const Json& j : json.at("rollouts")) {
-    Rollout r{j.at("ids"),  j.at("logp_rollout"), j.at("logp_old"),      number(j.at("reward")), {},
-              j.at("text"), j.at("finish"),       j.at("demonstration"), j.at("opening")};
-    for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
-    g.rollouts.push_back(std::move(r));
+  RolloutGroup g;
+  const char* problem = "a negative number or lists of different lengths";
+  try {
+    g.draw = json.at("draw");
+    g.record = json.at("record");
+    g.prompt = json.at("prompt").get<std::vector<int64_t>>();
+    g.prompt_text = json.at("prompt_text");
+    g.reference_reward = number(json.at("reference_reward"));
+    bool sound = g.draw >= 0 && g.record >= 0;
+    for (const Json& j : json.at("rollouts")) {
+      Rollout r{j.at("ids"),  j.at("logp_rollout"), j.at("logp_old"),      number(j.at("reward")), {},
+                j.at("text"), j.at("finish"),       j.at("demonstration"), j.at("opening")};
+      for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
+      sound = sound && r.logp_rollout.size() == r.ids.size() &&
+              (r.logp_old.empty() || r.logp_old.size() == r.ids.size());
+      g.rollouts.push_back(std::move(r));
+    }
+    if (sound) return g;
+  } catch (const Json::exception&) {
+    problem = "a value is missing or of the wrong type";
   }
-  return g;
+  user_error("a group left over in the run's state: {}", problem);
 }
 
 }  // namespace temper

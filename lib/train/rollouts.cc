@@ -187,7 +187,13 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   batch.cursor = s.state.cursor;
   batch.stored_cursor = s.state.stored_cursor;
   batch.reference_rewards = s.state.reference_rewards;
-  for (const Json& j : s.state.leftovers) batch.groups.push_back(RolloutGroup::from_json(j));
+  for (const Json& j : s.state.leftovers) {
+    RolloutGroup g = RolloutGroup::from_json(j);
+    if (g.record >= static_cast<int64_t>(s.train_records.size()))
+      user_error("{}: a group left over in the run's state is of record {}, data.train has {}", s.config.run,
+                 g.record, s.train_records.size());
+    batch.groups.push_back(std::move(g));
+  }
 
   for (int64_t round = 0; batch.groups.size() < wanted; ++round) {
     if (round == options.max_rounds && options.only_differing) {

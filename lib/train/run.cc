@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/failure.h"
 #include "train/report.h"
 #include "train/tasks.h"
 
@@ -17,11 +18,13 @@ void run_training(const RunConfig& config, const RunOptions& options) {
       train_reward_model(session);
     else
       train_rl(session);
-  } catch (const UserError& e) {
-    write_report(config.run, {"failed", e.what()});
+    session.finish();
+  } catch (const std::exception& e) {
+    const bool told = dynamic_cast<const UserError*>(&e) != nullptr;
+    const std::string why = told ? e.what() : machine_failure(e);
+    if (!why.empty()) write_report(config.run, {"failed", why});
     throw;
   }
-  session.finish();
 }
 
 }  // namespace temper

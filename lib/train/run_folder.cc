@@ -3,7 +3,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "train/metrics.h"
+#include "train/run_data.h"
 
 namespace temper {
 namespace {
@@ -33,41 +35,97 @@ bool never_began(const std::string& folder, const Json& config) {
          list_checkpoints(folder).empty() && !fs::exists(folder + "/final");
 }
 
+std::string data_file(const RunConfig& config) {
+  return config.run + "/data.json";
+}
+
+// Of a process that was killed while writing.
+void remove_leftovers(const std::string& folder) {
+  std::vector<fs::path> left;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() == ".tmp") left.push_back(entry.path());
+  }
+  for (const fs::path& path : left) fs::remove_all(path, error);
+}
+
+// Whether the files that the run reads have changed; UserError unless that is accepted.
+bool check_data(const RunConfig& config, bool accept) {
+  if (!fs::exists(data_file(config))) {  // a run of before, or one killed at its start
+    accept_data(config);
+    return false;
+  }
+  const auto changed = changed_files(read_json_file(data_file(config)), run_files(config), data_file(config));
+  if (changed.empty()) return false;
+  std::string text;
+  for (const std::string& line : changed) text += "\n  " + line;
+  if (!accept) {
+    user_error(
+        "{}: files that this run reads have changed since it was started; put them back, choose another "
+        "--run, or go on with --accept-changed-data:{}",
+        config.run, text);
+  }
+  log_warning("{}: goes on with changed files:{}", config.run, text);
+  return true;
+}
+
 }  // namespace
 
-std::optional<CheckpointInfo> open_run_folder(const RunConfig& config, const std::string& resume) {
+void accept_data(const RunConfig& config) {
+  write_file_atomic(data_file(config), to_json(run_files(config)).dump(2) + "\n");
+}
+
+RunFolder open_run_folder(const RunConfig& config, const std::string& resume, bool accept_changed_data) {
   const std::string file = config.run + "/config.json";
   Json now = dump_fields(config);
   now.erase("run");  // the folder may have been moved
-  std::error_code error;
-  if (fs::exists(file)) {
-    Json before = read_json_file(file);
-    if (never_began(config.run, before)) {
-      // A mistake was found before the first step (a missing model ...); put right, it may start here.
-      if (resume == "must") user_error("{}: no whole checkpoint to resume from", config.run);
-      fs::remove_all(config.run + "/tokenizer", error);  // trained on what the mistaken config said
-      write_file_atomic(file, now.dump(2) + "\n");
-      return std::nullopt;
-    }
-    if (resume == "never")
-      user_error("{}: a run is here already; choose another --run, or --resume auto", config.run);
-    std::vector<std::string> found;
-    differences("", before, now, found);
-    if (!found.empty()) {
-      std::string text;
-      for (const std::string& line : found) text += "\n  " + line;
-      user_error("{}: this run was started with another config; choose another --run, or undo:{}", config.run,
-                 text);
-    }
-    const auto checkpoint = newest_checkpoint(config.run);
-    if (!checkpoint && resume == "must") user_error("{}: no whole checkpoint to resume from", config.run);
-    return checkpoint;
+  RunFolder out;
+  const auto begin_anew = [&] {
+    write_file_atomic(file, now.dump(2) + "\n");
+    accept_data(config);
+  };
+  const auto lock = [&] {
+    out.lock = std::make_unique<FileLock>(config.run + "/lock", config.run);
+    remove_leftovers(config.run);
+    remove_leftovers(config.run + "/checkpoints");
+  };
+  if (!fs::exists(file)) {
+    if (resume == "must") user_error("{}: no run to resume here", config.run);
+    std::error_code error;
+    if (!fs::create_directories(config.run, error) && error)
+      user_error("{}: cannot create the folder: {}", config.run, error.message());
+    lock();
   }
-  if (resume == "must") user_error("{}: no run to resume here", config.run);
-  if (!fs::create_directories(config.run, error) && error)
-    user_error("{}: cannot create the folder: {}", config.run, error.message());
-  write_file_atomic(file, now.dump(2) + "\n");
-  return std::nullopt;
+  if (!fs::exists(file)) {
+    begin_anew();
+    return out;
+  }
+  Json before = read_json_file(file);
+  const bool began = !never_began(config.run, before);
+  if (began && resume == "never")
+    user_error("{}: a run is here already; choose another --run, or --resume auto", config.run);
+  std::vector<std::string> found;
+  if (began) differences("", before, now, found);
+  if (!found.empty()) {
+    std::string text;
+    for (const std::string& line : found) text += "\n  " + line;
+    user_error("{}: this run was started with another config; choose another --run, or undo:{}", config.run,
+               text);
+  }
+  if (out.lock == nullptr) lock();
+  if (!began) {
+    // A mistake was found before the first step (a missing model ...); put right, it may start here.
+    if (resume == "must") user_error("{}: no whole checkpoint to resume from", config.run);
+    std::error_code error;
+    fs::remove_all(config.run + "/tokenizer", error);  // trained on what the mistaken config said
+    begin_anew();
+    return out;
+  }
+  out.data_changed = check_data(config, accept_changed_data);
+  out.checkpoints = list_checkpoints(config.run);
+  if (out.checkpoints.empty() && resume == "must")
+    user_error("{}: no whole checkpoint to resume from", config.run);
+  return out;
 }
 
 }  // namespace temper

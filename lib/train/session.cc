@@ -28,6 +28,14 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+const at::Tensor& checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
+                          const at::Tensor& like) {
+  const auto it = loaded.find(name);
+  if (it == loaded.end() || it->second.sizes() != like.sizes())
+    user_error("has no tensor {} of this run's shape", name);
+  return it->second;
+}
+
 }  // namespace
 
 Session::Session(const RunConfig& run, const RunOptions& options) : config(run), options_(options) {
@@ -39,7 +47,7 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
   config.data.adapt(train_records);
   config.data.adapt(eval_records);
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
-  found_ = open_run_folder(config, options_.resume);
+  folder_ = open_run_folder(config, options_.resume, options_.accept_changed_data);
   load_text();
   load_model();
   restore();
@@ -105,40 +113,58 @@ void Session::load_model() {
   health = std::make_unique<Health>(config.health);
 }
 
-at::Tensor Session::checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
-                            const at::Tensor& like) const {
-  const auto it = loaded.find(name);
-  if (it == loaded.end() || it->second.sizes() != like.sizes())
-    user_error("{}: has no tensor {} of this run's shape", found_->folder, name);
-  return it->second;
-}
-
+// Damage leaves no trace: what a checkpoint that is passed over has changed is made anew.
 void Session::restore() {
-  if (found_) {
-    LoadedCheckpoint loaded = read_checkpoint(*found_);
-    at::NoGradGuard guard;
-    // First the set of what trains, then its values, then the optimizer's state of it.
-    adapter->load_state({loaded.state.adapter, std::move(loaded.adapter)}, loaded.state.updates,
-                        found_->folder);
-    parameters_ = active_parameters(*config.optimizer, *adapter);
-    optimizer = config.optimizer->make(parameters_);
-    for (const auto& [name, tensor] : adapter->trainable()) {
-      at::Tensor(tensor).copy_(checked(loaded.trainable, name, tensor));
-      if (!loaded.reference.empty()) {
-        const at::Tensor reference = at::empty_like(tensor.detach(), at::kFloat);
-        reference_weights.emplace_back(name, reference.copy_(checked(loaded.reference, name, tensor)));
-      }
-    }
-    adapter->refresh();
-    optimizer->load_state(loaded.optimizer);
-    state = std::move(loaded.state);
-    health->restore(state.health, found_->folder);
+  const auto taken =
+      take_newest(folder_.checkpoints, [&](LoadedCheckpoint loaded, const CheckpointInfo& info) {
+        try {
+          take_up(std::move(loaded), info.folder);
+        } catch (const UserError&) {
+          parameters_.clear();
+          optimizer.reset();
+          adapter.reset();
+          model.reset();
+          reference_weights.clear();
+          load_model();
+          throw;
+        }
+      });
+  if (taken) {
     saved_step_ = state.step;
     log_info("resuming {} after step {}", config.run, state.step);
   } else {
+    if (!folder_.checkpoints.empty()) {
+      if (options_.resume == "must") user_error("{}: no whole checkpoint to resume from", config.run);
+      log_warning("{}: no whole checkpoint is left: the run begins anew", config.run);
+    }
     adapter->start(adapter_start(*this));
   }
-  log = std::make_unique<MetricsLog>(config.run, state.log, config.samples_logged);
+  if (folder_.data_changed) {  // these speak of records that may be others now
+    state.leftovers = Json::array();
+    state.reference_rewards = Json::object();
+  }
+  log = std::make_unique<MetricsLog>(config.run, state.log, config.samples_logged, state.step);
+}
+
+void Session::take_up(LoadedCheckpoint loaded, const std::string& where) {
+  at::NoGradGuard guard;
+  if (loaded.state.step > config.train.steps)
+    user_error("is of step {}, the run has {}", loaded.state.step, config.train.steps);
+  // First the set of what trains, then its values, then the optimizer's state of it.
+  adapter->load_state({loaded.state.adapter, std::move(loaded.adapter)}, loaded.state.updates, where);
+  parameters_ = active_parameters(*config.optimizer, *adapter);
+  optimizer = config.optimizer->make(parameters_);
+  for (const auto& [name, tensor] : adapter->trainable()) {
+    at::Tensor(tensor).copy_(checked(loaded.trainable, name, tensor));
+    if (!loaded.reference.empty()) {
+      const at::Tensor reference = at::empty_like(tensor.detach(), at::kFloat);
+      reference_weights.emplace_back(name, reference.copy_(checked(loaded.reference, name, tensor)));
+    }
+  }
+  adapter->refresh();
+  optimizer->load_state(loaded.optimizer);
+  health->restore(loaded.state.health, where);
+  state = std::move(loaded.state);
 }
 
 ForwardOptions Session::forward_options(bool training) const {
@@ -250,6 +276,7 @@ double Session::seconds_in_step() const {
 
 void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens) {
   ++state.step;
+  trained_ = true;
   state.tokens += tokens;
   row.step = state.step;
   row.values.emplace_back("tokens", static_cast<double>(state.tokens));
@@ -309,14 +336,31 @@ void Session::save_checkpoint() {
   state.adapter = std::move(of_adapter.json);
   write_checkpoint(config.run, state, trainable(), optimizer->state(), reference_weights, of_adapter.tensors);
   saved_step_ = state.step;
-  prune_checkpoints(config.run, config.checkpoint.keep, config.checkpoint.best ? state.best_step : 0);
+  prune_checkpoints(config.run, config.checkpoint.keep,
+                    config.checkpoint.best && state.best ? std::optional(state.best_step) : std::nullopt);
+  if (folder_.data_changed) {  // no earlier: the state that was saved until now is of the files of before
+    accept_data(config);
+    folder_.data_changed = false;
+  }
 }
 
 void Session::finish() {
-  const std::string folder = config.run + "/final";
-  adapter->save(folder, model->precision().compute);
-  tokenizer->save(folder);
-  if (model->config().causal) write_end_ids(folder, config.model.path, end_ids);
+  const std::string whole = config.run + "/final";
+  bool done = !trained_;
+  try {
+    if (done) check_content(whole, read_done(whole));
+  } catch (const UserError&) {
+    done = false;
+  }
+  if (!done) {
+    // Under another name first: a final/ that is there is whole, for every program that reads it.
+    const std::string folder = make_temporary(whole);
+    adapter->save(folder, model->precision().compute);
+    tokenizer->save(folder);
+    if (model->config().causal) write_end_ids(folder, config.model.path, end_ids);
+    write_done(folder, state.step);
+    move_into_place(folder, whole);
+  }
   write_report(config.run, {"finished", ""});
 }
 

@@ -25,6 +25,7 @@
 #include "train/health.h"
 #include "train/metrics.h"
 #include "train/micro_batch.h"
+#include "train/run_folder.h"
 #include "train/state.h"
 
 namespace temper {
@@ -35,6 +36,7 @@ struct RunOptions {
   std::string resume = "auto";       // auto | must | never
   const StopSignal* stop = nullptr;  // asked between steps and during generation
   Console* console = nullptr;
+  bool accept_changed_data = false;  // go on with other files than the run was started with
 };
 
 struct UpdateOutcome {
@@ -101,18 +103,18 @@ class Session {
   void load_text();
   void load_model();
   void restore();
+  void take_up(LoadedCheckpoint loaded, const std::string& where);
   void save_checkpoint();
   void evaluate();
   NamedTensors trainable() const;
   void begin_update(const std::vector<MicroBatch>& batches,
                     const std::function<at::Tensor(const MicroBatch&)>& loss);
-  at::Tensor checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
-                     const at::Tensor& like) const;
 
   RunOptions options_;
   std::vector<OptimParameter> parameters_;
-  std::optional<CheckpointInfo> found_;
+  RunFolder folder_;
   int64_t saved_step_ = -1;
+  bool trained_ = false;  // by this process
   std::chrono::steady_clock::time_point step_start_;
   double optimizer_seconds_ = 0;  // of the step's updates
 };

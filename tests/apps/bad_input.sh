@@ -277,6 +277,23 @@ grep -q 'optimizer.lr.*0.5' err || fail "a changed config: the difference is not
 refuses "a model folder as run folder" 'config' "$t" sft.json --run sft/final
 refuses "a run folder that is a file" 'sft.json' "$t" sft.json --run sft.json
 refuses "a folder without a run" 'bare' "$bin/temper-inspect" run bare
+name=$(printf 'a%.0s' {1..300}) && ln -s loop loop && mkdir -m 700 closed
+refuses "a run folder of too long a name" 'aaa.*File name too long' "$t" sft.json --run "$name"
+refuses "a model folder of too long a name" 'aaa.*File name too long' "$bin/temper-convert" "$name" out
+refuses "a run folder in a circle of links" 'loop.*symbolic links' "$bin/temper-inspect" run loop
+refuses "a run folder in a circle of links, to train in" 'loop.*symbolic links' "$t" sft.json --run loop
+refuses "a model folder in a circle of links" 'loop.*symbolic links' "$bin/temper-inspect" model loop
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups true 2> err; then
+  # What another user may not do. The programs and this folder must be open to it.
+  chmod 711 . && nobody() { refuses "$1" "$2" setpriv --reuid=65534 --clear-groups "${@:3}"; }
+  setpriv --reuid=65534 --clear-groups "$t" --help > out 2>&1 && setpriv --reuid=65534 --clear-groups test -r "$good" && {
+    nobody "a run folder without permission" 'closed/r.*Permission denied' "$t" sft.json --run closed/r
+    nobody "a config without permission" 'closed/x.json.*Permission denied' "$bin/temper-inspect" config closed/x.json
+    nobody "a run folder that cannot be made" 'unwritable.*Permission denied' "$t" sft.json --run unwritable
+    nobody "another user's run" 'sft/lock.*Permission denied' "$t" sft.json --run sft
+    nobody "a model folder without permission" 'closed/m.*Permission denied' "$bin/temper-inspect" model closed/m
+  }
+fi
 schedule() { refuses "$1" "$2" "$bin/temper-inspect" schedule "${@:3}"; }
 schedule "a schedule of nothing" 'give a config file'
 schedule "a refined schedule without a place for it" '--output' --from sft
@@ -286,6 +303,14 @@ refuses "another format of weights" 'int4.*nf4|nf4.*int4' "$bin/temper-eval" --m
 find sft lora -type f -exec cksum {} + | sort > after
 cmp before after || fail "a refused command changed a run folder"
 [ -e new ] && [ -e new/checkpoints ] && fail "a refused command began a run"
+
+# The files that a run reads are part of it.
+cp "$good" changing.jsonl && base changing.json changing.jsonl
+train changing.json --run changing || fail "the run that this test needs could not be made"
+echo '{"prompt": "a", "completion": "b"}' >> changing.jsonl
+refuses "changed data" 'changing: files .*--accept-changed-data' "$t" changing.json --run changing
+grep -q '^  data.train: .*changing.jsonl: [0-9]* bytes then, [0-9]* now' err || fail "changed data: not named: $(cat err)"
+train changing.json --run changing --accept-changed-data 2> err || fail "changed data that was accepted: $(cat err)"
 
 # What was refused before its first step can be put right in the same folder.
 refuses "no such model, once more" 'nowhere' "$t" sft.json --set 'model={"path": "nowhere"}' --run fixed

@@ -145,13 +145,49 @@ TEST_CASE("cut back to a checkpoint, no step stands twice and the bytes are the 
     CHECK(log.sync().events_bytes == events_bytes);
   }
 
-  kept["samples_bytes"] = 1 << 20;
-  CHECK_THROWS_AS(MetricsLog(folder.path, LogPosition::from_json(kept, "test"), 2), UserError);
   kept["samples_bytes"] = -1;
   CHECK_THROWS_AS(LogPosition::from_json(kept, "test"), UserError);
   kept.erase("samples_bytes");
   CHECK_THROWS_AS(LogPosition::from_json(kept, "test"), UserError);
   CHECK_THROWS_AS(LogPosition::from_json(Json(3), "test"), UserError);
+}
+
+TEST_CASE("a log that is gone or shorter goes on with the rows it still has, none of a later step") {
+  Folder folder;
+  LogPosition at_three;
+  {
+    MetricsLog log(folder.path, {}, 2);
+    for (int64_t step = 1; step <= 5; ++step) {
+      log.write(row(step));
+      log.write_samples(step, "train", {sample("p")});
+      if (step == 3) at_three = log.sync();
+    }
+  }
+  SUBCASE("gone") {
+    for (const char* name : {"metrics.jsonl", "samples.jsonl", MetricsLog::kEventsFile})
+      fs::remove(folder.file(name));
+    { MetricsLog log(folder.path, at_three, 2, 3); }
+    CHECK(read_metrics(folder.file("metrics.jsonl")).empty());
+    CHECK(read_samples(folder.file("samples.jsonl")).empty());
+  }
+  SUBCASE("cut within a row") {
+    fs::resize_file(folder.file("metrics.jsonl"), at_three.metrics_bytes - 5);
+    { MetricsLog log(folder.path, at_three, 2, 3); }
+    const auto rows = read_metrics(folder.file("metrics.jsonl"));
+    REQUIRE(rows.size() == 2);
+    CHECK(rows.back().step == 2);
+    CHECK(read_samples(folder.file("samples.jsonl")).size() == 3);
+  }
+  SUBCASE("begun anew at a later step") {
+    at_three.metrics_bytes = 1 << 20;
+    { MetricsLog log(folder.path, at_three, 2, 3); }
+    CHECK(read_metrics(folder.file("metrics.jsonl")).size() == 3);
+  }
+  const uint64_t samples = fs::file_size(folder.file("samples.jsonl"));
+  MetricsLog log(folder.path, at_three, 2, 3);
+  log.write(row(4));
+  CHECK(log.sync().samples_bytes == samples);
+  CHECK(read_metrics(folder.file("metrics.jsonl")).back().step == 4);
 }
 
 TEST_CASE("samples read back; those over the limit are left out") {

@@ -70,7 +70,7 @@ class Runs {
   // The rows of metrics.jsonl of a run of this config.
   std::vector<MetricsRow> operator()(const std::string& config, const std::string& name,
                                      const std::vector<std::string>& sets = {},
-                                     const std::string& resume = "never") {
+                                     const std::string& resume = "never", bool accept_changed_data = false) {
     const std::string file = folder_.write(name + ".json", config);
     RunConfig run;
     load_run_config(run, file, sets);
@@ -78,7 +78,7 @@ class Runs {
     ConsoleOptions options;
     options.quiet = true;
     Console console(options);
-    run_training(run, {resume, nullptr, &console});
+    run_training(run, {resume, nullptr, &console, accept_changed_data});
     return read_metrics(run.run + "/" + MetricsLog::kMetricsFile);
   }
   std::filesystem::path folder() const { return folder_.path(); }

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "base/error.h"
 #include "test.h"
 #include "train/rollouts.h"
@@ -67,6 +69,42 @@ TEST_CASE("a run state that lacks a key or has one of another type names its fil
                          UserError);
   }
   CHECK_THROWS_AS(RunState::from_json(Json::array(), "here/state.json"), UserError);
+}
+
+TEST_CASE("a run state with a value out of its range is refused by name") {
+  const auto refused = [](const char* key, const Json& value) {
+    Json json = filled().to_json();
+    json[key] = value;
+    CAPTURE(key);
+    CHECK_THROWS_WITH_AS(RunState::from_json(json, "here/state.json"), doctest::Contains(key), UserError);
+  };
+  for (const char* key : {"step", "updates", "tokens", "cursor", "stored_cursor", "best_step"}) {
+    for (const Json& value :
+         {Json(-1), Json(1.5), Json(1e300), Json(uint64_t{1} << 63), Json(int64_t{1} << 60), Json()})
+      refused(key, value);
+  }
+  refused("best_step", 13);  // of 12 steps
+  refused("best", std::numeric_limits<double>::infinity());
+  for (const char* key : {"health", "loop", "adapter", "reference_rewards"}) refused(key, Json::array());
+  refused("leftovers", Json::object());
+}
+
+TEST_CASE("a group left over that does not hold together is refused") {
+  RolloutGroup g;
+  g.prompt = {1};
+  g.rollouts.push_back({{4, 5}, {-0.1f, -0.2f}, {}, 1.0, {}, "text", "end"});
+  const Json whole = g.to_json();
+  CHECK_NOTHROW(RolloutGroup::from_json(whole));
+  Json broken = whole;
+  broken["record"] = -1;
+  CHECK_THROWS_AS(RolloutGroup::from_json(broken), UserError);
+  broken = whole;
+  broken["rollouts"][0]["logp_rollout"] = {0.5};
+  CHECK_THROWS_AS(RolloutGroup::from_json(broken), UserError);
+  broken = whole;
+  broken["rollouts"][0].erase("ids");
+  CHECK_THROWS_AS(RolloutGroup::from_json(broken), UserError);
+  CHECK_THROWS_AS(RolloutGroup::from_json(Json(3)), UserError);
 }
 
 TEST_CASE("groups left over keep every number, bit by bit") {

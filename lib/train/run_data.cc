@@ -1,0 +1,130 @@
+#include "train/run_data.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/fields.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "train/config.h"
+
+namespace temper {
+namespace {
+
+// Goes through a config without changing it and notes what its path fields say.
+class Paths : public FieldVisitor {
+ public:
+  std::vector<std::pair<std::string, std::string>> found;  // field, path
+
+  void field(const char*, bool&, const FieldInfo&) override {}
+  void field(const char*, int64_t&, const FieldInfo&) override {}
+  void field(const char*, double&, const FieldInfo&) override {}
+  void field(const char* name, std::string& value, const FieldInfo& info) override {
+    note(name, value, info);
+  }
+  void field(const char* name, std::vector<std::string>& values, const FieldInfo& info) override {
+    for (const std::string& value : values) note(name, value, info);
+  }
+  void field(const char*, std::vector<double>&, const FieldInfo&) override {}
+  void field(const char*, std::optional<double>&, const FieldInfo&) override {}
+  void field(const char*, std::optional<int64_t>&, const FieldInfo&) override {}
+  void field(const char*, Json&, const FieldInfo&) override {}
+
+ protected:
+  bool enter(const char* name, const std::string&) override {
+    parts_.emplace_back(name);
+    return true;
+  }
+  void leave() override { parts_.pop_back(); }
+  std::string pick(const char*, const std::string& current, const std::vector<std::string>&) override {
+    return current;
+  }
+  bool enter_list(const char* name, const std::string&, size_t current, size_t& count) override {
+    parts_.emplace_back(name);
+    count = current;
+    return true;
+  }
+  void enter_item(size_t index) override { parts_.push_back(std::to_string(index)); }
+  void leave_item() override { parts_.pop_back(); }
+  void leave_list() override { parts_.pop_back(); }
+
+ private:
+  void note(const char* name, const std::string& value, const FieldInfo& info) {
+    if (!info.path || value.empty()) return;
+    std::string field;
+    for (const std::string& part : parts_) field += part + ".";
+    found.emplace_back(field + name, value);
+  }
+  std::vector<std::string> parts_;
+};
+
+bool is_read(const fs::path& file) {
+  static const std::set<std::string> kEndings = {".safetensors", ".json", ".jsonl", ".jinja",
+                                                 ".model",       ".txt",  ".gguf"};
+  return kEndings.contains(file.extension().string());
+}
+
+RunFile folder_identity(const std::string& field, const std::string& path) {
+  RunFile out{field, path, 0, ""};
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.is_regular_file() && is_read(entry.path())) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  Fingerprint all;
+  for (const fs::path& file : files) {
+    out.bytes += fs::file_size(file);
+    all.add(file.filename().string()).add(file_fingerprint(file.string()));
+  }
+  out.fingerprint = all.hex();
+  return out;
+}
+
+}  // namespace
+
+std::vector<RunFile> run_files(const RunConfig& config) {
+  Paths paths;
+  const_cast<RunConfig&>(config).fields(paths);  // fields() is non-const only because readers share it
+  const std::string& chat = config.data.chat_template;
+  if (chat != "auto" && chat != "chatml") paths.found.emplace_back("data.template", chat);
+  std::vector<RunFile> out;
+  for (const auto& [field, path] : paths.found) {
+    if (field == "run") continue;
+    if (fs::is_directory(path))
+      out.push_back(folder_identity(field, path));
+    else if (fs::is_regular_file(path))
+      out.push_back({field, path, fs::file_size(path), file_fingerprint(path)});
+  }
+  return out;
+}
+
+Json to_json(const std::vector<RunFile>& files) {
+  Json out = Json::array();
+  for (const RunFile& f : files)
+    out.push_back({{"field", f.field}, {"path", f.path}, {"bytes", f.bytes}, {"fingerprint", f.fingerprint}});
+  return {{"files", out}};
+}
+
+std::vector<std::string> changed_files(const Json& before, const std::vector<RunFile>& now,
+                                       const std::string& where) {
+  std::vector<std::string> out;
+  try {
+    for (const Json& entry : before.at("files")) {
+      const auto field = entry.at("field").get<std::string>(), path = entry.at("path").get<std::string>();
+      const auto it = std::find_if(now.begin(), now.end(),
+                                   [&](const RunFile& f) { return f.field == field && f.path == path; });
+      if (it == now.end() || it->fingerprint == entry.at("fingerprint").get<std::string>()) continue;
+      const auto bytes = entry.at("bytes").get<uint64_t>();
+      out.push_back(fmt::format("{}: {}: {}", field, path,
+                                bytes == it->bytes ? "other content of the same size"
+                                                   : fmt::format("{} bytes then, {} now", bytes, it->bytes)));
+    }
+  } catch (const Json::exception& e) {
+    user_error("{}: not a list of a run's files: {}", where, e.what());
+  }
+  return out;
+}
+
+}  // namespace temper
