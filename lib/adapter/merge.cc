@@ -41,7 +41,7 @@ double changed_folder(const std::string& base, const std::string& adapter, const
   std::vector<int64_t> probe;
   for (int64_t i = 0; i < 64; ++i) probe.push_back((i * 7919 + 3) % model->config().vocab);
   const double largest = change(*model, *loaded, probe);
-  const SafetensorsFolder files(base);
+  const ModelFiles files(base, model->config().tied);
   const auto parameters = model->parameters();
   std::vector<TensorSpec> specs;
   for (const Parameter* p : parameters) {

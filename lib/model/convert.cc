@@ -47,10 +47,11 @@ void cast_folder(const std::string& from, const std::string& to, std::optional<a
 
 void extrapolate_folder(const std::string& from, const std::string& other, double alpha,
                         const std::string& to, std::optional<at::ScalarType> dtype) {
-  const NamedShapes shapes = parameter_shapes(complete_config(from));
+  const ModelConfig config = complete_config(from);
+  const NamedShapes shapes = parameter_shapes(config);
   if (parameter_shapes(complete_config(other)) != shapes)
     user_error("{} and {}: the models are not of one shape", from, other);
-  const SafetensorsFolder files(from), others(other);
+  const ModelFiles files(from, config.tied), others(other, config.tied);
   std::vector<TensorSpec> specs;
   for (const auto& [name, shape] : shapes)
     specs.push_back({name, dtype.value_or(files.find(name)->dtype), shape});
@@ -64,6 +65,9 @@ void extrapolate_folder(const std::string& from, const std::string& other, doubl
 
 Json config_with_dtype(const std::string& folder, std::optional<at::ScalarType> dtype) {
   Json json = read_json_file(folder + "/config.json");
+  // A config that ties what is not tied would go wrong with the next reader.
+  if (json.value("tie_word_embeddings", Json()) == true && !read_model_config(folder).tied)
+    json["tie_word_embeddings"] = false;
   if (!dtype) return json;
   // transformers 4 and 5 spell the key differently; the old one is read by both.
   const std::string name(c10::getDtypeNames(*dtype).first);

@@ -117,14 +117,18 @@ Json byte_level(bool use_regex) {
 
 Json pre_tokenizer_json(const PreTokenizer& pre) {
   Json list = Json::array();
-  if (pre.digits) list.push_back({{"type", "Digits"}, {"individual_digits", true}});
-  if (pre.regex != nullptr) {
-    list.push_back({{"type", "Split"},
-                    {"pattern", {{"Regex", pre.regex}}},
-                    {"behavior", "Isolated"},
-                    {"invert", false}});
+  const std::vector<std::string>& steps = pre.forms.front();
+  const std::string gpt2 = find_pre_tokenizer("gpt-2")->forms.front().front();
+  for (const std::string& step : steps) {
+    if (step == gpt2 && &step == &steps.back()) break;  // the byte level's own
+    if (step == PreTokenizer::kDigit || step == PreTokenizer::kDigits) {
+      list.push_back({{"type", "Digits"}, {"individual_digits", step == PreTokenizer::kDigit}});
+    } else {
+      list.push_back(
+          {{"type", "Split"}, {"pattern", {{"Regex", step}}}, {"behavior", "Isolated"}, {"invert", false}});
+    }
   }
-  list.push_back(byte_level(pre.regex == nullptr));
+  list.push_back(byte_level(steps.back() == gpt2));
   return {{"type", "Sequence"}, {"pretokenizers", list}};
 }
 

@@ -1,9 +1,8 @@
 #include "model/gguf_vocabulary.h"
 
-#include <map>
-
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 
 namespace temper {
 namespace {
@@ -19,42 +18,6 @@ std::optional<int64_t> token_id(const GgufFile& file, const std::string& key, si
 }
 
 }  // namespace
-
-const std::vector<PreTokenizer>& pre_tokenizers() {
-  // The expressions are those of the families' own tokenizer.json.
-  static const std::vector<PreTokenizer> table = {
-      {"gpt-2", nullptr, false, false, false, false},
-      {"smollm", nullptr, true, false, false, false},
-      {"llama-bpe",
-       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-       false, false, true, true},
-      {"qwen2",
-       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-       false, true, false, false},
-      {"tekken",
-       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-       false, false, true, true},
-  };
-  return table;
-}
-
-const PreTokenizer* find_pre_tokenizer(const std::string& name) {
-  static const std::map<std::string, std::string> aliases = {
-      {"phi-2", "gpt-2"},      {"starcoder", "smollm"},   {"refact", "smollm"},
-      {"llama3", "llama-bpe"}, {"llama-v3", "llama-bpe"}, {"deepseek-r1-qwen", "qwen2"}};
-  const auto alias = aliases.find(name);
-  for (const PreTokenizer& pre : pre_tokenizers()) {
-    if (pre.name == (alias == aliases.end() ? name : alias->second)) return &pre;
-  }
-  return nullptr;
-}
-
-std::string pre_tokenizer_names() {
-  std::string names;
-  for (const PreTokenizer& pre : pre_tokenizers())
-    names += (names.empty() ? "" : ", ") + std::string(pre.name);
-  return names;
-}
 
 GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   const std::string prefix = "tokenizer.ggml.";
@@ -84,7 +47,13 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   }
   const PreTokenizer* pre = nullptr;
   if (v.model == "gpt2") {
-    v.pre = file.has(prefix + "pre") ? file.text(prefix + "pre") : "none";
+    // Old files name none; llama.cpp then takes its default, and warns.
+    v.pre = file.has(prefix + "pre") ? file.text(prefix + "pre") : "default";
+    if (!file.has(prefix + "pre")) {
+      log_warning(
+          "{}: {}pre is missing; the text is split by llama.cpp's default, which may not be the model's own",
+          file.path(), prefix);
+    }
     pre = find_pre_tokenizer(v.pre);
     if (pre == nullptr) {
       user_error("{}: {}pre: expected one of the pre-tokenizers {}, found \"{}\"", file.path(), prefix,

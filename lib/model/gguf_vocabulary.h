@@ -34,21 +34,24 @@ void write_gguf_vocabulary(const GgufVocabulary& vocabulary, GgufWriter& writer)
 std::string tokenizer_json(const GgufVocabulary& vocabulary, const std::string& where);
 Json tokenizer_config_json(const GgufVocabulary& vocabulary, int64_t context_length);
 
-// From tokenizer.json, tokenizer_config.json and chat_template.jinja. Throws UserError when GGUF has no name
-// for it.
+// The tables of tokenizer.json; the named tokens, the switches and the template are the caller's, who has the
+// tokenizer loaded. Throws UserError when GGUF has no name for it.
 GgufVocabulary vocabulary_from_folder(const std::string& folder);
-// The named tokens, switches and template of tokenizer_config.json and chat_template.jinja; the tokens must
-// be there.
-void read_tokenizer_config(const std::string& folder, GgufVocabulary& vocabulary);
 
-// The pre-tokenizers of byte-level BPE that llama.cpp knows by name.
+// How byte-level BPE cuts text into words, by llama.cpp's names.
 struct PreTokenizer {
-  const char* name;
-  const char* regex;  // of the split before the byte level; null: GPT-2's own
-  bool digits;        // each digit alone
+  static constexpr const char* kDigit = "\\p{N}";    // each digit alone
+  static constexpr const char* kDigits = "\\p{N}+";  // runs of digits
+  static constexpr const char* kMarks = "marks";     // runs of punctuation
+  std::string name;
+  // Expressions that one after the other split what the one before left, at their matches and between; the
+  // byte level comes last. The first form is written, the others are read, too.
+  std::vector<std::vector<std::string>> forms;
   bool nfc, ignore_merges, adds_bos;
 };
-const PreTokenizer* find_pre_tokenizer(const std::string& name);  // aliases too; null when unknown
 const std::vector<PreTokenizer>& pre_tokenizers();
+const PreTokenizer* find_pre_tokenizer(const std::string& name);  // aliases too; null when unknown
+// The one with these steps; of several, the one whose flags fit best.
+const PreTokenizer* find_pre_tokenizer(const std::vector<std::string>& steps, bool nfc, bool ignore_merges);
 
 }  // namespace temper

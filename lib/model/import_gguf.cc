@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "model/families.h"
 #include "model/load.h"
 #include "model/rope.h"
@@ -231,7 +232,7 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   if (!report.complete())
     user_error("{}: not a complete model: {}", folder,
                first_few(report.missing.empty() ? report.misshapen : report.missing));
-  const SafetensorsFolder files(folder);
+  const ModelFiles files(folder, config.tied);
   if (static_cast<int64_t>(vocabulary.tokens.size()) > config.vocab) {
     user_error("{}: the tokenizer has {} tokens, but the embedding {} rows", folder, vocabulary.tokens.size(),
                config.vocab);
@@ -243,11 +244,11 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
     if (padded.model == "llama") padded.scores.push_back(0.0f);
   }
   // What ends a completion, the tokenizer's own end token first, as llama.cpp's converter has it.
-  std::vector<int64_t> ends = config.eos_ids;
-  if (vocabulary.eos) {
-    std::erase(ends, *vocabulary.eos);
-    ends.insert(ends.begin(), *vocabulary.eos);
+  std::vector<int64_t> ends;
+  for (const int64_t id : config.eos_ids) {
+    if (id < config.vocab && id != vocabulary.eos) ends.push_back(id);
   }
+  if (vocabulary.eos) ends.insert(ends.begin(), *vocabulary.eos);
   const auto end = [&](size_t i) { return i < ends.size() ? std::optional<int64_t>(ends[i]) : std::nullopt; };
   padded.eos = end(0);
   padded.eot = end(1);
@@ -261,6 +262,12 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   int64_t context = config.max_positions;
   for (int64_t i = 0; i < config.layers; ++i)
     context = config.window(i) > 0 ? std::min(context, config.window(i)) : context;
+  if (config.sliding_window > 0) {
+    log_warning(
+        "{}: GGUF's \"{}\" has no sliding window, llama.cpp lets every token see all before it; the file's "
+        "context_length is the window of {}, up to which both compute the same",
+        folder, arch, config.sliding_window);
+  }
 
   GgufWriter writer;
   auto u32 = [&](const char* name, int64_t value) {

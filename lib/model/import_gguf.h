@@ -23,8 +23,8 @@ ModelConfig config_from_gguf(const GgufFile& file);
 void gguf_to_folder(const std::string& path, const std::string& folder, std::optional<at::ScalarType> dtype);
 
 // Writes a file that llama.cpp loads: matrices in `dtype` (default: the folder's own), vectors in fp32. A
-// sliding window, which its architectures for these families lack, becomes the context length. Throws
-// UserError.
+// sliding window, which its architectures for these families lack, becomes the context length, and a warning.
+// Throws UserError.
 void folder_to_gguf(const std::string& folder, const std::string& path, std::optional<at::ScalarType> dtype,
                     const GgufVocabulary& vocabulary);
 

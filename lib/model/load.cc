@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 
 namespace temper {
 namespace {
@@ -26,7 +28,26 @@ bool is_rotary_buffer(const std::string& name) {
   return name.ends_with("rotary_emb.inv_freq");
 }
 
-WeightReport compare(const SafetensorsFolder& files, const NamedShapes& wanted) {
+constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
+// The name in a causal model of a tensor that was stored without its base's prefix, or with one too many.
+std::string causal_name(std::string name) {
+  const std::string prefix = "model.";
+  while (name.starts_with(prefix)) name.erase(0, prefix.size());
+  return name.starts_with("lm_head.") || name.starts_with("score.") ? name : prefix + name;
+}
+
+bool wants(const NamedShapes& wanted, const char* name) {
+  return std::any_of(wanted.begin(), wanted.end(), [&](const auto& w) { return w.first == name; });
+}
+
+bool same_bytes(const ModelFiles& files, const char* a, const char* b) {
+  return files.find(a)->shape == files.find(b)->shape && files.find(a)->dtype == files.find(b)->dtype &&
+         files.tensor(a).equal(files.tensor(b));
+}
+
+WeightReport compare(const ModelFiles& files, const NamedShapes& wanted) {
   WeightReport report;
   std::set<std::string> known;
   for (const auto& [name, shape] : wanted) {
@@ -47,12 +68,47 @@ WeightReport compare(const SafetensorsFolder& files, const NamedShapes& wanted) 
     for (const int64_t dim : shape) count *= dim;
     report.parameters += count;
   }
-  const bool tied = !known.count("lm_head.weight");
+  const bool tied = !known.count(kHead);
   for (const std::string& name : files.names()) {
-    if (known.count(name) || is_rotary_buffer(name) || (tied && name == "lm_head.weight")) continue;
+    if (known.count(name) || is_rotary_buffer(name) || (tied && name == kHead)) continue;
     report.unexpected.push_back(name);
   }
   return report;
+}
+
+}  // namespace
+
+ModelFiles::ModelFiles(const std::string& folder, bool tied) : files_(folder) {
+  for (const std::string& name : files_.names()) {
+    const std::string usual = causal_name(name);
+    const bool taken = usual != name && (files_.find(usual) != nullptr || stored_.count(usual) > 0);
+    names_.push_back(taken ? name : usual);
+    stored_[names_.back()] = name;
+  }
+  if (tied && find(kEmbedding) == nullptr && find(kHead) != nullptr) stored_[kEmbedding] = stored_.at(kHead);
+}
+
+const TensorInfo* ModelFiles::find(const std::string& name) const {
+  return files_.find(stored(name));
+}
+
+const std::string& ModelFiles::stored(const std::string& name) const {
+  const auto it = stored_.find(name);
+  return it == stored_.end() ? name : it->second;
+}
+
+namespace {
+
+// Reads no file but where there are weights, and both of two.
+bool has_head_of_its_own(const std::string& folder) {
+  if (!fs::exists(folder + "/model.safetensors") && !fs::exists(folder + "/model.safetensors.index.json"))
+    return false;
+  const ModelFiles files(folder);
+  if (files.find(kHead) == nullptr || files.find(kEmbedding) == nullptr) return false;
+  const bool own = !same_bytes(files, kHead, kEmbedding);
+  files.release(kHead);
+  files.release(kEmbedding);
+  return own;
 }
 
 }  // namespace
@@ -64,6 +120,11 @@ ModelConfig read_model_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   if (!fs::exists(path)) user_error("{}: not a model folder: there is no config.json in it", folder);
   ModelConfig config = ModelConfig::from_json(read_json_file(path), path);
+  if (config.tied && config.causal && has_head_of_its_own(folder)) {
+    log_warning("{}: config.json ties the head to the embedding, but {} differs from it; the model has both",
+                folder, kHead);
+    config.tied = false;
+  }
   const std::string generation = folder + "/generation_config.json";
   // A model that generates nothing goes by config.json alone.
   if (!config.causal || !fs::exists(generation)) return config;
@@ -82,13 +143,13 @@ ModelConfig read_model_config(const std::string& folder) {
 }
 
 WeightReport inspect_weights(const std::string& folder, const NamedShapes& wanted) {
-  return compare(SafetensorsFolder(folder), wanted);
+  return compare(ModelFiles(folder, !wants(wanted, kHead)), wanted);
 }
 
 WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
                           const std::function<void(const std::string& name, const at::Tensor& mapped)>& fill,
                           bool head_unused) {
-  const SafetensorsFolder files(folder);
+  const ModelFiles files(folder, !head_unused && !wants(wanted, kHead));
   const WeightReport report = compare(files, wanted);
   const std::string hint =
       report.unexpected.empty() ? "" : fmt::format("; unexpected: {}", first_few(report.unexpected));
@@ -106,21 +167,12 @@ WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
                  safetensors_dtype(files.find(name)->dtype));
     }
   }
-  // transformers unties a head that has weights of its own; a model that computes with another head than its
-  // file's would be wrong without a word.
-  const TensorInfo* head = files.find("lm_head.weight");
-  const TensorInfo* embedding = files.find("model.embed_tokens.weight");
-  const bool tied = !head_unused && std::none_of(wanted.begin(), wanted.end(),
-                                                 [](const auto& w) { return w.first == "lm_head.weight"; });
-  if (tied && head != nullptr && embedding != nullptr) {
-    if (head->shape != embedding->shape || head->dtype != embedding->dtype ||
-        !files.tensor("lm_head.weight").equal(files.tensor("model.embed_tokens.weight"))) {
-      user_error(
-          "{}: config.json ties the head to the embedding, but lm_head.weight differs from it; set "
-          "tie_word_embeddings to false",
-          folder);
-    }
-    files.release("lm_head.weight");
+  // A model that computes with another head than its file's would be wrong without a word.
+  if (!head_unused && !wants(wanted, kHead) && files.find(kHead) != nullptr &&
+      files.find(kEmbedding) != nullptr) {
+    if (!same_bytes(files, kHead, kEmbedding))
+      user_error("{}: the head is tied to the embedding here, but {} differs from it", folder, kHead);
+    files.release(kHead);
   }
   for (const auto& [name, shape] : wanted) {
     fill(name, files.tensor(name));

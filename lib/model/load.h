@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,28 @@
 
 namespace temper {
 
-// config.json, with the end, begin and pad ids of generation_config.json where that file has them.
+// config.json, with the end, begin and pad ids of generation_config.json where that file has them. As in
+// transformers, a head in the files that differs from the embedding is the model's own, whatever the config
+// says of ties; that is told.
 ModelConfig read_model_config(const std::string& folder);
+
+// A folder's tensors by the names that transformers gives them in a causal model, as the files have them or
+// with one "model." less or more. tied: an embedding that is not there is the head (safetensors keeps one of
+// two names for what is shared).
+class ModelFiles {
+ public:
+  explicit ModelFiles(const std::string& folder, bool tied = false);
+  const std::vector<std::string>& names() const { return names_; }  // of those that are stored
+  const TensorInfo* find(const std::string& name) const;            // null when there is none
+  at::Tensor tensor(const std::string& name) const { return files_.tensor(stored(name)); }
+  void release(const std::string& name) const { files_.release(stored(name)); }
+
+ private:
+  const std::string& stored(const std::string& name) const;
+  SafetensorsFolder files_;
+  std::vector<std::string> names_;
+  std::map<std::string, std::string> stored_;  // name -> the file's
+};
 
 struct WeightReport {
   std::vector<std::string> missing, unexpected;

@@ -1,5 +1,5 @@
-// tokenizer.json and tokenizer_config.json -> GGUF's token tables.
-#include <map>
+// tokenizer.json -> GGUF's token tables.
+#include <algorithm>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -52,30 +52,41 @@ std::vector<Sorted> steps(const Sorted& file, const char* stage, const char* key
   return out;
 }
 
-// The name of the pre-tokenizer whose steps these are; "" when none is.
-std::string pre_name(const std::vector<Sorted>& found) {
-  bool digits = false, bytes = false;
-  std::string regex;
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+}
+
+// The steps in the terms of PreTokenizer; empty when GGUF has none for one of them. Line ends stand in the
+// families' expressions as characters or as escapes.
+std::vector<std::string> split_steps(const std::vector<Sorted>& found) {
+  std::vector<std::string> out;
+  bool bytes = false;
   for (const Sorted& step : found) {
     if (is(step, "type", "Digits")) {
-      digits = get(step, "individual_digits") != nullptr && *get(step, "individual_digits") == true;
-    } else if (is(step, "type", "Split")) {
+      const Sorted* each = get(step, "individual_digits");
+      out.push_back(each != nullptr && *each == true ? PreTokenizer::kDigit : PreTokenizer::kDigits);
+    } else if (is(step, "type", "Punctuation") && is(step, "behavior", "Contiguous")) {
+      out.push_back(PreTokenizer::kMarks);
+    } else if (is(step, "type", "Split") && is(step, "behavior", "Isolated")) {
       const Sorted* pattern = get(step, "pattern");
       const Sorted* text = pattern == nullptr ? nullptr : get(*pattern, "Regex");
-      if (text == nullptr || !text->is_string() || !regex.empty() || !is(step, "behavior", "Isolated"))
-        return "";
-      regex = text->get<std::string>();
+      if (text == nullptr || !text->is_string()) return {};
+      std::string regex = text->get<std::string>();
+      replace_all(regex, "\r", "\\r");
+      replace_all(regex, "\n", "\\n");
+      replace_all(regex, "\\\"", "\"");
+      out.push_back(regex);
     } else if (is(step, "type", "ByteLevel")) {
       bytes = true;
+      const Sorted *prefix = get(step, "add_prefix_space"), *split = get(step, "use_regex");
+      if (prefix != nullptr && *prefix == true) return {};
+      if (split == nullptr || *split == true) out.push_back(find_pre_tokenizer("gpt-2")->forms[0][0]);
     } else {
-      return "";
+      return {};
     }
   }
-  if (!bytes) return "";
-  for (const PreTokenizer& pre : pre_tokenizers()) {
-    if (pre.digits == digits && regex == (pre.regex == nullptr ? "" : pre.regex)) return pre.name;
-  }
-  return "";
+  return bytes ? out : std::vector<std::string>{};
 }
 
 int64_t read_id(const Sorted& value, const std::string& where) {
@@ -114,45 +125,6 @@ std::string merge_text(const Sorted& merge, const std::string& where) {
 
 }  // namespace
 
-void read_tokenizer_config(const std::string& folder, GgufVocabulary& v) {
-  const std::string path = folder + "/tokenizer_config.json", jinja = folder + "/chat_template.jinja";
-  std::unordered_map<std::string, int64_t> ids;
-  for (size_t i = 0; i < v.tokens.size(); ++i) ids[v.tokens[i]] = static_cast<int64_t>(i);
-  if (fs::exists(path)) {
-    const Sorted config = read_sorted(path);
-    auto token = [&](const char* key, std::optional<int64_t>& to) {
-      const Sorted* value = get(config, key);
-      if (value != nullptr && value->is_object()) value = get(*value, "content");
-      if (value == nullptr || !value->is_string()) return;
-      const auto it = ids.find(value->get<std::string>());
-      if (it == ids.end())
-        user_error("{}: {}: the tokenizer has no token \"{}\"", path, key,
-                   value->get<std::string>().substr(0, 100));
-      to = it->second;
-    };
-    token("bos_token", v.bos);
-    token("eos_token", v.eos);
-    token("unk_token", v.unk);
-    token("pad_token", v.pad);
-    auto flag = [&](const char* key, bool& to) {
-      const Sorted* value = get(config, key);
-      if (value != nullptr && value->is_boolean()) to = value->get<bool>();
-    };
-    flag("add_bos_token", v.add_bos);
-    flag("add_eos_token", v.add_eos);
-    const Sorted* text = get(config, "chat_template");
-    if (text != nullptr && text->is_string()) v.chat_template = text->get<std::string>();
-    if (text != nullptr && text->is_array()) {
-      for (const Sorted& entry : *text) {
-        const Sorted* body = get(entry, "template");
-        if (is(entry, "name", "default") && body != nullptr && body->is_string())
-          v.chat_template = body->get<std::string>();
-      }
-    }
-  }
-  if (fs::exists(jinja)) v.chat_template = read_file(jinja);
-}
-
 GgufVocabulary vocabulary_from_folder(const std::string& folder) {
   const std::string path = folder + "/tokenizer.json";
   const Sorted file = read_sorted(path);
@@ -185,9 +157,15 @@ GgufVocabulary vocabulary_from_folder(const std::string& folder) {
     if (v.types[i] == Type::kUnused) v.tokens[i] = fmt::format("[PAD{}]", i);
   }
   if (v.model == "gpt2") {
-    v.pre = pre_name(steps(file, "pre_tokenizer", "pretokenizers"));
-    if (v.pre.empty())
+    const auto normalizers = steps(file, "normalizer", "normalizers");
+    const bool nfc = std::any_of(normalizers.begin(), normalizers.end(),
+                                 [](const Sorted& step) { return is(step, "type", "NFC"); });
+    const Sorted* ignore = get(*model, "ignore_merges");
+    const PreTokenizer* pre = find_pre_tokenizer(split_steps(steps(file, "pre_tokenizer", "pretokenizers")),
+                                                 nfc, ignore != nullptr && *ignore == true);
+    if (pre == nullptr)
       user_error("{}: pre_tokenizer: GGUF has no name for it among {}", path, pre_tokenizer_names());
+    v.pre = pre->name;
     for (const Sorted& merge : *merges) v.merges.push_back(merge_text(merge, path));
   } else {
     // llama.cpp merges the pair whose piece has the best score: the rank of the first merge that makes it.
@@ -217,16 +195,6 @@ GgufVocabulary vocabulary_from_folder(const std::string& folder) {
       v.types[i] = Type::kUnknown;
     }
   }
-  // A template that begins with a special token adds it.
-  for (const Sorted& step : steps(file, "post_processor", "processors")) {
-    const Sorted* single = get(step, "single");
-    if (!is(step, "type", "TemplateProcessing") || single == nullptr || !single->is_array() ||
-        single->empty())
-      continue;
-    v.add_bos = get(single->front(), "SpecialToken") != nullptr;
-    v.add_eos = get(single->back(), "SpecialToken") != nullptr;
-  }
-  read_tokenizer_config(folder, v);
   return v;
 }
 

@@ -2,10 +2,7 @@
 
 #include <utf8proc.h>
 
-#include <cstdlib>
-#include <memory>
-
-#include "base/error.h"
+#include "text/tokenizer_unicode.h"
 
 namespace temper {
 namespace {
@@ -49,19 +46,9 @@ std::string valid_utf8(std::string_view text) {
 }
 
 std::string normalised(std::string_view text, const Normalisation& how) {
-  const std::string valid = valid_utf8(text);
-  int options = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-  if (how.ignore_case) options |= UTF8PROC_CASEFOLD;
-  utf8proc_uint8_t* mapped = nullptr;
-  const auto n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()),
-                              static_cast<utf8proc_ssize_t>(valid.size()), &mapped,
-                              static_cast<utf8proc_option_t>(options));
-  if (n < 0) bug("normalisation: {}", utf8proc_errmsg(n));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-
   std::string out;
   std::string pending;  // white space that counts only if something follows
-  each_character({reinterpret_cast<const char*>(mapped), static_cast<size_t>(n)}, [&](utf8proc_int32_t code) {
+  each_character(compose_unicode(valid_utf8(text), how.ignore_case), [&](utf8proc_int32_t code) {
     if (how.ignore_punctuation && is_punctuation(code)) return;
     if (how.whitespace != "keep" && is_white(code)) {
       if (how.whitespace == "trim") append(pending, code);

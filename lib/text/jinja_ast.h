@@ -96,6 +96,7 @@ struct Statement {
   std::vector<std::pair<ExprPtr, ExprPtr>> bindings;  // with
   Block body, other;
   std::unique_ptr<Macro> macro;
+  bool recursive = false;  // for: loop(items) runs it again
 };
 
 struct Template {

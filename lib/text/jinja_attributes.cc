@@ -40,9 +40,21 @@ Value method_get(Evaluator& e, const Value& self, CallArgs& args) {
   if (const Value* value = self.dict()->find(key, e.budget())) return *value;
   return otherwise != nullptr ? *otherwise : Value();
 }
-Value method_copy(Evaluator&, const Value& self, CallArgs& args) {
+Value method_copy(Evaluator& e, const Value& self, CallArgs& args) {
   ArgReader("copy", args).done();
-  return self;
+  const Dict* dict = self.dict();
+  e.budget().alloc((dict != nullptr ? dict->items.size() : self.sequence()->items.size()) * sizeof(Sequence));
+  return dict != nullptr ? Value::dict(*dict) : Value::sequence(self.sequence()->items);
+}
+Value dict_from_keys(Evaluator& e, CallArgs& args) {
+  ArgReader reader("fromkeys", args);
+  const Value keys = reader.required("iterable");
+  const Value* value = reader.optional("value");
+  reader.done();
+  Dict out;
+  for (const Value& key : iterate(keys, e.budget()))
+    out.set(key, value != nullptr ? *value : Value(), e.budget());
+  return Value::dict(std::move(out));
 }
 Value method_list_count(Evaluator& e, const Value& self, CallArgs& args) {
   const Value wanted = ArgReader("count", args).required("value");
@@ -64,6 +76,15 @@ Method find_in(const std::map<std::string, Method>& methods, const std::string& 
   return at == methods.end() ? nullptr : at->second;
 }
 
+// What a method of markup gives is markup, too.
+Value as_markup(const Value& value) {
+  if (value.text()) return Value(Text(*value.text()).set_markup());
+  if (value.sequence() == nullptr) return value;
+  std::vector<Value> items;
+  for (const Value& item : value.sequence()->items) items.push_back(as_markup(item));
+  return Value::sequence(std::move(items), value.sequence()->kind);
+}
+
 bool bind(Method method, const Value& self, const std::string& name, Value& out) {
   if (method == nullptr) return false;
   out = Value::callable(
@@ -72,7 +93,7 @@ bool bind(Method method, const Value& self, const std::string& name, Value& out)
         if (self.text()) e.budget().work(self.text()->size());
         Value result = method(e, self, args);
         if (result.text()) e.budget().alloc(result.text()->size() + sizeof(Text));
-        return result;
+        return self.text() && self.text()->is_markup() ? as_markup(result) : result;
       },
       self.depth() + 1);
   return true;
@@ -101,9 +122,8 @@ bool loop_attribute(const std::shared_ptr<Loop>& loop, const std::string& name, 
   if (name == "first") return out = Value(index == 0), true;
   if (name == "last") return out = Value(index + 1 == length), true;
   if (name == "length") return out = Value(length), true;
-  if (name == "depth")
-    return out = Value(int64_t{1}), true;  // counts recursive loops only, which there are none of
-  if (name == "depth0") return out = Value(int64_t{0}), true;
+  if (name == "depth") return out = Value(loop->depth0 + 1), true;
+  if (name == "depth0") return out = Value(loop->depth0), true;
   if (name == "previtem") return out = neighbour(index - 1), true;
   if (name == "nextitem") return out = neighbour(index + 1), true;
   if (name == "cycle") {
@@ -154,6 +174,9 @@ bool find_attribute(Evaluator&, const Value& object, const std::string& name, Va
   }
   if (object.is_list() || object.is_tuple()) {
     if (object.is_tuple() && name == "copy") return false;
+    const Sequence& s = *object.sequence();
+    if (s.kind == Sequence::Kind::kGroup && (name == "grouper" || name == "list"))
+      return out = s.items[name == "list" ? 1 : 0], true;
     return bind(find_in(kListMethods, name), object, name, out) ||
            (object.is_list() &&
             refuse({"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"}, object, name,
@@ -165,6 +188,8 @@ bool find_attribute(Evaluator&, const Value& object, const std::string& name, Va
     }
   }
   if (object.loop()) return loop_attribute(*object.get<std::shared_ptr<Loop>>(), name, out);
+  if (object.callable() && object.callable()->name == "dict" && name == "fromkeys")
+    return out = Value::callable(name, dict_from_keys), true;
   return false;
 }
 

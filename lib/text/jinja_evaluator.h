@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -34,6 +35,7 @@ class Evaluator {
   Value attribute(const Value& object, const std::string& name);  // object.name
   Value subscript(const Value& object, const Value& key);         // object[key]
   Value call(const Value& callee, CallArgs& args);
+  Value add(const Value& a, const Value& b) { return eval_binary("+", a, b); }
   Namespace* new_namespace();
 
  private:
@@ -47,8 +49,9 @@ class Evaluator {
   Scope* new_scope(Scope* parent);
   Flow run(const Block& block, Scope& scope);
   Flow run(const Statement& statement, Scope& scope);
-  Flow run_for(const Statement& statement, Scope& scope);
+  Flow run_for(const Statement& statement, Scope& scope, const Value& over, int64_t depth0);
   Text capture(const Block& block, Scope& scope);  // what the block prints
+  Text capture(const std::function<void()>& work);
   void assign(const Expr& target, const Value& value, Scope& scope);
   Value make_macro(const Macro& macro, Scope& scope);
   Text call_macro(const Macro& macro, Scope& scope, CallArgs& args);

@@ -286,13 +286,12 @@ ExprPtr Parser::parse_subscript(ExprPtr expr) {
     return out;
   }
   const int line = next().line;  // [
-  std::vector<ExprPtr> items;
+  std::vector<ExprPtr> items;    // none: the empty tuple
   while (!is_op("]")) {
     if (!items.empty()) expect_op(",");
     items.push_back(parse_subscript_argument());
   }
   next();
-  if (items.empty()) fail("an empty subscript", line);
   ExprPtr index;
   if (items.size() == 1) {
     index = std::move(items[0]);

@@ -73,17 +73,19 @@ Value joined(const Sequence& a, const Sequence& b, Budget& budget) {
   budget.alloc((a.items.size() + b.items.size()) * sizeof(Value));
   std::vector<Value> items = a.items;
   items.insert(items.end(), b.items.begin(), b.items.end());
-  return Value::sequence(std::move(items), a.kind);
+  return Value::sequence(std::move(items),
+                         a.kind == Sequence::Kind::kList ? Sequence::Kind::kList : Sequence::Kind::kTuple);
 }
 
 Value repeated(const Value& value, int64_t times, Budget& budget) {
-  if (const Text* text = value.text()) return Value(repeat(*text, times, budget));
+  if (const Text* text = value.text())
+    return Value(repeat(*text, times, budget).set_markup(text->is_markup()));
   std::vector<Value> items;
   for (int64_t i = 0; i < times && !value.sequence()->items.empty(); ++i) {
     budget.alloc(value.sequence()->items.size() * sizeof(Value));
     items.insert(items.end(), value.sequence()->items.begin(), value.sequence()->items.end());
   }
-  return Value::sequence(std::move(items), value.sequence()->kind);
+  return Value::sequence(std::move(items), value.is_tuple() ? Sequence::Kind::kTuple : Sequence::Kind::kList);
 }
 
 bool repeatable(const Value& value) {
@@ -230,6 +232,13 @@ CallArgs Evaluator::eval_arguments(const Arguments& arguments, Scope& scope) {
 Value Evaluator::call(const Value& callee, CallArgs& args) {
   need_defined(callee);
   const Callable* function = callee.callable();
+  if (const Loop* loop = callee.loop()) {
+    if (!loop->recurse) throw Error("a loop that is not marked 'recursive' cannot be called");
+    ArgReader reader("loop", args);
+    const Value items = reader.required("iterable");
+    reader.done();
+    return loop->recurse(*this, items);
+  }
   if (function == nullptr) throw Error(fmt::format("'{}' object is not callable", callee.type_name()));
   const Value keep = callee;
   return function->call(*this, args);
@@ -247,7 +256,7 @@ Value Evaluator::attribute(const Value& object, const std::string& name) {
 
 Value Evaluator::subscript(const Value& object, const Value& key) {
   need_defined(object);
-  if (const Dict* dict = object.dict()) {
+  if (const Dict* dict = object.dict(); dict != nullptr && hashable(key)) {
     if (const Value* value = dict->find(key, budget_)) return *value;
   }
   int64_t index;
@@ -259,7 +268,7 @@ Value Evaluator::subscript(const Value& object, const Value& key) {
       if (index < 0) index += length;
       if (index >= 0 && index < length) {
         const auto i = static_cast<size_t>(index);
-        return Value(text->slice(starts[i], starts[i + 1]));
+        return Value(text->slice(starts[i], starts[i + 1]).set_markup(text->is_markup()));
       }
     } else if (const Sequence* s = object.sequence(); s != nullptr && s->kind != Sequence::Kind::kView) {
       const auto length = static_cast<int64_t>(s->items.size());
@@ -323,11 +332,11 @@ Value Evaluator::eval_slice(const Value& object, const Expr& slice, Scope& scope
   }
   if (text != nullptr) {
     budget_.alloc(picked.size() + sizeof(Text));
-    return Value(std::move(picked));
+    return Value(std::move(picked.set_markup(text->is_markup())));
   }
   budget_.alloc(items.size() * sizeof(Value));
   return Value::sequence(std::move(items),
-                         s->kind == Sequence::Kind::kRange ? Sequence::Kind::kList : s->kind);
+                         object.is_tuple() ? Sequence::Kind::kTuple : Sequence::Kind::kList);
 }
 
 bool Evaluator::eval_comparison(const std::string& op, const Value& a, const Value& b) {
@@ -353,9 +362,10 @@ Value Evaluator::eval_binary(const std::string& op, const Value& a, const Value&
   if (as_number(a, x) && as_number(b, y)) return float_arithmetic(op, x, y);
   if (op == "+") {
     if (a.text() && b.text()) {
-      budget_.alloc(a.text()->size() + b.text()->size() + sizeof(Text));
-      Text out = *a.text();
-      out.append(*b.text());
+      const bool markup = a.text()->is_markup() || b.text()->is_markup();
+      budget_.alloc((markup ? 6 : 1) * (a.text()->size() + b.text()->size()) + sizeof(Text));
+      Text out = markup ? escaped(*a.text()) : *a.text();
+      out.append(markup ? escaped(*b.text()) : *b.text());
       return Value(std::move(out));
     }
     if ((a.is_list() && b.is_list()) || (a.is_tuple() && b.is_tuple())) {

@@ -14,9 +14,9 @@ namespace {
 Value mapped_text(Evaluator& e, const Value& input, CallArgs& args, const char* name,
                   Text (*change)(const Text&)) {
   ArgReader(name, args).done();
-  const Text text = to_text(input, e.budget());
+  const Text text = soft_text(input, e.budget());
   e.budget().alloc(2 * text.size());
-  return Value(change(text));
+  return Value(change(text).set_markup(text.is_markup()));
 }
 
 Value upper(Evaluator& e, const Value& input, CallArgs& args) {
@@ -36,22 +36,19 @@ Value capitalize(Evaluator& e, const Value& input, CallArgs& args) {
 }
 
 Value title(Evaluator& e, const Value& input, CallArgs& args) {
-  return mapped_text(e, input, args, "title", [](const Text& t) { return title_case(t, false); });
+  ArgReader("title", args).done();
+  return Value(title_case(to_text(input, e.budget()), false));
 }
 
 Value escape(Evaluator& e, const Value& input, CallArgs& args) {
-  return mapped_text(e, input, args, "escape", [](const Text& t) {
-    return map_code_points(t, [](char32_t c, bool) -> std::string {
-      if (c == '&') return "&amp;";
-      if (c == '<') return "&lt;";
-      if (c == '>') return "&gt;";
-      if (c == '\'') return "&#39;";
-      if (c == '"') return "&#34;";
-      std::string same;
-      append_utf8(same, c);
-      return same;
-    });
-  });
+  ArgReader("escape", args).done();
+  const Text text = soft_text(input, e.budget());
+  e.budget().alloc(2 * text.size());
+  return Value(escaped(text));
+}
+
+Value force_escape(Evaluator& e, const Value& input, CallArgs& args) {
+  return escape(e, Value(to_text(input, e.budget())), args);
 }
 
 Value as_string(Evaluator& e, const Value& input, CallArgs& args) {
@@ -63,9 +60,10 @@ Value trim(Evaluator& e, const Value& input, CallArgs& args) {
   const Value* chars = reader.optional("chars");
   reader.done();
   const bool given = chars != nullptr && !chars->is_none();
-  const Text text = to_text(input, e.budget());
+  const Text text = soft_text(input, e.budget());
   e.budget().alloc(text.size());
-  return Value(strip(text, given ? &need_text(*chars, "trim's chars").str() : nullptr, true, true));
+  return Value(strip(text, given ? &need_text(*chars, "trim's chars").str() : nullptr, true, true)
+                   .set_markup(text.is_markup()));
 }
 
 Value default_value(Evaluator&, const Value& input, CallArgs& args) {
@@ -98,6 +96,7 @@ Value indent(Evaluator& e, const Value& input, CallArgs& args) {
   Text text = need_text(input, "what indent gets");
   text.append("\n");
   Text out;
+  out.set_markup(text.is_markup());
   const auto lines = split_lines(text, false, e.budget());
   for (size_t i = 0; i < lines.size(); ++i) {
     e.budget().alloc(pad.size() + lines[i].size() + sizeof(Text::Run));
@@ -144,19 +143,44 @@ Value absolute(Evaluator&, const Value& input, CallArgs& args) {
   throw Error(fmt::format("bad operand type for abs(): '{}'", input.type_name()));
 }
 
-// int("..") and float("..") of Python; false when the text is no number.
-bool parse_integer(const Text& text, int base, int64_t& out) {
+// The characters of a number without the white space around it, its plus sign and the underscores between its
+// digits; "" where those stand elsewhere.
+std::string number_text(const Text& text) {
   std::string s = strip(text, nullptr, true, true).str();
+  auto digit = [&](size_t i) { return i < s.size() && std::isalnum(static_cast<unsigned char>(s[i])) != 0; };
+  for (size_t i = 0; i < s.size(); ++i) {
+    if (s[i] == '_' && (i == 0 || !digit(i - 1) || !digit(i + 1))) return "";
+  }
   std::erase(s, '_');
-  if (s.starts_with('+')) s.erase(0, 1);
+  const bool plus = s.starts_with('+');
+  if (plus) s.erase(0, 1);
+  return s.starts_with('+') || s.starts_with("-+") || (plus && s.starts_with('-')) ? "" : s;
+}
+
+// int("..", base) and float("..") of Python; false when the text is no number.
+bool parse_integer(const Text& text, int base, int64_t& out) {
+  std::string s = number_text(text);
+  const bool minus = s.starts_with('-');
+  if (minus) s.erase(0, 1);
+  if (s.size() > 2 && s[0] == '0') {  // 0x, 0o and 0b, which base 0 goes by
+    const char kind = static_cast<char>(s[1] | 0x20);
+    const int named = kind == 'x' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 0;
+    if (named != 0 && (base == named || base == 0)) {
+      base = named;
+      s.erase(0, 2);
+    }
+  }
+  if (base == 0) base = 10;
+  if (s.starts_with('-')) return false;
+  if (minus) s.insert(0, "-");
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), out, base);
+  if (error == std::errc::result_out_of_range && end == s.data() + s.size())
+    throw Error(fmt::format("the integer {} does not fit 64 bits", s.substr(0, 60)));
   return error == std::errc() && end == s.data() + s.size();
 }
 
 bool parse_float(const Text& text, double& out) {
-  std::string s = strip(text, nullptr, true, true).str();
-  std::erase(s, '_');
-  if (s.starts_with('+')) s.erase(0, 1);
+  const std::string s = number_text(text);
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), out);
   return error == std::errc() && end == s.data() + s.size();
 }
@@ -166,7 +190,7 @@ Value int_filter(Evaluator&, const Value& input, CallArgs& args) {
   const Value* otherwise = reader.optional("default");
   const int64_t base = reader.integer("base", 10);
   reader.done();
-  if (base < 2 || base > 36) throw Error("int's base is between 2 and 36");
+  if ((base < 2 && base != 0) || base > 36) throw Error("int's base is 0, or between 2 and 36");
   if (input.is_undefined()) throw Error(*input.get<Undefined>()->why);
   int64_t i;
   double d;
@@ -203,7 +227,10 @@ Value round_filter(Evaluator&, const Value& input, CallArgs& args) {
   if (how == "ceil") return Value(std::ceil(d * scale) / scale);
   if (how == "floor") return Value(std::floor(d * scale) / scale);
   if (as_int(input, i) && precision >= 0) return Value(i);
-  if (precision < 0) return Value(std::nearbyint(d * scale) / scale);
+  if (precision < 0) {
+    const double rounded = std::nearbyint(d * scale) / scale;
+    return as_int(input, i) ? Value(static_cast<int64_t>(rounded)) : Value(rounded);
+  }
   // Correctly rounded in decimal, half to even, as Python does it.
   return Value(std::strtod(fmt::format("{:.{}f}", d, precision).c_str(), nullptr));
 }
@@ -212,40 +239,59 @@ Value attr(Evaluator& e, const Value& input, CallArgs& args) {
   ArgReader reader("attr", args);
   const std::string name = need_text(reader.required("name"), "an attribute's name").str();
   reader.done();
+  if (input.is_undefined()) throw Error(*input.get<Undefined>()->why);
   Value out;
   if (find_attribute(e, input, name, out)) return out;
   return Value::undefined(fmt::format("'{} object' has no attribute '{}'", input.type_name(), name));
 }
 
 Value format(Evaluator& e, const Value& input, CallArgs& args) {
-  if (!args.named.empty()) throw Error("format takes its values by position");
-  return Value(format_percent(need_text(input, "a format"),
-                              Value::sequence(args.positional, Sequence::Kind::kTuple), e.budget()));
+  if (!args.named.empty() && !args.positional.empty())
+    throw Error("format takes its values by position or by name, not both");
+  Value values = Value::sequence(args.positional, Sequence::Kind::kTuple);
+  if (!args.named.empty()) {
+    Dict named;
+    for (const auto& [name, value] : args.named) named.set(Value(Text(name)), value, e.budget());
+    values = Value::dict(std::move(named));
+  }
+  return Value(format_percent(soft_text(input, e.budget()), values, e.budget()));
 }
 
-Value safe(Evaluator&, const Value& input, CallArgs& args) {
+Value safe(Evaluator& e, const Value& input, CallArgs& args) {
   ArgReader("safe", args).done();
-  return input;
+  return Value(soft_text(input, e.budget()).set_markup());
 }
 
 }  // namespace
 
 FilterFunction find_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> kFilters = {
-      {"abs", absolute},          {"attr", attr},
-      {"capitalize", capitalize}, {"d", default_value},
-      {"default", default_value}, {"e", escape},
-      {"escape", escape},         {"float", float_filter},
-      {"forceescape", escape},    {"format", format},
-      {"indent", indent},         {"int", int_filter},
-      {"lower", lower},           {"replace", replace_filter},
-      {"round", round_filter},    {"safe", safe},
-      {"string", as_string},      {"title", title},
-      {"tojson", tojson},         {"trim", trim},
+      {"abs", absolute},
+      {"attr", attr},
+      {"capitalize", capitalize},
+      {"d", default_value},
+      {"default", default_value},
+      {"e", escape},
+      {"escape", escape},
+      {"float", float_filter},
+      {"forceescape", force_escape},
+      {"format", format},
+      {"indent", indent},
+      {"int", int_filter},
+      {"lower", lower},
+      {"replace", replace_filter},
+      {"round", round_filter},
+      {"safe", safe},
+      {"string", as_string},
+      {"title", title},
+      {"tojson", tojson},
+      {"trim", trim},
       {"upper", upper},
   };
   const auto at = kFilters.find(name);
-  return at == kFilters.end() ? find_sequence_filter(name) : at->second;
+  if (at != kFilters.end()) return at->second;
+  const FilterFunction layout = find_layout_filter(name);
+  return layout != nullptr ? layout : find_sequence_filter(name);
 }
 
 }  // namespace temper::jinja

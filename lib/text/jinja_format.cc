@@ -84,6 +84,29 @@ std::string number_digits(const Value& value, const Spec& spec) {
   }
 }
 
+// The text of a repr with all that is not ASCII escaped.
+Text ascii(const Text& text) {
+  return map_code_points(text, [](char32_t c, bool) {
+    const auto code = static_cast<uint32_t>(c);
+    return c < 0x80      ? std::string(1, static_cast<char>(c))
+           : c < 0x100   ? fmt::format("\\x{:02x}", code)
+           : c < 0x10000 ? fmt::format("\\u{:04x}", code)
+                         : fmt::format("\\U{:08x}", code);
+  });
+}
+
+// The character of a number.
+Text character(const Value& value) {
+  int64_t code = 0;
+  if (!as_int(value, code))
+    throw Error(fmt::format("%c needs a number or one character, not '{}'", value.type_name()));
+  if (code < 0 || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
+    throw Error(fmt::format("no character has the number {}", code));
+  std::string out;
+  append_utf8(out, static_cast<char32_t>(code));
+  return Text(out);
+}
+
 Text padded(const Text& body, const std::string& sign, const Spec& spec, char default_align, Budget& budget) {
   const auto length = static_cast<int64_t>(count_code_points(body.str()) + sign.size());
   const int64_t gap = std::max<int64_t>(spec.width - length, 0);
@@ -149,9 +172,16 @@ Text format_value(const Value& value, const std::string& text, Budget& budget) {
   if (flag('.') && !read_number(text, at, spec.precision)) throw Error("a format misses its precision");
   if (at < text.size()) spec.type = text[at++];
   if (at != text.size() ||
-      (spec.type != 0 && std::string_view("sdxXobeEfFgG%").find(spec.type) == std::string::npos)) {
+      (spec.type != 0 && std::string_view("scdnxXobeEfFgG%").find(spec.type) == std::string::npos)) {
     throw Error(fmt::format("the format '{}' is not understood", text));
   }
+  if (spec.type == 'c') return padded(character(value), "", spec, '>', budget);
+  int64_t whole = 0;
+  if (spec.type == 'd' && !as_int(value, whole))
+    throw Error(fmt::format("the format 'd' needs an integer, not '{}'", value.type_name()));
+  if (spec.type == 's' && value.text() == nullptr)
+    throw Error(fmt::format("the format 's' needs text, not '{}'", value.type_name()));
+  if (spec.type == 'n') spec.type = as_int(value, whole) ? 'd' : 'g';
   return formatted(value, spec, '<', budget);
 }
 
@@ -165,6 +195,7 @@ Text format_percent(const Text& format, const Value& value, Budget& budget) {
     return values[next++];
   };
   Text out;
+  out.set_markup(format.is_markup());
   for (size_t at = 0; at < s.size();) {
     const size_t mark = std::min(s.find('%', at), s.size());
     budget.alloc(mark - at + sizeof(Text::Run));
@@ -202,13 +233,20 @@ Text format_percent(const Text& format, const Value& value, Budget& budget) {
       out.append("%");
       continue;
     }
-    if (std::string_view("sradiuxXoeEfFgG").find(spec.type) == std::string::npos) {
+    if (std::string_view("sracdiuxXoeEfFgG").find(spec.type) == std::string::npos) {
       throw Error(fmt::format("unsupported format character '{}'", spec.type));
     }
     if (!named) chosen = take();
-    if (spec.type == 'r' || spec.type == 'a') chosen = Value(repr(chosen, budget));
+    if (spec.type == 'r') chosen = Value(repr(chosen, budget));
+    if (spec.type == 'a') chosen = Value(ascii(repr(chosen, budget)));
+    if (spec.type == 'c') {
+      const bool one = chosen.text() != nullptr && count_code_points(chosen.text()->str()) == 1;
+      chosen = one ? chosen : Value(character(chosen));
+      spec.type = 's';
+    }
     if (spec.type == 's' || spec.type == 'r' || spec.type == 'a') {
-      chosen = Value(to_text(chosen, budget));
+      const Text plain = soft_text(chosen, budget);
+      chosen = Value(format.is_markup() ? escaped(plain) : plain);
       spec.type = 's';
       spec.zero = false;
     }
@@ -221,11 +259,93 @@ Text format_percent(const Text& format, const Value& value, Budget& budget) {
   return out;
 }
 
+namespace {
+
+// The fields of one format string: {name.attribute[key]!conversion:specification}.
+class BraceFields {
+ public:
+  BraceFields(Evaluator& evaluator, const CallArgs& args) : evaluator_(evaluator), args_(args) {}
+
+  // The value of the text in front of : or !.
+  Value find(const std::string& field) {
+    size_t end = std::min(field.find_first_of(".["), field.size());
+    Value value = head(field.substr(0, end));
+    while (end < field.size()) {
+      const bool bracket = field[end] == '[';
+      const size_t stop =
+          bracket ? field.find(']', end) : std::min(field.find_first_of(".[", end + 1), field.size());
+      if (stop == std::string::npos) throw Error("a bracket in a format string is never closed");
+      const std::string key = field.substr(end + 1, stop - end - 1);
+      size_t taken = 0;
+      int64_t position = 0;
+      const bool index = bracket && read_number(key, taken, position) && taken == key.size();
+      value = !bracket ? evaluator_.attribute(value, key)
+                       : evaluator_.subscript(value, index ? Value(position) : Value(Text(key)));
+      end = stop + (bracket ? 1 : 0);
+    }
+    return value;
+  }
+
+  // A specification whose own fields are filled in.
+  std::string fill(const std::string& spec) {
+    std::string out;
+    for (size_t at = 0; at < spec.size();) {
+      const size_t open = std::min(spec.find('{', at), spec.size());
+      out += spec.substr(at, open - at);
+      if (open == spec.size()) break;
+      const size_t close = spec.find('}', open);
+      if (close == std::string::npos) throw Error("single brace in a format string");
+      out += to_text(find(spec.substr(open + 1, close - open - 1)), evaluator_.budget()).str();
+      at = close + 1;
+    }
+    return out;
+  }
+
+ private:
+  Value head(const std::string& name) {
+    const Value* found = nullptr;
+    int64_t position = 0;
+    size_t digits = 0;
+    const bool numbered = read_number(name, digits, position) && digits == name.size();
+    if (name.empty() || numbered) {
+      if ((name.empty() && automatic_ < 0) || (numbered && automatic_ > 0))
+        throw Error("a format numbers its fields either all or none");
+      if (name.empty()) position = automatic_++;
+      if (numbered) automatic_ = -1;
+      if (position < static_cast<int64_t>(args_.positional.size()))
+        found = &args_.positional[static_cast<size_t>(position)];
+    } else {
+      for (const auto& [key, value] : args_.named) {
+        if (key == name) found = &value;
+      }
+    }
+    if (found == nullptr) throw Error(fmt::format("format() got nothing for '{{{}}}'", name));
+    return *found;
+  }
+
+  Evaluator& evaluator_;
+  const CallArgs& args_;
+  int64_t automatic_ = 0;  // the next field without a number; -1: they have numbers
+};
+
+// The brace that closes the one before `at`.
+size_t closing_brace(const std::string& s, size_t at) {
+  int depth = 1;
+  for (; at < s.size(); ++at) {
+    depth += s[at] == '{' ? 1 : s[at] == '}' ? -1 : 0;
+    if (depth == 0) return at;
+  }
+  throw Error("single brace in a format string");
+}
+
+}  // namespace
+
 Text format_braces(Evaluator& evaluator, const Text& format, const CallArgs& args) {
   const std::string& s = format.str();
   Budget& budget = evaluator.budget();
+  BraceFields fields(evaluator, args);
   Text out;
-  int64_t automatic = 0;
+  out.set_markup(format.is_markup());
   for (size_t at = 0; at < s.size();) {
     const size_t mark = std::min(s.find_first_of("{}", at), s.size());
     budget.alloc(mark - at + sizeof(Text::Run));
@@ -236,8 +356,8 @@ Text format_braces(Evaluator& evaluator, const Text& format, const CallArgs& arg
       at = mark + 2;
       continue;
     }
-    const size_t close = s.find('}', mark);
-    if (s[mark] == '}' || close == std::string::npos) throw Error("single brace in a format string");
+    if (s[mark] == '}') throw Error("single brace in a format string");
+    const size_t close = closing_brace(s, mark + 1);
     std::string field = s.substr(mark + 1, close - mark - 1), spec;
     at = close + 1;
     if (const size_t colon = field.find(':'); colon != std::string::npos) {
@@ -249,38 +369,15 @@ Text format_braces(Evaluator& evaluator, const Text& format, const CallArgs& arg
       conversion = field.back();
       field.resize(field.size() - 2);
     }
-    // name or position, then .attribute and [key] steps
-    size_t end = std::min(field.find_first_of(".["), field.size());
-    const std::string head = field.substr(0, end);
-    const Value* found = nullptr;
-    int64_t position = 0;
-    size_t digits = 0;
-    if (head.empty() || (read_number(head, digits, position) && digits == head.size())) {
-      if (head.empty()) position = automatic++;
-      if (position < static_cast<int64_t>(args.positional.size()))
-        found = &args.positional[static_cast<size_t>(position)];
-    } else {
-      for (const auto& [name, value] : args.named) {
-        if (name == head) found = &value;
-      }
-    }
-    if (found == nullptr) throw Error(fmt::format("format() got nothing for '{{{}}}'", head));
-    Value value = *found;
-    while (end < field.size()) {
-      const bool bracket = field[end] == '[';
-      const size_t stop =
-          bracket ? field.find(']', end) : std::min(field.find_first_of(".[", end + 1), field.size());
-      if (stop == std::string::npos) throw Error("a bracket in a format string is never closed");
-      const std::string key = field.substr(end + 1, stop - end - 1);
-      size_t taken = 0;
-      const bool index = bracket && read_number(key, taken, position) && taken == key.size();
-      value = !bracket ? evaluator.attribute(value, key)
-                       : evaluator.subscript(value, index ? Value(position) : Value(Text(key)));
-      end = stop + (bracket ? 1 : 0);
-    }
+    Value value = fields.find(field);
+    spec = fields.fill(spec);
     if (conversion == 'r') value = Value(repr(value, budget));
+    if (conversion == 'a') value = Value(ascii(repr(value, budget)));
     if (conversion == 's') value = Value(to_text(value, budget));
-    const Text piece = format_value(value, spec, budget);
+    const bool markup = value.text() != nullptr && value.text()->is_markup();
+    if (format.is_markup() && markup && !spec.empty()) throw Error("markup takes no format specification");
+    Text piece = format_value(value, spec, budget);
+    if (format.is_markup() && !markup) piece = escaped(piece);
     budget.alloc(piece.size());
     out.append(piece);
   }

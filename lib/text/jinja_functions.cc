@@ -79,6 +79,16 @@ Text capitalized(const Text& text) {
       text, [&](char32_t c, bool) { return std::exchange(first, false) ? to_title(c) : to_lower(c); });
 }
 
+bool all_cased(const Text& text, bool upper) {
+  bool some = false;
+  for (size_t at = 0; at < text.size();) {
+    const char32_t c = decode_at(text.str(), at);
+    if (upper ? is_lower(c) : is_upper(c)) return false;
+    some |= upper ? is_upper(c) : is_lower(c);
+  }
+  return some;
+}
+
 namespace {
 
 Value range(Evaluator& e, CallArgs& args) {
@@ -164,180 +174,54 @@ Value strftime_now(Evaluator&, CallArgs& args) {
   return Value(Text(out));
 }
 
-bool is_integer(const Value& v) {
-  return v.get<int64_t>() != nullptr;
+// joiner(separator): "" at the first call, the separator at every other.
+Value joiner(Evaluator&, CallArgs& args) {
+  ArgReader reader("joiner", args);
+  const Value* given = reader.optional("sep");
+  const Value separator = given != nullptr ? *given : Value(Text(", "));
+  reader.done();
+  return Value::callable(
+      "joiner",
+      [separator, used = std::make_shared<bool>(false)](Evaluator&, CallArgs& none) {
+        ArgReader("joiner", none).done();
+        return std::exchange(*used, true) ? separator : Value(Text());
+      },
+      separator.depth() + 1);
 }
 
-bool test_none(Evaluator&, const Value& v, CallArgs&) {
-  return v.is_none();
-}
-bool test_defined(Evaluator&, const Value& v, CallArgs&) {
-  return !v.is_undefined();
-}
-bool test_undefined(Evaluator&, const Value& v, CallArgs&) {
-  return v.is_undefined();
-}
-bool test_string(Evaluator&, const Value& v, CallArgs&) {
-  return v.text() != nullptr;
-}
-bool test_mapping(Evaluator&, const Value& v, CallArgs&) {
-  return v.dict() != nullptr;
-}
-bool test_boolean(Evaluator&, const Value& v, CallArgs&) {
-  return v.get<bool>() != nullptr;
-}
-bool test_integer(Evaluator&, const Value& v, CallArgs&) {
-  return is_integer(v);
-}
-bool test_float(Evaluator&, const Value& v, CallArgs&) {
-  return v.get<double>() != nullptr;
-}
-bool test_true(Evaluator&, const Value& v, CallArgs&) {
-  return v.get<bool>() != nullptr && *v.get<bool>();
-}
-bool test_false(Evaluator&, const Value& v, CallArgs&) {
-  return v.get<bool>() != nullptr && !*v.get<bool>();
-}
-bool test_callable(Evaluator&, const Value& v, CallArgs&) {
-  return v.callable() != nullptr;
-}
-bool test_escaped(Evaluator&, const Value&, CallArgs&) {
-  return false;
-}
-bool test_number(Evaluator&, const Value& v, CallArgs&) {
-  double d;
-  return as_number(v, d);
-}
-bool test_sequence(Evaluator&, const Value& v, CallArgs&) {  // has a length and can be indexed
-  const bool view = v.sequence() && v.sequence()->kind == Sequence::Kind::kView;
-  return v.text() || v.dict() || (v.sequence() && !view) || v.is_undefined();
-}
-bool test_iterable(Evaluator&, const Value& v, CallArgs&) {
-  return v.text() || v.dict() || v.sequence() || v.iterator() || v.is_undefined();
-}
-
-int64_t need_int(const Value& value) {
-  int64_t out;
-  if (value.is_undefined()) throw Error(*value.get<Undefined>()->why);
-  if (!as_int(value, out)) throw Error(fmt::format("an integer is needed, not '{}'", value.type_name()));
-  return out;
-}
-bool test_odd(Evaluator&, const Value& v, CallArgs&) {
-  return need_int(v) % 2 != 0;
-}
-bool test_even(Evaluator&, const Value& v, CallArgs&) {
-  return need_int(v) % 2 == 0;
-}
-bool test_divisibleby(Evaluator&, const Value& v, CallArgs& args) {
-  const int64_t by = need_int(ArgReader("divisibleby", args).required("num"));
-  if (by == 0) throw Error("division by zero");
-  return by == -1 || need_int(v) % by == 0;
-}
-
-bool cased(Evaluator& e, const Value& v, bool upper) {
-  bool some = false;
-  const Text text = to_text(v, e.budget());
-  for (size_t at = 0; at < text.size();) {
-    const char32_t c = decode_at(text.str(), at);
-    if (upper ? is_lower(c) : is_upper(c)) return false;
-    some |= upper ? is_upper(c) : is_lower(c);
-  }
-  return some;
-}
-bool test_upper(Evaluator& e, const Value& v, CallArgs&) {
-  return cased(e, v, true);
-}
-bool test_lower(Evaluator& e, const Value& v, CallArgs&) {
-  return cased(e, v, false);
-}
-
-const Value& other(CallArgs& args) {
-  return ArgReader("a comparison", args).required("other");
-}
-bool test_eq(Evaluator& e, const Value& v, CallArgs& args) {
-  return equals(v, other(args), e.budget());
-}
-bool test_ne(Evaluator& e, const Value& v, CallArgs& args) {
-  return !equals(v, other(args), e.budget());
-}
-bool test_lt(Evaluator& e, const Value& v, CallArgs& args) {
-  return compare(v, other(args), e.budget()) < 0;
-}
-bool test_le(Evaluator& e, const Value& v, CallArgs& args) {
-  return compare(v, other(args), e.budget()) <= 0;
-}
-bool test_gt(Evaluator& e, const Value& v, CallArgs& args) {
-  return compare(v, other(args), e.budget()) > 0;
-}
-bool test_ge(Evaluator& e, const Value& v, CallArgs& args) {
-  return compare(v, other(args), e.budget()) >= 0;
-}
-bool test_in(Evaluator& e, const Value& v, CallArgs& args) {
-  return contains(other(args), v, e.budget());
-}
-bool test_sameas(Evaluator& e, const Value& v, CallArgs& args) {
-  const Value& with = other(args);
-  return v.variant().index() == with.variant().index() && equals(v, with, e.budget());
-}
-bool test_filter(Evaluator&, const Value& v, CallArgs&) {
-  return v.text() && find_filter(v.text()->str()) != nullptr;
-}
-bool test_test(Evaluator&, const Value& v, CallArgs&) {
-  return v.text() && find_test(v.text()->str()) != nullptr;
+// cycler(items): an object with next(), reset() and current.
+Value cycler(Evaluator& e, CallArgs& args) {
+  if (!args.named.empty() || args.positional.empty()) throw Error("cycler() takes one item at least");
+  Namespace* out = e.new_namespace();
+  const auto items = std::make_shared<const std::vector<Value>>(args.positional);
+  const auto at = std::make_shared<size_t>(0);
+  int depth = 0;
+  for (const Value& item : *items) depth = std::max(depth, item.depth());
+  auto method = [&](const char* name, bool reset) {
+    return Value::callable(
+        name,
+        [out, items, at, reset](Evaluator&, CallArgs& none) {
+          ArgReader("cycler", none).done();
+          const Value before = (*items)[*at];
+          *at = reset ? 0 : (*at + 1) % items->size();
+          out->items[0].second = (*items)[*at];
+          return reset ? Value() : before;
+        },
+        depth + 1);
+  };
+  out->items = {
+      {"current", items->front()}, {"next", method("next", false)}, {"reset", method("reset", true)}};
+  return Value(Value::Variant(out));
 }
 
 }  // namespace
-
-TestFunction find_test(std::string_view name) {
-  static const std::map<std::string_view, TestFunction> kTests = {
-      {"odd", test_odd},
-      {"even", test_even},
-      {"divisibleby", test_divisibleby},
-      {"defined", test_defined},
-      {"undefined", test_undefined},
-      {"none", test_none},
-      {"boolean", test_boolean},
-      {"false", test_false},
-      {"true", test_true},
-      {"integer", test_integer},
-      {"float", test_float},
-      {"lower", test_lower},
-      {"upper", test_upper},
-      {"string", test_string},
-      {"mapping", test_mapping},
-      {"number", test_number},
-      {"sequence", test_sequence},
-      {"iterable", test_iterable},
-      {"callable", test_callable},
-      {"sameas", test_sameas},
-      {"escaped", test_escaped},
-      {"in", test_in},
-      {"eq", test_eq},
-      {"equalto", test_eq},
-      {"==", test_eq},
-      {"ne", test_ne},
-      {"!=", test_ne},
-      {"gt", test_gt},
-      {"greaterthan", test_gt},
-      {">", test_gt},
-      {"ge", test_ge},
-      {">=", test_ge},
-      {"lt", test_lt},
-      {"lessthan", test_lt},
-      {"<", test_lt},
-      {"le", test_le},
-      {"<=", test_le},
-      {"filter", test_filter},
-      {"test", test_test},
-  };
-  const auto at = kTests.find(name);
-  return at == kTests.end() ? nullptr : at->second;
-}
 
 bool find_global(const std::string& name, Value& out) {
   static const std::map<std::string, Value (*)(Evaluator&, CallArgs&)> kGlobals = {
       {"range", range},
       {"dict", dict},
+      {"joiner", joiner},
+      {"cycler", cycler},
       {"namespace", name_space},
       {"raise_exception", raise_exception},
       {"strftime_now", strftime_now},

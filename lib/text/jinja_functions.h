@@ -12,6 +12,7 @@ namespace temper::jinja {
 // Null when there is none of that name.
 FilterFunction find_filter(std::string_view name);
 FilterFunction find_sequence_filter(std::string_view name);  // the ones of lists and mappings
+FilterFunction find_layout_filter(std::string_view name);    // the ones that lay out text and numbers
 TestFunction find_test(std::string_view name);
 
 // obj.name as Python sees it: methods and the attributes of namespaces and loops; nothing else. False when
@@ -19,7 +20,8 @@ TestFunction find_test(std::string_view name);
 // sandbox does.
 bool find_attribute(Evaluator& evaluator, const Value& object, const std::string& name, Value& out);
 
-// range, dict, namespace, raise_exception, strftime_now; false when there is none of that name.
+// range, dict, joiner, cycler, namespace, raise_exception, strftime_now; false when there is none of that
+// name.
 bool find_global(const std::string& name, Value& out);
 
 using Method = Value (*)(Evaluator&, const Value& self, CallArgs& args);
@@ -45,6 +47,7 @@ class ArgReader {
 const Text& need_text(const Value& value, std::string_view what);
 Text title_case(const Text& text, bool words_start_after_any_non_letter);
 Text capitalized(const Text& text);
+bool all_cased(const Text& text, bool upper);  // str.isupper() or str.islower()
 std::vector<Value> to_values(std::vector<Text> parts);
 
 // "..." % value and "...".format(...).

@@ -1,6 +1,4 @@
 // The methods of text, as Python has them.
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <map>
 
@@ -13,6 +11,11 @@ namespace {
 
 const Text& text_of(const Value& self) {
   return *self.text();
+}
+
+// What a method puts into its text: escaped where that is markup.
+Text like(const Value& self, const Text& part) {
+  return text_of(self).is_markup() ? escaped(part) : part;
 }
 
 // strip, lstrip, rstrip
@@ -88,7 +91,7 @@ Value method_replace(Evaluator& e, const Value& self, CallArgs& args) {
   const Text& new_part = need_text(reader.required("new"), "what replace puts in");
   const int64_t count = reader.integer("count", -1);
   reader.done();
-  return Value(replace(text_of(self), old_part.str(), new_part, count, e.budget()));
+  return Value(replace(text_of(self), old_part.str(), like(self, new_part), count, e.budget()));
 }
 
 // The bytes of text[start:end] that find, count, startswith and endswith look at; false when start lies
@@ -160,6 +163,10 @@ Value method_index(Evaluator&, const Value& s, CallArgs& args) {
   return find_method(s, args, false, true);
 }
 
+Value method_rindex(Evaluator&, const Value& s, CallArgs& args) {
+  return find_method(s, args, true, true);
+}
+
 Value method_count(Evaluator&, const Value& self, CallArgs& args) {
   ArgReader reader("count", args);
   const std::string part = need_text(reader.required("sub"), "what count looks for").str();
@@ -183,7 +190,8 @@ Value method_join(Evaluator& e, const Value& self, CallArgs& args) {
   reader.done();
   std::vector<Text> parts;
   for (const Value& item : iterate(list, e.budget())) {
-    parts.push_back(need_text(item, "what join puts together"));
+    parts.push_back(text_of(self).is_markup() ? escaped(soft_text(item, e.budget()))
+                                              : need_text(item, "what join puts together"));
     e.budget().alloc(sizeof(Text) + parts.back().size());
   }
   return Value(join(text_of(self), parts, e.budget()));
@@ -231,15 +239,104 @@ Value method_all(Evaluator&, const Value& self, CallArgs& args) {
   }
   return Value(!text.empty());
 }
-bool is_digit(char32_t c) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
-}
-bool is_letter(char32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
-}
 bool is_letter_or_digit(char32_t c) {
-  return is_letter(c) || is_digit(c);
+  return is_letter(c) || is_numeric(c);
+}
+bool is_ascii(char32_t c) {
+  return c < 0x80;
+}
+
+// isupper, islower: no cased letter of the other kind, and one of this at least.
+template <bool upper>
+Value method_cased(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("is...", args).done();
+  return Value(all_cased(text_of(self), upper));
+}
+
+Value method_isascii(Evaluator& e, const Value& self, CallArgs& args) {
+  if (!text_of(self).empty()) return method_all<is_ascii>(e, self, args);
+  ArgReader("isascii", args).done();
+  return Value(true);
+}
+
+// Upper case begins words and nothing else.
+Value method_istitle(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("istitle", args).done();
+  bool some = false, after_cased = false;
+  for (size_t at = 0; at < text_of(self).size();) {
+    const char32_t c = decode_at(text_of(self).str(), at);
+    if (is_upper(c) ? after_cased : is_lower(c) && !after_cased) return Value(false);
+    after_cased = is_upper(c) || is_lower(c);
+    some |= after_cased;
+  }
+  return Value(some);
+}
+
+Value method_swapcase(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("swapcase", args).done();
+  return Value(map_code_points(text_of(self),
+                               [](char32_t c, bool) { return is_upper(c) ? to_lower(c) : to_upper(c); }));
+}
+
+Value method_casefold(Evaluator&, const Value& self, CallArgs& args) {
+  ArgReader("casefold", args).done();
+  return Value(map_code_points(text_of(self),
+                               [](char32_t c, bool) { return c == 0xDF ? std::string("ss") : to_lower(c); }));
+}
+
+// center, ljust, rjust: how much of the gap stands left, in halves.
+template <int halves>
+Value method_padded(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("a method that fills up", args);
+  int64_t width = 0;
+  if (!as_int(reader.required("width"), width)) throw Error("a width is an integer");
+  const Value* given = reader.optional("fillchar");
+  reader.done();
+  Text fill = given != nullptr ? like(self, need_text(*given, "what fills up")) : Text(" ");
+  if (count_code_points(fill.str()) != 1) throw Error("what fills up is one character");
+  const Text& text = text_of(self);
+  if (halves == 1) return Value(centered(text, width, fill, e.budget()));
+  const int64_t gap = width - static_cast<int64_t>(count_code_points(text.str()));
+  Text out = repeat(fill, halves == 0 ? 0 : gap, e.budget());
+  out.append(text);
+  if (halves == 0) out.append(repeat(fill, gap, e.budget()));
+  return Value(std::move(out));
+}
+
+// Zeros behind the sign.
+Value method_zfill(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("zfill", args);
+  int64_t width = 0;
+  if (!as_int(reader.required("width"), width)) throw Error("a width is an integer");
+  reader.done();
+  const Text& text = text_of(self);
+  const size_t sign = text.str().starts_with('-') || text.str().starts_with('+') ? 1 : 0;
+  Text out = text.slice(0, sign);
+  out.append(repeat(Text("0"), width - static_cast<int64_t>(count_code_points(text.str())), e.budget()));
+  out.append(text, sign, text.size());
+  return Value(std::move(out));
+}
+
+Value method_expandtabs(Evaluator& e, const Value& self, CallArgs& args) {
+  ArgReader reader("expandtabs", args);
+  const int64_t size = reader.integer("tabsize", 8);
+  reader.done();
+  Text out;
+  const Text& text = text_of(self);
+  int64_t column = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const char32_t c = decode_at(text.str(), at);
+    if (c != '\t') {
+      out.append(text, begin, at);
+      column = c == '\n' || c == '\r' ? 0 : column + 1;
+    } else if (size > 0) {
+      const int64_t gap = size - column % size;
+      out.append(repeat(Text(" ", text.tag_at(begin)), gap, e.budget()));
+      column += gap;
+    }
+  }
+  return Value(std::move(out));
 }
 
 }  // namespace
@@ -260,6 +357,7 @@ Method find_text_method(const std::string& name) {
       {"find", method_find},
       {"rfind", method_rfind},
       {"index", method_index},
+      {"rindex", method_rindex},
       {"count", method_count},
       {"join", method_join},
       {"upper", method_mapped<to_upper>},
@@ -270,10 +368,22 @@ Method find_text_method(const std::string& name) {
       {"removeprefix", method_removeprefix},
       {"removesuffix", method_removesuffix},
       {"isdigit", method_all<is_digit>},
-      {"isnumeric", method_all<is_digit>},
+      {"isdecimal", method_all<is_decimal>},
+      {"isnumeric", method_all<is_numeric>},
       {"isalpha", method_all<is_letter>},
       {"isalnum", method_all<is_letter_or_digit>},
       {"isspace", method_all<is_space>},
+      {"isascii", method_isascii},
+      {"isupper", method_cased<true>},
+      {"islower", method_cased<false>},
+      {"istitle", method_istitle},
+      {"swapcase", method_swapcase},
+      {"casefold", method_casefold},
+      {"center", method_padded<1>},
+      {"ljust", method_padded<0>},
+      {"rjust", method_padded<2>},
+      {"zfill", method_zfill},
+      {"expandtabs", method_expandtabs},
   };
   const auto at = kMethods.find(name);
   return at == kMethods.end() ? nullptr : at->second;

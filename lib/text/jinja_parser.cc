@@ -194,7 +194,7 @@ void Parser::parse_for(Statement& out) {
   expect_name("in");
   out.expr = parse_tuple(/*conditional=*/false, false, "recursive");
   if (skip_name("if")) out.test = parse_expression();
-  if (is_name("recursive")) fail("recursive loops are not supported");
+  out.recursive = skip_name("recursive");
   ++loops_;
   out.body = parse_body({"endfor", "else"});
   --loops_;

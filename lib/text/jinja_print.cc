@@ -105,13 +105,16 @@ void print_repr(Printer& p, const Value& value) {
   } else if (const double* d = value.get<double>()) {
     p.put(repr(*d));
   } else if (const Text* text = value.text()) {
+    if (text->is_markup()) p.put("Markup(");
     p.put(repr_text(*text));
+    if (text->is_markup()) p.put(")");
   } else if (const Sequence* s = value.sequence()) {
     switch (s->kind) {
       case Sequence::Kind::kList:
         print_list(p, s->items, "[", "]");
         break;
       case Sequence::Kind::kTuple:
+      case Sequence::Kind::kGroup:
         print_list(p, s->items, "(", s->items.size() == 1 ? ",)" : ")");
         break;
       case Sequence::Kind::kView:
@@ -275,6 +278,10 @@ std::string repr(const std::string& text) {
 }
 
 Text to_text(const Value& value, Budget& budget) {
+  return soft_text(value, budget).set_markup(false);
+}
+
+Text soft_text(const Value& value, Budget& budget) {
   if (const Text* text = value.text()) return *text;
   if (value.is_undefined()) return Text();
   return repr(value, budget);

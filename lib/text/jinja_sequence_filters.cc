@@ -196,23 +196,98 @@ Value sum(Evaluator& e, const Value& input, CallArgs& args) {
   const Value* attribute = reader.optional("attribute");
   const Value* start = reader.optional("start");
   reader.done();
-  bool all_int = true;
-  int64_t whole = 0, i;
-  double total = 0, d;
-  auto add = [&](const Value& value) {
-    if (as_int(value, i)) {
-      if (__builtin_add_overflow(whole, i, &whole)) throw Error("an integer does not fit 64 bits");
-    } else if (as_number(value, d)) {
-      all_int = false;
-      total += d;
-    } else {
-      throw Error(fmt::format("sum adds numbers, not '{}'", value.type_name()));
-    }
-  };
-  if (start != nullptr) add(*start);
+  Value total = start != nullptr ? *start : Value(int64_t{0});
+  if (total.text() != nullptr) throw Error("sum adds no text; use join");
   for (const Value& item : iterate(input, e.budget()))
-    add(attribute != nullptr ? dotted(e, item, *attribute) : item);
-  return all_int ? Value(whole) : Value(total + static_cast<double>(whole));
+    total = e.add(total, attribute != nullptr ? dotted(e, item, *attribute) : item);
+  return total;
+}
+
+int64_t whole(const Value& value) {
+  int64_t out = 0;
+  if (!as_int(value, out)) throw Error(fmt::format("a count is an integer, not '{}'", value.type_name()));
+  return out;
+}
+
+// Lists of `count` items each; the last one filled up.
+Value batch(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("batch", args);
+  const int64_t count = whole(reader.required("linecount"));
+  const Value* fill = reader.optional("fill_with");
+  reader.done();
+  std::vector<Value> out, row;
+  auto close = [&] {
+    e.budget().alloc(kItemBytes);
+    out.push_back(Value::sequence(std::move(row)));
+    row.clear();
+  };
+  for (const Value& item : iterate(input, e.budget())) {
+    if (static_cast<int64_t>(row.size()) == count) close();
+    row.push_back(item);
+  }
+  if (!row.empty()) {
+    while (fill != nullptr && !fill->is_none() && static_cast<int64_t>(row.size()) < count) {
+      e.budget().alloc(kItemBytes);
+      row.push_back(*fill);
+    }
+    close();
+  }
+  return Value::iterator(std::move(out));
+}
+
+// `count` lists of nearly equal length.
+Value slice(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("slice", args);
+  const int64_t count = whole(reader.required("slices"));
+  const Value* fill = reader.optional("fill_with");
+  reader.done();
+  const auto items = iterate(input, e.budget());
+  if (count == 0) throw Error("division by zero");
+  std::vector<Value> out;
+  auto at = items.begin();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto size = static_cast<int64_t>(items.size());
+    const bool longer = i < size % count;
+    const auto end = at + size / count + (longer ? 1 : 0);
+    std::vector<Value> part(at, end);
+    at = end;
+    if (fill != nullptr && !fill->is_none() && !longer) part.push_back(*fill);
+    e.budget().alloc(kItemBytes);
+    out.push_back(Value::sequence(std::move(part)));
+  }
+  return Value::iterator(std::move(out));
+}
+
+// Pairs (key, items) in the keys' order; a pair's key is that of its first item.
+Value groupby(Evaluator& e, const Value& input, CallArgs& args) {
+  ArgReader reader("groupby", args);
+  const Value attribute = reader.required("attribute");
+  const Value* otherwise = reader.optional("default");
+  if (otherwise != nullptr && otherwise->is_none()) otherwise = nullptr;
+  const bool case_sensitive = reader.flag("case_sensitive", false);
+  reader.done();
+  struct Keyed {
+    Value folded, key, item;
+  };
+  std::vector<Keyed> keyed;
+  for (const Value& item : iterate(input, e.budget())) {
+    const Value key = dotted(e, item, attribute, otherwise);
+    e.budget().alloc(kItemBytes);
+    keyed.push_back({folded(key, case_sensitive), key, item});
+  }
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const Keyed& a, const Keyed& b) {
+    return compare(a.folded, b.folded, e.budget()) < 0;
+  });
+  std::vector<Value> out;
+  for (size_t i = 0; i < keyed.size();) {
+    std::vector<Value> group;
+    const size_t first = i;
+    for (; i < keyed.size() && equals(keyed[i].folded, keyed[first].folded, e.budget()); ++i)
+      group.push_back(keyed[i].item);
+    out.push_back(
+        Value::sequence({keyed[first].key, Value::sequence(std::move(group))}, Sequence::Kind::kGroup));
+  }
+  return Value::sequence(std::move(out));
 }
 
 Value reverse(Evaluator& e, const Value& input, CallArgs& args) {
@@ -222,7 +297,7 @@ Value reverse(Evaluator& e, const Value& input, CallArgs& args) {
   if (input.text() == nullptr) return Value::iterator(std::move(items));
   Text out;
   for (const Value& item : items) out.append(*item.text());
-  return Value(std::move(out));
+  return Value(std::move(out.set_markup(input.text()->is_markup())));
 }
 
 Value map_filter(Evaluator& e, const Value& input, CallArgs& args) {
@@ -289,12 +364,13 @@ Value rejectattr(Evaluator& e, const Value& in, CallArgs& args) {
 
 FilterFunction find_sequence_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> kFilters = {
-      {"count", length},          {"dictsort", dictsort}, {"first", first},
-      {"items", items},           {"join", join_filter},  {"last", last},
-      {"length", length},         {"list", list},         {"map", map_filter},
-      {"max", max_filter},        {"min", min_filter},    {"reject", reject},
-      {"rejectattr", rejectattr}, {"reverse", reverse},   {"select", select},
-      {"selectattr", selectattr}, {"sort", sort},         {"sum", sum},
+      {"batch", batch},      {"count", length},    {"dictsort", dictsort},
+      {"first", first},      {"groupby", groupby}, {"items", items},
+      {"join", join_filter}, {"last", last},       {"length", length},
+      {"list", list},        {"map", map_filter},  {"max", max_filter},
+      {"min", min_filter},   {"reject", reject},   {"rejectattr", rejectattr},
+      {"reverse", reverse},  {"select", select},   {"selectattr", selectattr},
+      {"slice", slice},      {"sort", sort},       {"sum", sum},
       {"unique", unique},
   };
   const auto at = kFilters.find(name);

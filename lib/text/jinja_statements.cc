@@ -69,10 +69,14 @@ void Evaluator::print(const Value& value) {
 }
 
 Text Evaluator::capture(const Block& block, Scope& scope) {
+  return capture([&] { run(block, scope); });
+}
+
+Text Evaluator::capture(const std::function<void()>& work) {
   Text text;
   Text* outer = std::exchange(out_, &text);
   try {
-    run(block, scope);
+    work();
   } catch (...) {
     out_ = outer;
     throw;
@@ -99,7 +103,7 @@ Evaluator::Flow Evaluator::run(const Statement& s, Scope& scope) {
       }
       break;
     case StatementKind::kFor:
-      return run_for(s, scope);
+      return run_for(s, scope, eval(*s.expr, scope), 0);
     case StatementKind::kSet:
       assign(*s.target, eval(*s.expr, scope), scope);
       break;
@@ -143,8 +147,8 @@ Evaluator::Flow Evaluator::run(const Statement& s, Scope& scope) {
   return Flow::kNext;
 }
 
-Evaluator::Flow Evaluator::run_for(const Statement& s, Scope& scope) {
-  std::vector<Value> items = iterate(eval(*s.expr, scope), budget_);
+Evaluator::Flow Evaluator::run_for(const Statement& s, Scope& scope, const Value& over, int64_t depth0) {
+  std::vector<Value> items = iterate(over, budget_);
   if (s.test) {
     std::vector<Value> kept;
     for (Value& item : items) {
@@ -159,6 +163,13 @@ Evaluator::Flow Evaluator::run_for(const Statement& s, Scope& scope) {
   auto loop = std::make_shared<Loop>();
   for (const Value& item : items) loop->depth = std::max(loop->depth, item.depth() + 1);
   loop->items = std::move(items);
+  loop->depth0 = depth0;
+  if (s.recursive) {
+    loop->recurse = [&s, &scope, depth0](Evaluator& e, const Value& inner) {
+      const Deeper deeper(e);
+      return Value(e.capture([&] { e.run_for(s, scope, inner, depth0 + 1); }));
+    };
+  }
   for (; loop->index < loop->items.size(); ++loop->index) {
     Scope* inner = new_scope(&scope);
     inner->set("loop", Value(Value::Variant(loop)));

@@ -177,41 +177,6 @@ std::vector<size_t> code_point_starts(std::string_view bytes) {
   return out;
 }
 
-bool is_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
-
-bool is_upper(char32_t c) {
-  return utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
-}
-bool is_lower(char32_t c) {
-  return utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
-}
-
-// The one-to-one mappings of Unicode, and the few letters beyond them that are common.
-std::string to_upper(char32_t c) {
-  if (c == 0xDF) return "SS";
-  std::string out;
-  append_utf8(out, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))));
-  return out;
-}
-
-std::string to_title(char32_t c) {
-  if (c == 0xDF) return "Ss";
-  std::string out;
-  append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
-  return out;
-}
-
-std::string to_lower(char32_t c) {
-  if (c == 0x130) return "i\xCC\x87";
-  std::string out;
-  append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
-  return out;
-}
-
 Text strip(const Text& text, const std::string* chars, bool left, bool right) {
   const std::string& s = text.str();
   auto goes = [&](size_t begin, size_t end) {
@@ -340,6 +305,16 @@ Text join(const Text& separator, const std::vector<Text>& parts, Budget& budget)
   return out;
 }
 
+Text centered(const Text& text, int64_t width, const Text& fill, Budget& budget) {
+  const int64_t gap = width - static_cast<int64_t>(count_code_points(text.str()));
+  if (gap <= 0) return text;
+  const int64_t left = gap / 2 + (gap & width & 1);  // as Python shares out an odd gap
+  Text out = repeat(fill, left, budget);
+  out.append(text);
+  out.append(repeat(fill, gap - left, budget));
+  return out;
+}
+
 Text map_code_points(const Text& text, const std::function<std::string(char32_t, bool)>& change) {
   Text out;
   const std::string& s = text.str();
@@ -353,6 +328,22 @@ Text map_code_points(const Text& text, const std::function<std::string(char32_t,
     }
   }
   return out;
+}
+
+Text escaped(const Text& text) {
+  if (text.is_markup()) return text;
+  return map_code_points(text,
+                         [](char32_t c, bool) -> std::string {
+                           if (c == '&') return "&amp;";
+                           if (c == '<') return "&lt;";
+                           if (c == '>') return "&gt;";
+                           if (c == '\'') return "&#39;";
+                           if (c == '"') return "&#34;";
+                           std::string same;
+                           append_utf8(same, c);
+                           return same;
+                         })
+      .set_markup();
 }
 
 size_t find_first(std::string_view text, std::string_view part, size_t from) {

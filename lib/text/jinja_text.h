@@ -51,6 +51,13 @@ class Text {
   size_t size() const { return bytes_.size(); }
   bool empty() const { return bytes_.empty(); }
   const std::vector<Run>& runs() const { return runs_; }
+  // Markup: text that counts as escaped already (Jinja's Markup). Copies keep it, pieces and what is appended
+  // do not.
+  bool is_markup() const { return markup_; }
+  Text& set_markup(bool markup = true) {
+    markup_ = markup;
+    return *this;
+  }
 
   void append(std::string_view bytes, Tag tag = kLiteral);
   void append(const Text& other) { append(other, 0, other.size()); }
@@ -63,6 +70,7 @@ class Text {
  private:
   std::string bytes_;
   std::vector<Run> runs_;
+  bool markup_ = false;
 };
 
 // Code points. Positions are counted in code points only where the name says so.
@@ -72,6 +80,10 @@ void append_utf8(std::string& out, char32_t code_point);
 size_t count_code_points(std::string_view bytes);
 std::vector<size_t> code_point_starts(std::string_view bytes);  // byte offsets, and the size at the end
 bool is_space(char32_t c);                                      // str.isspace()
+bool is_letter(char32_t c);                                     // str.isalpha()
+bool is_decimal(char32_t c);                                    // str.isdecimal()
+bool is_digit(char32_t c);    // str.isdigit(): superscript and circled digits, too
+bool is_numeric(char32_t c);  // str.isnumeric(), but for ideographs
 bool is_upper(char32_t c);
 bool is_lower(char32_t c);
 std::string to_upper(char32_t c);
@@ -88,8 +100,10 @@ Text replace(const Text& text, const std::string& old_part, const Text& new_part
              Budget& budget);
 Text repeat(const Text& text, int64_t times, Budget& budget);
 Text join(const Text& separator, const std::vector<Text>& parts, Budget& budget);
+Text centered(const Text& text, int64_t width, const Text& fill, Budget& budget);
 // Rewrites each code point; `change` sees it and whether the previous one was a letter (cased).
 Text map_code_points(const Text& text, const std::function<std::string(char32_t, bool after_cased)>& change);
+Text escaped(const Text& text);  // & < > ' " as HTML's entities; markup stays as it is. Gives markup.
 // Byte offset or npos; linear time whatever the needle.
 size_t find_first(std::string_view text, std::string_view part, size_t from = 0);
 size_t find_last(std::string_view text, std::string_view part);

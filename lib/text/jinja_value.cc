@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -63,7 +64,7 @@ const Value* Dict::find(const Value& key, Budget& budget) const {
     const auto at = names.find(text->str());
     return at == names.end() ? nullptr : &items[at->second].second;
   }
-  if (key.dict() != nullptr || key.is_list()) throw Error("unhashable type: '" + key.type_name() + "'");
+  if (!hashable(key)) throw Error("unhashable type: '" + key.type_name() + "'");
   for (const auto& [k, v] : items) {
     if (k.text() == nullptr && equals(k, key, budget)) return &v;
   }
@@ -105,13 +106,13 @@ std::string Value::type_name() const {
   if (get<bool>()) return "bool";
   if (get<int64_t>()) return "int";
   if (get<double>()) return "float";
-  if (text()) return "str";
+  if (text()) return text()->is_markup() ? "Markup" : "str";
   if (dict()) return "dict";
   if (iterator()) return "generator";
   if (name_space()) return "Namespace";
   if (loop()) return "LoopContext";
   if (const Sequence* s = sequence()) {
-    if (s->kind == Sequence::Kind::kTuple) return "tuple";
+    if (is_tuple()) return "tuple";
     if (s->kind == Sequence::Kind::kRange) return "range";
     return s->kind == Sequence::Kind::kView ? s->label : "list";
   }
@@ -170,7 +171,8 @@ bool equals(const Value& a, const Value& b, Budget& budget) {
   if (a.text() && b.text()) return a.text()->str() == b.text()->str();
   if (a.sequence() && b.sequence()) {
     const Sequence &s = *a.sequence(), &t = *b.sequence();
-    if (s.kind != t.kind || s.items.size() != t.items.size()) return false;
+    if ((s.kind != t.kind && !(a.is_tuple() && b.is_tuple())) || s.items.size() != t.items.size())
+      return false;
     for (size_t k = 0; k < s.items.size(); ++k) {
       if (!equals(s.items[k], t.items[k], budget)) return false;
     }
@@ -191,6 +193,33 @@ bool equals(const Value& a, const Value& b, Budget& budget) {
   return false;
 }
 
+bool identical(const Value& a, const Value& b) {
+  if (a.text() != nullptr && b.text() != nullptr && a.text()->size() <= 1) {  // Python keeps one of each
+    return a.text()->str() == b.text()->str() && a.text()->is_markup() == b.text()->is_markup();
+  }
+  return std::visit(
+      [](const auto& x, const auto& y) {
+        using X = std::decay_t<decltype(x)>;
+        if constexpr (!std::is_same_v<X, std::decay_t<decltype(y)>>) {
+          return false;
+        } else if constexpr (std::is_same_v<X, Undefined>) {
+          return x.why == y.why;
+        } else if constexpr (std::is_same_v<X, None>) {
+          return true;
+        } else {
+          return x == y;
+        }
+      },
+      a.variant(), b.variant());
+}
+
+bool hashable(const Value& value) {
+  if (value.dict() != nullptr || value.is_list()) return false;
+  const Sequence* s = value.sequence();
+  if (s != nullptr && s->kind == Sequence::Kind::kView) return s->label == "dict_values";
+  return !value.is_tuple() || std::all_of(s->items.begin(), s->items.end(), hashable);
+}
+
 int compare(const Value& a, const Value& b, Budget& budget) {
   budget.step();
   if (a.is_undefined()) throw Error(*a.get<Undefined>()->why);
@@ -203,8 +232,7 @@ int compare(const Value& a, const Value& b, Budget& budget) {
     const int order = a.text()->str().compare(b.text()->str());
     return (order > 0) - (order < 0);
   }
-  if (a.sequence() && b.sequence() && a.sequence()->kind == b.sequence()->kind &&
-      (a.is_list() || a.is_tuple())) {
+  if ((a.is_list() && b.is_list()) || (a.is_tuple() && b.is_tuple())) {
     const auto &s = a.sequence()->items, &t = b.sequence()->items;
     for (size_t k = 0; k < std::min(s.size(), t.size()); ++k) {
       if (!equals(s[k], t[k], budget)) return compare(s[k], t[k], budget);

@@ -23,10 +23,10 @@ struct Undefined {
 };
 struct None {};
 
-// Immutable sequences. Containers count their nesting, so that neither printing nor freeing them runs out of
-// stack.
+// Immutable sequences. A group is groupby's pair of key and list. Containers count their nesting, so that
+// neither printing nor freeing them runs out of stack.
 struct Sequence {
-  enum class Kind { kList, kTuple, kView, kRange };
+  enum class Kind { kList, kTuple, kGroup, kView, kRange };
   Kind kind = Kind::kList;
   std::vector<Value> items;
   std::string label;  // views: "dict_items" ...; ranges: as printed
@@ -67,6 +67,8 @@ struct Callable {
 struct Loop {
   std::vector<Value> items;
   size_t index = 0;
+  int64_t depth0 = 0;                                      // of loops that call themselves
+  std::function<Value(Evaluator&, const Value&)> recurse;  // loop(items) of those; empty for all others
   int depth = 1;
   std::vector<Value> last_changed;
 };
@@ -107,7 +109,10 @@ class Value {
   bool is_undefined() const { return get<Undefined>() != nullptr; }
   bool is_none() const { return get<None>() != nullptr; }
   bool is_list() const { return sequence() != nullptr && sequence()->kind == Sequence::Kind::kList; }
-  bool is_tuple() const { return sequence() != nullptr && sequence()->kind == Sequence::Kind::kTuple; }
+  bool is_tuple() const {
+    return sequence() != nullptr &&
+           (sequence()->kind == Sequence::Kind::kTuple || sequence()->kind == Sequence::Kind::kGroup);
+  }
 
   bool truthy() const;
   int depth() const;              // of nested containers; 0 for plain values
@@ -126,12 +131,15 @@ class Value {
 bool as_int(const Value& value, int64_t& out);
 bool as_number(const Value& value, double& out);
 
-Text to_text(const Value& value, Budget& budget);  // str(value)
+Text to_text(const Value& value, Budget& budget);    // str(value)
+Text soft_text(const Value& value, Budget& budget);  // the same, but markup stays markup
 Text repr(const Value& value, Budget& budget);
 std::string repr(const std::string& text);
 std::string repr(double number);
 
 bool equals(const Value& a, const Value& b, Budget& budget);
+bool identical(const Value& a, const Value& b);  // Python's `is`; numbers are identical where they are equal
+bool hashable(const Value& value);               // whether it can be a key
 // a < b: -1, equal: 0, a > b: 1. Throws Error on types that have no order.
 int compare(const Value& a, const Value& b, Budget& budget);
 bool contains(const Value& container, const Value& item, Budget& budget);

@@ -108,9 +108,7 @@ Json ChatTemplate::Impl::variables(const Tokenizer& tokenizer, const Json& extra
   auto name = [&](const char* key, std::optional<int64_t> id) {
     if (id) out[key] = tokenizer.piece(*id);
   };
-  name("bos_token", tokenizer.bos());
-  name("eos_token", tokenizer.eos());
-  name("pad_token", tokenizer.pad());
+  for (const auto& [key, token] : tokenizer.named_tokens()) out[key] = token;
   if (built_in) {
     const auto im_end = tokenizer.id("<|im_end|>");
     if (!im_end || !tokenizer.is_special(*im_end)) name("turn_end_token", tokenizer.eos());

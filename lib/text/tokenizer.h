@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,8 @@ class Tokenizer {
   virtual std::optional<int64_t> bos() const = 0;
   virtual std::optional<int64_t> eos() const = 0;
   virtual std::optional<int64_t> pad() const = 0;
+  // "bos_token" -> its text, and so on: all that the files name, a family's own (image_token) too.
+  virtual std::map<std::string, std::string> named_tokens() const = 0;
   virtual std::string chat_template()
       const = 0;  // "" when there is none (chat_template.jinja wins over the config's)
 

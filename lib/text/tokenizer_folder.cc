@@ -32,17 +32,26 @@ std::string token_content(const Json& value, const std::string& where) {
 }
 
 void read_named(TokenizerFolder& folder, const Json& source, const std::string& file) {
-  for (const char* name : kNamed) {
-    if (!source.contains(name) || source[name].is_null() || folder.named.contains(name)) continue;
-    const std::string content = token_content(source[name], folder.where(file) + ": " + name);
+  const auto name_token = [&](const std::string& name, const Json& value) {
+    if (value.is_null() || folder.named.contains(name)) return;
+    const std::string content = token_content(value, folder.where(file) + ": " + name);
     if (!content.empty()) folder.named[name] = content;
+  };
+  for (const char* name : kNamed) {
+    if (source.contains(name)) name_token(name, source[name]);
+  }
+  // Tokens that a family names itself: "image_token" and its like.
+  for (const auto& [name, value] : source.items()) {
+    const bool token = value.is_string() || (value.is_object() && value.contains("content"));
+    if (name.ends_with("_token") && token) name_token(name, value);
   }
   for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
     if (!source.contains(name)) continue;
     const Json& list = source[name];
     if (!list.is_array() && !list.is_object()) continue;  // null
-    for (const Json& item : list) {
+    for (const auto& [key, item] : list.items()) {
       folder.special.push_back(token_content(item, folder.where(file) + ": " + name));
+      if (list.is_object()) name_token(key, item);
     }
   }
 }
@@ -124,8 +133,11 @@ TokenizerFolder read_tokenizer_folder(const std::string& path) {
       folder.files[file] = read_file(folder.where(file), kMaxFileBytes);
   }
   folder.config = read_object(folder, "tokenizer_config.json");
-  read_named(folder, folder.config, "tokenizer_config.json");
+  // As in transformers: where the config has no table of added tokens, the older file names them first.
+  const bool newer = folder.config.contains("added_tokens_decoder");
+  if (newer) read_named(folder, folder.config, "tokenizer_config.json");
   read_named(folder, read_object(folder, "special_tokens_map.json"), "special_tokens_map.json");
+  if (!newer) read_named(folder, folder.config, "tokenizer_config.json");
   for (const auto& [name, content] : folder.named) folder.special.push_back(content);
   read_added_tokens(folder);
   read_chat_template(folder);

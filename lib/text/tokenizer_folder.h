@@ -13,7 +13,7 @@ namespace temper {
 struct TokenizerFolder {
   std::string path;
   std::map<std::string, std::string> files;  // by name, every tokenizer file there is, byte for byte
-  std::map<std::string, std::string> named;  // "bos_token" -> its content; only those that are set
+  std::map<std::string, std::string> named;  // "bos_token", "image_token" ... -> its content, if it is set
   std::vector<std::string> special;          // contents of the named and the additional special tokens
   std::vector<AddedToken> added;  // added_tokens_decoder, and added_tokens.json where there is no other
   std::string chat_template;

@@ -86,6 +86,7 @@ class HfTokenizer : public Tokenizer {
   std::optional<int64_t> bos() const override { return named_.bos; }
   std::optional<int64_t> eos() const override { return named_.eos; }
   std::optional<int64_t> pad() const override { return named_.pad; }
+  std::map<std::string, std::string> named_tokens() const override { return folder_.named; }
   std::string chat_template() const override { return folder_.chat_template; }
   void save(const std::string& folder) const override { folder_.save(folder); }
 

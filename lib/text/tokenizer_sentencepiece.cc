@@ -42,6 +42,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::optional<int64_t> bos() const override { return named_.bos; }
   std::optional<int64_t> eos() const override { return named_.eos; }
   std::optional<int64_t> pad() const override { return named_.pad; }
+  std::map<std::string, std::string> named_tokens() const override;
   std::string chat_template() const override { return folder_.chat_template; }
   void save(const std::string& folder) const override { folder_.save(folder); }
 
@@ -95,7 +96,8 @@ SentencePieceTokenizer::SentencePieceTokenizer(TokenizerFolder folder)
   if (!named_.bos) named_.bos = own(processor_.bos_id());
   if (!named_.eos) named_.eos = own(processor_.eos_id());
   if (!named_.pad) named_.pad = own(processor_.pad_id());
-  add_bos_ = named_.bos && config.boolean_or("add_bos_token", true);
+  // As in transformers 5: no flag, no token.
+  add_bos_ = named_.bos && config.boolean_or("add_bos_token", false);
   add_eos_ = named_.eos && config.boolean_or("add_eos_token", false);
 }
 
@@ -257,6 +259,17 @@ std::string SentencePieceTokenizer::piece(int64_t id) const {
   if (id < 0 || id >= size())
     user_error("{}: no token has the id {}; ids are below {}", where_, id, vocab_size_);
   return model_.pieces[static_cast<size_t>(id)].text;
+}
+
+std::map<std::string, std::string> SentencePieceTokenizer::named_tokens() const {
+  auto out = folder_.named;
+  const auto add = [&](const char* name, std::optional<int64_t> id) {
+    if (id) out.emplace(name, piece(*id));
+  };
+  add("bos_token", named_.bos);
+  add("eos_token", named_.eos);
+  add("pad_token", named_.pad);
+  return out;
 }
 
 std::optional<int64_t> SentencePieceTokenizer::id(std::string_view piece) const {

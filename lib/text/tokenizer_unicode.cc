@@ -28,11 +28,11 @@ int combining_class(char32_t c) {
   return utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
 }
 
-void append_decomposition(std::vector<utf8proc_int32_t>& out, char32_t c, bool compatibility) {
+// more: UTF8PROC_COMPAT, UTF8PROC_CASEFOLD or 0.
+void append_decomposition(std::vector<utf8proc_int32_t>& out, char32_t c, int more) {
   utf8proc_int32_t buffer[32];
   int boundary = 0;
-  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE |
-                                                      (compatibility ? UTF8PROC_COMPAT : 0));
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | more);
   const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), buffer, std::size(buffer), options,
                                          &boundary);
   if (n < 0 || n > static_cast<utf8proc_ssize_t>(std::size(buffer))) {
@@ -42,7 +42,8 @@ void append_decomposition(std::vector<utf8proc_int32_t>& out, char32_t c, bool c
   }
 }
 
-// Canonical order: each run of combining characters sorted by class, stably.
+// Canonical order: each run of combining characters sorted by class, stably. The library's own sort takes
+// time with the square of a run's length.
 void reorder(std::vector<utf8proc_int32_t>& chars) {
   for (size_t i = 0; i < chars.size();) {
     if (combining_class(static_cast<char32_t>(chars[i])) == 0) {
@@ -160,7 +161,7 @@ void append_utf8(std::string& text, char32_t c) {
 
 std::string normalize_unicode(std::string_view text, NormalForm form) {
   const bool compose = form == NormalForm::kNfc || form == NormalForm::kNfkc;
-  const bool compatibility = form == NormalForm::kNfkc || form == NormalForm::kNfkd;
+  const int compatibility = form == NormalForm::kNfkc || form == NormalForm::kNfkd ? UTF8PROC_COMPAT : 0;
   // Characters below this bound are in the form already and never join with what follows unless that is above
   // it.
   const char32_t plain = form == NormalForm::kNfc ? 0x300 : 0x80;
@@ -201,6 +202,17 @@ std::string normalize_unicode(std::string_view text, NormalForm form) {
   } else {
     flush(chars, compose, out);
   }
+  return out;
+}
+
+std::string compose_unicode(std::string_view text, bool fold_case) {
+  std::vector<utf8proc_int32_t> chars;
+  chars.reserve(text.size());
+  for (size_t at = 0; at < text.size();)
+    append_decomposition(chars, next_char(text, at), fold_case ? UTF8PROC_CASEFOLD : 0);
+  std::string out;
+  out.reserve(text.size());
+  flush(chars, true, out);
   return out;
 }
 

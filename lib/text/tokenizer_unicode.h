@@ -30,6 +30,8 @@ inline size_t utf8_length(unsigned char lead) {
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 // Of valid UTF-8. Characters younger than the package's Unicode tables are inert, as they are there.
 std::string normalize_unicode(std::string_view text, NormalForm form);
+// NFC by the newest tables there are, of the text or of its case folding. Of valid UTF-8.
+std::string compose_unicode(std::string_view text, bool fold_case);
 std::string lowercase_unicode(std::string_view text);
 
 bool is_white_space(char32_t c);  // Unicode White_Space

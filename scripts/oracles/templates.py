@@ -91,7 +91,7 @@ COMMON = {"bos_token": "<s>", "eos_token": "</s>", "date_string": "01 Feb 2025"}
 VALUES = {"n": 7, "neg": -7, "x": 2.5, "t": True, "f": False, "none": None, "s": "Hello, Wörld", "e": "",
           "l": [3, 1, 2], "words": ["b", "A", "c", "a"], "d": {"b": 1, "a": [1, {"k": None}], "items": "key"},
           "users": [{"name": "Zoe", "age": 30, "tags": ["x"]}, {"name": "adam", "age": 4}, {"name": "Bob", "age": 30}],
-          "multi": "one\n  two\r\n\nthree", "html": "<a href=\"x\">&'</a>", "uni": "ÀÉ ß 日本 ǆ"}
+          "nest": {"y": {"a": 1}, "z": {"a": 1}}, "multi": "one\n  two\r\n\nthree", "html": "<a href=\"x\">&'</a>", "uni": "ÀÉ ß 日本 ǆ"}
 
 # One a line; ⏎ stands for a line end in the template.
 SNIPPETS = r"""
@@ -254,6 +254,223 @@ b" }}
 {% set a = [1, 2, 3] %}{% set b = a[1:] + [9] %}{{ a }}{{ b }}{% set a = b %}{{ a }}
 {{ d.a | tojson }}{{ d | tojson | length }}{{ d | string | length }}{{ [d, l] | tojson(indent=4) }}{{ "x" | tojson }}{{ none | tojson }}{{ true | tojson }}{{ 1.0 | tojson }}{{ [1, [2, []]] | tojson(indent=1) }}
 {% for k in {"z": 1, "y": 2} %}{{ k }}{{ loop.last }}{% endfor %}{% for k, v in {"z": 1}.items() if v > 5 %}{{ k }}{% else %}no{% endfor %}{% for i in range(3) %}{% for j in range(i) %}{{ loop.index }}{{ i }}{% endfor %}{% endfor %}
+{{ "y" if {"a": 1}[[1]] is defined else "n" }}{{ d[{}] is defined }}{{ l[[0]] is defined }}{{ {(1, 2): "t"}[1, 2] }}{{ l[] is undefined }}{{ {(): 5}[] }}{{ d[u] is defined }}{{ l[u] is undefined }}{{ s[none] is undefined }}
+{{ {[1]: 2} }}
+{{ [1] in {"a": 1} }}
+{{ {"a": 1}.get([1]) }}
+{{ {([1],): 1} }}
+{{ [[1], [1]] | unique | list }}
+{{ "a "|safe + 'b "c" <d>' }}|{{ "<" + "<"|safe }}|{{ "<b>"|safe ~ "<" }}|{{ ("<"|e + "&") * 2 }}|{{ "<"|e|e }}|{{ "<"|e|forceescape }}|{{ "<"|safe|string + "&" }}|{{ "a"|safe == "a" }}
+{{ ["<"|e, "x"] }} {{ {"k": "v"|safe} }} {{ "x"|safe is escaped }} {{ "x" is escaped }} {{ 5|safe is escaped }} {{ "x"|e|upper is escaped }} {{ "x y"|safe|title is escaped }} {{ " x "|safe|trim is escaped }} {{ "ab"|safe|replace("a", "c") is escaped }} {{ ("a"|safe)[0] is escaped }} {{ ("abc"|safe)[1:] is escaped }} {{ "abc"|safe|first is escaped }} {{ "abc"|safe|reverse is escaped }} {{ "a"|safe|capitalize is escaped }} {{ "<a>"|safe|lower }}
+{{ ("a-b"|safe).split("-") }} {{ ("a\nb"|safe).splitlines() }} {{ ("a-b"|safe).partition("-") }} {{ ("<a>"|safe).replace("a", "<") }} {{ ("<"|safe).join(["<", "&"|safe, 1]) }} {{ ("<"|safe).upper() is escaped }} {{ ("<"|safe).startswith("<") }} {{ ("ab"|safe).removeprefix("a") + "<" }} {{ ("a"|safe).strip() + ">" }}
+{{ "%s-%s-%d-%r"|safe|format("<", "&"|safe, 3, "<") }} {{ ("%s"|safe) % "<" }} {{ ("%(a)s"|safe) % {"a": "<"} }} {{ ("{}{}{x}"|safe).format("<", "&"|safe, x='"') }} {{ ("{:>3}"|safe).format("<") }} {{ "%s" % ("<"|safe) }} {{ "{}".format("<"|safe) is escaped }}
+{{ ("{:>3}"|safe).format("<"|safe) }}
+{{ ["<"|safe, "<"]|join("&") }}{{ ["<"|safe]|join is escaped }} {{ "a\n<b>"|safe|indent }}{{ ("a\nb"|safe|indent) is escaped }} {{ "<x>"|safe|tojson }} {{ ("a"|safe).__html__ is defined }}
+{{ "a"|safe + 1 }}
+{% set y = nest.y %}{{ nest.y is sameas(y) }} {{ nest.y is sameas(nest.z) }} {{ nest.y == nest.z }} {{ y is sameas nest.y }} {{ l is sameas l }} {{ [1] is sameas [1] }} {{ s is sameas s }} {{ none is sameas none }} {{ 1 is sameas 1.0 }} {{ e is sameas "" }} {{ true is sameas true }} {{ users[0] is sameas users[0] }} {{ users[0].name is sameas users[0]["name"] }} {% for m in users %}{{ m is sameas users[0] }}{{ m is sameas loop.previtem }}{% endfor %} {{ l[:] is sameas l }} {{ d.copy() is sameas d }} {{ l | first is sameas l[0] }}
+{{ users | selectattr("name", "sameas", users[1].name) | list | length }} {{ [none, 0, false] | select("sameas", false) | list }} {{ [1, true] | reject("sameas", true) | list }}
+{{ "one two three four five"|truncate(9) }}|{{ "one two three four five"|truncate(11, true) }}|{{ "one two three"|truncate(9) }}|{{ "one two three four"|truncate(9, leeway=0) }}|{{ "one two three four"|truncate(9, false, "…", 0) }}|{{ "onetwothreefourfive"|truncate(9) }}|{{ uni|truncate(5, leeway=0) }}|{{ u|truncate }}|{{ "a b"|truncate(3, end="", leeway=0) }}|{{ ("<one two three"|safe)|truncate(8, end="<", leeway=0) }}
+{{ "abc"|truncate(2) }}
+{{ 5|truncate }}
+{{ "one two"|wordcount }} {{ "  a-b c_d é日本 1.5 "|wordcount }} {{ u|wordcount }} {{ 12|wordcount }} {{ ""|wordcount }}
+{% set c = joiner(", ") %}{% for i in [1, 2, 3] %}{{ c() }}{{ i }}{% endfor %}{% set j = joiner() %}{{ j() }}{{ j() }}{{ j() }}|{{ joiner is callable }}{{ joiner("x")() }}|
+{% set c = cycler("a", "b", "c") %}{{ c.next() }}{{ c.current }}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.current }}{{ c["next"]() }}
+{{ cycler() }}
+{% for i in [{"n": 1, "c": [{"n": 2, "c": [{"n": 3, "c": []}]}, {"n": 4, "c": []}]}] recursive %}{{ loop.depth }}{{ loop.depth0 }}[{{ i.n }}{{ loop(i.c) if i.c }}]{{ loop.last }}{% else %}none{% endfor %}
+{% for i in [1, 2, [3, [4]]] if i recursive %}{% if i is iterable %}({{ loop(i) }}){% else %}{{ i }}{% endif %}{% endfor %}
+{% for i in [1] %}{{ loop([2]) }}{% endfor %}
+{% for i in [1] recursive %}{{ loop is callable }}{{ loop is iterable }}{{ loop([]) }}{% else %}empty{% endfor %}
+{{ [1, 2, 3, 4, 5]|batch(2)|list }} {{ [1, 2, 3]|batch(2, "x")|list }} {{ [1, 2, 3, 4, 5]|slice(3)|list }} {{ [1, 2, 3, 4]|slice(3, "-")|list }} {{ "abc"|batch(2)|list }} {{ []|batch(2)|list }} {{ [1]|slice(2)|list }} {{ [1, 2]|batch(0)|list }}
+{{ [1]|batch }}
+{{ [1]|slice(0)|list }}
+{{ users|groupby("age") }} {% for k, v in users|groupby("age") %}{{ k }}:{{ v|map(attribute="name")|join(",") }};{% endfor %} {% for g in users|groupby("name") %}{{ g.grouper }}{{ g.list|length }}{{ g[0] }}{{ g is sequence }};{% endfor %} {{ ["b", "A", "a", "B"]|groupby(0)|list }} {{ [{"a": "x"}, {"b": 1}, {"a": "X"}]|groupby("a", default="z") }} {{ [{"a": "x"}, {"a": "X"}]|groupby("a", case_sensitive=true) }}
+{{ [[1, 2], [3]]|sum(start=[]) }} {{ [(1,), (2,)]|sum(start=()) }} {{ [1, 2.5, true]|sum }} {{ [0.1, 0.2, 0.3]|sum }} {{ []|sum(start=5) }}
+{{ ["a"]|sum }}
+{{ ["a"]|sum(start="") }}
+{{ "abc"|center(8) }}|{{ "abcd"|center(7) }}|{{ "a".center(4, "*") }}|{{ "ab".center(5, "*") }}|{{ "é".ljust(3, ".") }}|{{ "a".rjust(3) }}|{{ "abcd".ljust(2) }}|{{ "7".zfill(3) }}|{{ "-7".zfill(4) }}|{{ "+é".zfill(4) }}|{{ "abc".zfill(2) }}|{{ ("<"|safe).ljust(6, "&") if f else "-" }}
+{{ "a".ljust(3, "ab") }}
+{{ "aB ßé".swapcase() }} {{ "aBß".casefold() }} {{ "a\tbc\td".expandtabs(4) }}|{{ "a\n\tb".expandtabs() }}|{{ "a\tb".expandtabs(0) }} {{ "Ab Cd".istitle() }}{{ "AB".istitle() }}{{ "A1b".istitle() }} {{ "AB1".isupper() }}{{ "aB".isupper() }}{{ "1".isupper() }} {{ "ab1".islower() }} {{ "²".isdigit() }}{{ "²".isdecimal() }}{{ "½".isnumeric() }}{{ "½".isdigit() }}{{ "٣".isdecimal() }}{{ "a²".isalnum() }} {{ "aé".isascii() }}{{ "".isascii() }}{{ "a".isascii() }} {{ s.rindex("l") }} {{ "a_b".isalnum() }}
+{{ "abc".rindex("z") }}
+{{ "0x1F"|int(base=16) }} {{ "0b11"|int(base=2) }} {{ "0o17"|int(base=8) }} {{ "0x1F"|int(base=0) }} {{ "0x1F"|int }} {{ "1_000"|int }} {{ "1__0"|int(-1) }} {{ "_1"|int(-1) }} {{ " -5 "|int }} {{ "+-5"|int(-1) }} {{ "--5"|int(-1) }} {{ "-0x1f"|int(base=16) }} {{ ""|int }} {{ "1e3"|int }} {{ "nan"|int(-1) }} {{ "inf"|int(-1) }} {{ [1]|int(7) }} {{ {}|int }} {{ "1_0.5"|float }} {{ "1e5"|float }} {{ ".5"|float }} {{ "5."|float }} {{ "+1.5"|float }} {{ "1,5"|float }} {{ "infinity"|float }} {{ [1]|float(2) }} {{ true|float }}
+{{ 1234|round(-2) }} {{ 1250|round(-2) }} {{ 1234.5|round(-2, "ceil") }} {{ 42|round(0, "ceil") }} {{ 0.5|round }} {{ 1.5|round }} {{ -0.5|round }} {{ 2.5|round|int }} {{ true|round }} {{ 1e300|round(2) }} {{ 3.14159|round(3) }}
+{{ 1|round(method="x") }}
+{{ 1000|filesizeformat }} {{ 1|filesizeformat }} {{ 999|filesizeformat }} {{ 1500000|filesizeformat }} {{ 1024|filesizeformat(true) }} {{ 1048576|filesizeformat(binary=true) }} {{ 1e28|filesizeformat }} {{ 0|filesizeformat }} {{ 2.5|filesizeformat }} {{ "12000"|filesizeformat }}
+{{ "a b/c?é&"|urlencode }} {{ {"a b": 1, "c": "d/é f"}|urlencode }} {{ [("a", 1), ("b", "~")]|urlencode }} {{ 5|urlencode }} {{ ""|urlencode }}
+{{ {"class": "a<b", "id": none, "n": 5, "u": u}|xmlattr }}|{{ {"a": 1}|xmlattr(false) }}|{{ {}|xmlattr }}|{{ {"a": "<"|safe}|xmlattr }}
+{{ {"a b": 1}|xmlattr }}
+{{ "%(a)s %(b)d"|format(a="x", b=3) }} {{ "%s"|format("<") }} {{ 5|format }} {{ "%s %s"|format(1, 2) }} {{ "%c%c" % ("x", 65) }} {{ "%a" % "é" }} {{ "%i" % 3.7 }} {{ "%u" % 3 }} {{ "%#x %#o" % (255, 8) }} {{ "%.2e" % 12345.678 }} {{ "%G" % 1e-10 }} {{ "% d" % 5 }} {{ "%-5d|" % 3 }} {{ "%05d" % -3 }} {{ "%+.1f" % 2.25 }} {{ "%*d" % (5, 3) if f else "-" }} {{ "%5s|%-5s|%.1s" % ("ab", "cd", "ef") }} {{ "%%" % () }} {{ "%s" % none }} {{ "%s" % true }} {{ "%d" % true }} {{ "%s" % [[1]] }} {{ "%r" % "it's" }}
+{{ "{:c}".format(65) }} {{ "{!a}".format("é") }} {{ "{:{}}|{:{w}.{p}f}".format("a", 3, 1.23456, w=8, p=2) }} {{ "{0:>{1}}".format("x", 4) }} {{ "{:_}".format(1234567) }} {{ "{:,.2f}".format(1234567.891) }} {{ "{:+d}".format(3) }} {{ "{:#x}".format(255) }} {{ "{:e}".format(1234.5) }} {{ "{:g}".format(0.0001) }} {{ "{:n}".format(5) }} {{ "{:d}".format(true) }} {{ "{}".format(true) }} {{ "{:5}|{:<5}|{:^5}|{:>5}".format(1, 2, 3, 4) }} {{ "{:5}|".format("a") }} {{ "{:05}".format(3) }} {{ "{:=+5}".format(3) }} {{ "{:.3}".format("abcdef") }} {{ "{:.3}".format(3.14159) }} {{ "{:%}".format(0.5) }} {{ "{:é>3}".format("a") }} {{ "{}".format(none) }} {{ "{}".format([1]) }} {{ "{a[0]}{a[1].x}".format(a=[1, {"x": 2}]) if f else "-" }}
+{{ "{:d}".format("a") }}
+{{ "{:d}".format(1.5) }}
+{{ "{:x}".format(1.5) }}
+{{ "{:s}".format(1) }}
+{{ "{}{0}".format(1) }}
+{{ "{x}".format() }}
+{{ "{".format() }}
+{{ "}".format() }}
+{{ "{:Q}".format(1) }}
+{{ dict.fromkeys(["a", "b"], 1) }} {{ dict.fromkeys("ab") }}
+{{ u is callable }}{{ u is sequence }}{{ u is iterable }}{{ u is mapping }}{{ u is string }}{{ u is number }}{{ range is callable }}{{ dict is callable }}{{ s.strip is callable }}{{ d.items() is sequence }}{{ range(3) is sequence }}{{ (1, 2) is sequence }}{{ l|map("string") is sequence }}{{ l|map("string") is iterable }}
+{{ u|upper }}
+{{ u|lower }}
+{{ u|capitalize }}
+{{ u|title }}
+{{ u|trim }}
+{{ u|replace("a", "b") }}
+{{ u|list }}
+{{ u|join }}
+{{ u|first }}
+{{ u|last }}|{{ u|sort }}
+{{ u|reverse|list }}
+{{ u|unique|list }}
+{{ u|sum }}
+{{ u|min }}
+{{ u|max }}
+{{ u|select|list }}
+{{ u|map("upper")|list }}
+{{ u|items|list }}
+{{ u|string }}
+{{ u|e }}
+{{ u|safe }}
+{{ u|length }}
+{{ u|batch(2)|list }}
+{{ u|groupby("a") }}
+{{ u|urlencode }}
+{{ u|center(2) }}
+{{ u|wordcount }}
+{{ 4.0 is odd }}{{ 3.0 is odd }}{{ 3.5 is even }}{{ 4.5 is divisibleby 1.5 }}{{ -7 is odd }}
+{{ u|int }}
+{{ u|float }}
+{{ u|abs }}
+{{ u|round }}
+{{ u|indent }}
+{{ u|tojson }}
+{{ u|dictsort }}
+{{ u|attr("x") is defined }}
+{{ u|xmlattr }}
+{{ u|filesizeformat }}
+{{ none|upper }}{{ 5|upper }}{{ l|upper }}{{ d|upper }}{{ none|trim }}{{ none|length if f }}{{ 5|trim }}{{ 1.5|replace(".", ",") }}{{ l|replace("1", "x") }}{{ none|replace("N", "n") }}{{ none|title }}{{ true|capitalize }}{{ none|string|length }}
+{{ none|join }}
+{{ none|first }}
+{{ 5|list }}
+{{ none|sort }}
+{{ none|map("upper")|list }}{{ none|select|list }}{{ none|selectattr("a")|list }}{{ ""|map("upper")|list }}{{ 0|select("odd")|list }}
+{{ 5|map("upper")|list }}
+{{ none|items|list }}
+{{ l|items|list }}
+{{ none|sum }}
+{{ none|tojson }}{{ none|default("x") }}{{ none|d("x", true) }}{{ none|e }}{{ none|safe }}{{ none|wordcount }}{{ none|center(6) }}{{ none|urlencode }}
+{{ [3, 1]|sort(true) }}{{ {"b": 1, "a": 2}|sort }}{{ "bca"|sort }}{{ [[2, "a"], [1, "b"]]|sort }}{{ [("b", 1), ("a", 2)]|sort(attribute=1) }}{{ users|sort(attribute="name", case_sensitive=true)|map(attribute="name")|list }}{{ users|sort(attribute="age", reverse=true)|map(attribute="name")|list }}{{ ["a", none]|select|sort }}{{ [1.5, 1, true]|sort }}
+{{ users|map(attribute="nope")|list }}{{ users|map(attribute="nope", default=3)|list }}{{ users|map("attr", "name")|list }}{{ [[1, 2]]|map(attribute=0)|list }}{{ [[1, 2]]|map(attribute=-1)|list }}{{ [[1]]|map("first")|list }}{{ l|map("abs")|map("string")|join }}{{ ["a"]|map("center", 3)|list }}{{ [" a "]|map("trim")|list }}{{ ["a,b"]|map("replace", ",", ";")|list }}
+{{ l|map("nope")|list }}
+{{ l|select("nope")|list }}
+{{ l|join(attribute=0) if f }}{{ [[1], [2]]|join(attribute=0) }}{{ [[1], [2]]|join("-", 0) }}{{ l|join(1) }}{{ l|join(none) }}{{ d|join(",") }}{{ (1, 2)|join }}{{ range(3)|join("|") }}
+{{ d.items()|list }}{{ d.keys()|first }}{{ d.values()|list|last }}{{ d.items()|first }}{{ d.keys()|length }}{{ d.keys()|join }}{{ d.items()[0] is defined }}{{ d.keys() == d.keys() }}
+{{ d|length }}{{ d|list }}{{ d|last }}{{ d|first }}{{ d|reverse|list }}{{ range(3)|reverse|list }}{{ (1, 2)|reverse|list }}{{ d|max }}{{ d|min }}{{ "bca"|max }}{{ "bca"|min }}{{ range(4)|sum }}{{ {"b": 2}|dictsort(reverse=true) }}{{ {2: "b", 1: "a"}|dictsort }}
+{{ {1: 1, "a": 2}|dictsort }}
+{{ {"a": 1}|dictsort(by="x") }}
+{{ "aXbX".replace("X", "-", 1) }}{{ "aXbX".replace("X", "-", count=1) if f }}{{ "aaa".replace("aa", "b") }}{{ "abc".replace("", "-", 2) }}{{ "".replace("", "x") }}{{ "abc".replace("d", "e") }}{{ "a.b".replace(".", "\\.") }}
+{{ "a b c".split(maxsplit=1) }}{{ "a b c".split(sep=" ") }}{{ "a,b,c".rsplit(",", maxsplit=1) }}{{ " a ".split(" ") }}{{ "a".split("ab") }}{{ "aaa".split("aa") }}{{ "aaa".rsplit("aa") }}{{ "a\u3000b".split() }}{{ "a b".split(none) }}{{ "abc".split("b", 0) }}{{ " a b".split(none, 0) }}
+{{ "abc".split("") }}
+{{ "abc".startswith(("b", "a")) }}{{ "abc".startswith("") }}{{ "abc".startswith("b", 1, 2) }}{{ "abc".endswith("c", -1) }}{{ "abc".endswith("b", 0, 2) }}{{ "abc".find("") }}{{ "abc".find("c", -1) }}{{ "abc".find("a", 1) }}{{ "abc".rfind("") }}{{ "abcabc".index("b", 2) }}{{ "abc".count("b", 1) }}{{ "abc".find("a", 5) }}{{ "é日é".rfind("é") }}{{ "abc".startswith("abcd") }}
+{{ "abc".startswith(["a"]) }}
+{{ "abc".startswith(1) }}
+{{ "abc".find(1) }}
+{{ ", ".join(["a"]) }}{{ "".join([]) }}{{ "-".join(("a", "b")) }}{{ "-".join({"a": 1, "b": 2}) }}{{ "x".join("ab") }}{{ ",".join(l|map("string")) }}{{ ",".join(d.keys()) }}
+{{ "-".join(l) }}
+{{ "-".join(none) }}
+{{ "abc"[3] is defined }}{{ "abc"[-4] is defined }}{{ "abc"["x"] is defined }}{{ "abc"[1.0] is defined }}{{ l["0"] is defined }}{{ l[1.0] is defined }}{{ l[true] }}{{ (1, 2)[1] }}{{ {1: "a"}[true] }}{{ {1.0: "a"}[1] }}{{ {"1": "a"}[1] is defined }}{{ {none: "a"}[none] }}{{ range(3)[5] is defined }}{{ range(5)[-1] }}{{ range(5)[1:3]|list }}
+{{ "abc"[0:0] }}|{{ "abc"[:-5] }}|{{ "abc"[5:] }}|{{ "abc"[-5:2] }}|{{ l[::-2] }}|{{ l[none:2] }}|{{ "abc"[true:] }}|{{ l[3:1] }}|{{ l[-1:0:-1] }}|{{ "日本語"[1:] }}|{{ ()[1:] }}|{{ l[1:][0] }}
+{{ l["a":] }}
+{{ l[::0] }}
+{{ none[0] }}|{{ 5[0] }}|{{ none["a"] }}|{{ true["x"] is defined }}
+{{ n[:1] }}
+{{ u[0] }}
+{{ u["a"] }}
+{{ u() }}
+{{ s() }}
+{{ none() }}
+{{ d.a() }}
+{{ 1 ~ none ~ [] ~ {} ~ 1.0 ~ true ~ u }}{{ "a" "b" ~ "c" }}{{ 1 ~ 2 + 3 if f }}{{ (1 ~ 2) | int + 1 }}
+{{ 1 + true }}{{ true + true }}{{ 1.5 + 1 }}{{ [1] * 2 }}{{ 2 * "ab" }}{{ "ab" * 0 }}{{ "ab" * -1 }}{{ (1,) * 2 }}{{ [1] + [] }}{{ () + (1,) }}{{ true * "x" }}
+{{ [1] + (2,) }}
+{{ "a" * 1.5 }}
+{{ {} + {} }}
+{{ "a" - "b" }}
+{{ 1 + none }}
+{{ -"a" }}
+{{ 7 // 0 }}
+{{ 7 % 0 }}
+{{ 1 / 0.0 }}
+{{ 7.0 // 2 }}{{ -7 / 2 }}{{ 7 % 2.5 }}{{ 2 ** 0.5 }}{{ 4 ** 0.5 }}{{ 2 ** 10 }}{{ (-2) ** 3 }}{{ 2 ** -2 }}{{ 0 ** 0 }}{{ 1e308 * 10 }}{{ -1e308 * 10 }}{{ 1.0 // 0.3 }}{{ -0.0 }}{{ 0.0 == -0.0 }}
+{{ 1 < 1.5 }}{{ true < 2 }}{{ "a" < "B" }}{{ [1] < [1, 0] }}{{ (1, 2) >= (1, 2) }}{{ [1, "a"] == [1, "a"] }}{{ {"a": 1, "b": 2} == {"b": 2, "a": 1} }}{{ [] == () }}{{ none == none }}{{ none != false }}{{ "1" == 1 }}{{ u == u2 }}{{ u != 1 }}{{ u == none }}{{ [u] == [u2] }}
+{{ none < 1 }}
+{{ [1] < [none] }}
+{{ {} < {} }}
+{{ u < 1 }}
+{{ 1 < "1" }}
+{{ 1 in [1.0] }}{{ none in [none] }}{{ "a" in ("a",) }}{{ "" in "" }}{{ "a" in d.keys() }}{{ 1 in d.values() }}{{ ("b", 1) in d.items() }}{{ 2 in range(3) }}{{ "x" not in "abc" }}{{ u in [u2] }}{{ "a" in u }}{{ [1] in [[1]] }}{{ 1 in {1: 2} }}{{ true in [1] }}
+{{ none in "abc" }}
+{{ 1 in none }}
+{{ 1 in 5 }}
+{{ not u }}{{ not none }}{{ not [] }}{{ not "" }}{{ not 0.0 }}{{ not {} }}{{ not () }}{{ not range(0) }}{{ not d.keys() }}{{ not [0] }}{{ "yes" if [] | map("upper") }}{{ not not 1 }}
+{{ 1 and 0 or 2 }}{{ "" or [] or "x" }}{{ u or "d" }}{{ 1 if u else 2 }}{{ (1 if f) is defined }}{{ "a" if "" else "b" if 0 else "c" }}{{ ("a" if t) ~ "b" }}{{ not 1 in [2] }}{{ not 1 == 1 }}{{ 1 == 1 == true }}{{ 1 < 2 == true }}
+{% set x2 = none %}{{ x2 is none }}{% set a, b = "xy" %}{{ a }}{{ b }}{% set (a, b), c = [(1, 2), 3] %}{{ a }}{{ b }}{{ c }}
+{% set a, b = [1] %}
+{% set a, b = 5 %}
+{% set d.z = 1 %}
+{% set ns = namespace(a=1) %}{% set ns.b = ns.a + 1 %}{{ ns.b }}{{ ns["b"] }}{{ ns.z is defined }}{{ ns["z"] is defined }}{% set ns.l = [] %}{% set ns.l = ns.l + [1] %}{{ ns.l }}{% for i in [1, 2] %}{% set ns.a = i %}{% endfor %}{{ ns.a }}{{ ns is mapping }}{{ ns is iterable }}{{ namespace() }}{{ ns.items is defined }}
+{% macro m(a, b="x") %}{{ a }}{{ b }}{{ caller is defined }}{% endmacro %}{{ m(1) }}{{ m(1, b=2) }}{{ m(a=1, b=none) }}{{ m(*[1, 2]) }}{{ m(**{"b": 3, "a": 4}) }}{{ m is callable }}
+{% macro m() %}{{ kwargs }}{{ varargs }}{% endmacro %}{{ m(1, a=2) }}{{ m(*"ab", **{"c": 1}) }}
+{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, a=2) }}
+{% macro m(a=l) %}{% set l = [9] %}{{ a }}{{ l }}{% endmacro %}{{ m() }}{{ l }}{% macro n1(x) %}{% macro n2(y) %}{{ x }}{{ y }}{% endmacro %}{{ n2(2) }}{% endmacro %}{{ n1(1) }}{{ n2 is defined }}
+{% macro m() %}{% if t %}{{ caller("a", k="b") }}{% endif %}{% endmacro %}{% call(x, k) m() %}{{ x }}{{ k }}{% endcall %}
+{% for k in d %}{{ k }}{{ loop.index }}{% endfor %}{% for k, v in d|dictsort %}{{ k }}{% endfor %}{% for i in "ab" %}{{ loop.cycle("x", "y") }}{% endfor %}{% for i in u %}{% else %}e{% endfor %}{% for i in range(3) if i != 1 %}{{ loop.index }}{{ loop.length }}{% endfor %}{% for a, b in d.items() %}{{ a }}{% endfor %}{% for i in (1, 2) %}{{ i }}{% endfor %}{% for i in l|select("odd") %}{{ i }}{{ loop.last }}{% endfor %}{% for i in [1, 2, 3] if loop is defined %}{{ i }}{% endfor %}
+{% for i in none %}{% endfor %}
+{% for i in 5 %}{% endfor %}
+{% for i in [1, 1, 2] %}{{ loop.changed(i) }}{% endfor %}{% for i in [[1, 2], [3]] %}{% set outer = loop %}{% for j in i %}{{ outer.index }}{{ loop.index }}{{ outer.last and loop.last }}{% endfor %}{% endfor %}{{ loop is defined }}{{ i is defined }}
+{% for i in [1, 2, 3] %}{% if i == 2 %}{% continue %}{% endif %}{% for j in [1, 2] %}{% if j == 2 %}{% break %}{% endif %}{{ i }}{{ j }}{% endfor %}{% else %}x{% endfor %}
+{% with %}{% set w = 1 %}{{ w }}{% endwith %}{{ w is defined }}{% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}{% with a = n %}{% with n = 5 %}{{ a }}{{ n }}{% endwith %}{% endwith %}
+{% filter upper|replace("A", "b") %}a{{ s }}{% endfilter %}{% filter indent(2) %}a⏎b{% endfilter %}{% filter trim %} x {% endfilter %}{% set v | trim | upper %} x {% endset %}{{ v }}{% filter e %}<{% endfilter %}{% filter safe %}<{% endfilter %}
+{% if t %}a{% elif n %}b{% else %}c{% endif %}{% if not t %}{% elif n > 5 %}{{ n }}{% endif %}{% if none is none and not u %}z{% endif %}{% if "a" in "abc" and 1 %}y{% endif %}{% if [] %}{% else %}w{% endif %}
+{% raw %}{{ x }}{% if %}{# c #}{% endraw %}{{ "{%" }}{{ "#}" }}{# {{ "}}" }} #}{{ "a" }}{#- x -#}  b{{ '}}' }}{{ "%}" }}
+{{ "\x41\u00e9\U0001F600\n\t\\\"\'\a\0\101" | tojson }}{{ '\'' }}{{ "\q" }}{{ "\N{BULLET}" if f else "-" }}{{ "a\nb" | length }}
+{{ 1_000_000 }}{{ 0xff }}{{ 0b11 }}{{ 0o17 }}{{ 1.5e3 }}{{ 1e-5 }}{{ 1E5 }}{{ 1.0e+2 }}{{ 123456789012 }}{{ 0.1 + 0.2 }}{{ 1e21 }}{{ 123456789.123 }}{{ 5e-7 }}{{ 100000000000000000.0 }}
+{{ [1, 2, 3][-1] }}{{ {"a": {"b": 1}}["a"]["b"] }}{{ {"a-b": 1}["a-b"] }}{{ {"items": 5}.items is callable }}{{ {"items": 5}["items"] }}{{ {"get": 1}.get("get") }}{{ {"keys": 2}.keys() | list }}{{ {1: 2}[1] }}{{ {"a": none}.a is none }}{{ {"a": none}.b is none }}
+{{ d | tojson(indent=none) }}{{ d | tojson(indent="--") }}{{ [] | tojson }}{{ {"é": "\u2028"} | tojson }}{{ "</script>" | tojson }}{{ 1e400 | tojson if f }}{{ {"b": 1, "a": {"d": 1, "c": 2}} | tojson(sort_keys=true) }}{{ [1.0, 1e20, 1e-7] | tojson }}{{ {"a": [{}, []]} | tojson(indent=2) }}{{ l | tojson(indent=0) }}{{ l | tojson(separators=(",", ":"), indent=1) }}{{ d.items() | list | tojson }}
+{{ d.items() | tojson }}
+{{ l | map("string") | tojson }}
+{{ range(3) | tojson }}
+{{ namespace(a=1) | tojson }}
+{{ strftime_now("%Y-%m-%d") | length }}{{ strftime_now("") }}{{ strftime_now("x%%y") }}
+{{ raise_exception() }}
+{{ raise_exception("a", "b") }}
+{{ range() }}
+{{ range("a") }}
+{{ range(1.5) }}
+{{ range(3, 0, -2) | list }}{{ range(-2, 2) | list }}{{ range(2)[1] }}{{ range(10)[::3]|list }}{{ range(3) == range(3) }}{{ 3 in range(3) }}{{ range(true) | list }}{{ range(5) | batch(2) | list }}
+{{ dict(a=1)["a"] }}{{ dict([["a", 1]], b=2) }}{{ dict(d).b }}{{ dict() }}{{ dict(a=1) == {"a": 1} }}
+{{ dict(1) }}
+{{ dict(["ab"]) }}{{ dict([("a", 1), ("a", 2)]) }}
+{{ lipsum is callable }}{{ cycler is callable }}{{ namespace is callable }}{{ request is defined }}
+{{ s is filter }}{{ "e" is filter }}{{ "batch" is filter }}{{ "sameas" is test }}{{ "nope" is test }}{{ "in" is test }}{{ "==" is test }}
+{{ 5 is divisibleby 0 }}
+{{ 5 is divisibleby "a" }}
+{{ "a" is odd }}
+{{ 4.0 is even }}{{ true is odd }}{{ 5 is divisibleby(5) }}{{ -4 is even }}{{ -3 is odd }}{{ 5.0 is number }}{{ "5" is number }}{{ none is number }}{{ true is integer }}{{ 1.0 is integer }}{{ 1 is float }}
+{{ "abc" is lower }}{{ "ABC" is upper }}{{ 5 is lower }}{{ none is upper }}{{ "" is lower }}{{ "éÉ" is lower }}{{ "a1!" is lower }}
+{{ 1 is eq(1) }}{{ 1 is equalto 1 }}{{ 2 is gt 1 }}{{ 2 is greaterthan(1) }}{{ 1 is lessthan 2 }}{{ 1 is le 1 }}{{ "a" is in "abc" }}{{ "a" is in ["a"] }}{{ "a" is not in [] }}{{ 1 is ne 1 }}{{ l is eq [3, 1, 2] }}{{ [] is eq [] }}
+{{ "a" is eq }}
+{{ "x"|default }}{{ u|default("a", true) }}{{ 0|default("a", true) }}{{ 0|default("a") }}{{ u.x|default("a") if f }}{{ d.zz|default("a") }}{{ d.zz|default(d.b) }}{{ u|default(none) }}{{ ""|d("e", boolean=true) }}{{ u|default([])|length }}
+{{ u.x|default("a") }}
+{{ d.zz.y }}
+{{ "a"|attr("upper")() }}{{ d|attr("items") is callable }}{{ d|attr("a") is defined }}{{ l|attr("append") is defined }}{{ s|attr("__class__") is defined }}
+{{ s.__class__.x }}
+{{ "a" | replace("a", 5) }}{{ "a5" | replace(5, "x") }}{{ "a" | replace("a", none) }}{{ "aab" | replace("a", "b", count=1) }}{{ "a" | replace("", "-") }}
+{{ "a" | replace("a") }}
+{{ "a" | upper(1) }}
+{{ "a" | trim(none) }}{{ "xax" | trim("x") }}{{ "a\u200b " | trim }}|{{ "\ufeffa" | trim | length }}{{ " \u00a0\u3000a\x1f" | trim }}
+{{ "a\n\nb\r\nc" | indent(2) }}|{{ "a\nb" | indent(2, true, true) }}|{{ "a\n\nb" | indent(1, blank=true) }}|{{ "a\nb" | indent("\t") }}|{{ "" | indent(2, true) }}|{{ "\n" | indent(2, true) }}|{{ "a\n" | indent(first=true) }}
 """.strip("\n").split("\n")
 
 

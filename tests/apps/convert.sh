@@ -38,6 +38,35 @@ cmp c/tokenizer.json e/tokenizer.json || fail "the tokenizer changed on the seco
 converts a wide --dtype f32
 [ "$(stat -c %s wide/model.safetensors)" -gt "$(stat -c %s a/model.safetensors)" ] || fail "--dtype f32 is no larger than bf16"
 
+# GGUF takes the tokenizer's tokens and what it puts around a text as they are loaded, whichever files have them.
+cp -r a named
+python3 - named <<'PY' || fail "the folder with tokens in several files was not made"
+import json, sys
+path = sys.argv[1] + "/"
+tokenizer = json.load(open(path + "tokenizer.json"))
+del tokenizer["added_tokens"][0]  # <|end|> stays a piece; special_tokens_map.json makes it special
+json.dump(tokenizer, open(path + "tokenizer.json", "w"))
+json.dump({"add_bos_token": False, "add_eos_token": True}, open(path + "tokenizer_config.json", "w"))
+json.dump({"eos_token": {"content": "<|end|>"}, "pad_token": "<|eot|>"}, open(path + "special_tokens_map.json", "w"))
+json.dump({"<extra>": 119}, open(path + "added_tokens.json", "w"))
+json.dump({"eos_token_id": [2, 0]}, open(path + "generation_config.json", "w"))
+config = json.load(open(path + "config.json"))
+open(path + "chat_template.jinja", "w").write("from the file")
+PY
+converts named named.gguf --to gguf
+converts named.gguf back
+python3 - back <<'PY' || fail "GGUF lost tokens of the folder's tokenizer"
+import json, sys
+path = sys.argv[1] + "/"
+config, tokenizer = (json.load(open(path + name)) for name in ("tokenizer_config.json", "tokenizer.json"))
+assert config["eos_token"] == "<|end|>" and config["pad_token"] == "<|eot|>", config
+assert config["bos_token"] == "<|start|>" and config["add_bos_token"] and not config["add_eos_token"], config
+assert config["chat_template"] == "from the file", config
+special = {t["content"]: t["special"] for t in tokenizer["added_tokens"]}
+assert special["<|end|>"] and special["<|eot|>"] and not special["<tool>"] and "<extra>" in special, special
+assert json.load(open(path + "generation_config.json"))["eos_token_id"] == [0, 2]
+PY
+
 # A merged adapter computes what base and adapter compute together.
 adapter=$golden/adapter/golden/names
 base=$golden/model/golden/llama3
@@ -51,6 +80,12 @@ import json, sys
 a, b = (json.loads(open(f).readline())["logprobs"] for f in sys.argv[1:])
 sys.exit(max(abs(x - y) for x, y in zip(a, b)) > 1e-4 or len(a) != len(b))
 PY
+
+# Mistral's window has no place in GGUF, which is told.
+cp -r a window
+cp "$golden/model/golden/mistral/"{config.json,model.safetensors} window
+converts window window.gguf --to gguf
+grep -q 'no sliding window' err || fail "the lost sliding window is not told: $(cat err)"
 
 # An empty folder is a fine target; anything else is not touched.
 mkdir empty && converts a empty && [ -f empty/config.json ] || fail "an empty target folder was not used"

@@ -42,6 +42,14 @@ void with_tokenizer(const std::string& name, const std::string& to) {
   fs::remove_all(to + "/tmp");
 }
 
+// The tiny byte-level tokenizer's tables with what it puts before a text.
+GgufVocabulary tiny_vocabulary(const std::string& folder) {
+  GgufVocabulary v = vocabulary_from_folder(folder);
+  v.bos = 1;
+  v.add_bos = true;
+  return v;
+}
+
 bool has(const std::string& text, const std::string& part) {
   INFO(text);
   CHECK(text.find(part) != std::string::npos);
@@ -136,7 +144,7 @@ TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
     CAPTURE(name);
     const TempFolder folder;
     with_tokenizer(name, folder.text("in"));
-    const GgufVocabulary vocabulary = vocabulary_from_folder(folder.text("in"));
+    const GgufVocabulary vocabulary = tiny_vocabulary(folder.text("in"));
     folder_to_gguf(folder.text("in"), folder.text("m.gguf"), std::nullopt, vocabulary);
     gguf_to_folder(folder.text("m.gguf"), folder.text("out"), std::nullopt);
     const ModelConfig a = read_model_config(folder.text("in")), b = read_model_config(folder.text("out"));
@@ -163,8 +171,7 @@ TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
 TEST_CASE("gguf export: a SentencePiece-like tokenizer.json keeps its merge order through scores") {
   const TempFolder folder;
   gguf_to_folder(golden("gguf/qwen3.gguf"), folder.text("in"), std::nullopt);
-  folder_to_gguf(folder.text("in"), folder.text("m.gguf"), at::kHalf,
-                 vocabulary_from_folder(folder.text("in")));
+  folder_to_gguf(folder.text("in"), folder.text("m.gguf"), at::kHalf, tiny_vocabulary(folder.text("in")));
   const GgufFile file(folder.text("m.gguf"));
   CHECK(file.text("tokenizer.ggml.model") == "llama");
   CHECK(file.boolean("tokenizer.ggml.add_space_prefix"));
@@ -208,6 +215,78 @@ TEST_CASE("gguf import: what does not fit is refused before anything is written"
   has(refusal("filler17", "\xff\xfeller17"), "not UTF-8");
   has(refusal(raw<uint64_t>(3) + "a a", raw<uint64_t>(3) + "aaa"), "two pieces with a space");
   has(refusal("linear", "lunear"), "lunear");
+}
+
+TEST_CASE("gguf export: the tokenizer's end comes first, one of the model's further ends behind it") {
+  const TempFolder folder;
+  with_tokenizer("smollm", folder.text("in"));
+  auto ids = [&](std::optional<int64_t> own, const Json& model) {
+    std::ofstream(folder.text("in/generation_config.json")) << Json{{"eos_token_id", model}};
+    GgufVocabulary v = vocabulary_from_folder(folder.text("in"));
+    v.eos = own;
+    fs::remove(folder.text("m.gguf"));
+    folder_to_gguf(folder.text("in"), folder.text("m.gguf"), std::nullopt, v);
+    const GgufFile file(folder.text("m.gguf"));
+    std::vector<int64_t> out;
+    for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+      if (file.has(key)) out.push_back(file.integer(key));
+    }
+    return out;
+  };
+  using Ids = std::vector<int64_t>;
+  CHECK(ids(2, {0, 2}) == Ids{2, 0});
+  CHECK(ids(2, 2) == Ids{2});
+  CHECK(ids(std::nullopt, {0, 2}) == Ids{0, 2});
+  CHECK(ids(std::nullopt, 5) == Ids{5});
+}
+
+TEST_CASE("gguf: pre-tokenizers by llama.cpp's names, and the names of tokenizer.json's steps") {
+  for (const PreTokenizer& pre : pre_tokenizers()) {
+    CAPTURE(pre.name);
+    CHECK(find_pre_tokenizer(pre.name) == &pre);
+    for (const auto& form : pre.forms) CHECK(find_pre_tokenizer(form, pre.nfc, pre.ignore_merges) == &pre);
+  }
+  CHECK(find_pre_tokenizer("olmo")->name == "mpt");
+  CHECK(find_pre_tokenizer("smaug-bpe")->name == "dbrx");
+  CHECK(find_pre_tokenizer("roberta-bpe") == nullptr);
+  CHECK(find_pre_tokenizer({"x"}, false, false) == nullptr);
+
+  // A file of each name comes back under it.
+  for (const PreTokenizer& pre : pre_tokenizers()) {
+    CAPTURE(pre.name);
+    const TempFolder folder;
+    GgufVocabulary v;
+    v.model = "gpt2";
+    v.pre = pre.name;
+    v.tokens = {"a", "b", "ab"};
+    v.types = {1, 1, 1};
+    v.merges = {"a b"};
+    std::ofstream(folder.text("tokenizer.json")) << tokenizer_json(v, "here");
+    CHECK(vocabulary_from_folder(folder.text()).pre == pre.name);
+  }
+  // The families' own spellings of the same steps.
+  auto named = [](const char* steps) {
+    const TempFolder folder;
+    std::ofstream(folder.text("tokenizer.json"))
+        << R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Sequence",
+           "pretokenizers": [)"
+        << steps << "]}}";
+    return vocabulary_from_folder(folder.text()).pre;
+  };
+  const std::string bytes =
+      R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": )";
+  CHECK(named((R"({"type": "Punctuation", "behavior": "Contiguous"}, )" + bytes +
+               R"(true}, {"type": "Digits", "individual_digits": false},
+                  {"type": "Split", "pattern": {"Regex": "[0-9][0-9][0-9]"}, "behavior": "Isolated", "invert": false})")
+                  .c_str()) == "falcon");
+  CHECK(named((R"({"type": "Split", "pattern": {"Regex": "[\r\n]"}, "behavior": "Isolated", "invert": false},
+      {"type": "Split", "pattern": {"Regex": "\\s?\\p{L}+"}, "behavior": "Isolated", "invert": false},
+      {"type": "Split", "pattern": {"Regex": "\\s?\\p{P}+"}, "behavior": "Isolated", "invert": false},
+      {"type": "Split", "pattern": {"Regex": "[一-龥ࠀ-一가-퟿]+"}, "behavior": "Isolated", "invert": false},
+      {"type": "Digits", "individual_digits": true}, )" +
+               bytes + "false}")
+                  .c_str()) == "deepseek-coder");
+  CHECK_THROWS_AS(named(R"({"type": "Whitespace"})"), UserError);
 }
 
 TEST_CASE("convert: another dtype, the same everything else") {

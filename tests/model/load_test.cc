@@ -103,9 +103,54 @@ TEST_CASE("load: rotary buffers are passed over; a tied head may be there when i
   CHECK(inspect_weights(folder.text(), parameter_shapes(config)).unexpected.empty());
   tensors.back().second = tensors[0].second * 2;
   rewrite();
-  CHECK(has(refusal(folder.text(), parameter_shapes(config)), "tie_word_embeddings"));
+  CHECK(has(refusal(folder.text(), parameter_shapes(config)), "lm_head.weight differs from it"));
   tensors.pop_back();
   tensors[0].second = tensors[0].second.to(at::kInt);
   rewrite();
   CHECK(has(refusal(folder.text(), parameter_shapes(config)), "floating-point"));
+}
+
+TEST_CASE("load: tied weights under either name, prefixes more or less, a head that is not tied after all") {
+  const ModelConfig config = read_model_config(golden("smollm"));
+  REQUIRE(config.tied);
+  const NamedTensors whole = read_all(golden("smollm"), config);
+  const at::Tensor embedding = whole[0].second;
+  auto check = [&](const NamedTensors& stored, bool tied) {
+    const TempFolder folder;
+    fs::copy_file(golden("smollm") + "/config.json", folder.text("config.json"));
+    write_safetensors(folder.text() + "/model.safetensors", stored);
+    const ModelConfig read = read_model_config(folder.text());
+    CHECK(read.tied == tied);
+    CHECK(inspect_weights(folder.text(), parameter_shapes(read)).unexpected.empty());
+    const NamedTensors found = read_all(folder.text(), read);
+    REQUIRE(found.size() == whole.size() + (tied ? 0 : 1));
+    for (size_t i = 0; i < whole.size(); ++i) CHECK(found[i].second.equal(whole[i].second));
+    if (!tied) CHECK(found.back().second.equal(embedding * 2));
+    return read;
+  };
+  auto renamed = [&](const std::function<std::string(const std::string&)>& rename) {
+    NamedTensors out;
+    for (const auto& [name, tensor] : whole) out.emplace_back(rename(name), tensor);
+    return out;
+  };
+  check(renamed([](const std::string& name) {
+          return name == "model.embed_tokens.weight" ? "lm_head.weight" : name;
+        }),
+        true);
+  check(renamed([](const std::string& name) { return name.substr(6); }), true);
+  check(renamed([](const std::string& name) {
+          return name == "model.embed_tokens.weight" ? "lm_head.weight" : name.substr(6);
+        }),
+        true);
+  check(renamed([](const std::string& name) { return "model." + name; }), true);
+  NamedTensors both = whole;
+  both.emplace_back("lm_head.weight", embedding.clone());
+  check(both, true);
+  both.back().second = embedding * 2;
+  CHECK_FALSE(check(both, false).to_json()["tie_word_embeddings"].get<bool>());
+  // Untied: what is missing is missing, as nothing could stand in for it.
+  ModelConfig untied = config;
+  untied.tied = false;
+  CHECK(inspect_weights(golden("smollm"), parameter_shapes(untied)).missing ==
+        std::vector<std::string>{"lm_head.weight"});
 }

@@ -54,6 +54,7 @@ class Letters : public Tokenizer {
   std::optional<int64_t> bos() const override { return std::nullopt; }
   std::optional<int64_t> eos() const override { return 0; }
   std::optional<int64_t> pad() const override { return std::nullopt; }
+  std::map<std::string, std::string> named_tokens() const override { return {}; }
   std::string chat_template() const override { return ""; }
   void save(const std::string&) const override {}
 };

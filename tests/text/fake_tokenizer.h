@@ -93,6 +93,12 @@ class FakeTokenizer : public Tokenizer {
   std::optional<int64_t> bos() const override { return known(bos_); }
   std::optional<int64_t> eos() const override { return known(eos_); }
   std::optional<int64_t> pad() const override { return std::nullopt; }
+  std::map<std::string, std::string> named_tokens() const override {
+    std::map<std::string, std::string> out;
+    if (bos()) out["bos_token"] = piece(*bos());
+    if (eos()) out["eos_token"] = piece(*eos());
+    return out;
+  }
   std::string chat_template() const override { return template_; }
   void save(const std::string&) const override {}
 

@@ -1,13 +1,19 @@
 // Tokenizer folders: special tokens, side files, saving, text of any kind.
 #include "text/tokenizer.h"
 
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "test.h"
 #include "text/inspect.h"
+#include "text/template.h"
 #include "text/tokenizer_unicode.h"
 
 namespace temper {
@@ -157,6 +163,61 @@ TEST_CASE("named tokens and templates come from the side files") {
   }
 }
 
+TEST_CASE("composition equals the library's own, in time that grows with the length") {
+  // The library sorts a run of marks in time with the square of its length.
+  const auto slow = [](const std::string& text, bool fold) {
+    utf8proc_uint8_t* mapped = nullptr;
+    const auto options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | (fold ? UTF8PROC_CASEFOLD : 0);
+    const auto n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                static_cast<utf8proc_ssize_t>(text.size()), &mapped,
+                                static_cast<utf8proc_option_t>(options));
+    const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
+    return std::string(reinterpret_cast<const char*>(mapped), static_cast<size_t>(n));
+  };
+  const std::vector<std::string> units = {"\u0301", "\u0323", "\u0334", "\u0345", "a",      "E",
+                                          "ß",      "İ",      "\u0344", "\u1100", "\u1161", "\u11a8",
+                                          "\u0f73", "\u0958", "\u1e9b", "Ω",      "각",     "\u212b",
+                                          " ",      "ﬁ",      "\u09c7", "\u09be", "😀",      "\u3099"};
+  uint32_t state = 1;
+  for (int round = 0; round < 2000; ++round) {
+    std::string text;
+    for (int i = 0; i < round % 40; ++i) {
+      state = state * 1664525 + 1013904223;
+      text += units[(state >> 16) % (round % 2 == 0 ? 4 : units.size())];
+    }
+    CAPTURE(text);
+    CHECK(compose_unicode(text, false) == slow(text, false));
+    CHECK(compose_unicode(text, true) == slow(text, true));
+  }
+  std::string marks = "a", wanted = "\u1ea1";
+  for (int i = 0; i < 200'000; ++i) marks += "\u0301\u0323\u0334";
+  for (int i = 0; i < 200'000; ++i) wanted += "\u0334";
+  for (int i = 1; i < 200'000; ++i) wanted += "\u0323";
+  for (int i = 0; i < 200'000; ++i) wanted += "\u0301";
+  CHECK(compose_unicode(marks, false) == wanted);
+}
+
+TEST_CASE("templates see every token that the files name, a family's own too") {
+  const Folder folder("named");
+  folder.put("tokenizer.json", small_file().dump());
+  folder.put("special_tokens_map.json", R"({"unk_token": "a", "eos_token": {"content": "ab"}})");
+  folder.put("tokenizer_config.json",
+             R"({"bos_token": "<s>", "eos_token": "b", "image_token": "<t>", "add_bos_token": true,
+                 "extra_special_tokens": {"boi_token": "<s>"}})");
+  const std::map<std::string, std::string> named = {{"bos_token", "<s>"},
+                                                    {"boi_token", "<s>"},
+                                                    {"eos_token", "ab"},  // the older file, without a table
+                                                    {"image_token", "<t>"},
+                                                    {"unk_token", "a"}};
+  auto t = Tokenizer::load(folder.path);
+  CHECK(t->named_tokens() == named);
+  CHECK(t->eos() == 2);
+  const ChatTemplate source("{{ unk_token }}{{ image_token }}{{ boi_token }}{{ sep_token is defined }}");
+  CHECK(source.encode(*t, Json::array(), false).text == "a<t><s>False");
+  folder.put("tokenizer_config.json", R"({"eos_token": "b", "added_tokens_decoder": {}})");
+  CHECK(Tokenizer::load(folder.path)->named_tokens().at("eos_token") == "b");
+}
+
 TEST_CASE("begin and end tokens come from the post-processor") {
   Json json = small_file();
   json["post_processor"] = parse_json(
@@ -167,6 +228,32 @@ TEST_CASE("begin and end tokens come from the post-processor") {
   const auto t = load_json(json);
   CHECK(t->encode("ab", {.add_special = true}) == Ids{6, 2, 7, 7});
   CHECK(t->encode("ab") == Ids{2});
+}
+
+TEST_CASE(
+    "flags of the config put begin and end tokens around tokenizer.model's text, not tokenizer.json's") {
+  const auto around = [](const std::string& style, const char* file, const char* config) {
+    const Folder folder("flags");
+    folder.put(file, read_file(test_file("text/golden/tokenizers/" + style + "/" + file)));
+    folder.put("tokenizer_config.json", config);
+    const auto t = Tokenizer::load(folder.path);
+    const auto bare = t->encode("ab"), whole = t->encode("ab", {.add_special = true});
+    const auto inner = std::search(whole.begin(), whole.end(), bare.begin(), bare.end());
+    return std::pair(inner - whole.begin(), whole.end() - inner - std::ssize(bare));
+  };
+  // What transformers 5.23 does, whatever class the config names.
+  const auto model = [&](const char* config) { return around("spm_bpe", "tokenizer.model", config); };
+  CHECK(model("{}") == std::pair<std::ptrdiff_t, std::ptrdiff_t>(0, 0));
+  CHECK(model(R"({"add_bos_token": true})") == std::pair<std::ptrdiff_t, std::ptrdiff_t>(1, 0));
+  CHECK(model(R"({"add_bos_token": true, "add_eos_token": true})") ==
+        std::pair<std::ptrdiff_t, std::ptrdiff_t>(1, 1));
+  CHECK(model(R"({"add_bos_token": false, "add_eos_token": true})") ==
+        std::pair<std::ptrdiff_t, std::ptrdiff_t>(0, 1));
+  for (const char* config :
+       {"{}", R"({"add_bos_token": false, "add_eos_token": false})", R"({"add_bos_token": true})"}) {
+    CHECK(around("llama_legacy", "tokenizer.json", config) ==
+          std::pair<std::ptrdiff_t, std::ptrdiff_t>(1, 1));
+  }
 }
 
 TEST_CASE("very long runs take time that grows with their length") {
