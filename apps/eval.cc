@@ -79,7 +79,7 @@ int run(const Arguments& a) {
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
     records.resize(static_cast<size_t>(a.limit));
 
-  const auto tokenizer = Tokenizer::load(a.model.path);
+  const auto tokenizer = Tokenizer::load(tokenizer_folder(a.model.path, a.adapters));
   std::unique_ptr<ChatTemplate> chat;
   if (a.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));

@@ -45,7 +45,7 @@ void run(const Settings& s) {
   demand_output("--output", s.output);
   check_cache_options(s.cache, s.input, s.output);
   if (s.threads > 0) at::set_num_threads(static_cast<int>(s.threads));
-  const auto tokenizer = Tokenizer::load(s.model.path);
+  const auto tokenizer = Tokenizer::load(tokenizer_folder(s.model.path, s.adapters));
   const auto model = load_model(s.model);
   std::unique_ptr<AdapterSet> adapters;
   const auto entries = adapter_entries(s.adapters);

@@ -64,11 +64,31 @@ std::vector<int64_t> end_ids_of(const std::vector<AdapterEntry>& entries) {
   return out;
 }
 
+bool has_tokenizer(const std::string& folder) {
+  return fs::exists(folder + "/tokenizer.json") || fs::exists(folder + "/tokenizer.model");
+}
+
+std::string tokenizer_folder(const std::string& model, const std::vector<std::string>& adapters) {
+  const auto entries = adapter_entries(adapters);
+  return entries.size() == 1 && has_tokenizer(entries[0].folder) ? entries[0].folder : model;
+}
+
 AdapterSet::AdapterSet(Model& model, const std::vector<AdapterEntry>& entries) : model_(model) {
   std::vector<std::pair<std::string, double>> weights;
+  bool plain = true;  // none so far holds the embedding or the head
   for (const AdapterEntry& entry : entries) {
+    const int64_t vocab = model.config().vocab;
+    const bool tied = model.config().tied;
     adapters_.emplace_back(entry.name, load_adapter(model, entry.folder));
+    if (!plain && (vocab != model.config().vocab || tied != model.config().tied)) {
+      user_error(
+          "{}: changes the base's vocabulary or unties its head, which an adapter before it holds; name it "
+          "first",
+          entry.folder);
+    }
     adapters_.back().second->set_enabled(false);
+    const auto* lora = dynamic_cast<LoraAdapter*>(adapters_.back().second.get());
+    plain = plain && (lora == nullptr || lora->alone());
     weights.emplace_back(entry.name, entry.weight);
   }
   use(weights);
@@ -99,7 +119,10 @@ void AdapterSet::use(const std::vector<std::pair<std::string, double>>& weights)
   for (const auto& [name, weight] : weights) {
     const auto* lora = dynamic_cast<LoraAdapter*>(&find(name));
     if (lora == nullptr || !lora->alone())
-      user_error("adapter \"{}\": only LoRA without whole modules can be weighted or added to another", name);
+      user_error(
+          "adapter \"{}\": only LoRA on linears of the blocks, without whole modules, can be weighted or "
+          "added to another",
+          name);
     active_.emplace_back(const_cast<LoraAdapter*>(lora), weight);
   }
   model_.set_delta(active_.empty() ? nullptr : this);
@@ -136,7 +159,10 @@ void combine_adapters(const std::vector<AdapterEntry>& entries, const std::strin
     const SafetensorsFile file = open_adapter_tensors(entry.folder);
     for (const TensorInfo& info : file.tensors()) {
       const std::string ending = ".lora_A.weight", prefix = kPeftPrefix;
-      if (!info.name.starts_with(prefix) || !info.name.ends_with(ending)) continue;
+      if (info.name.ends_with(".lora_B.weight")) continue;
+      if (!info.name.starts_with(prefix) || !info.name.ends_with(ending))
+        user_error("{}: \"{}\" is no low-rank update of a linear and cannot be combined", file.path(),
+                   info.name.substr(0, 200));
       const std::string path =
           info.name.substr(prefix.size(), info.name.size() - prefix.size() - ending.size());
       const TensorInfo* second = file.find(prefix + path + ".lora_B.weight");

@@ -22,6 +22,10 @@ std::vector<AdapterEntry> adapter_entries(const std::vector<std::string>& texts)
 
 // The ids that their folders say end a completion (model/generation.h). Throws UserError.
 std::vector<int64_t> end_ids_of(const std::vector<AdapterEntry>& entries);
+bool has_tokenizer(const std::string& folder);
+// The folder whose tokenizer the texts are in: that of a single adapter which has one (with tokens added for
+// it, perhaps), else the model's.
+std::string tokenizer_folder(const std::string& model, const std::vector<std::string>& adapters);
 
 class AdapterSet : public LinearDelta {
  public:

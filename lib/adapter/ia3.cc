@@ -103,6 +103,9 @@ std::unique_ptr<Adapter> Ia3Options::attach(Model& model, uint64_t) const {
 
 std::unique_ptr<Adapter> load_ia3(Model& model, const std::string& folder, const Json& config) {
   const std::string where = folder + "/adapter_config.json";
+  check_config_keys(config, {"target_modules", "feedforward_modules", "init_ia3_weights", "modules_to_save"},
+                    {{"exclude_modules", nullptr}, {"fan_in_fan_out", false}}, where);
+  check_plain_linears(config, where);
   Ia3Options options;
   options.feedforward = config_strings(config, "feedforward_modules", where);
   const auto paths = select_modules(model.linear_modules(), config.value("target_modules", Json()),

@@ -49,7 +49,10 @@ std::unique_ptr<Adapter> IstOptions::attach(Model& model, uint64_t seed) const {
 
 IstAdapter::IstAdapter(std::unique_ptr<LoraAdapter> lora, const IstOptions& options, uint64_t seed)
     : lora_(std::move(lora)), options_(options), seed_(seed) {
-  for (const LoraModule& m : lora_->modules()) layers_.push_back(layer_of(m.path));
+  for (const LoraModule& m : lora_->modules()) {
+    layers_.push_back(layer_of(m.path));
+    if (m.whole) user_error("adapter.targets: ist trains blocks in turn, and \"{}\" is in none", m.path);
+  }
   std::sort(layers_.begin(), layers_.end());
   layers_.erase(std::unique(layers_.begin(), layers_.end()), layers_.end());
   importance_.assign(layers_.size(), 0.0);

@@ -20,8 +20,11 @@ void LoraOptions::fields(FieldVisitor& v) {
   v.field("alpha", alpha, {.help = "the update is scaled by alpha / rank", .min = 1e-6, .max = 1e6});
   v.field("rslora", rslora, {.help = "scale by alpha / sqrt(rank) instead"});
   v.field("dora", dora, {.help = "rows of the adapted weight have a trained length of their own (DoRA)"});
-  v.field("dropout", dropout,
-          {.help = "share of the adapters' inputs that is dropped in training", .min = 0.0, .max = 0.99});
+  v.field(
+      "dropout", dropout,
+      {.help = "share of the adapters' inputs that is dropped in training; none of embed_tokens and lm_head",
+       .min = 0.0,
+       .max = 0.99});
   v.field("init", init,
           {.help = "how A and B begin: at random with B A = 0, or as a part of W that is taken out of it",
            .choices = {"kaiming", "gaussian", "pissa", "olora", "corda"}});
@@ -41,7 +44,9 @@ void LoraOptions::fields(FieldVisitor& v) {
   v.field("freeze_a", freeze_a, {.help = "only B trains, and what it reads need not be kept (LoRA-FA)"});
   v.field(
       "targets", targets,
-      {.help = "\"all-linear\", an array of module names, or a regular expression of whole module paths"});
+      {.help =
+           "\"all-linear\" (of the blocks), an array of module names (embed_tokens and lm_head too), or a "
+           "regular expression of whole module paths"});
   v.field("rank_pattern", rank_pattern, {.help = "rank by module: {\"pattern\": rank}"});
   v.field("alpha_pattern", alpha_pattern, {.help = "alpha by module: {\"pattern\": alpha}"});
   v.field("modules_to_save", modules_to_save,
@@ -73,8 +78,19 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
   }
 }
 
+std::vector<std::string> lora_places(const Model& model) {
+  std::vector<std::string> out = {kEmbedding};
+  out.insert(out.end(), model.linear_modules().begin(), model.linear_modules().end());
+  if (model.config().causal) out.push_back(kHead);
+  return out;
+}
+
 std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const {
-  const auto paths = select_modules(model.linear_modules(), targets, "adapter.targets");
+  const auto paths = select_modules(targets == "all-linear" ? model.linear_modules() : lora_places(model),
+                                    targets, "adapter.targets");
+  // As in PEFT, an update of the embedding or the head of a tied model is of that one alone.
+  if (std::count(paths.begin(), paths.end(), kEmbedding) + std::count(paths.begin(), paths.end(), kHead) > 0)
+    model.untie_head();
   LoraOptions options = *this;
   std::erase(options.modules_to_save, "score");
   for (const std::string& name : always_saved(model)) options.modules_to_save.push_back(name);
@@ -84,57 +100,72 @@ std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const 
 LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths,
                          uint64_t seed, const std::string& where)
     : model_(model), options_(options), saved_(model, options.modules_to_save, where + ".modules_to_save") {
-  const auto& all = model.linear_modules();
-  place_.assign(all.size(), -1);
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (std::find(paths.begin(), paths.end(), all[i]) == paths.end()) continue;
-    const Parameter* weight = model.find(all[i] + ".weight");
-    const int64_t out = weight->compute.size(0), in = weight->compute.size(1);
-    LoraModule m;
-    m.path = all[i];
-    const double rank = pattern_value(options.rank_pattern, m.path, static_cast<double>(options.rank),
-                                      where + ".rank_pattern");
-    m.rank = static_cast<int64_t>(rank);
-    if (static_cast<double>(m.rank) != rank || m.rank < 1) {
-      user_error("{}.rank_pattern: the rank of {} is {}; expected a whole number", where, m.path, rank);
-    }
-    const double alpha =
-        pattern_value(options.alpha_pattern, m.path, options.alpha, where + ".alpha_pattern");
-    m.scale = alpha / (options.rslora ? std::sqrt(rank) : rank);
-    const bool from_weight = options.init == "pissa" || options.init == "olora" || options.init == "corda";
-    if (from_weight && m.rank > std::min(out, in)) {
-      user_error("{}.rank: {} of {}, whose weight is {} x {}; init {} takes at most {}", where, m.rank,
-                 m.path, out, in, options.init, std::min(out, in));
-    }
-    const auto options_of_work =
-        at::TensorOptions().dtype(model.precision().compute).device(model.precision().device);
-    m.a_work = at::empty({m.rank, in}, options_of_work);
-    m.b_work = at::empty({out, m.rank}, options_of_work);
-    if (options.init == "pissa") {
-      take(m, pissa_start(this->weight(m), m.rank, m.scale, options.svd_iterations, seed, m.path), true);
-    } else if (options.init == "olora") {
-      take(m, olora_start(this->weight(m), m.rank), true);
-    } else if (options.init == "gaussian") {
-      take(m, gaussian_start(out, in, m.rank, seed, m.path), false);
-    } else {
-      take(m, kaiming_start(out, in, m.rank, seed, m.path), from_weight);  // corda: until start()
-    }
-    if (options.dora) {
-      m.squares = this->weight(m).square().sum(1);
-      m.magnitude = at::empty_like(m.squares);
-    }
-    place_[i] = static_cast<int64_t>(modules_.size());
-    modules_.push_back(std::move(m));
+  const auto& linears = model.linear_modules();
+  place_.assign(linears.size(), -1);
+  for (const std::string& path : lora_places(model)) {
+    if (std::find(paths.begin(), paths.end(), path) == paths.end()) continue;
+    const auto linear = std::find(linears.begin(), linears.end(), path);
+    if (linear != linears.end())
+      place_[static_cast<size_t>(linear - linears.begin())] = static_cast<int64_t>(modules_.size());
+    modules_.push_back(module_of(path, seed, where));
   }
   refresh();
-  for (LoraModule& m : modules_) {
-    if (options.dora) m.magnitude = m.length.clone().requires_grad_(true);
+  if (options.dora) {
+    for (LoraModule& m : modules_) m.magnitude = m.length.clone().requires_grad_(true);
+    refresh();
   }
   model_.set_delta(this);
 }
 
+LoraModule LoraAdapter::module_of(const std::string& path, uint64_t seed, const std::string& where) {
+  LoraModule m;
+  m.path = path;
+  m.embedding = path == kEmbedding;
+  const bool whole = m.embedding || path == kHead;
+  Parameter* parameter = model_.find(path + ".weight");
+  const int64_t out = parameter->compute.size(0), in = parameter->compute.size(1);
+  if (whole) {
+    if (std::count(saved_.parameters().begin(), saved_.parameters().end(), parameter) > 0)
+      user_error("{}: \"{}\" is among targets and modules_to_save; choose one", where, path);
+    if (options_.init == "corda")
+      user_error("{}.init: corda reads the inputs of the blocks' linears; \"{}\" takes another", where, path);
+    m.whole = std::make_shared<ComputedWeight>(parameter);
+  }
+  const double rank =
+      pattern_value(options_.rank_pattern, path, static_cast<double>(options_.rank), where + ".rank_pattern");
+  m.rank = static_cast<int64_t>(rank);
+  if (static_cast<double>(m.rank) != rank || m.rank < 1)
+    user_error("{}.rank_pattern: the rank of {} is {}; expected a whole number", where, path, rank);
+  const double alpha = pattern_value(options_.alpha_pattern, path, options_.alpha, where + ".alpha_pattern");
+  m.scale = alpha / (options_.rslora ? std::sqrt(rank) : rank);
+  const bool from_weight = options_.init == "pissa" || options_.init == "olora" || options_.init == "corda";
+  if (from_weight && m.rank > std::min(out, in)) {
+    user_error("{}.rank: {} of {}, whose weight is {} x {}; init {} takes at most {}", where, m.rank, path,
+               out, in, options_.init, std::min(out, in));
+  }
+  if (!whole) {
+    const auto options_of_work =
+        at::TensorOptions().dtype(model_.precision().compute).device(model_.precision().device);
+    m.a_work = at::empty({m.rank, in}, options_of_work);
+    m.b_work = at::empty({out, m.rank}, options_of_work);
+  }
+  if (options_.init == "pissa") {
+    take(m, pissa_start(weight(m), m.rank, m.scale, options_.svd_iterations, seed, path), true);
+  } else if (options_.init == "olora") {
+    take(m, olora_start(weight(m), m.rank), true);
+  } else if (m.embedding) {  // normal(0, 1), as PEFT has it
+    take(m, gaussian_start(out, in, m.rank, 1.0, seed, path), false);
+  } else if (options_.init == "gaussian") {
+    take(m, gaussian_start(out, in, m.rank, 1.0 / rank, seed, path), false);
+  } else {
+    take(m, kaiming_start(out, in, m.rank, seed, path), from_weight);  // corda: until start()
+  }
+  if (options_.dora && !whole) m.squares = weight(m).square().sum(1);
+  return m;
+}
+
 Tensor LoraAdapter::weight(const LoraModule& m) const {
-  return model_.find(m.path + ".weight")->values();
+  return m.whole ? m.whole->base() : model_.find(m.path + ".weight")->values();
 }
 
 void LoraAdapter::take(LoraModule& m, const LoraFactors& factors, bool from_weight) {
@@ -144,7 +175,7 @@ void LoraAdapter::take(LoraModule& m, const LoraFactors& factors, bool from_weig
   if (!from_weight) return;
   m.a0 = m.a.detach().clone();
   m.b0 = m.b.detach().clone();
-  m.b0_work = at::empty(m.b0.sizes(), m.b_work.options());
+  if (!m.whole) m.b0_work = at::empty(m.b0.sizes(), m.b_work.options());
 }
 
 LoraFactors LoraAdapter::whole_update(const LoraModule& m) const {
@@ -204,35 +235,34 @@ double LoraAdapter::lr_factor(const std::string& name) const {
 
 LoraAdapter::~LoraAdapter() {
   if (model_.delta() == this) model_.set_delta(nullptr);
+  for (const LoraModule& m : modules_) {
+    if (m.whole) m.whole->set_enabled(false);
+  }
+  base_.values.set_enabled(false);
 }
 
 NamedTensors LoraAdapter::trainable() {
   NamedTensors out;
   for (const LoraModule& m : modules_) {
-    if (!options_.freeze_a) out.emplace_back(kPeftPrefix + m.path + ".lora_A.weight", m.a);
-    out.emplace_back(kPeftPrefix + m.path + ".lora_B.weight", m.b);
-    if (m.magnitude.defined()) out.emplace_back(kPeftPrefix + m.path + ".lora_magnitude_vector", m.magnitude);
+    const std::string path = kPeftPrefix + m.path;
+    if (!options_.freeze_a)
+      out.emplace_back(path + (m.embedding ? ".lora_embedding_B" : ".lora_A.weight"), m.a);
+    out.emplace_back(path + (m.embedding ? ".lora_embedding_A" : ".lora_B.weight"), m.b);
+    if (m.magnitude.defined()) out.emplace_back(path + ".lora_magnitude_vector", m.magnitude);
   }
   for (const Parameter* p : saved_.parameters()) out.emplace_back(p->name, p->master);
-  return out;
-}
-
-NamedTensors LoraAdapter::folder_tensors() const {
-  NamedTensors out;
-  for (const LoraModule& m : modules_) {
-    const LoraFactors update = whole_update(m);
-    out.emplace_back(kPeftPrefix + m.path + ".lora_A.weight", update.a);
-    out.emplace_back(kPeftPrefix + m.path + ".lora_B.weight", update.b);
-    if (m.magnitude.defined())
-      out.emplace_back(kPeftPrefix + m.path + ".lora_magnitude_vector", m.magnitude.detach());
-  }
-  for (auto& saved : saved_.folder_tensors(model_.config().causal)) out.push_back(std::move(saved));
   return out;
 }
 
 void LoraAdapter::refresh() {
   const at::NoGradGuard no_grad;
   for (LoraModule& m : modules_) {
+    if (m.whole) {
+      const Tensor product = this->product(m);
+      if (options_.dora) m.length = product.norm(2, m.embedding ? 0 : 1);
+      m.whole->set(m.magnitude.defined() ? product * factors(m) : product);
+      continue;
+    }
     m.a_work.copy_(m.a);
     m.b_work.copy_(m.b * m.scale);
     if (m.b0.defined()) m.b0_work.copy_(m.b0 * -m.scale);
@@ -250,6 +280,10 @@ void LoraAdapter::refresh() {
 void LoraAdapter::set_enabled(bool enabled) {
   model_.set_delta(enabled ? this : nullptr);
   saved_.set_enabled(enabled);
+  base_.values.set_enabled(enabled);
+  for (const LoraModule& m : modules_) {
+    if (m.whole) m.whole->set_enabled(enabled);
+  }
 }
 
 void LoraAdapter::set_step(uint64_t seed, uint64_t step, uint64_t micro_batch) {
@@ -340,55 +374,6 @@ const LoraGroup& LoraAdapter::group(const std::vector<int64_t>& modules, const s
     if (m.a0.defined()) g.parts.push_back({m.a0, m.b0, m.b0_work, g.columns[i], -m.scale});
   }
   return g;
-}
-
-void LoraAdapter::merge() {
-  const at::NoGradGuard no_grad;
-  set_enabled(true);
-  for (const LoraModule& m : modules_) {
-    Parameter* weight = model_.find(m.path + ".weight");
-    weight->assign(merged_weight(m));
-  }
-  model_.set_delta(nullptr);
-}
-
-void LoraAdapter::unmerge() {
-  if (options_.dora)
-    user_error("DoRA cannot be taken out of merged weights: the lengths of the base's rows are lost");
-  const at::NoGradGuard no_grad;
-  for (const LoraModule& m : modules_) {
-    const LoraFactors update = whole_update(m);
-    model_.find(m.path + ".weight")->assign(at::addmm(weight(m), update.b, update.a, 1.0, -m.scale));
-  }
-}
-
-Tensor LoraAdapter::merged_weight(const LoraModule& m) const {
-  const at::NoGradGuard no_grad;
-  const LoraFactors update = whole_update(m);
-  Tensor merged = at::addmm(weight(m), update.b, update.a, 1.0, m.scale);
-  if (m.magnitude.defined()) merged.mul_((m.magnitude / m.length).unsqueeze(1));
-  return merged;
-}
-
-void LoraAdapter::save(const std::string& folder, at::ScalarType) {
-  std::vector<std::string> chosen;
-  for (const LoraModule& m : modules_) chosen.push_back(m.path);
-  // A regular expression is kept as the user wrote it; names are what PEFT writes for "all-linear" too.
-  const bool regex = options_.targets.is_string() && options_.targets != "all-linear" &&
-                     select_modules(model_.linear_modules(), options_.targets, folder) == chosen;
-  const Json targets = regex ? options_.targets : Json(short_names(model_.linear_modules(), chosen));
-  LoraOptions options = options_;
-  if (modules_.front().a0.defined()) {  // twice the rank, with the same scale
-    const double alphas = options.rslora ? std::sqrt(2.0) : 2.0;
-    options.rank *= 2;
-    options.alpha *= alphas;
-    for (auto& rank : options.rank_pattern) rank = 2 * rank.get<double>();
-    for (auto& alpha : options.alpha_pattern) alpha = alphas * alpha.get<double>();
-  }
-  const bool causal = model_.config().causal;
-  if (causal) std::erase(options.modules_to_save, "score");  // a critic's head is no part of the policy
-  save_adapter(folder, folder_tensors(),
-               lora_config_json(options, targets, base_model_, saved_.trains_tied_head(), causal));
 }
 
 }  // namespace temper

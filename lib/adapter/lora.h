@@ -1,17 +1,21 @@
 // LoRA (Hu et al. 2021, arXiv:2106.09685) and what differs from it by a start, a scale or a factor: rsLoRA
 // (Kalajdzievski 2023, arXiv:2312.03732), DoRA (Liu et al. 2024, arXiv:2402.09353), PiSSA, OLoRA and CorDA
 // (lora_init.h), LoRA+ (Hayou et al. 2024, arXiv:2402.12354), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
-// Files are PEFT's.
+// Files are PEFT's. Departure: what the head reads is not dropped in training (what the embedding reads is
+// not in PEFT either).
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "adapter/adapter.h"
+#include "adapter/base_values.h"
+#include "adapter/computed_weight.h"
 #include "adapter/lora_init.h"
 #include "adapter/lora_product.h"
 #include "adapter/saved_modules.h"
@@ -40,9 +44,17 @@ struct LoraOptions : AdapterOptions {
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 
-// One adapted linear: W + s (B A - B0 A0), with DoRA's rows then scaled to a length of their own.
+// Where a LoRA may stand, in the model's order: the embedding, the linears of the blocks, the head.
+// "all-linear" means the linears of the blocks alone, as in PEFT.
+std::vector<std::string> lora_places(const Model& model);
+
+// One adapted linear: W + s (B A - B0 A0), with DoRA's rows then scaled to a length of their own. The
+// embedding and the head are such too, [V, H]; PEFT keeps the transposes for the embedding (lora_embedding_A
+// is B^T, lora_embedding_B is A^T), and DoRA scales its columns.
 struct LoraModule {
   std::string path;
+  std::shared_ptr<ComputedWeight> whole;  // of embedding and head, whose updates are no product beside it
+  bool embedding = false;
   int64_t rank = 0;
   double scale = 1.0;
   at::Tensor a, b;            // [r, in], [out, r]: fp32 masters that take gradients
@@ -50,7 +62,8 @@ struct LoraModule {
   // What a start took out of W (lora_init.h): frozen; undefined where A and B begin at B A = 0. W itself
   // stays whole, so that "off" is the base model, exactly.
   at::Tensor a0, b0, b0_work;
-  // DoRA: m [out], which trains; |W + s B A| by row [out], a constant of the step; |W|^2 by row.
+  // DoRA: m [out], which trains; |W + s B A| by row [out], a constant of the step; |W|^2 by row. Of the
+  // embedding by column [in].
   at::Tensor magnitude, length, squares;
 };
 
@@ -63,15 +76,25 @@ struct LoraGroup {
   int64_t outs = 0;              // columns of the product
 };
 
+// What a folder has for the base itself.
+struct FolderBase {
+  BaseValues values;            // that hold while the adapter is on
+  std::set<std::string> known;  // modules whose base weights are in the folder, and now in the model
+  bool changed = false;         // they are not those that the model had
+};
+
 class LoraAdapter : public Adapter, public LinearDelta {
  public:
-  // Freezes the model, makes A and B for the modules of these paths (corda: in start()), and attaches.
+  // Freezes the model, makes A and B for the modules of these paths (corda: in start()), and attaches. The
+  // update of a tied embedding is the head's too: untie_head() comes first where each is adapted alone.
   LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths, uint64_t seed,
               const std::string& where);
   ~LoraAdapter() override;
+  void take_base(FolderBase base) { base_ = std::move(base); }  // after loading
 
   std::vector<std::pair<std::string, at::Tensor>> trainable() override;
   void refresh() override;
+  void end_backward() override;
   void start(const AdapterStart& from) override;
   AdapterState state() override;
   void load_state(const AdapterState& state, int64_t updates, const std::string& where) override;
@@ -93,17 +116,21 @@ class LoraAdapter : public Adapter, public LinearDelta {
   // W with the adapter in it, fp32 [out, in].
   at::Tensor merged_weight(const LoraModule& module) const;
   const std::vector<LoraModule>& modules() const { return modules_; }
-  bool alone() const { return saved_.parameters().empty(); }  // no whole modules beside it
+  bool alone() const;  // linears of blocks, no whole matrices beside them
 
  private:
   const LoraGroup& group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs);
+  LoraModule module_of(const std::string& path, uint64_t seed, const std::string& where);
   at::Tensor weight(const LoraModule& module) const;         // W, fp32
+  at::Tensor product(const LoraModule& module) const;        // W + s B A, fp32
+  at::Tensor factors(const LoraModule& module) const;        // DoRA's, [out, 1], of the embedding [1, in]
   LoraFactors whole_update(const LoraModule& module) const;  // [A; A0], [B, -B0]
   void take(LoraModule& module, const LoraFactors& factors, bool from_weight);
   at::Tensor with_magnitudes(const LoraGroup& group, const at::Tensor& product) const;
   Model& model_;
   LoraOptions options_;
   SavedModules saved_;
+  FolderBase base_;
   std::vector<LoraModule> modules_;
   std::vector<int64_t> place_;           // by LinearDelta's module id: place in modules_, or -1
   std::map<int64_t, LoraGroup> groups_;  // by the id of their first linear; made when first met
@@ -112,7 +139,7 @@ class LoraAdapter : public Adapter, public LinearDelta {
 
 // PEFT's adapter_config.json of a LoRA. `targets` names the modules.
 Json lora_config_json(const LoraOptions& options, const Json& targets, const std::string& base_model,
-                      bool tied_head, bool causal);
+                      bool ensure_tied, bool causal);
 // Reads one; throws UserError on features that change what is computed and are not there.
 LoraOptions lora_options_from(const Json& config, const std::string& where);
 std::unique_ptr<Adapter> load_lora(Model& model, const std::string& folder, const Json& config);

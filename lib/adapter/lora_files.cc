@@ -1,6 +1,6 @@
+// A LoRA's folder as PEFT writes it.
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "adapter/lora.h"
@@ -9,30 +9,9 @@
 #include "base/error.h"
 
 namespace temper {
-namespace {
-
-// Features of PEFT's LoRA that change what is computed, with the value that means "not used".
-const std::vector<std::pair<const char*, Json>>& unused_features() {
-  static const std::vector<std::pair<const char*, Json>> list = {{"lora_bias", false},
-                                                                 {"bias", "none"},
-                                                                 {"fan_in_fan_out", false},
-                                                                 {"use_qalora", false},
-                                                                 {"use_bdlora", nullptr},
-                                                                 {"kasa_config", nullptr},
-                                                                 {"monteclora_config", nullptr},
-                                                                 {"velora_config", nullptr},
-                                                                 {"arrow_config", nullptr},
-                                                                 {"layer_replication", nullptr},
-                                                                 {"target_parameters", nullptr},
-                                                                 {"trainable_token_indices", nullptr},
-                                                                 {"alora_invocation_tokens", nullptr}};
-  return list;
-}
-
-}  // namespace
 
 Json lora_config_json(const LoraOptions& o, const Json& targets, const std::string& base_model,
-                      bool tied_head, bool causal) {
+                      bool ensure_tied, bool causal) {
   Json j;
   j["alora_invocation_tokens"] = nullptr;
   j["alpha_pattern"] = o.alpha_pattern;
@@ -41,7 +20,7 @@ Json lora_config_json(const LoraOptions& o, const Json& targets, const std::stri
   j["base_model_name_or_path"] = base_model.empty() ? Json(nullptr) : Json(base_model);
   j["bias"] = "none";
   j["corda_config"] = nullptr;
-  j["ensure_weight_tying"] = tied_head;
+  j["ensure_weight_tying"] = ensure_tied;
   j["eva_config"] = nullptr;
   j["exclude_modules"] = nullptr;
   j["fan_in_fan_out"] = false;
@@ -78,104 +57,58 @@ Json lora_config_json(const LoraOptions& o, const Json& targets, const std::stri
   return j;
 }
 
-LoraOptions lora_options_from(const Json& config, const std::string& where) {
-  auto get = [&](const char* key) { return config.contains(key) ? config[key] : Json(nullptr); };
-  for (const auto& [key, unused] : unused_features()) {
-    const Json value = get(key);
-    if (!value.is_null() && value != unused && value != false) {
-      user_error("{}: {}: {} is not supported; expected {}", where, key, shown_json(value),
-                 shown_json(unused));
+NamedTensors LoraAdapter::folder_tensors() const {
+  NamedTensors out;
+  const bool causal = model_.config().causal, tied = model_.config().tied && causal;
+  for (const LoraModule& m : modules_) {
+    const LoraFactors update = whole_update(m);
+    const std::string path = kPeftPrefix + m.path;
+    if (m.embedding) {
+      out.emplace_back(path + ".lora_embedding_A", update.b.t());
+      out.emplace_back(path + ".lora_embedding_B", update.a.t());
+    } else {
+      out.emplace_back(path + ".lora_A.weight", update.a);
+      out.emplace_back(path + ".lora_B.weight", update.b);
     }
+    if (m.magnitude.defined()) out.emplace_back(path + ".lora_magnitude_vector", m.magnitude.detach());
+    if (!m.embedding || !tied) continue;
+    // PEFT writes the update of a tied head a second time.
+    const std::string head = std::string(kPeftPrefix) + kHead;
+    out.emplace_back(head + ".lora_A.weight", update.a);
+    out.emplace_back(head + ".lora_B.weight", update.b);
   }
-  const Json init = get("init_lora_weights");
-  if (init.is_string() && init != "gaussian" && init != "eva" && init != "orthogonal") {
-    user_error(
-        "{}: init_lora_weights: {} changed the base model's weights; save the adapter in PEFT with "
-        "path_initial_model_for_weight_conversion, which makes it a plain LoRA",
-        where, shown_json(init));
-  }
-  LoraOptions o;
-  const auto number = [&](const char* key, double fallback, double low, double high) {
-    return config_number(config, key, fallback, low, high, where);
-  };
-  const double rank = number("r", 8, 1, 8192);
-  if (rank != std::floor(rank)) user_error("{}: r: expected a whole number, found {}", where, rank);
-  o.rank = static_cast<int64_t>(rank);
-  o.alpha = number("lora_alpha", 8, 1e-6, 1e6);
-  o.dropout = number("lora_dropout", 0, 0, 0.99);
-  const Json rslora = get("use_rslora");
-  if (!rslora.is_null() && !rslora.is_boolean())
-    user_error("{}: use_rslora: expected true or false, found {}", where, shown_json(rslora));
-  o.rslora = rslora == true;
-  const Json dora = get("use_dora");
-  if (!dora.is_null() && !dora.is_boolean())
-    user_error("{}: use_dora: expected true or false, found {}", where, shown_json(dora));
-  o.dora = dora == true;
-  o.targets = get("target_modules");
-  for (const auto& [key, to] :
-       {std::pair("rank_pattern", &o.rank_pattern), std::pair("alpha_pattern", &o.alpha_pattern)}) {
-    const Json value = get(key);
-    if (value.is_null()) continue;
-    if (!value.is_object()) user_error("{}: {}: expected an object, found {}", where, key, shown_json(value));
-    *to = value;
-  }
-  o.modules_to_save = config_strings(config, "modules_to_save", where);
-  if (get("task_type") == "SEQ_CLS") {
-    // PEFT adds both names that a head may have to the list, whichever there is.
-    std::erase(o.modules_to_save, "classifier");
-    std::erase(o.modules_to_save, "score");
-    o.modules_to_save.push_back("score");
-  }
-  return o;
+  for (auto& saved : saved_.folder_tensors(causal)) out.push_back(std::move(saved));
+  return out;
 }
 
-std::unique_ptr<Adapter> load_lora(Model& model, const std::string& folder, const Json& config) {
-  const std::string where = folder + "/adapter_config.json", path = folder + "/adapter_model.safetensors";
-  const LoraOptions options = lora_options_from(config, where);
-  const SafetensorsFile file = open_adapter_tensors(folder);
-
-  // The tensors say which modules are adapted; the config must agree unless it narrows its targets by layer.
-  std::vector<std::string> paths;
-  for (const std::string& module : model.linear_modules()) {
-    if (file.find(kPeftPrefix + module + ".lora_A.weight") != nullptr) paths.push_back(module);
+void LoraAdapter::save(const std::string& folder, at::ScalarType) {
+  if (!base_.values.empty() || base_.changed) {
+    user_error(
+        "{}: the adapter was loaded with values for the base model itself (biases, rows of tokens or a whole "
+        "embedding), which are not written; merge it instead",
+        folder);
   }
-  auto given = [&](const char* key) {
-    return config.contains(key) && !config[key].is_null() && !config[key].empty();
-  };
-  if (!given("exclude_modules") && !given("layers_to_transform")) {
-    for (const std::string& module :
-         select_modules(model.linear_modules(), options.targets, where + ": target_modules")) {
-      if (std::find(paths.begin(), paths.end(), module) == paths.end()) {
-        user_error("{}: \"{}{}.lora_A.weight\" is missing, but target_modules names it", path, kPeftPrefix,
-                   module);
-      }
-    }
+  const bool causal = model_.config().causal;
+  std::vector<std::string> chosen;
+  bool tied = saved_.trains_tied_head();
+  for (const LoraModule& m : modules_) {
+    chosen.push_back(m.path);
+    tied = tied || (m.embedding && model_.config().tied && causal);
   }
-  if (paths.empty()) user_error("{}: holds no LoRA tensor of a module of this model", path);
-  if (model.config().tied && !options.modules_to_save.empty() &&
-      !(config.contains("ensure_weight_tying") && config["ensure_weight_tying"] == true)) {
-    for (const std::string& name : options.modules_to_save) {
-      if (std::string("model.embed_tokens").ends_with(name) || std::string("lm_head").ends_with(name)) {
-        user_error("{}: modules_to_save: \"{}\" of a model whose head is tied needs ensure_weight_tying true",
-                   where, name);
-      }
-    }
+  // A regular expression is kept as the user wrote it; names are what PEFT writes for "all-linear" too.
+  const bool regex = options_.targets.is_string() && options_.targets != "all-linear" &&
+                     select_modules(lora_places(model_), options_.targets, folder) == chosen;
+  const Json targets = regex ? options_.targets : Json(short_names(lora_places(model_), chosen));
+  LoraOptions options = options_;
+  if (modules_.front().a0.defined()) {  // twice the rank, with the same scale
+    const double alphas = options.rslora ? std::sqrt(2.0) : 2.0;
+    options.rank *= 2;
+    options.alpha *= alphas;
+    for (auto& rank : options.rank_pattern) rank = 2 * rank.get<double>();
+    for (auto& alpha : options.alpha_pattern) alpha = alphas * alpha.get<double>();
   }
-
-  for (const std::string& module : paths) {  // before anything of these sizes is made
-    const double rank = pattern_value(options.rank_pattern, module, static_cast<double>(options.rank),
-                                      where + ": rank_pattern");
-    const TensorInfo* a = file.find(kPeftPrefix + module + ".lora_A.weight");
-    if (a->shape.empty() || static_cast<double>(a->shape[0]) != rank) {
-      user_error("{}: \"{}\" has shape {}, but the config's rank for it is {}", path, a->name,
-                 shown_json(Json(a->shape)), rank);
-    }
-  }
-
-  auto adapter = std::make_unique<LoraAdapter>(model, options, paths, 0, where);
-  fill_adapter_tensors(file, path, adapter->folder_tensors());
-  adapter->refresh();
-  return adapter;
+  if (causal) std::erase(options.modules_to_save, "score");  // a critic's head is no part of the policy
+  save_adapter(folder, folder_tensors(), lora_config_json(options, targets, base_model_, tied, causal));
 }
 
 }  // namespace temper

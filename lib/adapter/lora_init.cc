@@ -38,8 +38,8 @@ LoraFactors kaiming_start(int64_t out, int64_t in, int64_t rank, uint64_t seed, 
           at::zeros({out, rank})};
 }
 
-LoraFactors gaussian_start(int64_t out, int64_t in, int64_t rank, uint64_t seed, const std::string& path) {
-  const double deviation = 1.0 / static_cast<double>(rank);
+LoraFactors gaussian_start(int64_t out, int64_t in, int64_t rank, double deviation, uint64_t seed,
+                           const std::string& path) {
   return {drawn({rank, in}, RandomStream(seed, "init." + path + ".lora_A"), deviation, true),
           at::zeros({out, rank})};
 }

@@ -16,8 +16,9 @@ struct LoraFactors {
 
 // Within 1/sqrt(in), as torch.nn.Linear and PEFT have it: kaiming_uniform(a = sqrt 5). B zero.
 LoraFactors kaiming_start(int64_t out, int64_t in, int64_t rank, uint64_t seed, const std::string& path);
-// A normal(0, 1/rank), B zero.
-LoraFactors gaussian_start(int64_t out, int64_t in, int64_t rank, uint64_t seed, const std::string& path);
+// A normal(0, deviation), B zero.
+LoraFactors gaussian_start(int64_t out, int64_t in, int64_t rank, double deviation, uint64_t seed,
+                           const std::string& path);
 
 // PiSSA (Meng et al. 2024, arXiv:2404.02948): the r largest singular triples of W, A = sqrt(S/s) V^T, B = U
 // sqrt(S/s). iterations 0: an exact decomposition; n: a randomised one with n power iterations (Halko et al.

@@ -3,8 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "adapter/adapter.h"
+#include "adapter/adapter_set.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "model/convert.h"
 #include "model/generation.h"
@@ -33,23 +34,37 @@ double change_of_answers(Model& model, const std::vector<int64_t>& probe,
   return before.numel() == 0 ? 0.0 : (after - before).abs().max().item<double>();
 }
 
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
+                                           "tokenizer.model",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "chat_template.jinja"};
+
 double changed_folder(const std::string& base, const std::string& adapter, const std::string& to,
                       std::optional<at::ScalarType> dtype,
                       double (*change)(Model&, Adapter&, const std::vector<int64_t>&)) {
   const auto model = Model::load(base, Precision{}, adapter_heads(adapter));
+  const ModelConfig before = model->config();
   const auto loaded = load_adapter(*model, adapter);
   std::vector<int64_t> probe;
   for (int64_t i = 0; i < 64; ++i) probe.push_back((i * 7919 + 3) % model->config().vocab);
   const double largest = change(*model, *loaded, probe);
+  if (change == unmerge_adapter) loaded->set_enabled(false);  // the base alone is written
   const ModelFiles files(base, model->config().tied);
   const auto parameters = model->parameters();
   std::vector<TensorSpec> specs;
   for (const Parameter* p : parameters) {
-    const TensorInfo* stored = files.find(p->name);  // a score head comes with the adapter
+    const TensorInfo* stored = files.find(p->name);  // a score head comes with the adapter, an untied one too
     const auto own = stored != nullptr ? stored->dtype : files.find("model.norm.weight")->dtype;
     specs.push_back({p->name, dtype.value_or(own), p->master.sizes().vec()});
   }
   Json config = config_with_dtype(base, dtype);
+  // An adapter of the embedding or the head alone unties them, and one may bring tokens of its own.
+  if (before.tied != model->config().tied) config["tie_word_embeddings"] = false;
+  if (before.vocab != model->config().vocab) config["vocab_size"] = model->config().vocab;
   const Json heads = model->config().to_json();
   for (const char* key : {"architectures", "id2label", "label2id"}) {
     if (heads.contains(key)) config[key] = heads[key];
@@ -57,6 +72,15 @@ double changed_folder(const std::string& base, const std::string& adapter, const
   save_pretrained(to, config, generation_json(model->config()), specs,
                   [&](size_t i) { return parameters[i]->master.detach(); });
   copy_side_files(base, to);
+  // The adapter's own tokenizer, which has the tokens that were added for it.
+  if (has_tokenizer(adapter)) {
+    for (const char* name : kTokenizerFiles) {
+      if (!fs::exists(adapter + "/" + name)) continue;
+      std::error_code error;
+      fs::copy_file(adapter + "/" + name, to + "/" + name, fs::copy_options::overwrite_existing, error);
+      if (error) user_error("{}/{}: cannot copy to {}: {}", adapter, name, to, error.message());
+    }
+  }
   return largest;
 }
 

@@ -8,8 +8,10 @@
 #include <map>
 #include <set>
 
+#include "adapter/targets.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 
 namespace temper {
 
@@ -24,15 +26,17 @@ SafetensorsFile open_adapter_tensors(const std::string& folder) {
   return SafetensorsFile(path);
 }
 
-void fill_adapter_tensors(const SafetensorsFile& file, const std::string& path, const NamedTensors& tensors) {
+void fill_adapter_tensors(const SafetensorsFile& file, const std::string& path, const NamedTensors& tensors,
+                          const std::set<std::string>& done) {
   const at::NoGradGuard no_grad;
   std::set<std::string> used;
   for (const auto& [name, tensor] : tensors) {
     const TensorInfo* info = file.find(name);
     if (info == nullptr) user_error("{}: \"{}\" is missing", path, name);
     if (info->shape != tensor.sizes().vec()) {
-      user_error("{}: \"{}\": expected shape {}, found {} (another base model, or rank_pattern?)", path, name,
-                 shown_json(Json(tensor.sizes().vec())), shown_json(Json(info->shape)));
+      user_error(
+          "{}: \"{}\": expected shape {}, found {} (another base model, added tokens, or rank_pattern?)",
+          path, name, shown_json(Json(tensor.sizes().vec())), shown_json(Json(info->shape)));
     }
     if (!c10::isFloatingType(info->dtype))
       user_error("{}: \"{}\": expected a floating-point type", path, name);
@@ -40,8 +44,53 @@ void fill_adapter_tensors(const SafetensorsFile& file, const std::string& path, 
     used.insert(name);
   }
   for (const TensorInfo& info : file.tensors()) {
-    if (!used.count(info.name))
+    if (!used.count(info.name) && !done.count(info.name))
       user_error("{}: \"{}\" belongs to nothing in this model", path, info.name.substr(0, 200));
+  }
+}
+
+void check_config_keys(const Json& config, const std::set<std::string>& read,
+                       const std::map<std::string, Json>& missing, const std::string& where) {
+  static const std::set<std::string> common = {
+      "auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version",
+      "revision",     "runtime_config",          "task_type"};
+  const auto unused = [](const Json& value) {
+    return value.is_null() || value == false || ((value.is_array() || value.is_object()) && value.empty());
+  };
+  const Json task = config.value("task_type", Json());
+  if (!task.is_null() && task != "CAUSAL_LM" && task != "SEQ_CLS") {
+    user_error("{}: task_type: {} is not supported; expected \"CAUSAL_LM\" or \"SEQ_CLS\"", where,
+               shown_json(task));
+  }
+  for (const auto& [key, value] : config.items()) {
+    const auto feature = missing.find(key);
+    if (feature != missing.end()) {
+      if (!unused(value) && value != feature->second) {
+        user_error("{}: {}: {} is not supported; expected {}", where, key, shown_json(value),
+                   shown_json(feature->second));
+      }
+    } else if (!read.count(key) && !common.count(key) && !unused(value)) {
+      log_warning("{}: \"{}\": {} is not known and has no effect here", where, key.substr(0, 200),
+                  shown_json(value));
+    }
+  }
+}
+
+void check_plain_linears(const Json& config, const std::string& where) {
+  const std::string kind = shown_json(config.value("peft_type", Json()));
+  for (const std::string& name : config_strings(config, "modules_to_save", where)) {
+    if (name != "score" && name != "classifier")
+      user_error("{}: modules_to_save: \"{}\" beside {} is not supported; expected none", where,
+                 name.substr(0, 200), kind);
+  }
+  const Json targets = config.value("target_modules", Json());
+  if (!targets.is_array()) return;
+  for (const Json& target : targets) {
+    for (const char* module : {kEmbedding, kHead}) {
+      if (target.is_string() && path_ends_with(module, target.get<std::string>()))
+        user_error("{}: target_modules: {} on \"{}\" is not supported; expected linears of the blocks", where,
+                   kind, target.get<std::string>());
+    }
   }
 }
 

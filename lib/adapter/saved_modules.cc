@@ -51,8 +51,9 @@ SavedModules::SavedModules(Model& model, const std::vector<std::string>& names, 
   for (Parameter* p : model.parameters()) {
     if (!chosen.count(p->name)) continue;
     parameters_.push_back(p);
-    const at::Tensor base = p->compute.detach().clone();
+    const at::Tensor base = p->compute.detach();
     base_.push_back({base, base});
+    p->compute = base.clone();  // what trains
   }
   model.set_trainable([&](const std::string& name) { return chosen.count(name) > 0; });
   for (const Parameter* p : parameters_) trained_.push_back({p->master, p->compute});

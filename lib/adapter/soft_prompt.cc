@@ -211,7 +211,14 @@ std::unique_ptr<Adapter> filled(std::unique_ptr<AdapterKind> adapter, const std:
   return adapter;
 }
 
+// Also checks the rest of the config, of which nothing more is read.
 int64_t tokens_of(const Json& config, const std::string& where) {
+  check_config_keys(config,
+                    {"num_virtual_tokens", "num_layers", "num_attention_heads", "num_transformer_submodules",
+                     "token_dim", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path",
+                     "tokenizer_kwargs", "encoder_hidden_size", "init_weights", "modules_to_save"},
+                    {{"prefix_projection", false}}, where);
+  check_plain_linears(config, where);
   const double count = config_number(config, "num_virtual_tokens", 0, 1, 1 << 16, where);
   if (count < 1) user_error("{}: num_virtual_tokens is missing", where);
   return static_cast<int64_t>(count);
@@ -255,8 +262,6 @@ std::unique_ptr<Adapter> load_prompt(Model& model, const std::string& folder, co
 
 std::unique_ptr<Adapter> load_prefix(Model& model, const std::string& folder, const Json& config) {
   const std::string where = folder + "/adapter_config.json";
-  if (config.contains("prefix_projection") && config["prefix_projection"] == true)
-    user_error("{}: prefix_projection: true is not supported; expected false", where);
   PrefixOptions options;
   options.tokens = tokens_of(config, where);
   return filled(std::make_unique<PrefixAdapter>(model, options, 0), folder);

@@ -149,6 +149,15 @@ std::unique_ptr<Adapter> load_vera(Model& model, const std::string& folder, cons
         "again; save it in PEFT with save_projection true",
         where);
   }
+  check_config_keys(config,
+                    {"r", "target_modules", "vera_dropout", "d_initial", "save_projection",
+                     "projection_prng_key", "init_weights", "modules_to_save"},
+                    {{"bias", "none"},
+                     {"fan_in_fan_out", false},
+                     {"layers_to_transform", nullptr},
+                     {"layers_pattern", nullptr}},
+                    where);
+  check_plain_linears(config, where);
   VeraOptions options;
   options.rank = static_cast<int64_t>(config_number(config, "r", 256, 1, 8192, where));
   options.dropout = config_number(config, "vera_dropout", 0, 0, 0.99, where);

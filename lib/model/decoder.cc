@@ -113,6 +113,14 @@ class Decoder : public Model {
     if (weights_.score == nullptr) bug("this model has no score head");
     return *weights_.score;
   }
+  void untie_head() override {
+    if (weights_.head != nullptr) weights_.untie_head();
+    config_.tied = config_.tied && weights_.head == nullptr;
+  }
+  void resize_vocabulary(int64_t rows) override {
+    weights_.resize_vocabulary(rows);
+    config_.vocab = rows;
+  }
   std::vector<Parameter*> parameters() override { return weights_.list(); }
   const std::vector<std::string>& linear_modules() const override { return weights_.modules; }
   void set_delta(LinearDelta* delta) override { delta_ = delta; }
@@ -272,11 +280,19 @@ void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& nam
   }
 }
 
+// config: the one that the model was made with. A head that was tied then begins as the embedding.
 void fill_fresh(const ModelConfig& config, uint64_t seed, Parameter& p, bool master) {
-  if (!p.quantised) return fill_fresh(config, seed, p.name, master ? p.master : p.compute);
+  const std::string& name = config.tied && p.name == "lm_head.weight" ? "model.embed_tokens.weight" : p.name;
+  if (!p.quantised) return fill_fresh(config, seed, name, master ? p.master : p.compute);
   const Tensor values = at::empty(p.compute.sizes(), at::kFloat);
   fill_fresh(config, seed, p.name, values);
   p.assign(values);
+}
+
+// The rows that both have: the vocabulary may have been resized since.
+void copy_rows(const Tensor& from, const Tensor& to) {
+  const int64_t rows = std::min(from.size(0), to.size(0));
+  to.narrow(0, 0, rows).copy_(from.narrow(0, 0, rows));
 }
 
 }  // namespace
@@ -285,37 +301,42 @@ std::unique_ptr<Model> Model::load(const std::string& folder, const Precision& p
                                    const Heads& heads) {
   const ModelConfig config = model_config(folder, heads);
   const bool fresh_scores = config.scores > 0 && read_model_config(folder).scores == 0;
-  auto source = [folder, fresh_scores, seed = heads.seed](
-                    Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
+  // The folder's config; the model's own may have been untied or resized when this is called again.
+  auto source = [folder, config, fresh_scores, seed = heads.seed](
+                    Decoder&, const std::vector<Parameter*>& wanted, bool masters) {
     at::NoGradGuard guard;
     std::map<std::string, Parameter*> by_name;
     for (Parameter* p : wanted) by_name[p->name] = p;
-    NamedShapes stored = parameter_shapes(model.config());
+    NamedShapes stored = parameter_shapes(config);
     if (fresh_scores) {
       stored.pop_back();
       const auto it = by_name.find("score.weight");
-      if (it != by_name.end()) fill_fresh(model.config(), seed, *it->second, masters);
+      if (it != by_name.end()) fill_fresh(config, seed, *it->second, masters);
     }
+    const auto take = [&](const std::string& name, const Tensor& mapped) {
+      const auto it = by_name.find(name);
+      if (it == by_name.end()) return;
+      if (masters)
+        copy_rows(mapped, it->second->master);
+      else
+        it->second->assign(mapped);
+    };
     read_weights(
         folder, stored,
         [&](const std::string& name, const Tensor& mapped) {
-          const auto it = by_name.find(name);
-          if (it == by_name.end()) return;
-          if (masters)
-            it->second->master.copy_(mapped);
-          else
-            it->second->assign(mapped);
+          take(name, mapped);
+          if (config.tied && name == "model.embed_tokens.weight") take("lm_head.weight", mapped);
         },
-        !model.config().causal);
+        !config.causal);
   };
   return std::make_unique<Decoder>(config, precision, source);
 }
 
 std::unique_ptr<Model> Model::initialise(const ModelConfig& config, const Precision& precision,
                                          uint64_t seed) {
-  auto source = [seed](Decoder& model, const std::vector<Parameter*>& wanted, bool masters) {
+  auto source = [seed, config](Decoder&, const std::vector<Parameter*>& wanted, bool masters) {
     at::NoGradGuard guard;
-    for (Parameter* p : wanted) fill_fresh(model.config(), seed, *p, masters);
+    for (Parameter* p : wanted) fill_fresh(config, seed, *p, masters);
   };
   return std::make_unique<Decoder>(config, precision, source);
 }

@@ -115,6 +115,11 @@ class Model {
   virtual const Parameter& head() const = 0;
   // The score head [A, H].
   virtual const Parameter& score_head() const = 0;
+  // A tied head becomes a parameter of its own with the embedding's values; config().tied is false from then
+  // on. Nothing where the head is untied or there is none.
+  virtual void untie_head() = 0;
+  // Embedding and head get so many rows, config().vocab: the first keep their values, further ones are 0.
+  virtual void resize_vocabulary(int64_t rows) = 0;
   at::Tensor logits(const at::Tensor& hidden);  // [N, V] fp32, no gradient
 
   // In Hugging Face order and names; a tied head is not listed.

@@ -107,6 +107,26 @@ std::vector<Parameter*> Weights::list() {
   return out;
 }
 
+void Weights::untie_head() {
+  if (head != embedding) return;
+  const at::Tensor own = embedding->compute.detach().clone();
+  const auto before = std::find_if(parameters_.begin(), parameters_.end(),
+                                   [&](const auto& p) { return p.get() == norm; });  // the head is behind it
+  head = parameters_
+             .insert(before + 1, std::make_unique<Parameter>(Parameter{"lm_head.weight", own, own, nullptr}))
+             ->get();
+}
+
+void Weights::resize_vocabulary(int64_t rows) {
+  for (Parameter* p : {embedding, head}) {
+    if (p == nullptr || p->compute.size(0) == rows) continue;
+    const int64_t kept = std::min(rows, p->compute.size(0));
+    p->compute =
+        at::constant_pad_nd(p->compute.detach().narrow(0, 0, kept), {0, 0, 0, rows - kept}).contiguous();
+    p->freeze();
+  }
+}
+
 void Weights::refresh() {
   at::NoGradGuard guard;
   for (const auto& p : parameters_) {

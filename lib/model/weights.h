@@ -43,6 +43,8 @@ class Weights {
 
   std::vector<Parameter*> list();
   void refresh();  // compute <- master where they do not share storage
+  void untie_head();
+  void resize_vocabulary(int64_t rows);
 
   Parameter *embedding = nullptr, *norm = nullptr;
   Parameter *head = nullptr, *score = nullptr;  // head is embedding when tied; null: there is none

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <set>
 
 #include "adapter/layers.h"
@@ -58,10 +59,26 @@ Json plan_run(const RunConfig& config) {
     quantised += p->quantised->bytes();
     dense -= p->compute.numel() * item;
   }
+  // An untied head is a copy. Where an adapter computes the embedding or the head whole, that stands beside
+  // the model's own, with a gradient in fp32 and values in fp32 to take it.
+  dense += (model->config().parameter_count() - parameters) * item;
+  int64_t computed = 0;
+  if (!own) {
+    const auto trains = adapter->trainable();
+    for (const Parameter* p : model->parameters()) {
+      const bool named =
+          std::any_of(trains.begin(), trains.end(), [&](const auto& t) { return t.first == p->name; });
+      if (p->master.requires_grad() && !named) computed += p->master.numel();
+    }
+  }
+  dense += computed * item;
   const int64_t weights = dense + quantised;
   // With fp32 compute the masters of the model's own weights are the weights themselves.
-  const int64_t masters = own && precision.compute == at::kFloat ? 0 : (keeps ? trained : active) * 4;
-  const int64_t gradients = active * 4;
+  const int64_t masters =
+      own && precision.compute == at::kFloat
+          ? 0
+          : (keeps ? trained : active) * 4 + (precision.compute == at::kFloat ? 0 : computed * 4);
+  const int64_t gradients = (active + computed) * 4;
 
   // What one token of a micro-batch keeps for backward in one block: the inputs of the norms and products, q,
   // k, v, the attention's output, gate | up and their product. Adapters keep a low-rank activation a linear,

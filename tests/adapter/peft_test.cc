@@ -33,6 +33,9 @@ const std::vector<Kind> kKinds = {
     {"corda_kpm", R"({"kind": "corda", "rank": 4, "alpha": 8, "corda_mode": "kpm"})"},
     {"lora_plus", ""},
     {"lora_fa", ""},
+    {"vocabulary", ""},
+    {"vocabulary_tied", ""},
+    {"vocabulary_dora", ""},
     {"vera", ""},
     {"ia3", ""},
     {"prompt", ""},
@@ -94,6 +97,7 @@ std::pair<std::vector<double>, std::vector<double>> train(const Golden& g, Adapt
     adapter.set_step(1, static_cast<uint64_t>(step));
     const Tensor loss = -model_logp(*g.model, g.tokens, g.targets, {}, {.training = true}).logp.mean();
     torch::autograd::backward({loss}, {});
+    adapter.end_backward();
     losses.push_back(loss.item<double>());
     const at::NoGradGuard no_grad;
     double squares = 0;

@@ -22,7 +22,7 @@ JSON
 cat > "$work/rl.json" <<JSON
 { "task": "rl", "threads": 2,
   "model": {"path": "base/final", "dtype": "f32"},
-  "adapter": {"kind": "lora", "rank": 4, "dropout": 0.1},
+  "adapter": {"kind": "lora", "rank": 4, "dropout": 0.1, "targets": ["embed_tokens", "q_proj", "v_proj", "up_proj", "lm_head"]},
   "data": {"train": ["$source/data/arithmetic/train.jsonl"], "eval": ["$source/data/arithmetic/test.jsonl"], "max_tokens": 200},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 12},
   "rewards": [{"kind": "contains", "texts": ["1", "2"]}],

@@ -42,10 +42,11 @@ void with_tokenizer(const std::string& name, const std::string& to) {
   fs::remove_all(to + "/tmp");
 }
 
-// The tiny byte-level tokenizer's tables with what it puts before a text.
+// The tiny byte-level tokenizer's tables with what it puts before a text, and its end token.
 GgufVocabulary tiny_vocabulary(const std::string& folder) {
   GgufVocabulary v = vocabulary_from_folder(folder);
   v.bos = 1;
+  v.eos = 2;
   v.add_bos = true;
   return v;
 }

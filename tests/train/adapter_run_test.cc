@@ -8,9 +8,21 @@ using namespace temper;
 
 namespace {
 
+// Every kind, and those that may stand on embedding and head there too.
+const std::string kVocabulary = "+vocabulary";
+std::vector<std::string> kinds() {
+  std::vector<std::string> out = adapter_registry().names();
+  for (const char* kind : {"lora", "dora", "pissa"}) out.push_back(kind + kVocabulary);
+  return out;
+}
+
 // A kind with what it needs to do something in a few steps.
 std::string adapter_json(const std::string& kind) {
   Json json = {{"kind", kind}};
+  if (kind.ends_with(kVocabulary)) {
+    json["kind"] = kind.substr(0, kind.size() - kVocabulary.size());
+    json["targets"] = {"embed_tokens", "q_proj", "lm_head"};
+  }
   if (kind == "freeze") json["blocks"] = 1;
   if (kind == "lisa") json.update({{"blocks", 1}, {"every", 2}});
   if (kind == "increlora")
@@ -42,7 +54,7 @@ const char* const kRl = R"({
 
 TEST_CASE("every kind of adapter learns, and does not depend on micro-batches or recomputation") {
   AdapterRuns runs;
-  for (const std::string& kind : adapter_registry().names()) {
+  for (const std::string& kind : kinds()) {
     if (kind == "full" || kind == "lora_pair") continue;  // run_test, preference_run_test
     CAPTURE(kind);
     const auto whole = runs(tiny_sft("train.jsonl", 12), kind, runs.with(kind));
@@ -61,7 +73,7 @@ TEST_CASE("every kind of adapter learns, and does not depend on micro-batches or
 
 TEST_CASE("every kind of adapter: a torn run goes on as the whole one") {
   AdapterRuns runs;
-  for (const std::string& kind : adapter_registry().names()) {
+  for (const std::string& kind : kinds()) {
     if (kind == "full" || kind == "lora_pair") continue;
     CAPTURE(kind);
     const auto saving = runs.with(kind, {"checkpoint.every=2"});
@@ -76,11 +88,32 @@ TEST_CASE("every kind of adapter: a run is planned without its weights") {
   TempFolder folder;
   folder.write("train.jsonl", arithmetic());
   const std::string file = folder.write("run.json", tiny_sft("train.jsonl", 2));
-  for (const std::string& kind : adapter_registry().names()) {
+  for (const std::string& kind : kinds()) {
     CAPTURE(kind);
     RunConfig run;
     load_run_config(run, file, {adapter_json(kind)});
     CHECK(plan_run(run)["memory"]["peak_bytes"].get<double>() > 0);
+  }
+}
+
+TEST_CASE("a LoRA on the head is planned with the matrix that it computes and that one's gradient") {
+  TempFolder folder;
+  folder.write("train.jsonl", arithmetic());
+  const std::string file = folder.write("run.json", tiny_sft("train.jsonl", 2));
+  const int64_t matrix = 280 * 32, factors = 4 * (280 + 32);
+  for (const int64_t tied : {0, 1}) {
+    const auto memory = [&](const std::string& targets) {
+      RunConfig run;
+      load_run_config(run, file,
+                      {"adapter={\"kind\": \"lora\", \"rank\": 4, \"targets\": " + targets + "}",
+                       tied ? "model.init.tied=true" : "model.init.tied=false"});
+      return plan_run(run)["memory"];
+    };
+    const Json with = memory(R"(["q_proj", "lm_head"])"), without = memory(R"(["q_proj"])");
+    const auto more = [&](const char* key) { return with[key].get<int64_t>() - without[key].get<int64_t>(); };
+    CHECK(more("gradients_bytes") == 4 * (matrix + factors));
+    CHECK(more("weights_bytes") == 4 * matrix * (1 + tied));  // a head that was tied is a copy first
+    CHECK(more("masters_bytes") == 4 * factors);
   }
 }
 
@@ -105,7 +138,7 @@ TEST_CASE("every kind of adapter that leaves the base alone trains on a quantise
 
 TEST_CASE("every kind of adapter in rl: what is sampled is what is trained, and off is the base") {
   AdapterRuns runs;
-  for (const std::string& kind : adapter_registry().names()) {
+  for (const std::string& kind : kinds()) {
     if (kind == "lora_pair") continue;
     CAPTURE(kind);
     const auto rows = runs(kRl, kind, {adapter_json(kind)});
