@@ -19,6 +19,8 @@
 #include "common.h"
 #include "data/records.h"
 #include "load_model.h"
+#include "prompts.h"
+#include "reward/references.h"
 #include "rollout/engine.h"
 #include "scored.h"
 #include "teacher_cache.h"
@@ -29,7 +31,7 @@ namespace temper {
 struct Settings {
   ModelArguments model;
   std::optional<std::string> prompt;
-  std::string prefix, input, output, choice = "auto";
+  std::string prefix, input, output, choice = "auto", overlong = "error", write = "records";
   std::vector<std::string> adapters, score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
@@ -46,10 +48,11 @@ inline Json completion_json(const Completion& c, bool logprobs) {
 
 inline std::vector<int64_t> prompt_of(const Record& record, const RecordEncoder& encoder) {
   const auto ids = record.json.find("ids");
-  if (ids == record.json.end()) return encoder.prompt(record);
+  if (ids == record.json.end() || ids->is_null()) return encoder.prompt(record);
   const auto integer = [](const Json& id) { return id.is_number_integer(); };
-  if (!ids->is_array() || !std::all_of(ids->begin(), ids->end(), integer))
-    user_error("{}: ids: expected an array of token ids, found {}", record.where(), ids->type_name());
+  if (!ids->is_array() || ids->empty() || !std::all_of(ids->begin(), ids->end(), integer))
+    user_error("{}: ids: expected an array of token ids, found {}", record.where(),
+               dump_line(*ids).substr(0, 40));
   return ids->get<std::vector<int64_t>>();
 }
 
@@ -64,7 +67,7 @@ inline std::vector<std::vector<Completion>> generate_with(
   for (size_t i = 0; i < records.size(); ++i) {
     const auto name = records[i].json.find("adapter");
     std::optional<std::string> value;
-    if (name != records[i].json.end()) {
+    if (name != records[i].json.end() && !name->is_null()) {
       if (!name->is_string())
         user_error("{}: adapter: expected a name, found {}", records[i].where(), name->type_name());
       value = name->get<std::string>();
@@ -82,8 +85,19 @@ inline std::vector<std::vector<Completion>> generate_with(
   return out;
 }
 
-// Completions of all records: JSON lines with --input or --output, else plain text; with --score a line a
-// response.
+// One line a completion, as supervised training reads it.
+inline std::string completion_lines(const std::vector<Record>& records,
+                                    const std::vector<std::vector<Completion>>& completions) {
+  std::string out;
+  for (size_t i = 0; i < records.size(); ++i) {
+    for (const Completion& c : completions[i])
+      out += dump_line(answered(records[i], c.text, c.finish != FinishReason::kLength)) + "\n";
+  }
+  return out;
+}
+
+// Completions of all records: JSON lines with --input or --output, else plain text; with --score or --write
+// completions a line a response.
 inline void complete(const Settings& s, Model& model, AdapterSet* adapters, const Tokenizer& tokenizer,
                      const ChatTemplate* chat, const EngineOptions& options) {
   std::vector<Record> records;
@@ -94,12 +108,15 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     records = read_jsonl({s.input});
   std::unique_ptr<RewardSet> rewards;
   if (!s.score.empty()) rewards = std::make_unique<RewardSet>(read_rewards(s.score, "--score"));
-  for (const Record& record : records) {
-    if (rewards != nullptr) rewards->check(record.json);
+  if (rewards != nullptr) {
+    for (const std::string& line : check_references(*rewards, records, "--input")) log_warning("{}", line);
   }
+  const int64_t max_tokens = model.config().max_positions;
   const RecordEncoder encoder(tokenizer, chat,
-                              {.max_tokens = model.config().max_positions, .prefix = s.prefix});
-  for (const Record& record : records) requests.push_back({prompt_of(record, encoder), s.n, requests.size()});
+                              {.max_tokens = max_tokens, .overlong = s.overlong, .prefix = s.prefix});
+  const auto prompt = [&](const Record& record) { return prompt_of(record, encoder); };
+  for (auto& ids : keep_fitting(records, max_tokens, prompt))
+    requests.push_back({std::move(ids), s.n, requests.size()});
 
   Console console;
   EngineProgress last;
@@ -118,7 +135,9 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   std::string out;
   if (rewards != nullptr)
     out = scored_lines(*rewards, records, requests, completions, encoder, s.sampling.temperature);
-  for (size_t i = 0; rewards == nullptr && i < records.size(); ++i) {
+  else if (s.write == "completions")
+    out = completion_lines(records, completions);
+  for (size_t i = 0; rewards == nullptr && s.write == "records" && i < records.size(); ++i) {
     Json list = Json::array();
     for (const Completion& c : completions[i]) list.push_back(completion_json(c, s.logprobs));
     records[i].json["completions"] = list;

@@ -15,6 +15,8 @@
 #include "data/records.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
+#include "prompts.h"
+#include "reward/references.h"
 #include "rollout/end_ids.h"
 #include "scored.h"
 
@@ -24,7 +26,7 @@ namespace {
 struct Arguments {
   std::vector<std::string> adapters;
   ModelArguments model;
-  std::string prefix, output, combine = "sum", chat_template = "auto";
+  std::string prefix, output, combine = "sum", chat_template = "auto", overlong = "error";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -61,7 +63,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--stop", a.sampling.stop, "stop strings");
   app.add_option("--max-new-tokens", a.sampling.max_new_tokens)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  app.add_option("--max-prompt-tokens", a.max_tokens, "a longer prompt is an error");
+  app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt; see --overlong");
+  app.add_option("--overlong", a.overlong, "a longer prompt: error, drop, or truncate (from the left)")
+      ->check(CLI::IsMember({"drop", "truncate", "error"}));
   app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
   app.add_option("--ban", a.sampling.ban, "texts that may not appear in an answer");
   app.add_option("--limit", a.limit, "only the first records of the data");
@@ -84,10 +88,14 @@ int run(const Arguments& a) {
   if (a.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
   }
-  const RecordEncoder encoder(*tokenizer, chat.get(), {.max_tokens = a.max_tokens, .prefix = a.prefix});
+  const RecordEncoder encoder(*tokenizer, chat.get(),
+                              {.max_tokens = a.max_tokens, .overlong = a.overlong, .prefix = a.prefix});
+  const size_t all = records.size();
+  const auto ids = keep_fitting(records, a.max_tokens, [&](const Record& r) { return encoder.prompt(r); });
+  for (const std::string& line : check_references(rewards, records, "--data")) log_warning("{}", line);
   std::vector<EvalPrompt> prompts;
-  for (const Record& record : records)
-    prompts.push_back({encoder.prompt(record), encoder.prompt_text(record), &record.json});
+  for (size_t i = 0; i < ids.size(); ++i)
+    prompts.push_back({ids[i], encoder.prompt_text(records[i]), &records[i].json});
 
   if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
   const auto model = load_model(a.model);
@@ -103,15 +111,20 @@ int run(const Arguments& a) {
 
   Console console({.quiet = a.quiet});
   const StopSignal stop;
+  const auto check_signal = [&] {
+    if (stop.pending() != 0) throw Interrupted(stop.pending());
+  };
+  const auto show = [&](const EngineProgress& p) {
+    check_signal();
+    console.status(fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
+  };
   const EvalResult result =
-      evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, [&](const EngineProgress& p) {
-        if (stop.pending() != 0) throw Interrupted(stop.pending());
-        console.status(
-            fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
-      });
+      evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, show, check_signal);
   console.status("");
 
-  std::printf("%s\n", result.to_json().dump(2).c_str());
+  Json out = result.to_json();
+  if (all > ids.size()) out["left_out"] = all - ids.size();
+  std::printf("%s\n", out.dump(2).c_str());
   std::fflush(stdout);  // a failure is told at the end: the samples can be saved all the same
   if (a.output.empty()) return kExitDone;
   std::string lines;

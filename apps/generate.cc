@@ -40,6 +40,9 @@ void run(const Settings& s) {
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
   if (!s.score.empty() && s.input.empty())
     user_error("--score goes with --input: it writes a line a response");
+  if (s.write != "records" && (s.input.empty() || !s.score.empty() || s.logprobs || !s.cache.output.empty()))
+    user_error("--write {} goes with --input, and with none of --score, --logprobs and --teacher-cache",
+               s.write);
   if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
     user_error("--chat goes with none of --output, --n and --prefix");
   demand_output("--output", s.output);
@@ -81,6 +84,16 @@ int main(int argc, char** argv) {
   app.add_flag("--chat", s.chat, "talk: a line from you, an answer from the model");
   app.add_option("--input", s.input,
                  R"(JSON lines with "prompt", "messages" or "ids"; each gains "completions")");
+  app.add_option(
+         "--write", s.write,
+         "lines of --input: records (each with its \"completions\"), or completions: a line an answer, "
+         "for sft to learn [records]")
+      ->check(CLI::IsMember({"records", "completions"}));
+  app.add_option("--overlong", s.overlong,
+                 "a prompt longer than the model reads, or an example than --max-tokens: error, truncate (a "
+                 "prompt from the left) or drop; --teacher-cache: as the run's data.overlong [error; "
+                 "--teacher-cache: drop]")
+      ->check(CLI::IsMember({"drop", "truncate", "error"}));
   app.add_option("--output", s.output, "write there instead of to stdout");
   app.add_option("--n", s.n, "completions of each prompt [1]")->check(CLI::Range(1, 1 << 20));
   app.add_option("--template", s.choice,
@@ -100,6 +113,7 @@ int main(int argc, char** argv) {
   FieldOptions fields(app, s.sampling, "Sampling");
   return run_app(app, argc, argv, [&] {
     if (s.chat) use_sampling_defaults(s.model.path, s.sampling, fields);
+    if (app.count("--overlong") > 0) s.cache.encoding.overlong = s.overlong;
     fields.read();
     run(s);
     return kExitDone;

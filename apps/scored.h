@@ -33,9 +33,9 @@ inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& tex
   return std::move(rewards.entries);
 }
 
-// One line a completion: the record's columns, "completion", "reward" (null: could not tell), "rewards" by
-// name when there are several, "logprobs" (whole vocabulary, at `temperature`), "prompt_ids",
-// "completion_ids", "temperature", "finish".
+// One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name when
+// there are several, "logprobs" (whole vocabulary, at `temperature`), "prompt_ids", "completion_ids",
+// "temperature", "finish".
 inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
                                 const std::vector<GenerateRequest>& requests,
                                 const std::vector<std::vector<Completion>>& completions,
@@ -53,8 +53,7 @@ inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& r
   auto score = scores.begin();
   for (size_t i = 0; i < records.size(); ++i) {
     for (const Completion& c : completions[i]) {
-      Json line = records[i].json;
-      line["completion"] = c.text;
+      Json line = answered(records[i], c.text, c.finish != FinishReason::kLength);
       line["reward"] = number_or_null(score->total);
       if (score->parts.size() > 1) {
         for (size_t r = 0; r < score->parts.size(); ++r)

@@ -31,9 +31,6 @@ inline void add_cache_options(CLI::App& app, CacheRequest& r) {
   app.add_option("--max-tokens", r.encoding.max_tokens, "as the run's data.max_tokens [1024]")
       ->check(CLI::Range(2, 1 << 30))
       ->group(group);
-  app.add_option("--overlong", r.encoding.overlong, "as the run's data.overlong [drop]")
-      ->check(CLI::IsMember({"drop", "truncate", "error"}))
-      ->group(group);
   app.add_option("--targets", r.encoding.targets, "as the run's data.targets [auto]")
       ->check(CLI::IsMember({"auto", "all", "assistant", "completion"}))
       ->group(group);
@@ -52,7 +49,8 @@ inline void cache_teacher(const CacheRequest& r, uint64_t seed, const std::strin
   const RecordEncoder encoder(tokenizer, chat, r.encoding);
   std::vector<Example> examples;
   int64_t longest = 0;
-  for (const Record& record : read_jsonl({input})) {
+  const std::vector<Record> records = read_jsonl({input});
+  for (const Record& record : records) {
     Example example = encoder.supervised(record);
     longest = std::max(longest, static_cast<int64_t>(example.ids.size()));
     if (!example.ids.empty()) examples.push_back(std::move(example));
@@ -61,6 +59,10 @@ inline void cache_teacher(const CacheRequest& r, uint64_t seed, const std::strin
   if (longest > model.config().max_positions) {
     user_error("{}: {} positions, but {} has an example of {} tokens; lower --max-tokens", model_path,
                model.config().max_positions, input, longest);
+  }
+  if (examples.size() < records.size()) {
+    log_warning("{} of {} examples are longer than --max-tokens {} and left out",
+                records.size() - examples.size(), records.size(), r.encoding.max_tokens);
   }
   const CacheIdentity identity = cache_identity(tokenizer, examples, {input}, r.encoding, chat_template);
   CacheSettings settings = r.settings;

@@ -27,6 +27,20 @@ Json prompt_messages(const Record& record, RecordKind kind) {
   return messages;
 }
 
+// What temper-generate writes by default stands beside an older answer, or none; neither is what a run on
+// such a file should learn.
+void refuse_generated(const Record& record) {
+  const auto list = record.json.find("completions");
+  if (list == record.json.end() || !list->is_array() || list->empty()) return;
+  const Json& first = list->front();
+  if (!first.is_object() || !first.contains("text") || !first.contains("finish")) return;
+  user_error(
+      "{}: the generated answers stand in \"completions\", which supervised training does not read; write "
+      "them "
+      "with temper-generate --write completions, a line an answer",
+      record.where());
+}
+
 // Runs the template; its complaints get the record's place in front.
 template <class F>
 auto rendered(const Record& record, F run) {
@@ -59,13 +73,13 @@ const ChatTemplate& RecordEncoder::chat(const Record& record) const {
 Json RecordEncoder::variables(const Record& record) const {
   Json out = settings_.template_extra.is_object() ? settings_.template_extra : Json::object();
   const Json& j = record.json;
-  if (j.contains("tools") && !j["tools"].is_null()) {
+  if (has_column(j, "tools")) {
     out["tools"] = j["tools"].is_string()
                        ? parse_json(j["tools"].get<std::string>(), record.where() + ": \"tools\"")
                        : j["tools"];
     if (!out["tools"].is_array()) user_error("{}: \"tools\" must be a list", record.where());
   }
-  if (j.contains("chat_template_kwargs") && !j["chat_template_kwargs"].is_null()) {
+  if (has_column(j, "chat_template_kwargs")) {
     if (!j["chat_template_kwargs"].is_object()) {
       user_error("{}: \"chat_template_kwargs\" must be an object", record.where());
     }
@@ -154,6 +168,7 @@ std::pair<int64_t, int64_t> RecordEncoder::insert_prefix(const Record& record,
 }
 
 Example RecordEncoder::supervised(const Record& record) const {
+  refuse_generated(record);
   const RecordKind kind = record_kind(record);
   Example out;
   if (kind == RecordKind::kText) {
@@ -167,6 +182,8 @@ Example RecordEncoder::supervised(const Record& record) const {
     user_error("{}: supervised training needs \"text\", \"messages\", or \"prompt\" and \"completion\"",
                record.where());
   }
+
+  if (is_unfinished(record, "completion")) drop_end(out.ids, out.target, tokenizer_);
 
   const auto [begin, end] = insert_prefix(record, out.ids);
   out.prefix_begin = begin;
@@ -201,24 +218,55 @@ Example RecordEncoder::supervised(const Record& record) const {
 std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
   const RecordKind kind = record_kind(record);
   std::vector<int64_t> ids;
-  if (kind == RecordKind::kMessages || (record.json.contains("prompt") && is_chat_column(record, "prompt"))) {
+  const bool given = has_column(record.json, "prompt");
+  if (kind == RecordKind::kMessages || (given && is_chat_column(record, "prompt"))) {
     const ChatTemplate& chat = this->chat(record);
     const Json extra = variables(record);
     ids = rendered(record,
                    [&] { return chat.encode_ids(tokenizer_, prompt_messages(record, kind), true, extra); });
-  } else if (record.json.contains("prompt")) {
+  } else if (given) {
     ids = tokenizer_.encode(record.json["prompt"].get<std::string>(), {.add_special = true});
     if (tokenizer_.eos() && !ids.empty() && ids.back() == *tokenizer_.eos()) ids.pop_back();
   } else {
     user_error("{}: generation needs \"prompt\" or \"messages\"", record.where());
   }
-  insert_prefix(record, ids);
+  const int64_t prefix_end = insert_prefix(record, ids).second;
   if (ids.empty()) user_error("{}: the prompt is empty", record.where());
-  if (static_cast<int64_t>(ids.size()) > settings_.max_tokens) {
-    user_error("{}: the prompt has {} tokens, more than the {} allowed; shorten it or leave the record out",
-               record.where(), ids.size(), settings_.max_tokens);
+  const int64_t excess = static_cast<int64_t>(ids.size()) - settings_.max_tokens;
+  if (excess <= 0) return ids;
+  if (settings_.overlong == "drop") return {};
+  if (settings_.overlong == "error") {
+    user_error(
+        "{}: the prompt has {} tokens, more than the {} allowed; shorten it, or set overlong to \"truncate\" "
+        "or \"drop\"",
+        record.where(), ids.size(), settings_.max_tokens);
   }
+  // What is answered stands at the end, so the beginning goes.
+  const bool begins = tokenizer_.bos() && ids.front() == *tokenizer_.bos();
+  const int64_t keep = std::max<int64_t>(prefix_end, begins ? 1 : 0);
+  if (keep >= settings_.max_tokens)
+    user_error("{}: max_tokens {} leave no room behind the prefix", record.where(), settings_.max_tokens);
+  ids.erase(ids.begin() + keep, ids.begin() + keep + excess);
   return ids;
+}
+
+Json answered(const Record& record, const std::string& text, bool whole) {
+  const RecordKind kind = record_kind(record);
+  Json out = record.json;
+  for (const char* old :
+       {"completion", "completions", "chosen", "rejected", "label", "labels", "ratings", "unfinished"})
+    out.erase(old);
+  const Json turn = {{"role", "assistant"}, {"content", text}};
+  if (kind == RecordKind::kMessages) {
+    out["messages"] = prompt_messages(record, kind);
+    out["messages"].push_back(turn);
+  } else if (!has_column(record.json, "prompt")) {
+    user_error("{}: an answer needs \"prompt\" or \"messages\"", record.where());
+  } else {
+    out["completion"] = is_chat_column(record, "prompt") ? Json::array({turn}) : Json(text);
+  }
+  if (!whole) out["unfinished"] = {"completion"};
+  return out;
 }
 
 std::string RecordEncoder::prompt_text(const Record& record) const {

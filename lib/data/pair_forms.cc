@@ -11,7 +11,7 @@ namespace temper {
 namespace {
 
 const Json& column(const Record& record, const char* name, const char* form) {
-  if (!record.json.contains(name) || record.json[name].is_null())
+  if (!has_column(record.json, name))
     user_error("{}: has no \"{}\"; expected {}", record.where(), name, form);
   return record.json[name];
 }
@@ -92,7 +92,7 @@ PromptedAnswers prompted_answers(const Record& record) {
 Record answer_record(const Record& record, const Json& prompt, const Json& completion) {
   Record out{Json::object(), record.file, record.line};
   for (const char* name : {"tools", "chat_template_kwargs"}) {
-    if (record.json.contains(name)) out.json[name] = record.json[name];
+    if (has_column(record.json, name)) out.json[name] = record.json[name];
   }
   out.json["prompt"] = prompt;
   out.json["completion"] = completion;
@@ -143,7 +143,7 @@ Solution read_solution(const Record& record, int64_t attempts) {
     if (fits) out.steps.push_back(steps[i].get<std::string>());
   }
   if (!fits) user_error("{}: \"completions\" must be a list of steps, each a string", record.where());
-  if (record.json.contains("shares")) {
+  if (has_column(record.json, "shares")) {
     const std::vector<double> shares = numbers(record, "shares", steps.size());
     for (const double share : shares) {
       if (share < 0 || share > 1)
@@ -158,9 +158,10 @@ Solution read_solution(const Record& record, int64_t attempts) {
     user_error("{}: \"labels\" must be {} of true or false, one a step", record.where(), steps.size());
   out.right = true;
   for (const Json& label : labels) {
-    if (!label.is_boolean()) user_error("{}: \"labels\" must be true or false", record.where());
-    out.q.push_back(label.get<bool>() ? 1.0 : 0.0);
-    out.right = out.right && label.get<bool>();
+    const std::optional<bool> right = truth(label);
+    if (!right) user_error("{}: \"labels\" must be true or false, or 1 and 0", record.where());
+    out.q.push_back(*right ? 1.0 : 0.0);
+    out.right = out.right && *right;
   }
   return out;
 }
@@ -233,7 +234,7 @@ std::vector<Record> step_pairs(const std::vector<Record>& records, const StepPai
       continue;
     }
     std::vector<std::string> right;
-    if (record.json.contains("solution") && record.json["solution"].is_string())
+    if (has_column(record.json, "solution") && record.json["solution"].is_string())
       right.push_back(record.json["solution"].get<std::string>());
     for (const Solution& s : group) {
       if (s.right) right.push_back(joined(s.steps, s.steps.size(), o.separator));

@@ -44,7 +44,7 @@ Parts split_texts(const Record& record, const std::string& chosen, const std::st
 
 Parts parts_of(const Record& record) {
   const Json &chosen = record.json["chosen"], &rejected = record.json["rejected"];
-  if (record.json.contains("prompt")) return {record.json["prompt"], chosen, rejected};
+  if (has_column(record.json, "prompt")) return {record.json["prompt"], chosen, rejected};
   if (is_chat_column(record, "chosen") != is_chat_column(record, "rejected"))
     user_error("{}: \"chosen\" and \"rejected\" must both be text or both be messages", record.where());
   return is_chat_column(record, "chosen")
@@ -52,16 +52,21 @@ Parts parts_of(const Record& record) {
              : split_texts(record, chosen.get<std::string>(), rejected.get<std::string>());
 }
 
-// Takes the end token, and what follows it, off an answer that was cut: it does not end there.
-void drop_end(Answer& answer, const Tokenizer& tokenizer) {
-  size_t last = answer.target.size();
-  while (last > 0 && !answer.target[last - 1]) --last;
-  if (last == 0 || !tokenizer.is_special(answer.completion[last - 1])) return;
-  answer.completion.resize(last - 1);
-  answer.target.resize(last - 1);
+}  // namespace
+
+bool is_unfinished(const Record& record, const char* answer) {
+  const auto list = record.json.find("unfinished");
+  return list != record.json.end() && list->is_array() &&
+         std::find(list->begin(), list->end(), answer) != list->end();
 }
 
-}  // namespace
+void drop_end(std::vector<int64_t>& ids, std::vector<bool>& target, const Tokenizer& tokenizer) {
+  size_t last = target.size();
+  while (last > 0 && !target[last - 1]) --last;
+  if (last == 0 || !tokenizer.is_special(ids[last - 1])) return;
+  ids.resize(last - 1);
+  target.resize(last - 1);
+}
 
 Answer RecordEncoder::answer(const Record& record) const {
   const Example e = supervised(record);
@@ -77,11 +82,11 @@ Answer RecordEncoder::answer(const Record& record) const {
 
 std::vector<Answer> RecordEncoder::demonstrations(const Record& record) const {
   const Json& j = record.json;
-  const bool list = j.contains("demonstrations");
+  const bool list = has_column(j, "demonstrations");
   if (list && !j["demonstrations"].is_array())
     user_error("{}: demonstrations: expected a list of completions, found {}", record.where(),
                j["demonstrations"].type_name());
-  if (!list && !j.contains("completion"))
+  if (!list && !has_column(j, "completion"))
     user_error("{}: expected a \"completion\" or a list \"demonstrations\" to show", record.where());
   std::vector<Answer> out;
   for (const Json& shown : list ? j["demonstrations"] : Json::array({j["completion"]})) {
@@ -107,9 +112,8 @@ std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const 
     return answer(one);
   };
   std::pair<Answer, Answer> out = {with(parts.chosen), with(parts.rejected)};
-  if (record.json.contains("unfinished")) {
-    for (const Json& side : record.json["unfinished"])
-      drop_end(side == "chosen" ? out.first : out.second, tokenizer_);
+  for (const auto& [side, answer] : {std::pair{"chosen", &out.first}, {"rejected", &out.second}}) {
+    if (is_unfinished(record, side)) drop_end(answer->completion, answer->target, tokenizer_);
   }
   return out;
 }
@@ -117,13 +121,10 @@ std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const 
 std::pair<Answer, bool> RecordEncoder::unpaired(const Record& record) const {
   if (record_kind(record) != RecordKind::kUnpaired)
     user_error("{}: labelled answers need \"prompt\", \"completion\" and \"label\"", record.where());
-  const Json& label = record.json["label"];
-  const bool number = label.is_number_integer() && (label == 0 || label == 1);
-  if (!label.is_boolean() && !number)
-    user_error("{}: label: expected true or false, found {}", record.where(), dump_line(label).substr(0, 40));
+  const bool desirable = *truth(record.json["label"]);
   Record one = record;
   one.json.erase("label");
-  return {answer(one), label.is_boolean() ? label.get<bool>() : label == 1};
+  return {answer(one), desirable};
 }
 
 }  // namespace temper

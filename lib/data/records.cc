@@ -1,5 +1,6 @@
 #include "data/records.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -7,10 +8,6 @@
 
 namespace temper {
 namespace {
-
-bool has(const Json& json, const char* key) {
-  return json.contains(key) && !json[key].is_null();
-}
 
 // A list whose items are of one type.
 void need_list(const Record& record, const char* key, const char* of,
@@ -21,12 +18,38 @@ void need_list(const Record& record, const char* key, const char* of,
   if (!fits) user_error("{}: \"{}\" must be a list of {}", record.where(), key, of);
 }
 
+void need_labels(const Record& record) {
+  const Json& list = record.json["labels"];
+  const auto label = [](const Json& value) { return truth(value).has_value(); };
+  if (!list.is_array() || list.empty() || !std::all_of(list.begin(), list.end(), label))
+    user_error("{}: \"labels\" must be a list of true or false, or of 1 and 0", record.where());
+}
+
+// The column, which `who` needs.
+Json::const_iterator column_of(const Record& record, const std::string& column, const std::string& who) {
+  const auto it = record.json.find(column);
+  if (it == record.json.end() || it->is_null())
+    user_error("{}: has no column \"{}\", which {} needs", record.where(), column, who);
+  return it;
+}
+
 void need_same_form(const Record& record, const char* a, const char* b) {
   if (is_chat_column(record, a) == is_chat_column(record, b)) return;
   user_error("{}: \"{}\" and \"{}\" must both be strings or both be lists of messages", record.where(), a, b);
 }
 
 }  // namespace
+
+bool has_column(const Json& record, const std::string& key) {
+  const auto found = record.find(key);
+  return found != record.end() && !found->is_null();
+}
+
+std::optional<bool> truth(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number() && (value == 0 || value == 1)) return value == 1;
+  return std::nullopt;
+}
 
 bool is_chat_column(const Record& record, const std::string& key) {
   const Json& value = record.json.at(key);
@@ -45,7 +68,7 @@ bool is_chat_column(const Record& record, const std::string& key) {
                  message.is_object() ? "an object without a \"role\"" : message.type_name());
     }
     // Text, a list of parts, or nothing (a turn of tool calls).
-    if (has(message, "content") && !message["content"].is_string() && !message["content"].is_array()) {
+    if (has_column(message, "content") && !message["content"].is_string() && !message["content"].is_array()) {
       user_error("{}: \"{}\"[{}].content must be text or a list of parts, found {}", record.where(), key, i,
                  message["content"].type_name());
     }
@@ -54,9 +77,7 @@ bool is_chat_column(const Record& record, const std::string& key) {
 }
 
 double number_column(const Record& record, const std::string& column, const std::string& who) {
-  const auto it = record.json.find(column);
-  if (it == record.json.end())
-    user_error("{}: has no column \"{}\", which {} needs", record.where(), column, who);
+  const auto it = column_of(record, column, who);
   if (it->is_boolean()) return it->get<bool>() ? 1.0 : 0.0;
   if (!it->is_number() || !std::isfinite(it->get<double>())) {
     user_error("{}: \"{}\" must be a finite number, which {} needs, found {}", record.where(), column, who,
@@ -66,9 +87,7 @@ double number_column(const Record& record, const std::string& column, const std:
 }
 
 std::string text_column(const Record& record, const std::string& column, const std::string& who) {
-  const auto it = record.json.find(column);
-  if (it == record.json.end())
-    user_error("{}: has no column \"{}\", which {} needs", record.where(), column, who);
+  const auto it = column_of(record, column, who);
   if (!it->is_string()) {
     user_error("{}: \"{}\" must be a string, which {} needs, found {}", record.where(), column, who,
                it->type_name());
@@ -78,40 +97,41 @@ std::string text_column(const Record& record, const std::string& column, const s
 
 RecordKind record_kind(const Record& record) {
   const Json& j = record.json;
-  if (has(j, "chosen") && has(j, "rejected")) {
+  if (has_column(j, "chosen") && has_column(j, "rejected")) {
     need_same_form(record, "chosen", "rejected");
-    if (has(j, "prompt")) need_same_form(record, "prompt", "chosen");
+    if (has_column(j, "prompt")) need_same_form(record, "prompt", "chosen");
     return RecordKind::kPreference;
   }
-  if (has(j, "prompt") && has(j, "completions") && has(j, "labels")) {
+  if (has_column(j, "prompt") && has_column(j, "completions") && has_column(j, "labels")) {
     is_chat_column(record, "prompt");
     need_list(record, "completions", "strings", &Json::is_string);
-    need_list(record, "labels", "true or false", &Json::is_boolean);
+    need_labels(record);
     if (j["completions"].size() != j["labels"].size()) {
       user_error("{}: {} completions but {} labels", record.where(), j["completions"].size(),
                  j["labels"].size());
     }
     return RecordKind::kStepwise;
   }
-  if (has(j, "prompt") && has(j, "completion")) {
+  if (has_column(j, "prompt") && has_column(j, "completion")) {
     need_same_form(record, "prompt", "completion");
-    if (!has(j, "label")) return RecordKind::kPromptCompletion;
-    if (!j["label"].is_boolean()) {
-      user_error("{}: \"label\" must be true or false, found {}", record.where(), j["label"].type_name());
+    if (!has_column(j, "label")) return RecordKind::kPromptCompletion;
+    if (!truth(j["label"])) {
+      user_error("{}: \"label\" must be true or false, or 1 or 0, found {}", record.where(),
+                 dump_line(j["label"]).substr(0, 40));
     }
     return RecordKind::kUnpaired;
   }
-  if (has(j, "messages")) {
+  if (has_column(j, "messages")) {
     if (!is_chat_column(record, "messages"))
       user_error("{}: \"messages\" must be a list of messages", record.where());
     return RecordKind::kMessages;
   }
-  if (has(j, "text")) {
+  if (has_column(j, "text")) {
     if (!j["text"].is_string())
       user_error("{}: \"text\" must be a string, found {}", record.where(), j["text"].type_name());
     return RecordKind::kText;
   }
-  if (has(j, "prompt")) {
+  if (has_column(j, "prompt")) {
     is_chat_column(record, "prompt");
     return RecordKind::kPrompt;
   }

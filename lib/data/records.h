@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,13 @@ struct Record {
 // Reads JSONL files in order. Throws UserError with file and line: not an object, invalid JSON, invalid
 // UTF-8, an empty file, or no file. Blank lines are passed over.
 std::vector<Record> read_jsonl(const std::vector<std::string>& files);
+
+// Whether the record has the column: one that is null counts as absent, as tables of mixed records fill their
+// gaps with nulls.
+bool has_column(const Json& record, const std::string& key);
+
+// A label: true or false, or the numbers 1 and 0; nullopt for anything else.
+std::optional<bool> truth(const Json& value);
 
 // The record's column as a finite number (true is 1), as text. Throws UserError at the record's place, with
 // `who` needs it ("loss.name rwr").
@@ -73,7 +81,7 @@ struct Steps {
 
 struct EncodeSettings {
   int64_t max_tokens = 1024;          // longer examples: see `overlong`
-  std::string overlong = "truncate";  // "truncate" (from the right), "drop", "error"
+  std::string overlong = "truncate";  // "truncate" (from the right; prompts from the left), "drop", "error"
   // "auto": completion or assistant turns, all for text. "completion": the completion, or the chat's last
   // assistant turn. "assistant": all assistant turns of a chat. "all": every token.
   std::string targets = "auto";
@@ -93,7 +101,8 @@ class RecordEncoder {
   // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages. Empty ids when dropped as
   // overlong. A string prompt and its completion are encoded as one text, as TRL does, unless a token would
   // reach over the border: then each on its own, so that the prompt is the one that generation sees. Of a
-  // chat completion the assistant's words and their end token are targets. Throws UserError when nothing is
+  // chat completion the assistant's words and their end token are targets. A column "unfinished" that lists
+  // "completion" says that the answer was cut: its end token is left out. Throws UserError when nothing is
   // left to learn from.
   Example supervised(const Record& record) const;
 
@@ -121,8 +130,8 @@ class RecordEncoder {
               const std::string& separator) const;
 
   // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
-  // turn), rendered with the generation prompt when it is a chat. Throws UserError when longer than
-  // max_tokens.
+  // turn), rendered with the generation prompt when it is a chat. Longer than max_tokens: empty ("drop"), its
+  // last max_tokens tokens with the begin token and the prefix kept ("truncate"), or UserError ("error").
   std::vector<int64_t> prompt(const Record& record) const;
   // The prompt as text, as the model sees it, special tokens included.
   std::string prompt_text(const Record& record) const;
@@ -139,6 +148,16 @@ class RecordEncoder {
   const ChatTemplate* chat_;
   EncodeSettings settings_;
 };
+
+// Whether the record's list "unfinished" names this answer ("completion", "chosen", "rejected"): it was cut.
+bool is_unfinished(const Record& record, const char* answer);
+// Takes the end token, and what follows it, off an answer that was cut: it does not end there.
+void drop_end(std::vector<int64_t>& ids, std::vector<bool>& target, const Tokenizer& tokenizer);
+
+// The record with a generated answer as supervised training reads it: "completion", in the prompt's form, or
+// "messages" that end in the answer. Older answers and what judged them go, further columns travel along.
+// whole: it ended by itself; else it is marked as unfinished. Throws UserError for a record without a prompt.
+Json answered(const Record& record, const std::string& text, bool whole);
 
 // Which records a step uses: epochs of a seeded permutation; a pure function of (seed, position), so the
 // cursor is one number. order: "shuffle" or "sequential".

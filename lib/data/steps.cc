@@ -26,6 +26,7 @@ Steps RecordEncoder::steps(const Record& record, const std::vector<std::string>&
   const std::vector<int64_t> between = tokenizer_.encode(separator);
   Steps out;
   out.prompt = prompt(record);
+  if (out.prompt.empty()) return {};  // dropped
   auto tokens = static_cast<int64_t>(out.prompt.size());
   for (const std::string& step : steps) {
     std::vector<int64_t> ids = tokenizer_.encode(step);

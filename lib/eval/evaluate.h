@@ -67,15 +67,16 @@ struct EvalResult {
 };
 
 // Samples every prompt and scores the completions. Throws UserError when a k or correct_by fits nothing, or
-// from a reward.
+// from a reward. on_wait: as of RewardSet::score.
 EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<EvalPrompt>& prompts,
                     RewardSet& rewards, const EvalOptions& options, const SamplingOptions& sampling,
                     const EngineOptions& engine,
-                    const std::function<void(const EngineProgress&)>& on_progress = {});
+                    const std::function<void(const EngineProgress&)>& on_progress = {},
+                    const std::function<void()>& on_wait = {});
 
 // The second half of evaluate(): completions [prompt][sample] that exist already.
 EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                              std::vector<std::vector<Completion>> completions, RewardSet& rewards,
-                             const EvalOptions& options);
+                             const EvalOptions& options, const std::function<void()>& on_wait = {});
 
 }  // namespace temper

@@ -32,7 +32,7 @@ Json evaluate_reward(const std::string& name, const Json& input, const Json& ove
   std::unique_ptr<Columns> columns;
   at::Tensor leaf;
   if (needs.rows == RewardRows::kPairs) {
-    columns = std::make_unique<Columns>(pair_columns(input, {"strength"}, {"score"}, ""));
+    columns = std::make_unique<Columns>(pair_columns(input, {"strength", "margin"}, {"score"}, ""));
     columns->demand("score", who);
     leaf = columns->numbers("score").requires_grad_();
     std::vector<double> strength;
@@ -43,6 +43,13 @@ Json evaluate_reward(const std::string& name, const Json& input, const Json& ove
       strength.push_back(finite_number(pair["strength"], fmt::format("pairs.{}.strength", i)));
     }
     if (needs.strength) batch.strength = at::tensor(strength, at::kDouble);
+    std::vector<double> margin;
+    for (size_t i = 0; needs.margin && i < input["pairs"].size(); ++i) {
+      const Json& pair = input["pairs"][i];
+      margin.push_back(
+          pair.contains("margin") ? finite_number(pair["margin"], fmt::format("pairs.{}.margin", i)) : 0.0);
+    }
+    if (needs.margin) batch.margin = at::tensor(margin, at::kDouble);
   } else {
     const bool steps = needs.rows == RewardRows::kSteps;
     columns = std::make_unique<Columns>(
@@ -86,7 +93,9 @@ std::vector<std::string> reward_inputs(const std::string& name, const Json& over
   if (needs.rows == RewardRows::kGroups) return {"score", "group", "label"};
   if (needs.rows == RewardRows::kRated) return {"score", "target"};
   if (needs.rows == RewardRows::kSteps) return {"score", "label"};
-  return needs.strength ? std::vector<std::string>{"score", "strength"} : std::vector<std::string>{"score"};
+  if (needs.strength) return {"score", "strength"};
+  return needs.margin ? std::vector<std::string>{"score", "margin (0 without)"}
+                      : std::vector<std::string>{"score"};
 }
 
 namespace {

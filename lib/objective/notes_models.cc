@@ -71,7 +71,10 @@ FamilyNotes reward_model_notes() {
                {"error", "mean absolute error of a rating"},
                {"score", "mean score"}};
   f.objectives = {
-      {"bt", "-ls(r_w - r_l) + center (r_w + r_l)^2", {}, {}},
+      {"bt",
+       "-ls(r_w - r_l - margin) + center (r_w + r_l)^2, margin the record's column, 0 without one",
+       {},
+       {}},
       {"margin_bt", "-ls(r_w - r_l - m) + center (r_w + r_l)^2", {}, {}},
       {"scaled_bt", "-m ls(r_w - r_l) + center (r_w + r_l)^2", {}, {}},
       {"listwise",
@@ -105,9 +108,8 @@ FamilyNotes distillation_notes() {
       "step (on_policy_share, GKD's lambda).",
       "Teachers have the student's vocabulary; several are averaged, logit by logit. Heads that are padded "
       "differently are compared over the rows that all have.",
-      "Sequence-level distillation needs no loss of its own: temper-generate writes the teacher's answers, "
-      "and "
-      "the task sft learns them."};
+      "Sequence-level distillation needs no loss of its own: temper-generate --write completions writes the "
+      "teacher's answers, and the task sft learns them."};
   f.metrics = {
       {"divergence", "mean of D over the target tokens; of minillm the reverse KL"},
       {"cross_entropy", "of sampled_kd: with the drawn tokens"},

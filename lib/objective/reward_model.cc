@@ -1,5 +1,5 @@
 // Reward-model losses, r the scores, ls = logsigmoid:
-//   bt          -ls(r_w - r_l)                                  Bradley & Terry; TRL 1.16
+//   bt          -ls(r_w - r_l - m), m the column "margin", 0 without     Bradley & Terry; TRL 1.16
 //   margin_bt   -ls(r_w - r_l - m), m the strength              Touvron et al. (Llama 2), arXiv 2307.09288
 //   scaled_bt   -m ls(r_w - r_l)                                HelpSteer2-Preference, arXiv 2410.01257
 //     center: each plus center (r_w + r_l)^2, which keeps scores near 0
@@ -49,14 +49,14 @@ struct PairOptions : OneHead {
 
 struct Pair : RewardLoss {
   explicit Pair(const PairOptions& options) : o(options) {}
-  RewardNeeds needs() const override { return {RewardRows::kPairs, o.kind != "bt", o.head}; }
+  RewardNeeds needs() const override { return {RewardRows::kPairs, o.kind != "bt", o.kind == "bt", o.head}; }
 
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head);
     const at::Tensor w = r.slice(0, 0, std::nullopt, 2), l = r.slice(0, 1, std::nullopt, 2), delta = w - l;
     at::Tensor value;
     if (o.kind == "bt")
-      value = -at::log_sigmoid(delta);
+      value = -at::log_sigmoid(batch.margin.defined() ? delta - batch.margin : delta);
     else if (o.kind == "margin_bt")
       value = -at::log_sigmoid(delta - batch.strength);
     else
@@ -77,7 +77,7 @@ struct ListwiseOptions : OneHead {
 
 struct Listwise : RewardLoss {
   explicit Listwise(const ListwiseOptions& options) : o(options) {}
-  RewardNeeds needs() const override { return {RewardRows::kGroups, false, o.head}; }
+  RewardNeeds needs() const override { return {.rows = RewardRows::kGroups, .head = o.head}; }
 
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head);
@@ -126,7 +126,7 @@ struct ProcessOptions : OneHead {
 
 struct Process : RewardLoss {
   explicit Process(const ProcessOptions& options) : o(options) {}
-  RewardNeeds needs() const override { return {RewardRows::kSteps, false, o.head}; }
+  RewardNeeds needs() const override { return {.rows = RewardRows::kSteps, .head = o.head}; }
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head), known = batch.label.isnan().logical_not();
     const at::Tensor label = at::nan_to_num(batch.label, 0.0).to(r.scalar_type());
@@ -154,8 +154,10 @@ std::unique_ptr<RewardLoss> ProcessOptions::make() const {
 const Registry<RewardLossOptions>& reward_loss_registry() {
   static const Registry<RewardLossOptions> registry = [] {
     Registry<RewardLossOptions> r("reward loss");
-    r.add({"bt", "logistic loss of the difference of a pair's scores", "Bradley & Terry 1952; TRL 1.16",
-           [] { return std::make_unique<PairOptions>("bt"); }});
+    r.add(
+        {"bt",
+         "logistic loss of the difference of a pair's scores, less the record's \"margin\" where it has one",
+         "Bradley & Terry 1952; TRL 1.16", [] { return std::make_unique<PairOptions>("bt"); }});
     r.add({"margin_bt", "the difference must exceed how much better the chosen one is",
            "Llama 2, arXiv 2307.09288", [] { return std::make_unique<PairOptions>("margin_bt"); }});
     r.add({"scaled_bt", "pairs weigh as much as the chosen one is better",

@@ -24,12 +24,14 @@ struct RewardBatch {
   at::Tensor group;     // [S] int64, any labels
   at::Tensor label;     // [S] groups and steps: 1 right, 0 wrong, NaN unknown (left out)
   at::Tensor target;    // [S, A] rated: what each head should say, NaN: not rated
+  at::Tensor margin;    // [S / 2] pairs: what bt takes off the difference; undefined: nothing
 };
 
 struct RewardNeeds {
   RewardRows rows = RewardRows::kPairs;
   bool strength = false;
-  int64_t head = 0;  // the one output that is read; of regression all are
+  bool margin = false;  // read where there is one
+  int64_t head = 0;     // the one output that is read; of regression all are
 };
 
 // A loss's values over a batch; the step's loss is their sum over all micro-batches divided by the sum of

@@ -175,7 +175,8 @@ bool ChildProcess::read_lines(std::vector<std::string>& lines) {
     lines.push_back(incoming_.substr(begin, end - begin));
   }
   incoming_.erase(0, begin);
-  return incoming_.size() <= kMaxLine;
+  flooded_ = incoming_.size() > kMaxLine;
+  return !flooded_;
 }
 
 void ChildProcess::read_errors() {
@@ -219,6 +220,7 @@ std::string ChildProcess::kill() {
     }
     read_errors();
   }
+  if (flooded_) return fmt::format("wrote a line longer than {} MB and was killed", kMaxLine >> 20);
   if (WIFSIGNALED(status_)) {
     const char* name = ::sigdescr_np(WTERMSIG(status_));
     return fmt::format("was killed by signal {} ({})", WTERMSIG(status_), name != nullptr ? name : "?");

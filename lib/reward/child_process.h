@@ -29,7 +29,7 @@ class ChildProcess {
   // 16 MB.
   bool pump(Clock::time_point deadline, std::vector<std::string>& lines);
   // Kills the whole group at once and reaps it. `how` it ended: "exited with 3", "was killed by signal 11
-  // (...)".
+  // (...)", or why pump() had enough of it.
   std::string kill();
   // The last 4 kB that it wrote to its standard error.
   const std::string& error_tail() const { return error_tail_; }
@@ -47,6 +47,7 @@ class ChildProcess {
   size_t sent_ = 0;  // of outgoing_
   std::string incoming_, error_tail_;
   int status_ = 0;
+  bool flooded_ = false;  // a line grew past the limit
 };
 
 }  // namespace temper

@@ -13,7 +13,8 @@ std::string known(const Json& columns) {
 }
 
 const Json* find(const Json& columns, const std::string& column) {
-  if (const auto whole = columns.find(column); whole != columns.end()) return &*whole;
+  if (const auto whole = columns.find(column); whole != columns.end())
+    return whole->is_null() ? nullptr : &*whole;
   const Json* at = &columns;
   for (size_t begin = 0; begin <= column.size();) {
     const size_t end = std::min(column.find('.', begin), column.size());
@@ -23,7 +24,7 @@ const Json* find(const Json& columns, const std::string& column) {
     at = &*next;
     begin = end + 1;
   }
-  return at;
+  return at->is_null() ? nullptr : at;
 }
 
 }  // namespace
@@ -50,6 +51,12 @@ std::vector<std::string> column_texts(const Json* columns, const std::string& co
     }
   }
   return out;
+}
+
+std::optional<std::string> no_reference(const Json& columns, const std::string& column,
+                                        const std::string& reward) {
+  if (!column_texts(&columns, column, reward).empty()) return std::nullopt;
+  return fmt::format("column \"{}\" lists nothing", column);
 }
 
 }  // namespace temper

@@ -1,6 +1,7 @@
 // The columns of the record that a prompt came from.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,5 +14,9 @@ namespace temper {
 // the record has no such column or it holds something else; `reward` is the reward's kind, for the message.
 std::vector<std::string> column_texts(const Json* columns, const std::string& column,
                                       const std::string& reward);
+
+// For Reward::check: why a record whose column lists nothing gets no score; nullopt: there is a text.
+std::optional<std::string> no_reference(const Json& columns, const std::string& column,
+                                        const std::string& reward);
 
 }  // namespace temper

@@ -1,7 +1,9 @@
 #include "reward/math.h"
 
+#include "base/error.h"
 #include "reward/answer.h"
 #include "reward/columns.h"
+#include "reward/normalise.h"
 
 namespace temper {
 namespace {
@@ -27,7 +29,15 @@ class Math : public Reward {
     return number ? std::optional(canonical(*number)) : std::nullopt;
   }
   bool knows_answers() const override { return true; }
-  void check(const Json& columns) const override { column_texts(&columns, column_, "math"); }
+  std::optional<std::string> check(const Json& columns) const override {
+    const auto texts = column_texts(&columns, column_, "math");
+    for (const std::string& text : texts) {
+      if (read_reference(text)) return std::nullopt;
+    }
+    if (texts.empty()) return no_reference(columns, column_, "math");
+    return fmt::format("column \"{}\" holds no number: \"{}\"", column_,
+                       valid_utf8(texts.front().substr(0, 60)));
+  }
 
  private:
   std::optional<Number> read(const RewardItem& item) const {

@@ -99,16 +99,18 @@ class ModelReward : public Reward {
     max_tokens_ = settings.max_tokens;
   }
 
-  void check(const Json& columns) const override {
+  std::optional<std::string> check(const Json& columns) const override {
     RewardItem item;
     item.columns = &columns;
     item.completion = "1";
     const Record record = record_of(item);
     try {
-      encode(record, item);
+      if (!encode(record, item).reads.empty()) return std::nullopt;
     } catch (const UserError& error) {
       user_error("reward model: {}", without_place(record, error.what()));
     }
+    return fmt::format("the prompt leaves no room for an answer in the {} tokens that the reward model reads",
+                       max_tokens_);
   }
 
   std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
@@ -141,9 +143,9 @@ class ModelReward : public Reward {
     Record out;
     out.json = Json::object();
     for (const char* key : {"prompt", "tools", "chat_template_kwargs"}) {
-      if (columns.contains(key)) out.json[key] = columns[key];
+      if (has_column(columns, key)) out.json[key] = columns[key];
     }
-    if (!columns.contains("prompt") && columns.contains("messages") && columns["messages"].is_array()) {
+    if (!has_column(columns, "prompt") && columns.contains("messages") && columns["messages"].is_array()) {
       Json messages = columns["messages"];
       if (!messages.empty() && messages.back().is_object() &&
           messages.back().value("role", "") == "assistant")
@@ -168,6 +170,7 @@ class ModelReward : public Reward {
     Answer answer;
     if (item.truncated || item.completion.empty()) {  // no end token
       answer.prompt = encoder_->prompt(record);
+      if (answer.prompt.empty()) return {};
       answer.completion = loaded_.tokenizer->encode(item.completion);
       if (static_cast<int64_t>(answer.prompt.size() + answer.completion.size()) > max_tokens_) return {};
     } else {

@@ -3,6 +3,7 @@
 #include <oniguruma.h>
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 
 #include "base/error.h"
@@ -12,18 +13,50 @@
 namespace temper {
 namespace {
 
-constexpr unsigned long kRetries = 1000000;  // per match and per search: about ten milliseconds
+// Steps back that matching at one place may take, beyond some for each byte: about ten milliseconds.
+constexpr unsigned long kRetries = 1000000;
+// That limit does not see what runs forward without a step back, such as .* from each of many places to the
+// end of the text, which is quadratic. So the characters that are passed over count too: this many, beyond
+// some for each byte, are about half a second, and twenty times what a sensible pattern passes over in 100
+// kB. A count and not a clock, so that a score is the same on every machine.
+constexpr int64_t kSteps = 200'000'000;
 
-// Named formats of a completion. \A and \z are the ends of the text, whatever its lines.
+// The engine asks the encoding for the length of each character that it passes over, and gives the question
+// no argument of ours: the count has to stand where a function alone finds it, one for each thread.
+struct Steps {
+  int64_t left = std::numeric_limits<int64_t>::max();
+  const OnigUChar* end = nullptr;  // of the text
+};
+thread_local Steps steps;
+
+// UTF-8's length of a character; once no step is left, all the rest of the text is one, so that whatever runs
+// over it is there at once.
+int counted_length(const OnigUChar* at) {
+  if (steps.left-- > 0) return ONIG_ENCODING_UTF8->mbc_enc_len(at);
+  return static_cast<int>(std::max<ptrdiff_t>(steps.end - at, 1));
+}
+
+OnigEncoding counted_utf8() {
+  static OnigEncodingType encoding = [] {
+    OnigEncodingType utf8 = *ONIG_ENCODING_UTF8;
+    utf8.mbc_enc_len = counted_length;
+    return utf8;
+  }();
+  return &encoding;
+}
+
+// Named formats of a completion. \A and \z are the ends of the text, whatever its lines. Each takes time
+// linear in the text: one place to begin, and (?>...) holds on to the first or last mark instead of trying
+// them all.
 struct NamedPattern {
   const char *name, *pattern;
 };
 constexpr NamedPattern kFormats[] = {
     {"think", R"(\A<think>(?!.*<think>)(.*?)</think>.*\z)"},
     {"think_answer",
-     R"(\A<think>(?!.*<think>).*?</think>\s*<answer>(?!.*<answer>)(?!.*</answer>.*</answer>).*</answer>\s*\z)"},
+     R"(\A<think>(?!.*<think>)(?>.*</think>\s*<answer>)(?!.*<answer>)(?!.*</answer>.*</answer>).*</answer>\s*\z)"},
     {"answer", R"(\A(?!.*<answer>.*<answer>).*<answer>.*</answer>\s*\z)"},
-    {"boxed", R"(\\boxed\s*\{.+\})"},
+    {"boxed", R"(\A(?>.*?\\boxed\s*\{).+\})"},
     {"hash", R"(^####[ \t]*\S)"},
 };
 
@@ -50,11 +83,12 @@ class Regex : public Reward {
     return scores;
   }
   std::map<std::string, int64_t> counters() const override { return {{"gave_up", gave_up_}}; }
-  void check(const Json& columns) const override {
-    if (pattern_) return;
+  std::optional<std::string> check(const Json& columns) const override {
+    if (pattern_) return std::nullopt;
     for (const std::string& one : column_texts(&columns, o_.column, "regex")) {
       Pattern(one, engine_options(), "reward regex: column " + o_.column);
     }
+    return no_reference(columns, o_.column, "regex");
   }
 
  private:
@@ -62,7 +96,7 @@ class Regex : public Reward {
 
   std::optional<double> score_one(const RewardItem& item) {
     const std::string& text = o_.raw ? item.raw_completion : item.completion;
-    bool found = false, gave_up = false;
+    bool found = false, gave_up = false, any = pattern_ != nullptr;
     const auto try_one = [&](const Pattern& pattern) {
       const auto match = pattern.matches(text);
       found = found || match.value_or(false);
@@ -73,8 +107,10 @@ class Regex : public Reward {
     } else {
       for (const std::string& one : column_texts(item.columns, o_.column, "regex")) {
         try_one(Pattern(one, engine_options(), "reward regex: column " + o_.column));
+        any = true;
       }
     }
+    if (!any) return std::nullopt;
     if (found) return o_.correct;
     gave_up_ += gave_up ? 1 : 0;
     return gave_up ? std::nullopt : std::optional(o_.incorrect);
@@ -90,18 +126,19 @@ class Regex : public Reward {
 Pattern::Pattern(const std::string& pattern, const Options& options, const std::string& where) {
   static std::once_flag initialised;
   std::call_once(initialised, [] {
-    OnigEncoding encodings[] = {ONIG_ENCODING_UTF8};
-    onig_initialize(encodings, 1);
+    OnigEncoding encodings[] = {ONIG_ENCODING_UTF8, counted_utf8()};
+    onig_initialize(encodings, 2);
   });
   const std::string valid = valid_utf8(options.whole ? "\\A(?:" + pattern + ")\\z" : pattern);
   OnigOptionType flags = ONIG_OPTION_NONE;
   if (options.ignore_case) flags |= ONIG_OPTION_IGNORECASE;
   if (options.dot_is_newline) flags |= ONIG_OPTION_MULTILINE;
+  steps = {};  // compiling is not counted
   OnigRegex regex = nullptr;
   OnigErrorInfo info;
   const auto* begin = reinterpret_cast<const OnigUChar*>(valid.data());
   const int status =
-      onig_new(&regex, begin, begin + valid.size(), flags, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY, &info);
+      onig_new(&regex, begin, begin + valid.size(), flags, counted_utf8(), ONIG_SYNTAX_RUBY, &info);
   if (status != ONIG_NORMAL) {
     OnigUChar message[ONIG_MAX_ERROR_MESSAGE_LEN];
     onig_error_code_to_str(message, status, &info);
@@ -119,17 +156,16 @@ std::optional<bool> Pattern::matches(const std::string& text) const {
   const std::string valid = valid_utf8(text);
   const auto* begin = reinterpret_cast<const OnigUChar*>(valid.data());
   const auto* end = begin + valid.size();
-  OnigMatchParam* limits = onig_new_match_param();
-  onig_set_retry_limit_in_match_of_match_param(limits, kRetries);
-  onig_set_retry_limit_in_search_of_match_param(limits, kRetries);
-  OnigRegion* region = onig_region_new();
-  const int at =
-      onig_search_with_param(as_regex(regex_), begin, end, begin, end, region, ONIG_OPTION_NONE, limits);
-  onig_region_free(region, 1);
-  onig_free_match_param(limits);
+  const std::unique_ptr<OnigMatchParam, void (*)(OnigMatchParam*)> limits(onig_new_match_param(),
+                                                                          onig_free_match_param);
+  onig_set_retry_limit_in_match_of_match_param(limits.get(), kRetries + 8 * valid.size());
+  onig_set_retry_limit_in_search_of_match_param(limits.get(), kRetries + 8 * valid.size());
+  steps = {kSteps + 8 * static_cast<int64_t>(valid.size()), end};
+  const int at = onig_search_with_param(as_regex(regex_), begin, end, begin, end, nullptr, ONIG_OPTION_NONE,
+                                        limits.get());
+  if (steps.left < 0) return std::nullopt;
   if (at >= 0) return true;
-  if (at == ONIG_MISMATCH) return false;
-  return std::nullopt;
+  return at == ONIG_MISMATCH ? std::optional(false) : std::nullopt;
 }
 
 void RegexOptions::fields(FieldVisitor& v) {

@@ -5,7 +5,9 @@
 
 namespace temper {
 
-// A compiled Oniguruma expression (Ruby syntax, Unicode) with a bounded number of retries per match.
+// A compiled Oniguruma expression (Ruby syntax, Unicode). Matching is given up after a number of steps, back
+// and forward, that is the same on every machine: about a second, hundreds of times what sensible patterns
+// take.
 class Pattern {
  public:
   struct Options {
@@ -19,7 +21,7 @@ class Pattern {
   Pattern(const Pattern&) = delete;
   Pattern& operator=(const Pattern&) = delete;
 
-  // nullopt: the limit of retries was reached. Any bytes are accepted; invalid UTF-8 is matched as U+FFFD.
+  // nullopt: it was given up. Any bytes are accepted; invalid UTF-8 is matched as U+FFFD.
   std::optional<bool> matches(const std::string& text) const;
 
  private:

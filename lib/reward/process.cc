@@ -1,6 +1,7 @@
 #include "reward/process.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <deque>
 #include <unordered_map>
@@ -13,7 +14,9 @@
 namespace temper {
 namespace {
 
-constexpr size_t kWindow = 100, kMinWindow = 20;  // scores over which the share of nulls is taken
+constexpr size_t kWindow = 100, kMinWindow = 20;      // scores over which the share of nulls is taken
+constexpr int64_t kSilent = 5;                        // time-outs of a program that never gave an answer
+constexpr std::chrono::milliseconds kAttention(100);  // between looks at whether the run goes on
 constexpr const char* kOwnKeys[] = {"id", "prompt", "completion", "raw_completion", "tokens", "truncated"};
 
 std::chrono::nanoseconds seconds(double s) {
@@ -107,7 +110,8 @@ class Process : public Reward {
     while (batch.done < items.size()) {
       for (; !batch.to_send.empty(); batch.to_send.pop_front()) send(batch, batch.to_send.front());
       std::vector<std::string> lines;
-      const bool alive = child_->pump(deadline(), lines);
+      const bool alive = child_->pump(std::min(deadline(), ChildProcess::Clock::now() + kAttention), lines);
+      if (interrupted_) user_error("reward process \"{}\": interrupted", command_line());
       for (const std::string& line : lines) accept(batch, line);
       if (!alive)
         restart(batch, false);
@@ -118,6 +122,7 @@ class Process : public Reward {
   }
 
   bool external() const override { return true; }
+  void interrupt() override { interrupted_ = true; }
   std::map<std::string, int64_t> counters() const override {
     return {{"timeouts", timeouts_}, {"restarts", restarts_}, {"malformed", malformed_}, {"nulls", nulls_}};
   }
@@ -159,7 +164,7 @@ class Process : public Reward {
     if (waiting == batch.waiting.end()) return;
     const size_t item = waiting->second;
     batch.waiting.erase(waiting);
-    answered_since_start_ = true;
+    answered_since_start_ = answered_ = true;
     progress_ = ChildProcess::Clock::now();
     if (answer.valid)
       finish(batch, item, answer.score);
@@ -169,7 +174,7 @@ class Process : public Reward {
 
   void fail(Batch& batch, size_t item) {
     if (++batch.failures[item] == 1)
-      batch.to_send.push_back(item);
+      batch.to_send.push_front(item);
     else
       finish(batch, item, std::nullopt);
   }
@@ -184,11 +189,14 @@ class Process : public Reward {
     if (window_.size() < kMinWindow ||
         static_cast<double>(nulls) <= fail_share_ * static_cast<double>(window_.size()))
       return;
+    give_up(fmt::format("{} of its last {} scores are null, more than fail_share {} allows", nulls,
+                        window_.size(), fail_share_));
+  }
+
+  [[noreturn]] void give_up(const std::string& reason) {
     std::string why = fmt::format(
-        "reward process \"{}\": {} of its last {} scores are null, more than fail_share {} allows; so far {} "
-        "time-outs, {} "
-        "restarts, {} lines that were no answer",
-        command_line(), nulls, window_.size(), fail_share_, timeouts_, restarts_, malformed_);
+        "reward process \"{}\": {}; so far {} time-outs, {} restarts, {} lines that were no answer",
+        command_line(), reason, timeouts_, restarts_, malformed_);
     if (!last_end_.empty()) why += "; it last " + last_end_;
     if (!last_malformed_.empty()) why += "; a line that was no answer: " + one_line(last_malformed_);
     const std::string& errors = child_ && !child_->error_tail().empty() ? child_->error_tail() : last_errors_;
@@ -205,6 +213,7 @@ class Process : public Reward {
     child_.reset();
     ++restarts_;
     timeouts_ += timed_out ? 1 : 0;
+    if (!answered_ && timeouts_ >= kSilent) give_up("it has never given an answer");
     std::deque<size_t> again;
     for (const auto& [id, item] : batch.waiting) again.push_back(item);
     batch.waiting.clear();
@@ -234,7 +243,8 @@ class Process : public Reward {
   std::chrono::nanoseconds timeout_, start_timeout_;
   double fail_share_;
   std::unique_ptr<ChildProcess> child_;
-  bool answered_since_start_ = false;
+  bool answered_since_start_ = false, answered_ = false;
+  std::atomic<bool> interrupted_ = false;  // by another thread, for good
   ChildProcess::Clock::time_point
       progress_;  // the last answer, or when the program was given something to do
   int64_t next_id_ = 0;

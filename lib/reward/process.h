@@ -8,7 +8,9 @@
 //
 // The program is started once and all items of a batch are written to it as fast as it reads. It must write
 // each answer out at once (flush). When no answer comes for `timeout_s`, or the program ends, it is started
-// again, and the item that had waited longest is tried once more behind the others; failing again it is null.
+// again, and the item that had waited longest is tried once more, before the others; failing again it is
+// null. So a program that falls silent gives nulls at once, however large the batch, until fail_share stops
+// the run; one that never gave an answer stops it after five time-outs.
 #pragma once
 
 #include "reward/reward.h"

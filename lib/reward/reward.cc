@@ -1,6 +1,7 @@
 #include "reward/reward.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <future>
 #include <set>
@@ -9,6 +10,8 @@
 
 namespace temper {
 namespace {
+
+constexpr std::chrono::milliseconds kWait(100);
 
 std::optional<double> combined(const std::string& how, const std::vector<double>& weights,
                                const std::vector<std::optional<double>>& parts) {
@@ -87,21 +90,29 @@ RewardSet::RewardSet(const std::vector<RewardEntry>& entries, std::string combin
   for (const RewardEntry& entry : entries) rewards_.push_back(entry.options->make());
 }
 
-std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items) {
+std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
+                                         const std::function<void()>& on_wait) {
   // Those that wait for others are set going first; the rest are scored meanwhile.
   std::vector<std::future<std::vector<std::optional<double>>>> waits(rewards_.size());
   std::vector<std::vector<std::optional<double>>> scores(rewards_.size());
   for (size_t r = 0; r < rewards_.size(); ++r) {
-    if (rewards_[r]->external() && rewards_.size() > 1) {
+    if (rewards_[r]->external() && (rewards_.size() > 1 || on_wait)) {
       waits[r] = std::async(std::launch::async,
                             [&items, reward = rewards_[r].get()] { return reward->score(items); });
     }
   }
-  for (size_t r = 0; r < rewards_.size(); ++r) {
-    if (!waits[r].valid()) scores[r] = rewards_[r]->score(items);
-  }
-  for (size_t r = 0; r < rewards_.size(); ++r) {
-    if (waits[r].valid()) scores[r] = waits[r].get();
+  try {
+    for (size_t r = 0; r < rewards_.size(); ++r) {
+      if (!waits[r].valid()) scores[r] = rewards_[r]->score(items);
+    }
+    for (size_t r = 0; r < rewards_.size(); ++r) {
+      if (!waits[r].valid()) continue;
+      while (on_wait && waits[r].wait_for(kWait) != std::future_status::ready) on_wait();
+      scores[r] = waits[r].get();
+    }
+  } catch (...) {
+    for (const auto& reward : rewards_) reward->interrupt();  // the futures wait for them
+    throw;
   }
   std::vector<ScoredItem> out(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
@@ -111,8 +122,10 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items) {
   return out;
 }
 
-void RewardSet::check(const Json& columns) const {
-  for (const auto& reward : rewards_) reward->check(columns);
+std::vector<std::optional<std::string>> RewardSet::check(const Json& columns) const {
+  std::vector<std::optional<std::string>> out;
+  for (const auto& reward : rewards_) out.push_back(reward->check(columns));
+  return out;
 }
 
 std::optional<int64_t> RewardSet::answering() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,15 +31,19 @@ class Reward {
   // One score an item, in order. Never throws for what a completion says; throws UserError when a column it
   // needs is missing (naming it) or an external program is gone for good.
   virtual std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) = 0;
-  // Throws UserError when a record lacks a column that score() will need, so that it is known before the long
-  // part.
-  virtual void check(const Json& columns) const {}
+  // What is known of a record before the long part: throws UserError when it lacks a column that score() will
+  // need, and returns why every completion of it would be null (a reference that cannot be read); nullopt: it
+  // can be scored.
+  virtual std::optional<std::string> check(const Json& columns) const { return std::nullopt; }
   // The final answer that an item gives, spelled so that equal answers are equal strings, for voting.
   // nullopt: none, or this reward knows no answers.
   virtual std::optional<std::string> answer(const RewardItem& item) const { return std::nullopt; }
   virtual bool knows_answers() const { return false; }
   // It waits for something outside this process, so score() is better called beside other work.
   virtual bool external() const { return false; }
+  // Called beside a score() that waits for something outside: it throws soon, and nobody reads what it
+  // scored.
+  virtual void interrupt() {}
   // Running totals for the metrics: time-outs, restarts ... Empty for most.
   virtual std::map<std::string, int64_t> counters() const { return {}; }
 };
@@ -69,10 +74,13 @@ class RewardSet {
  public:
   // Throws UserError for an unknown combination, no rewards, or two of one name; starts external programs.
   RewardSet(const std::vector<RewardEntry>& entries, std::string combine = "sum");
-  std::vector<ScoredItem> score(const std::vector<RewardItem>& items);
+  // on_wait: called about ten times a second while only external rewards are left to wait for; it may throw,
+  // which interrupts them.
+  std::vector<ScoredItem> score(const std::vector<RewardItem>& items,
+                                const std::function<void()>& on_wait = {});
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<double>& weights() const { return weights_; }
-  void check(const Json& columns) const;  // every reward's
+  std::vector<std::optional<std::string>> check(const Json& columns) const;  // every reward's
   // By the first reward that knows answers.
   std::optional<std::string> answer(const RewardItem& item) const;
   bool knows_answers() const { return answering().has_value(); }

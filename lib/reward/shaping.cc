@@ -34,7 +34,8 @@ class Cosine : public Reward {
   std::optional<std::string> answer(const RewardItem& item) const override { return verifier_->answer(item); }
   bool knows_answers() const override { return verifier_->knows_answers(); }
   bool external() const override { return verifier_->external(); }
-  void check(const Json& columns) const override { verifier_->check(columns); }
+  std::optional<std::string> check(const Json& columns) const override { return verifier_->check(columns); }
+  void interrupt() override { verifier_->interrupt(); }
   std::map<std::string, int64_t> counters() const override { return verifier_->counters(); }
 
  private:

@@ -21,10 +21,11 @@ class Exact : public Reward {
     for (const RewardItem& item : items) {
       const auto given = answer(item);
       double score = incorrect_;
-      for (const std::string& reference : column_texts(item.columns, column_, "exact")) {
+      const auto references = column_texts(item.columns, column_, "exact");
+      for (const std::string& reference : references) {
         if (given && normalised(reference, how_) == *given) score = correct_;
       }
-      scores.emplace_back(score);
+      scores.push_back(references.empty() ? std::nullopt : std::optional(score));
     }
     return scores;
   }
@@ -41,7 +42,9 @@ class Exact : public Reward {
     return found ? std::optional(normalised(*found, how_)) : std::nullopt;
   }
   bool knows_answers() const override { return true; }
-  void check(const Json& columns) const override { column_texts(&columns, column_, "exact"); }
+  std::optional<std::string> check(const Json& columns) const override {
+    return no_reference(columns, column_, "exact");
+  }
 
  private:
   std::string column_, place_;
@@ -68,12 +71,13 @@ class Contains : public Reward {
       for (const std::string& one : texts) {
         if (text.find(normalised(one, how_)) != std::string::npos) ++found;
       }
-      scores.emplace_back((all_ ? found == texts.size() : found > 0) ? correct_ : incorrect_);
+      const double score = (all_ ? found == texts.size() : found > 0) ? correct_ : incorrect_;
+      scores.push_back(texts.empty() ? std::nullopt : std::optional(score));
     }
     return scores;
   }
-  void check(const Json& columns) const override {
-    if (!column_.empty()) column_texts(&columns, column_, "contains");
+  std::optional<std::string> check(const Json& columns) const override {
+    return column_.empty() ? std::nullopt : no_reference(columns, column_, "contains");
   }
 
  private:

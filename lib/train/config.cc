@@ -120,7 +120,8 @@ void DataSection::fields(FieldVisitor& v) {
   }
   v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
   v.field("overlong", overlong,
-          {.help = "what happens to longer ones", .choices = {"drop", "truncate", "error"}});
+          {.help = "what happens to longer ones; examples are cut from the right, prompts from the left",
+           .choices = {"drop", "truncate", "error"}});
   v.field("targets", targets,
           {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text",
            .choices = {"auto", "all", "assistant", "completion"}});
@@ -149,7 +150,7 @@ void DataSection::check(std::vector<std::string>& problems, const std::string& w
 void DataSection::adapt(std::vector<Record>& records) const {
   for (Record& record : records) {
     if (prompt_column != "prompt") {
-      if (!record.json.contains(prompt_column)) {
+      if (!has_column(record.json, prompt_column)) {
         user_error("{}: has no column \"{}\", which data.prompt_column names", record.where(), prompt_column);
       }
       record.json["prompt"] = record.json[prompt_column];

@@ -121,6 +121,22 @@ at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm,
   return minillm.advantage(at::cat(student), at::cat(teacher), at::cat(sequence));
 }
 
+// A chat's prompt for an answer may be longer than the stored chat, when the template opens the answer.
+void drop_long_prompts(Session& s, Examples& stored) {
+  Examples kept;
+  for (size_t i = 0; i < stored.examples.size(); ++i) {
+    if (s.encoder->prompt(*stored.records[i]).empty()) continue;
+    kept.examples.push_back(std::move(stored.examples[i]));
+    kept.records.push_back(stored.records[i]);
+  }
+  const size_t all = stored.records.size(), left = kept.records.size();
+  if (left == 0) user_error("data.train: no prompt is within max_tokens {}", s.config.data.max_tokens);
+  if (left < all)
+    s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out", all - left,
+                                    all, s.config.data.max_tokens));
+  stored = std::move(kept);
+}
+
 // Loads teachers and cache and finds what does not fit together. Returns null without a cache.
 std::unique_ptr<TeacherCache> open_teachers(Session& s, const Examples& stored, bool samples) {
   const RunConfig& c = s.config;
@@ -159,7 +175,8 @@ void train_distill(Session& s) {
   const double share = minillm != nullptr ? 1 : c.distill.on_policy_share;
 
   // All records are encoded before the first step, so that a bad line costs no training time.
-  const Examples stored = encode_train_examples(s);
+  Examples stored = encode_train_examples(s);
+  if (share > 0) drop_long_prompts(s, stored);
   const auto count = static_cast<int64_t>(stored.examples.size());
   const auto cache = open_teachers(s, stored, share > 0);
   const RecordOrder order(count, static_cast<uint64_t>(c.seed), c.data.order);
@@ -237,6 +254,9 @@ void train_distill(Session& s) {
 void evaluate_distill(Session& s, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
   const Examples stored = encode_examples(s, s.eval_records);
+  const size_t all = s.eval_records.size();
+  leave_out(s, out, "left_out", static_cast<int64_t>(all - stored.examples.size()), static_cast<int64_t>(all),
+            "examples");
   std::vector<Sequence> sequences;
   for (const Example& e : stored.examples)
     sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
@@ -254,9 +274,14 @@ void evaluate_distill(Session& s, const std::string& when, Evaluation& out) {
       sums.add(nll, {{}, nll, {}});
     }
   }
-  const double n = std::max(sums.targets, 1.0);
+  const double n = sums.targets;
+  if (n == 0) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
   if (beside_teachers) {
-    out.row.values = {{"loss", sums.loss / n}, {"divergence", sums.divergence / n}};
+    out.row.values.insert(out.row.values.end(),
+                          {{"loss", sums.loss / n}, {"divergence", sums.divergence / n}});
     out.line = fmt::format("{}: held-out loss {:.4f}, divergence {:.4f}, nll {:.4f} (teacher {:.4f})", when,
                            sums.loss / n, sums.divergence / n, sums.nll / n, sums.teacher_nll / n);
   } else {

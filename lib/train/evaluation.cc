@@ -16,9 +16,12 @@ namespace temper {
 namespace {
 
 // Mean negative log-prob of the held-out targets.
-double held_out_loss(Session& s) {
+void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
   const Examples held_out = encode_examples(s, s.eval_records);
+  const size_t all = s.eval_records.size();
+  leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
+            static_cast<int64_t>(all), "examples");
   std::vector<Sequence> sequences;
   for (const Example& e : held_out.examples)
     sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
@@ -28,14 +31,29 @@ double held_out_loss(Session& s) {
     sum -= model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
     count += static_cast<double>(b.targets.token.size(0));
   }
-  return sum / std::max(count, 1.0);
+  if (count == 0) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
+  const double loss = sum / count;
+  out.row.values.emplace_back("loss", loss);
+  out.score = -loss;
+  out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
 }
 
 // Completions of the held-out prompts, scored by the run's rewards.
 void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   std::vector<EvalPrompt> prompts;
-  for (const Record& record : s.eval_records)
-    prompts.push_back({s.encoder->prompt(record), s.encoder->prompt_text(record), &record.json});
+  for (const Record& record : s.eval_records) {
+    std::vector<int64_t> ids = s.encoder->prompt(record);
+    if (!ids.empty()) prompts.push_back({std::move(ids), s.encoder->prompt_text(record), &record.json});
+  }
+  const auto all = static_cast<int64_t>(s.eval_records.size());
+  leave_out(s, out, "prompts_left_out", all - static_cast<int64_t>(prompts.size()), all, "prompts");
+  if (prompts.empty()) {
+    if (out.line.empty()) out.line = nothing_left(when, "reward");
+    return;
+  }
   SamplingOptions sampling = s.config.rollout;
   sampling.temperature = s.config.eval.temperature;
   sampling.ban.insert(sampling.ban.end(), s.banned.begin(), s.banned.end());
@@ -48,10 +66,13 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   EvalOptions options;
   options.samples = s.config.eval.samples;
   const EvalResult result = evaluate(
-      *s.model, *s.tokenizer, prompts, *s.rewards, options, sampling, engine, [&](const EngineProgress& p) {
+      *s.model, *s.tokenizer, prompts, *s.rewards, options, sampling, engine,
+      [&](const EngineProgress& p) {
+        s.check_signal();
         s.progress->inner(
             fmt::format("evaluating {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
-      });
+      },
+      [&] { s.check_signal(); });
 
   for (const Figure& f : result.figures) out.row.values.emplace_back(f.name, f.value);
   // The headline: the share of correct answers where a verifier says what is correct, else the reward.
@@ -64,6 +85,8 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
     out.score = headline->value;
     out.line = fmt::format("{}: held-out {} {:.3f} [{:.3f}, {:.3f}] on {} prompts", when, headline->name,
                            headline->value, headline->interval.low, headline->interval.high, headline->count);
+  } else if (out.line.empty()) {
+    out.line = fmt::format("{}: no held-out reward: all of {} are null", when, result.samples.size());
   }
   for (const EvalSample& e : result.samples) {
     SampleRow row;
@@ -80,18 +103,25 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
 
 }  // namespace
 
+void leave_out(Session& s, Evaluation& out, const std::string& name, int64_t left_out, int64_t all,
+               const std::string& what) {
+  if (left_out == 0) return;
+  out.row.values.emplace_back(name, static_cast<double>(left_out));
+  s.tell_once(fmt::format("{} of {} held-out {} are longer than max_tokens {} and left out", left_out, all,
+                          what, s.config.data.max_tokens));
+}
+
+std::string nothing_left(const std::string& when, const std::string& figure) {
+  return fmt::format("{}: no held-out {}, as nothing held out is left", when, figure);
+}
+
 Evaluation evaluate_run(Session& s) {
   Evaluation out;
   out.row.split = "eval";
   out.row.step = s.state.step;
   const std::string when = s.state.step == 0 ? "before training" : fmt::format("after step {}", s.state.step);
   s.progress->inner("evaluating");
-  if (s.config.task == "sft") {
-    const double loss = held_out_loss(s);
-    out.row.values.emplace_back("loss", loss);
-    out.score = -loss;
-    out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
-  }
+  if (s.config.task == "sft") evaluate_loss(s, when, out);
   if (s.config.task == "preference") evaluate_preference(s, when, out);
   if (s.config.task == "distill") evaluate_distill(s, when, out);
   if (s.config.task == "reward_model") evaluate_reward_model(s, when, out);

@@ -15,9 +15,16 @@ class Session;
 struct Evaluation {
   MetricsRow row;  // split "eval"
   std::vector<SampleRow> samples;
-  std::optional<double> score;  // what "best" means: the mean reward, else minus the loss
+  std::optional<double> score;  // what "best" means: the mean reward, else minus the loss; none of nothing
   std::string line;             // for people
 };
+
+// Says once, and counts in the row as `name`, how many of the held-out `what` (records, pairs ...) are longer
+// than data.max_tokens and left out. 0: nothing.
+void leave_out(Session& session, Evaluation& out, const std::string& name, int64_t left_out, int64_t all,
+               const std::string& what);
+// The line of an evaluation that has nothing to measure `figure` on.
+std::string nothing_left(const std::string& when, const std::string& figure);
 
 Evaluation evaluate_run(Session& session);
 

@@ -167,7 +167,15 @@ std::vector<std::string> Health::advise(const std::string& task, const MetricsRo
             "off seldom earns a reward: raise max_new_tokens, or start from a model that ends its answers",
             100 * *value("truncated")));
   }
-  if (value("groups_kept").value_or(1) == 0) {
+  const double nulls = value("null_rewards").value_or(0);
+  const bool no_signal = value("groups_kept").value_or(1) == 0;
+  if (nulls >= 0.5 || (no_signal && nulls > 0)) {
+    say("null_rewards", false,
+        fmt::format("{:.0f} % of the rewards are null, and what has no reward teaches nothing: look at the "
+                    "rewards in samples.jsonl, at the references in the data and, of an external program, at "
+                    "its answers",
+                    100 * nulls));
+  } else if (no_signal) {
     say("no_signal", false,
         "all answers to a question got the same reward, in every group of this step, so there was nothing to "
         "learn "

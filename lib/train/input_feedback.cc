@@ -2,7 +2,8 @@
 //   leti  `good` or `bad` by the record's reward, then for a failure its feedback between two marks, then
 //   prompt
 //         and solution; everything behind the control token is learnt. arXiv 2305.10314, code xingyaoww/LeTI.
-//         The code alternates with pretraining-style data 1:1 (data.weights). Held-out records get `good`.
+//         The code alternates with pretraining-style data 1:1: a second file of data.train without the column
+//         stays as it is, and data.weights say how much of it. Held-out records get `good`.
 //   ilf   of several refinements of an answer, the one that uses its feedback best becomes the completion;
 //   the
 //         prompt alone is the prompt. arXiv 2303.16755
@@ -45,7 +46,9 @@ struct Leti : InputTransform {
     return number_column(record, options.column, "inputs.leti") >= options.threshold;
   }
   void records(Session& s) override {
+    files = files_with(s.train_records, options.column, "inputs.leti");
     for (Record& record : s.train_records) {
+      if (files.count(record.file) == 0) continue;
       record.prefix += success(record) ? options.good : options.bad;
       if (!success(record)) text_column(record, options.feedback, "inputs.leti");
     }
@@ -56,6 +59,7 @@ struct Leti : InputTransform {
 
   // The feedback stands behind the control token, cut so that the example fits max_tokens.
   void example(Session& s, const Record& record, Example& e) override {
+    if (files.count(record.file) == 0) return;
     const auto behind = e.prefix_begin + e.prefix_tokens;
     if (!success(record)) {
       const auto encode = [&](const std::string& text) {
@@ -75,6 +79,7 @@ struct Leti : InputTransform {
     e.prompt_tokens = behind;
   }
   LetiOptions options;
+  std::set<std::string> files;  // with rewards
 };
 
 std::unique_ptr<InputTransform> LetiOptions::make() const {
@@ -106,7 +111,7 @@ struct Ilf : InputTransform {
       const auto best =
           std::max_element(scores.begin(), scores.end()) - scores.begin();  // the first of equals
       const std::string answer = list[best].get<std::string>();
-      const bool chat = record.json.contains("prompt") && record.json["prompt"].is_array();
+      const bool chat = has_column(record.json, "prompt") && record.json["prompt"].is_array();
       record.json["completion"] =
           chat ? Json::array({{{"role", "assistant"}, {"content", answer}}}) : Json(answer);
     }
@@ -115,7 +120,7 @@ struct Ilf : InputTransform {
   static const Json& column(const Record& record, const std::string& name,
                             bool (Json::*is_type)() const noexcept, const char* of) {
     const auto it = record.json.find(name);
-    if (it == record.json.end())
+    if (it == record.json.end() || it->is_null())
       user_error("{}: has no column \"{}\", which inputs.ilf needs", record.where(), name);
     bool fits = it->is_array() && !it->empty();
     for (size_t i = 0; fits && i < it->size(); ++i) fits = ((*it)[i].*is_type)();
@@ -139,7 +144,8 @@ struct Ilf : InputTransform {
       items.push_back({prompt, text, text, &record.json,
                        static_cast<int64_t>(s.tokenizer->encode(text).size()), false, nullptr});
     std::vector<double> out;
-    for (const ScoredItem& item : s.rewards->score(items)) out.push_back(item.total.value_or(-1e300));
+    for (const ScoredItem& item : s.rewards->score(items, [&] { s.check_signal(); }))
+      out.push_back(item.total.value_or(-1e300));
     return out;
   }
   IlfOptions options;

@@ -1,5 +1,6 @@
 // Input transforms that read a reward of each record (Korbak et al., arXiv 2302.08582; the code's scores are
 // minus the reward):
+// Files of data.train without that column stay as they are: plain text that is mixed in (data.weights).
 //   filter       leaves out records with a reward below `min`
 //   conditional  writes `good` before a record whose reward reaches `threshold`, else `bad`; nothing for the
 //                share `drop` of draws. Held-out records get `good`, and evaluations may not generate either.
@@ -28,15 +29,18 @@ struct Filter : InputTransform {
   explicit Filter(FilterOptions o) : options(std::move(o)) {}
   void records(Session& s) override {
     const size_t before = s.train_records.size();
+    const auto files = files_with(s.train_records, options.column, "inputs.filter");
     std::erase_if(s.train_records, [&](const Record& record) {
-      return number_column(record, options.column, "inputs.filter") < options.min;
+      return files.count(record.file) > 0 &&
+             number_column(record, options.column, "inputs.filter") < options.min;
     });
     if (s.train_records.empty()) {
       user_error("inputs.filter: no record of data.train, of {}, has {} of at least {}", before,
                  options.column, options.min);
     }
-    s.progress->message(fmt::format("filter: {} of {} records have {} of at least {}", s.train_records.size(),
-                                    before, options.column, options.min));
+    s.progress->message(
+        fmt::format("filter: {} of {} records are left, those with a lower {} than {} are not",
+                    s.train_records.size(), before, options.column, options.min));
   }
   FilterOptions options;
 };
@@ -65,7 +69,9 @@ struct ConditionalOptions : InputOptions {
 struct Conditional : InputTransform {
   explicit Conditional(ConditionalOptions o) : options(std::move(o)) {}
   void records(Session& s) override {
+    const auto files = files_with(s.train_records, options.column, "inputs.conditional");
     for (Record& record : s.train_records) {
+      if (files.count(record.file) == 0) continue;
       const double reward = number_column(record, options.column, "inputs.conditional");
       record.prefix += reward >= options.threshold ? options.good : options.bad;
     }

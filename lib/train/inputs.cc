@@ -32,6 +32,18 @@ const Registry<InputOptions>& input_registry() {
   return registry;
 }
 
+std::set<std::string> files_with(const std::vector<Record>& records, const std::string& column,
+                                 const std::string& who) {
+  std::set<std::string> out;
+  for (const Record& record : records) {
+    if (has_column(record.json, column)) out.insert(record.file);
+  }
+  if (out.empty() && !records.empty())
+    user_error("{}: has no column \"{}\", which {} needs, nor has any other record", records.front().where(),
+               column, who);
+  return out;
+}
+
 void insert_tokens(Example& e, int64_t at, const std::vector<int64_t>& ids) {
   e.ids.insert(e.ids.begin() + at, ids.begin(), ids.end());
   if (!e.input.empty()) e.input.insert(e.input.begin() + at, ids.begin(), ids.end());

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,12 @@
 namespace temper {
 
 class Session;
+
+// The files of some records that have this column: their records all need it, those of the other files stay
+// as they are, such as plain text that is mixed in. Throws UserError when no record has it, with `who` needs
+// it.
+std::set<std::string> files_with(const std::vector<Record>& records, const std::string& column,
+                                 const std::string& who);
 
 // One example of a step, which transforms may change.
 struct Drawn {

@@ -47,7 +47,7 @@ Ends ends_of(const RolloutGroup& group) {
 PairSource::PairSource(Session& s) : s_(s) {
   const RunConfig& c = s.config;
   if (samples_pairs(c)) {
-    for (const Record& record : s.train_records) prompts_.push_back(s.encoder->prompt(record));
+    prompts_ = encode_train_prompts(s);
     return;
   }
   stages_.resize(static_cast<size_t>(c.pairs.count_stages()));
@@ -138,12 +138,12 @@ PairDraw PairSource::sample() {
   return out;
 }
 
-Answers held_out_answers(const Session& s) {
-  if (samples_pairs(s.config)) return {};
+Answers held_out_answers(const Session& s, int64_t* count, int64_t* without) {
   std::vector<Record> records;
   for (int64_t i = 0; i < s.config.pairs.count_stages(); ++i) {
-    for (Record& record : pair_records(s, s.eval_records, i, nullptr)) records.push_back(std::move(record));
+    for (Record& record : pair_records(s, s.eval_records, i, without)) records.push_back(std::move(record));
   }
+  *count = static_cast<int64_t>(records.size());
   return encode_answers(s, records);
 }
 

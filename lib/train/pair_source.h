@@ -52,8 +52,9 @@ class PairSource {
   Answers sampled_;                            // online: the newest step's
 };
 
-// The held-out pairs or answers, of all stages. Empty when pairs are sampled.
-Answers held_out_answers(const Session& session);
+// The held-out pairs or answers, of all stages; of so many records (a stage's each), `without` of which give
+// no pair.
+Answers held_out_answers(const Session& session, int64_t* records, int64_t* without);
 
 // The cache of these answers' reference log-probs, computed or read when first asked for; null: the run has
 // none. `steps` as in ReferenceCache.

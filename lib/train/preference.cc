@@ -140,8 +140,19 @@ void train_preference(Session& s) {
 void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
   objective::PreferenceObjective objective(*s.config.preference);
-  const Answers answers = held_out_answers(s);
-  if (answers.units() == 0) return;
+  if (samples_pairs(s.config)) return;
+  int64_t records = 0, without = 0;
+  const Answers answers = held_out_answers(s, &records, &without);
+  leave_out(s, out, "left_out", answers.dropped, records, "records");
+  if (without + answers.identical > 0) {
+    out.row.values.emplace_back("without_pair", static_cast<double>(without + answers.identical));
+    s.tell_once(fmt::format("{} held-out records give no pair or have equal responses and are left out",
+                            without + answers.identical));
+  }
+  if (answers.units() == 0) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
   std::vector<int64_t> units;
   for (int64_t u = 0; u < answers.units(); ++u) units.push_back(u);
   PreferenceStep step = gather(answers, units);

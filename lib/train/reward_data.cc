@@ -34,7 +34,7 @@ const char* columns_of(RewardRows rows) {
 // The form of a record, by its keys and what the losses want.
 RewardRows form_of(const Record& record, const objective::RewardObjective& objective) {
   const Json& j = record.json;
-  const auto has = [&](const char* key) { return j.contains(key) && !j[key].is_null(); };
+  const auto has = [&](const char* key) { return has_column(j, key); };
   const std::pair<RewardRows, bool> forms[] = {
       {RewardRows::kPairs, has("chosen") && has("rejected")},
       {RewardRows::kRated, has("prompt") && has("completion") && has("ratings")},
@@ -67,8 +67,7 @@ double rating(const Record& record, const std::string& what, const Json& value) 
 // NaN when the record has none and nobody needs it.
 double strength_of(const Record& record, bool needed) {
   for (const char* key : {"strength", "margin"}) {
-    if (record.json.contains(key) && !record.json[key].is_null())
-      return number(record, fmt::format("\"{}\"", key), record.json[key]);
+    if (has_column(record.json, key)) return number(record, fmt::format("\"{}\"", key), record.json[key]);
   }
   if (needed) {
     user_error(
@@ -107,7 +106,7 @@ std::vector<std::string> rated_attributes(const std::vector<Record>& records) {
   size_t count = 0;
   const Record* first = nullptr;
   for (const Record& record : records) {
-    if (!record.json.contains("ratings")) continue;
+    if (!has_column(record.json, "ratings")) continue;
     const Json& ratings = record.json["ratings"];
     if (!(ratings.is_object() || ratings.is_array()) || ratings.empty()) {
       user_error("{}: ratings: expected {{\"attribute\": number, ...}} or an array of numbers, found {}",
@@ -133,41 +132,50 @@ void add_rows(ScoredUnit& unit, const ScoreReader& reader, const Model& model) {
   }
 }
 
-// One record; no answers when there is nothing to learn from it.
+// One record; no answers when it is left out, which `out` counts.
 ScoredUnit read_unit(const RecordEncoder& encoder, const Record& record,
                      const objective::RewardObjective& objective, const ScoreReader& reader,
-                     const Model& model, const std::string& separator) {
+                     const Model& model, const std::string& separator, ScoredUnits& out) {
   ScoredUnit unit;
+  const auto left_out = [&](int64_t& count) {
+    ++count;
+    unit.answers.clear();
+    return unit;
+  };
   unit.form = form_of(record, objective);
   if (unit.form == RewardRows::kPairs) {
     bool needed = false;
     for (const auto& part : objective.parts()) needed = needed || part.needs.strength;
     unit.strength = strength_of(record, needed);
+    if (has_column(record.json, "margin")) unit.margin = number(record, "\"margin\"", record.json["margin"]);
     auto [chosen, rejected] = encoder.preference(record);
-    if (chosen.completion.empty() || rejected.completion.empty()) return unit;
+    if (chosen.completion.empty() || rejected.completion.empty()) return left_out(out.overlong);
     unit.answers = {std::move(chosen), std::move(rejected)};
   } else if (unit.form == RewardRows::kRated) {
     unit.ratings = ratings_of(record, model.config());
     Answer answer = encoder.answer(record);
     const bool rated = std::any_of(unit.ratings.begin(), unit.ratings.end(), [](double x) { return x == x; });
-    if (answer.completion.empty() || !rated) return unit;
+    if (answer.completion.empty()) return left_out(out.overlong);
+    if (!rated) return left_out(out.useless);
     unit.answers = {std::move(answer)};
   } else if (unit.form == RewardRows::kGroups) {
     const std::vector<Answer> answers = encoder.answers(record);
     for (size_t i = 0; i < answers.size(); ++i) {
       if (answers[i].completion.empty()) continue;
       unit.answers.push_back(answers[i]);
-      unit.labels.push_back(record.json["labels"][i].get<bool>() ? 1 : 0);
+      unit.labels.push_back(*truth(record.json["labels"][i]) ? 1 : 0);
     }
+    if (unit.answers.empty()) return left_out(out.overlong);
     const auto right = std::count(unit.labels.begin(), unit.labels.end(), 1.0);
-    if (right == 0 || right == static_cast<int64_t>(unit.labels.size())) unit.answers.clear();
+    if (right == 0 || right == static_cast<int64_t>(unit.labels.size())) return left_out(out.useless);
+    out.overlong_answers += static_cast<int64_t>(answers.size() - unit.answers.size());
   } else {
     if (record_kind(record) != RecordKind::kStepwise) bug("{}: a record of steps", record.where());
     const auto texts = record.json["completions"].get<std::vector<std::string>>();
     Steps steps = encoder.steps(record, texts, separator);
-    if (steps.ends.empty()) return unit;
+    if (steps.ends.empty()) return left_out(out.overlong);
     for (size_t i = 0; i < steps.ends.size(); ++i)
-      unit.labels.push_back(record.json["labels"][i].get<bool>() ? 1 : 0);
+      unit.labels.push_back(*truth(record.json["labels"][i]) ? 1 : 0);
     unit.answers = {{std::move(steps.prompt), std::move(steps.completion), {}}};
     unit.reads = {std::move(steps.ends)};
     return unit;
@@ -211,11 +219,8 @@ ScoredUnits read_units(const RecordEncoder& encoder, const std::vector<Record>& 
                        const Model& model, const std::string& separator) {
   ScoredUnits out;
   for (const Record& record : records) {
-    ScoredUnit unit = read_unit(encoder, record, objective, reader, model, separator);
-    if (unit.answers.empty())
-      ++out.dropped;
-    else
-      out.all.push_back(std::move(unit));
+    ScoredUnit unit = read_unit(encoder, record, objective, reader, model, separator, out);
+    if (!unit.answers.empty()) out.all.push_back(std::move(unit));
   }
   return out;
 }
@@ -274,7 +279,7 @@ at::Tensor score_rows(const ScoredStep& step, const MicroBatch& micro) {
 objective::RewardBatch reward_batch(const std::vector<const ScoredUnit*>& units, RewardRows form,
                                     const at::Tensor& scores) {
   std::vector<int64_t> rows, group;
-  std::vector<double> strength, label, ratings;
+  std::vector<double> strength, margin, label, ratings;
   int64_t row = 0;
   for (size_t u = 0; u < units.size(); ++u) {
     const ScoredUnit& unit = *units[u];
@@ -286,7 +291,10 @@ objective::RewardBatch reward_batch(const std::vector<const ScoredUnit*>& units,
       }
     }
     if (unit.form != form) continue;
-    if (form == RewardRows::kPairs) strength.push_back(unit.strength);
+    if (form == RewardRows::kPairs) {
+      strength.push_back(unit.strength);
+      margin.push_back(unit.margin);
+    }
     label.insert(label.end(), unit.labels.begin(), unit.labels.end());
     ratings.insert(ratings.end(), unit.ratings.begin(), unit.ratings.end());
   }
@@ -295,7 +303,10 @@ objective::RewardBatch reward_batch(const std::vector<const ScoredUnit*>& units,
   };
   objective::RewardBatch batch;
   batch.score = scores.index_select(0, at::tensor(rows, at::kLong).to(scores.device()));
-  if (form == RewardRows::kPairs) batch.strength = numbers(strength);
+  if (form == RewardRows::kPairs) {
+    batch.strength = numbers(strength);
+    batch.margin = numbers(margin);
+  }
   if (form == RewardRows::kGroups) batch.group = at::tensor(group, at::kLong).to(scores.device());
   if (form == RewardRows::kGroups || form == RewardRows::kSteps) batch.label = numbers(label);
   if (form == RewardRows::kRated) batch.target = numbers(ratings).view({-1, scores.size(1)});

@@ -20,6 +20,7 @@ struct ScoredUnit {
   objective::RewardRows form = objective::RewardRows::kPairs;
   std::vector<Answer> answers;              // a pair's: chosen, rejected
   std::vector<std::vector<int64_t>> reads;  // of each answer: places in prompt and completion together
+  double margin = 0;                        // pairs: the record's, else 0
   double strength = 0;                      // pairs, where a loss needs it or the record has it; else NaN
   std::vector<double> labels;               // groups and steps: of each row, 1 right, 0 wrong
   std::vector<double> ratings;              // rated: of each score, NaN: not rated
@@ -27,7 +28,9 @@ struct ScoredUnit {
 
 struct ScoredUnits {
   std::vector<ScoredUnit> all;
-  int64_t dropped = 0;  // overlong, or with nothing to learn from
+  int64_t overlong = 0;          // records left out: longer than max_tokens
+  int64_t useless = 0;           // ... or without anything to compare or to learn from
+  int64_t overlong_answers = 0;  // left out of groups that are there
 };
 
 // The heads and their names that a run's model needs: those of its folder, else one for each attribute that

@@ -71,6 +71,22 @@ ScoredUnits units_from(Session& s, const std::vector<Record>& records, const Rew
   return read_units(*s.encoder, records, objective, reader, *s.model, s.config.score.separator);
 }
 
+// What people are told of the records that are not used.
+std::vector<std::string> left_out_of(const ScoredUnits& data, size_t records, int64_t max_tokens,
+                                     const std::string& which) {
+  std::vector<std::string> out;
+  if (data.overlong > 0)
+    out.push_back(fmt::format("{} of {} {}records are longer than max_tokens {} and left out", data.overlong,
+                              records, which, max_tokens));
+  if (data.useless > 0)
+    out.push_back(fmt::format("{} of {} {}records have nothing to compare and are left out", data.useless,
+                              records, which));
+  if (data.overlong_answers > 0)
+    out.push_back(fmt::format("{} {}answers of groups are longer than max_tokens {} and left out",
+                              data.overlong_answers, which, max_tokens));
+  return out;
+}
+
 int64_t heads_of(const Session& s) {
   return s.config.score.verbaliser() ? 1 : s.model->config().scores;
 }
@@ -83,11 +99,8 @@ void train_reward_model(Session& s) {
   const ScoreReader reader(c.score, *s.tokenizer, "score");
   const ScoredUnits data = units_from(s, s.train_records, objective, reader);
   check_units(data, objective, c.data.max_tokens);
-  if (data.dropped > 0) {
-    s.progress->message(
-        fmt::format("{} of {} records are left out: longer than max_tokens {}, or with nothing to compare",
-                    data.dropped, s.train_records.size(), c.data.max_tokens));
-  }
+  for (const std::string& line : left_out_of(data, s.train_records.size(), c.data.max_tokens, ""))
+    s.progress->message(line);
   const RecordOrder order(static_cast<int64_t>(data.all.size()), static_cast<uint64_t>(c.seed), c.data.order);
 
   s.evaluate_first();
@@ -121,7 +134,15 @@ void evaluate_reward_model(Session& s, const std::string& when, Evaluation& out)
   const RewardObjective objective(*s.config.reward_model);
   const ScoreReader reader(s.config.score, *s.tokenizer, "score");
   const ScoredUnits data = units_from(s, s.eval_records, objective, reader);
-  if (data.all.empty()) return;
+  for (const std::string& line :
+       left_out_of(data, s.eval_records.size(), s.config.data.max_tokens, "held-out "))
+    s.tell_once(line);
+  if (data.overlong + data.useless > 0)
+    out.row.values.emplace_back("left_out", static_cast<double>(data.overlong + data.useless));
+  if (data.all.empty()) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
   std::vector<const ScoredUnit*> units;
   for (const ScoredUnit& unit : data.all) units.push_back(&unit);
   const ScoredStep step = make_step(units);

@@ -68,9 +68,7 @@ void train_rl(Session& s) {
   for (const std::string& line : objective::departures(algorithm))
     s.progress->message("departs from the paper: " + line);
 
-  std::vector<std::vector<int64_t>> prompts;
-  for (const Record& record : s.train_records) prompts.push_back(s.encoder->prompt(record));
-
+  const std::vector<std::vector<int64_t>> prompts = encode_train_prompts(s);
   const std::vector<RolloutGroup> stored =
       c.offline.on() ? read_stored_rollouts(s) : std::vector<RolloutGroup>();
 
@@ -176,8 +174,9 @@ void train_rl(Session& s) {
     }
     row.time = {{"rollout_s", rollouts.seconds}, {"train_s", s.seconds_in_step() - rollouts.seconds}};
     s.log->write_samples(s.state.step + 1, "train", rollout_samples(s, rollouts, all.batch.advantage));
-    s.end_step(std::move(row), {"reward", "groups_kept", "kl", "entropy", "grad_norm", "truncated"},
-               rollouts.generated_tokens);
+    std::vector<std::string> shown = {"reward", "groups_kept", "kl", "entropy", "grad_norm", "truncated"};
+    if (row.find("null_rewards").value_or(0) > 0) shown.insert(shown.begin() + 1, "null_rewards");
+    s.end_step(std::move(row), shown, rollouts.generated_tokens);
   }
 }
 

@@ -158,11 +158,12 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
       std_groups += 1;
     }
   }
-  NamedValues out = {{"reward", reward / rewards},
-                     {"reward_std", std_groups > 0 ? std_sum / std_groups : 0.0}};
-  if (parts.size() > 1) {
-    for (size_t i = 0; i < parts.size(); ++i)
-      out.emplace_back("reward/" + names[i], parts[i] / part_counts[i]);
+  // The mean of no reward is no number, and is not written.
+  NamedValues out;
+  if (rewards > 0) out.emplace_back("reward", reward / rewards);
+  out.emplace_back("reward_std", std_groups > 0 ? std_sum / std_groups : 0.0);
+  for (size_t i = 0; parts.size() > 1 && i < parts.size(); ++i) {
+    if (part_counts[i] > 0) out.emplace_back("reward/" + names[i], parts[i] / part_counts[i]);
   }
   out.emplace_back("length", length / count);
   out.emplace_back("truncated", truncated / count);

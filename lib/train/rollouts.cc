@@ -118,7 +118,7 @@ void score(Session& s, std::vector<RolloutGroup>& groups) {
     }
   }
   s.progress->inner("scoring");
-  const std::vector<ScoredItem> scores = s.rewards->score(items);
+  const std::vector<ScoredItem> scores = s.rewards->score(items, [&] { s.check_signal(); });
   auto next = scores.begin();
   for (RolloutGroup& g : groups) {
     for (Rollout& r : g.rollouts) {
@@ -157,6 +157,24 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
 }
 
 }  // namespace
+
+std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
+  std::vector<std::vector<int64_t>> prompts;
+  const size_t all = s.train_records.size();
+  std::erase_if(s.train_records, [&](const Record& record) {
+    std::vector<int64_t> prompt = s.encoder->prompt(record);
+    if (prompt.empty()) return true;
+    prompts.push_back(std::move(prompt));
+    return false;
+  });
+  if (all > 0 && prompts.empty())
+    user_error("data.train: no prompt is within max_tokens {}", s.config.data.max_tokens);
+  if (prompts.size() < all) {
+    s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out",
+                                    all - prompts.size(), all, s.config.data.max_tokens));
+  }
+  return prompts;
+}
 
 std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
                                         const RecordOrder& order, int64_t first, int64_t count) {
@@ -267,7 +285,7 @@ void reference_rewards(Session& s, RolloutBatch& batch) {
     const std::string key = std::to_string(g.record);
     const Json& columns = s.train_records[g.record].json;
     if (known.contains(key)) continue;
-    if (columns.contains("reference_reward")) {
+    if (has_column(columns, "reference_reward")) {
       if (!columns["reference_reward"].is_number())
         user_error("{}: reference_reward: expected a number", s.train_records[g.record].where());
       known[key] = columns["reference_reward"];

@@ -11,6 +11,10 @@
 
 namespace temper {
 
+// The prompts of session.train_records, of which those that data.overlong drops are taken out and told.
+// Throws UserError when none is left.
+std::vector<std::vector<int64_t>> encode_train_prompts(Session& session);
+
 // Groups of the draws [first, first + count) of the run's order: rollout.group_size completions of each
 // prompt, of them rollout.demonstrations the record's own, the others sampled and, with rollout.openings,
 // made to begin with each of these in equal shares; scored by the run's rewards. prompts: of every record.

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
 #include <set>
 
 #include "base/error.h"
@@ -263,6 +264,10 @@ void Session::check_signal() {
   throw Interrupted(signal);
 }
 
+void Session::tell_once(const std::string& line, LogLevel level) {
+  if (told_.insert(line).second) progress->message(line, level);
+}
+
 void Session::begin_step() {
   check_signal();
   step_start_ = Clock::now();
@@ -289,7 +294,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   log->write(row);
   std::vector<std::pair<std::string, double>> numbers;
   for (const std::string& name : shown) {
-    if (const auto value = row.find(name)) numbers.emplace_back(name, *value);
+    if (const auto value = row.find(name); value && std::isfinite(*value)) numbers.emplace_back(name, *value);
   }
   progress->end_step(numbers, tokens);
   for (const std::string& line : health->advise(config.task, row))
@@ -298,7 +303,10 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   const bool last = state.step == config.train.steps;
   const bool evaluates = config.eval.every > 0 && (last || state.step % config.eval.every == 0);
   const int64_t best_before = state.best_step;
-  if (evaluates) evaluate();
+  if (evaluates) {
+    state.evaluation_due = true;
+    evaluate();
+  }
   const bool best = config.checkpoint.best && state.best_step != best_before;
   const bool saves =
       last || best || (config.checkpoint.every > 0 && state.step % config.checkpoint.every == 0);
@@ -307,19 +315,20 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
 }
 
 void Session::evaluate_first() {
-  if (config.eval.every > 0 && !state.evaluated_first) evaluate();
-  state.evaluated_first = true;
+  if (config.eval.every > 0 && state.evaluation_due) evaluate();
+  state.evaluation_due = false;
 }
 
 void Session::evaluate() {
   const Evaluation result = evaluate_run(*this);
   log->write(result.row);
   log->write_samples(state.step, "eval", result.samples);
-  progress->message(result.line);
+  if (!result.line.empty()) progress->message(result.line);
   if (result.score && (!state.best || *result.score > *state.best)) {
     state.best = result.score;
     state.best_step = state.step;
   }
+  state.evaluation_due = false;
 }
 
 NamedTensors Session::trainable() const {

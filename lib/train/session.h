@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -88,11 +89,14 @@ class Session {
   // Counts the step and writes its row; `shown` go to the progress line. Then evaluation and checkpoint when
   // due.
   void end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens);
-  // The evaluation before the first step. Called once by every loop; a resumed run has it already.
+  // The evaluation before the first step, or the one that a signal interrupted. Called once by every loop.
   void evaluate_first();
 
-  // For long work inside a step during which nothing of the state changes (generation): saves and throws
-  // Interrupted when a signal has come.
+  // A message that one start of the run says once.
+  void tell_once(const std::string& line, LogLevel level = LogLevel::kInfo);
+
+  // For long work inside a step or an evaluation during which nothing of the state changes (generation):
+  // saves and throws Interrupted when a signal has come.
   void check_signal();
   double seconds_in_step() const;
 
@@ -117,6 +121,7 @@ class Session {
   bool trained_ = false;  // by this process
   std::chrono::steady_clock::time_point step_start_;
   double optimizer_seconds_ = 0;  // of the step's updates
+  std::set<std::string> told_;    // by tell_once
 };
 
 // What the optimizer updates now: active() of the adapter under the optimizer's name rules, which may speak

@@ -35,7 +35,7 @@ Json RunState::to_json() const {
           {"cursor", cursor},
           {"best", best ? Json(*best) : Json(nullptr)},
           {"best_step", best_step},
-          {"evaluated_first", evaluated_first},
+          {"evaluation_due", evaluation_due},
           {"health", health},
           {"loop", loop},
           {"adapter", adapter},
@@ -58,7 +58,9 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
       if (!std::isfinite(*s.best)) user_error("{}: best: expected a finite number", where);
     }
     s.best_step = count(json, "best_step", where, s.step);
-    s.evaluated_first = json.at("evaluated_first").get<bool>();
+    // Older runs have it the other way round, of the evaluation before the first step alone.
+    s.evaluation_due = json.contains("evaluation_due") ? json["evaluation_due"].get<bool>()
+                                                       : !json.at("evaluated_first").get<bool>();
     const auto object = Json::value_t::object;
     s.health = typed(json, "health", object, where);
     s.loop = typed(json, "loop", object, where);

@@ -21,7 +21,7 @@ struct RunState {
   Json reference_rewards = Json::object();  // rl: by record, the initial model's mean reward
   std::optional<double> best;               // best evaluation so far, larger is better
   int64_t best_step = 0;
-  bool evaluated_first = false;  // the evaluation before the first step is done
+  bool evaluation_due = true;  // of the weights after `step`: not done yet, or interrupted
   Json health = Json::object();
   Json loop = Json::object();     // what a task's loop keeps of its own
   Json adapter = Json::object();  // what an adapter that changes during training keeps; its tensors beside it

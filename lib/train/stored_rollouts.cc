@@ -39,7 +39,7 @@ std::optional<double> reward_of(const Record& record) {
 
 std::vector<float> logprobs_of(const Record& record, size_t tokens) {
   const Json& j = record.json;
-  if (!j.contains("logprobs") || j["logprobs"].is_null()) return {};
+  if (!has_column(j, "logprobs")) return {};
   const Json& list = j["logprobs"];
   if (!list.is_array() || list.size() != tokens) {
     user_error(
@@ -63,7 +63,7 @@ std::vector<float> logprobs_of(const Record& record, size_t tokens) {
 // The temperature is part of what a log-prob means; another one would bias every ratio.
 void check_temperature(const Record& record, double wanted) {
   const Json& j = record.json;
-  if (!j.contains("temperature") || !j.contains("logprobs")) return;
+  if (!has_column(j, "temperature") || !has_column(j, "logprobs")) return;
   if (!j["temperature"].is_number() || std::abs(j["temperature"].get<double>() - wanted) > 1e-9) {
     user_error(
         "{}: temperature: the log-probs are of temperature {}, the run's rollout.temperature is {}; make "
@@ -75,9 +75,9 @@ void check_temperature(const Record& record, double wanted) {
 // Prompt and completion as tokens; nothing when longer than max_tokens.
 Answer tokens_of(const Session& s, const Record& record) {
   Answer out;
-  if (record.json.contains("completion_ids")) {
+  if (has_column(record.json, "completion_ids")) {
     out.prompt =
-        record.json.contains("prompt_ids") ? ids_of(record, "prompt_ids") : s.encoder->prompt(record);
+        has_column(record.json, "prompt_ids") ? ids_of(record, "prompt_ids") : s.encoder->prompt(record);
     out.completion = ids_of(record, "completion_ids");
     for (const auto* ids : {&out.prompt, &out.completion}) {
       for (const int64_t id : *ids) {

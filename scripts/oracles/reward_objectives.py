@@ -61,7 +61,10 @@ def reward_cases(rng):
         center = rng.choice([None, 0.01, 0.3])
         settings = {} if center is None else {"center": center}
         if i % 3 == 0:
-            name, value = "bt", trl_bt(scores, center=center)
+            margin = strength if i % 6 == 0 else None
+            for p, m in zip(pairs, margin or []):
+                p["margin"] = m
+            name, value = "bt", trl_bt(scores, margin, center)
         else:
             for p, m in zip(pairs, strength):
                 p["strength"] = m

@@ -91,6 +91,12 @@ cp -r sft/final plain && rm -f plain/tokenizer_config.json plain/chat_template.j
 refuses "a chat without a template" 'template' "$t" chat.json --set 'model={"path": "plain", "dtype": "f32"}' --run chat
 base over.json "$good"
 refuses "nothing short enough" 'max_tokens' "$t" over.json --set data.max_tokens=2 --run over
+"$bin/temper-generate" --model sft/final --dtype f32 --input "$good" --max-new-tokens 2 --output generated.jsonl > out 2> err || fail "answers could not be generated: $(cat err)"
+data generated.jsonl "generated answers in a list" 'generated.jsonl:1: the generated answers.*--write completions'
+refuses "completions of no input" '--write completions goes with --input' "$bin/temper-generate" --model sft/final --prompt a --write completions
+printf '{"prompt": "%s"}\n' "$(head -c 3000 /dev/zero | tr '\0' w)" > long.jsonl
+refuses "a prompt longer than the model reads" 'long.jsonl:1: the prompt has' "$bin/temper-generate" --model sft/final --input long.jsonl
+refuses "no prompt short enough" 'none of the 1 prompts' "$bin/temper-generate" --model sft/final --input long.jsonl --overlong drop
 refuses "an example too long" 'train.jsonl:[0-9]+' "$t" over.json --set data.max_tokens=20 --set data.overlong=error --run over2
 
 # ------------------------------------------------------------------------------------------------------- templates
@@ -360,6 +366,9 @@ refuses "log-probs of a reward model" 'no language-model head' "$bin/temper-insp
 refuses "a reward model as GGUF" 'sequence classification' "$bin/temper-convert" scored/final out.gguf --to gguf
 refuses "weights beyond those of another shape" 'not of one shape' "$bin/temper-convert" scored/final beyond --beyond sft/final
 reward() { refuses "$1" "$2" "$t" rl.json --set "rewards=[$3]" --run rl-model; }
+printf '{"prompt": "a", "answer": "(1,2)"}\n{"prompt": "b", "answer": "x"}\n' > odd.jsonl
+refuses "references that are no numbers" 'data.train: reward math can score none of the 2 records.*odd.jsonl:1' "$t" rl.json --set 'rewards=[{"kind": "math"}]' --set 'data.train=["odd.jsonl"]' --run new
+refuses "references that no evaluation can read" '--data: reward math can score none.*odd.jsonl:1' "$bin/temper-eval" --model sft/final --data odd.jsonl --reward math
 reward "a reward model that is not there" 'nowhere' '{"kind": "model", "path": "nowhere"}'
 reward "a reward model without scores" 'score head' '{"kind": "model", "path": "sft/final"}'
 reward "a reward model's score of another name" 'head.*helpfulness' '{"kind": "model", "path": "scored/final", "head": "helpfulness"}'

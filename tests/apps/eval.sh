@@ -41,6 +41,17 @@ expect() {  # words of the error line, then the arguments
   [ "$(wc -l < "$work/err")" = 1 ] || fail "$*: $(cat "$work/err")"
   grep -qF -- "$words" "$work/err" || fail "$*: $(cat "$work/err")"
 }
+# Prompts that are too long: left out and counted, or an error.
+lines() { head -n 3 "$source/data/arithmetic/test.jsonl"; printf '{"prompt": "%s", "answer": "1"}\n' "$(head -c 3000 /dev/zero | tr '\0' w)"; }
+lines > "$work/long.jsonl"
+long=("$bin/temper-eval" --model "$work/sft/final" --data "$work/long.jsonl" --dtype f32 --max-new-tokens 4 --quiet --max-prompt-tokens 200)
+"${long[@]}" --reward math --overlong drop > "$work/long.json" 2> "$work/err"
+grep -q '1 of 4 prompts are longer than 200 tokens and left out' "$work/err" || fail "no word of the prompt left out: $(cat "$work/err")"
+grep -q '"left_out": 1' "$work/long.json" && grep -q '"prompts": 3' "$work/long.json" || fail "the prompt left out is not counted"
+"${long[@]}" --reward math --overlong truncate > "$work/long.json" && grep -q '"prompts": 4' "$work/long.json" || fail "the long prompt was not cut"
+"${long[@]}" --reward math > "$work/out" 2> "$work/err" && fail "a prompt that is too long is no error"
+grep -q 'long.jsonl:4: the prompt has' "$work/err" || fail "a prompt that is too long: $(cat "$work/err")"
+
 expect 'did you mean "math"?' --reward maths
 expect 'the record has: prompt, completion, answer' --reward '{"kind":"math","column":"reply"}'
 expect 'unknown key; did you mean "column"?' --reward '{"kind":"math","colum":"answer"}'

@@ -21,13 +21,20 @@ commands=$(awk '/^```bash/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md
 [ "$(wc -l <<<"$commands")" -ge 6 ] || { echo "FAIL: README.md has too few commands"; exit 1; }
 while IFS= read -r command; do
   case "$command" in
-    *configs/preference/*|*configs/reward_model/*|*configs/distill/*) command="$command --set train.steps=2 --set train.batch_size=4 --set eval.every=0" ;;
+    *configs/sft/*|*configs/preference/*|*configs/reward_model/*|*configs/distill/*) command="$command --set train.steps=2 --set train.batch_size=4 --set eval.every=0" ;;
     *temper-train*) command="$command ${short[*]}" ;;
     *temper-eval*) command="$command --limit 4" ;;
   esac
   echo "+ $command"
+  case "$command" in *--write*) head -n 12 data/arithmetic/train.jsonl > few.jsonl; command="${command/data\/arithmetic\/train.jsonl/few.jsonl}" ;; esac
   eval "$command" >out.txt 2>err.txt </dev/null || { echo "FAIL: $command"; cat err.txt; exit 1; }
 done <<<"$commands"
+
+# Sequence-level distillation: the run learns what was generated, not the answers that the file had before.
+[ "$(wc -l < runs/answers.jsonl)" = 12 ] || { echo "FAIL: not a line an answer: $(wc -l < runs/answers.jsonl)"; exit 1; }
+grep -q '"completions"' runs/answers.jsonl && { echo "FAIL: the generated answers stand in a list"; exit 1; }
+old=$(head -n 1 few.jsonl | sed 's/.*"completion": *"\([^"]*\)".*/\1/') new=$(head -n 1 runs/answers.jsonl | sed 's/.*"completion": *"\([^"]*\)".*/\1/')
+[ "$old" != "$new" ] || { echo "FAIL: the old answer is still there: $old"; exit 1; }
 
 # The config in README.md is a config.
 awk '/^```json/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md" > readme.json

@@ -53,5 +53,49 @@ for task in sft rl; do
   "$bin/temper-train" "$work/$task.json" --run "$run" --resume must --quiet || fail "$task: the continued run exits with $?"
   cmp "$work/$task-whole/final/model.safetensors" "$run/final/model.safetensors" || fail "$task: other weights after being stopped twice"
 done
+# A reward program that has fallen silent, in a rollout and in an evaluation: the signal is heeded at once. An evaluation that
+# was interrupted is made after the restart, so that the run ends as one that was never stopped.
+cd "$work" || exit 1
+cat > judge <<'SH'
+#!/usr/bin/env bash
+while read -r line; do
+  [ -e go ] || [ $((++n)) -le 4 ] || exec sleep 1000
+  id=${line#*\"id\":}
+  echo "{\"id\": ${id%%,*}, \"score\": 1}"
+done
+SH
+chmod +x judge
+judge='{"kind": "process", "command": ["./judge"], "timeout_s": 600}'
+heeds() {  # WHAT RUN, which is waiting for the program once its folder has this file of so many lines
+  local what=$1 run=$2 file=$3 lines=$4 code start
+  "$bin/temper-train" "$what.json" --run "$run" --quiet 2> err &
+  local pid=$!
+  for _ in $(seq 400); do
+    [ -e "$run/$file" ] && [ "$(wc -l < "$run/$file")" -ge "$lines" ] && break
+    sleep 0.05
+  done
+  sleep 1
+  start=$(date +%s)
+  kill -TERM $pid 2> /dev/null || fail "$what: ended before SIGTERM could be sent: $(cat err)"
+  wait $pid
+  code=$?
+  [ $code = 143 ] || fail "$what: exit code $code beside a silent program, expected 143: $(cat err)"
+  [ $(($(date +%s) - start)) -lt 10 ] || fail "$what: SIGTERM was heeded after $(($(date +%s) - start)) s"
+}
+sed "s|\"rewards\": .*|\"rewards\": [$judge],|" rl.json > waits.json
+heeds waits waits config.json 1
+sed "s|\"run\": \"sft\"|\"rewards\": [$judge], \"run\": \"sft\"|; s|\"steps\": 120|\"steps\": 4|" sft.json > judged.json
+sed -i "s|\"max_tokens\": 200|\"max_tokens\": 200, \"eval\": [\"$source/data/arithmetic/test.jsonl\"]|" judged.json
+sed -i 's|"checkpoint"|"eval": {"every": 2, "limit": 4, "max_new_tokens": 4}, "checkpoint"|' judged.json
+touch go
+"$bin/temper-train" judged.json --run judged-whole --quiet || fail "judged: the undisturbed run exits with $?"
+rm go
+heeds judged judged-stopped metrics.jsonl 3  # the evaluation before training, and two steps
+touch go
+"$bin/temper-train" judged.json --run judged-stopped --resume must --quiet || fail "judged: the continued run exits with $?"
+for run in judged-whole judged-stopped; do sed 's/,"time":.*//' $run/metrics.jsonl > $run.txt; done
+diff judged-whole.txt judged-stopped.txt || fail "judged: other metrics after an evaluation was interrupted"
+cmp judged-whole/final/model.safetensors judged-stopped/final/model.safetensors || fail "judged: other weights"
+
 [ $failed = 0 ] && echo "stopped by SIGINT and SIGTERM, continued, the same weights"
 exit $failed

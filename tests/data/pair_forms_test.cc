@@ -34,6 +34,8 @@ TEST_CASE("rated answers become pairs from easy to hard") {
   REQUIRE(pairs.size() == 1);
   CHECK(without == 1);
   CHECK(pairs[0].json["chosen"] == "b");
+  // Labels may be numbers.
+  CHECK(step_pairs(records({R"({"prompt": "p", "completions": ["a"], "labels": [1]})"}), {}).empty());
   for (const auto& [line, what] : {
            std::pair(R"({"prompt": "p", "completions": ["a", "b"], "ratings": [1]})", "2 numbers"),
            {R"({"prompt": "p", "completions": ["a", "b"], "ratings": [1, "x"]})", "2 numbers"},
@@ -81,7 +83,7 @@ TEST_CASE("judged steps become pairs, cut at the pit") {
   CHECK(step_pairs(with_solution, {.separator = " "}).back().json ==
         Json{{"prompt", "q"}, {"chosen", "right"}, {"rejected", "x y"}});
   for (const auto& [line, what] : {
-           std::pair(R"({"prompt": "p", "completions": ["a"], "labels": [1]})", "true or false"),
+           std::pair(R"({"prompt": "p", "completions": ["a"], "labels": [2]})", "true or false"),
            {R"({"prompt": "p", "completions": ["a"], "shares": [1.5]})", "between 0 and 1"},
            {R"({"prompt": "p", "completions": ["a"], "shares": []})", "1 numbers"},
            {R"({"prompt": "p", "completions": [], "shares": []})", "list of steps"},

@@ -101,7 +101,7 @@ TEST_CASE("columns of a record") {
   CHECK(text_column(r, "text", "x") == "t");
   CHECK(has(error_of([&] { number_column(r, "score", "loss.name rwr"); }),
             "f.jsonl:3: has no column \"score\""));
-  CHECK(has(error_of([&] { number_column(r, "none", "x"); }), "finite number"));
+  CHECK(has(error_of([&] { number_column(r, "none", "x"); }), "has no column \"none\""));
   CHECK(has(error_of([&] { number_column(r, "text", "x"); }), "f.jsonl:3"));
   CHECK(has(error_of([&] { text_column(r, "reward", "x"); }), "must be a string"));
 }
@@ -161,6 +161,14 @@ TEST_CASE("the kind is told from the keys") {
   CHECK(kind(R"({"prompt":"x","completion":"y","label":true})") == RecordKind::kUnpaired);
   CHECK(kind(R"({"prompt":"x","completions":["y","z"],"labels":[true,false]})") == RecordKind::kStepwise);
   CHECK(kind(R"({"prompt":"x","completion":null})") == RecordKind::kPrompt);
+  // A null column counts as absent.
+  CHECK(kind(R"({"prompt":"x","completion":"y","label":null})") == RecordKind::kPromptCompletion);
+  CHECK(kind(R"({"prompt":"x","completions":["y"],"labels":null,"completion":"z"})") ==
+        RecordKind::kPromptCompletion);
+  CHECK(kind(R"({"chosen":null,"rejected":null,"messages":null,"text":"x"})") == RecordKind::kText);
+  // Labels may be numbers.
+  CHECK(kind(R"({"prompt":"x","completion":"y","label":1})") == RecordKind::kUnpaired);
+  CHECK(kind(R"({"prompt":"x","completions":["y","z"],"labels":[1,0.0]})") == RecordKind::kStepwise);
 }
 
 TEST_CASE("wrong columns are said clearly") {
@@ -171,7 +179,9 @@ TEST_CASE("wrong columns are said clearly") {
   CHECK(has(error(R"({"text":5})"), "\"text\" must be a string, found number"));
   CHECK(has(error(R"({"prompt":5})"), "\"prompt\" must be a string or a list"));
   CHECK(has(error(R"({"prompt":"x","completion":[{"role":"assistant","content":"y"}]})"), "must both be"));
-  CHECK(has(error(R"({"prompt":"x","completion":"y","label":1})"), "true or false"));
+  CHECK(has(error(R"({"prompt":"x","completion":"y","label":2})"), "true or false, or 1 or 0, found 2"));
+  CHECK(has(error(R"({"prompt":"x","completion":"y","label":"1"})"), "true or false"));
+  CHECK(has(error(R"({"prompt":"x","completions":["y"],"labels":[0.5]})"), "\"labels\" must be a list"));
   CHECK(has(error(R"({"prompt":"x","completions":["y"],"labels":[true,false]})"),
             "1 completions but 2 labels"));
   CHECK(has(error(R"({"prompt":"x","completions":[1],"labels":[true]})"), "list of strings"));
@@ -243,6 +253,12 @@ TEST_CASE_FIXTURE(Fixture, "pairs share their prompt, given or not") {
           R"({"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"b"}]})") ==
       want);
 
+  // A prompt that is null is not given; columns of nulls are none.
+  CHECK(
+      shown_pair(
+          R"({"prompt":null,"unfinished":null,"tools":null,"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"b"}]})") ==
+      want);
+
   const auto error = [&](const std::string& json) {
     return error_of([&] { (void)encoder().preference(record(json)); });
   };
@@ -258,6 +274,8 @@ TEST_CASE_FIXTURE(Fixture, "pairs share their prompt, given or not") {
   CHECK(has(
       error_of([&] { (void)encoder().unpaired(record(R"({"prompt":"p:","completion":"c","label":2})")); }),
       "label"));
+  CHECK(encoder().unpaired(record(R"({"prompt":"p:","completion":"c","label":1})")).second);
+  CHECK_FALSE(encoder().unpaired(record(R"({"prompt":"p:","completion":"c","label":0})")).second);
 }
 
 TEST_CASE_FIXTURE(Fixture, "prompts for generation") {
@@ -270,11 +288,46 @@ TEST_CASE_FIXTURE(Fixture, "prompts for generation") {
   CHECK(encoder().prompt_text(record(R"({"prompt":"p","completion":"c"})")) == "p");
   CHECK(has(error_of([&] { encoder().prompt(record(R"({"text":"x"})")); }), "generation needs"));
   CHECK(has(error_of([&] { encoder().prompt(record(R"({"prompt":""})")); }), "the prompt is empty"));
-  CHECK(
-      has(error_of([&] { encoder({.max_tokens = 3}).prompt(record(R"({"prompt":"long"})")); }), "4 tokens"));
+  CHECK(encoder().prompt_text(record(R"({"prompt":null,"messages":[{"role":"user","content":"q"}]})")) ==
+        want);
   CHECK(
       has(error_of([&] { encoder().prompt(record(R"({"messages":[{"role":"assistant","content":"a"}]})")); }),
           "an answer and no question"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "long prompts are dropped, cut from the left, or an error") {
+  const Record longer = record(R"({"prompt":"abcdef"})");
+  CHECK(encoder({.max_tokens = 5}).prompt_text(longer) == "abcdef");  // "ab" is one token
+  CHECK(encoder({.max_tokens = 3, .overlong = "drop"}).prompt(longer).empty());
+  CHECK(encoder({.max_tokens = 3, .overlong = "truncate"}).prompt_text(longer) == "def");
+  CHECK(has(error_of([&] { encoder({.max_tokens = 3, .overlong = "error"}).prompt(longer); }),
+            "f.jsonl:3: the prompt has 5 tokens, more than max_tokens 3"));
+  CHECK(encoder({.max_tokens = 3, .overlong = "truncate", .prefix = "<s>!"}).prompt_text(longer) == "<s>!f");
+  CHECK(has(
+      error_of([&] { encoder({.max_tokens = 2, .overlong = "truncate", .prefix = "<s>!"}).prompt(longer); }),
+      "no room behind the prefix"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a generated answer becomes a record to learn from") {
+  const auto shown_answer = [&](const std::string& json, bool whole = true) {
+    return supervised(answered(record(json), "new", whole).dump());
+  };
+  CHECK(shown_answer(R"({"prompt":"p:","completion":"old","completions":["x"],"label":true})") ==
+        "p:[new</s>]");
+  CHECK(shown_answer(R"({"prompt":"p:","chosen":"old","rejected":"x"})", false) == "p:[new]");
+  const std::string head = "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n";
+  CHECK(shown_answer(kChatPair) == head + "[new<|im_end|>]\n");
+  CHECK(shown_answer(kChatPair, false) == head + "[new]");
+  CHECK(shown_answer(R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]})") ==
+        head + "[new<|im_end|>]\n");
+  const Json kept = answered(record(R"({"prompt":"p","answer":"5","completion":null})"), "new", true);
+  CHECK(kept == Json::parse(R"({"prompt":"p","answer":"5","completion":"new"})"));
+  CHECK(
+      has(error_of([&] { answered(record(R"({"text":"x"})"), "new", true); }), "f.jsonl:3: an answer needs"));
+  // Answers in a list beside an older one are not passed over in silence.
+  const char* const list =
+      R"({"prompt":"p","completion":"old","completions":[{"text":"new","finish":"end"}]})";
+  CHECK(has(error_of([&] { supervised(list); }), "--write completions"));
 }
 
 TEST_CASE_FIXTURE(Fixture, "tools and template variables come from the record and the settings") {

@@ -259,4 +259,42 @@ TEST_CASE("process: a flood of output is no answer") {
   auto endless = options({"/bin/sh", "-c", "exec tr '\\0' x < /dev/zero"}, 5);
   CHECK_FALSE(endless.make()->score(items({"x"})).at(0).has_value());
   CHECK(since(start) < 20);
+  // Why it was killed is told.
+  endless.fail_share = 0;
+  const std::string text = problem(*endless.make(), items(std::vector<std::string>(20, "x")));
+  CHECK(has(text, "it last wrote a line longer than 16 MB and was killed"));
+}
+
+TEST_CASE("process: one that never answers, or falls silent, ends the run soon, however large the batch") {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<std::string> many(500, "x");
+  const std::string never = problem(*options({"/bin/sleep", "1000"}, 0.1).make(), items(many));
+  CHECK(has(never, "it has never given an answer; so far 5 time-outs"));
+  CHECK(has(never, "it last gave no answer in time"));
+  // One answer, then none: the item that waited longest is tried again at once, so nulls come soon.
+  auto once = options(program("[ -e \"$0\" ] || { " + kOne + "; touch \"$0\"; }; exit 3"));
+  TempFolder folder;
+  once.command.push_back((folder / "mark").string());
+  once.fail_share = 0.1;
+  const std::string silent = problem(*once.make(), items(many));
+  CHECK(has(silent, "19 of its last 20 scores are null"));
+  CHECK(has(silent, "so far 0 time-outs, 38 restarts"));
+  CHECK(since(start) < 60);
+}
+
+TEST_CASE("process: whoever waits for it can leave") {
+  RewardEntry entry;
+  entry.kind = "process";
+  entry.options = std::make_unique<ProcessOptions>(options({"/bin/sleep", "1000"}, 600));
+  std::vector<RewardEntry> entries;
+  entries.push_back(std::move(entry));
+  RewardSet rewards(entries);
+  const auto start = std::chrono::steady_clock::now();
+  int looks = 0;
+  CHECK_THROWS_AS(rewards.score(items({"x"}),
+                                [&] {
+                                  if (++looks == 3) throw Interrupted(15);
+                                }),
+                  Interrupted);
+  CHECK(since(start) < 5);
 }

@@ -1,13 +1,17 @@
 #include "reward/reward.h"
 
+#include <array>
 #include <cmath>
+#include <ctime>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "reward/math.h"
 #include "reward/normalise.h"
 #include "reward/pattern.h"
+#include "reward/references.h"
 #include "reward/shaping.h"
 #include "reward/text_match.h"
 #include "test.h"
@@ -153,6 +157,83 @@ TEST_CASE("rewards: an expression that backtracks without end is given up, and n
   CHECK(reward->counters().at("gave_up") == 1);
 }
 
+TEST_CASE("rewards: an expression that runs forward without end is given up; ordinary text is not") {
+  std::string text;
+  while (text.size() < 4 << 20) text += "<answer>";
+  const auto reward = entries(R"([{"kind": "regex", "pattern": "<answer>.*</answer>"}])")[0].options->make();
+  const auto scores =
+      reward->score({item_of(text), item_of(text.substr(0, 4096)), item_of(text + "</answer>")});
+  CHECK_FALSE(scores[0].has_value());
+  CHECK(scores[1] == 0.0);
+  CHECK(scores[2] == 1.0);
+  CHECK(reward->counters().at("gave_up") == 1);
+  // A match may begin, and end, anywhere between the strides of the search.
+  const auto found = [](const std::string& pattern, const std::string& in) {
+    const auto match = Pattern(pattern, {}, "test").matches(in);
+    REQUIRE(match.has_value());
+    return *match;
+  };
+  for (const size_t at : {0, 1, 255, 256, 257, 511, 700}) {
+    CAPTURE(at);
+    const std::string before(at, 'x'), accents = before + "\u00e9\u00e9" + std::string(900, 'y');
+    CHECK(found("ab+c", before + "abbc" + std::string(300, 'x')));
+    CHECK_FALSE(found("ab+c", before + "abb" + std::string(300, 'x')));
+    CHECK(found("\u00e9{2}y{900}\\z", accents));
+    CHECK(found("(?<=\u00e9)y", accents));
+    CHECK(found("x{" + std::to_string(at) + "}\\z", before));
+    CHECK(found("\\A.*b\\z", before + "b"));
+    CHECK(found("$", before));
+    CHECK_FALSE(found("\\Ay", before + "xy"));
+  }
+}
+
+TEST_CASE("rewards: named formats take linear time and are what their plain expressions are") {
+  const auto scored_in = [](const std::string& name, const std::string& text) {
+    const auto start = std::clock();
+    const auto found = score("{\"kind\": \"format\", \"pattern\": \"" + name + "\"}", text);
+    CHECK(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 2);  // minutes when it is quadratic
+    return found;
+  };
+  const auto times = [](const std::string& piece, size_t bytes) {
+    std::string out;
+    while (out.size() < bytes) out += piece;
+    return out;
+  };
+  for (const std::string piece : {"\\boxed{", "\\boxed ", "<answer>", "</answer>", "</think><answer>",
+                                  "</think> ", "####\t", "####\n", "<", "a"}) {
+    CAPTURE(piece);
+    const std::string text = times(piece, 1 << 20);
+    for (const char* name : {"think", "think_answer", "answer", "boxed", "hash"}) {
+      CAPTURE(name);
+      CHECK(scored_in(name, text).has_value());
+      CHECK(scored_in(name, "<think>" + text + "</think><answer>5</answer>").has_value());
+    }
+  }
+  CHECK(scored_in("boxed", times("\\boxed{", 1 << 20) + "5}") == 1);
+  // The same verdicts as the expressions that say it without a thought of time.
+  const Pattern boxed(R"(\\boxed\s*\{.+\})", {}, "test");
+  const Pattern think_answer(
+      R"(\A<think>(?!.*<think>).*?</think>\s*<answer>(?!.*<answer>)(?!.*</answer>.*</answer>).*</answer>\s*\z)",
+      {}, "test");
+  const char* const pieces[] = {"\\boxed", "{",        "}",        " ",         "x",
+                                "<think>", "</think>", "<answer>", "</answer>", "\n"};
+  RandomStream random(1, "formats");
+  std::array<int, 2> yes = {};
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = i % 2 == 0 ? "" : "<think>";
+    for (uint64_t k = random.below(9); k > 0; --k) text += pieces[random.below(std::size(pieces))];
+    if (i % 4 == 3) text += "</think>" + std::string(i % 8 == 3 ? "" : "x") + "<answer>5</answer>";
+    CAPTURE(text);
+    const double a = boxed.matches(text).value() ? 1 : 0, b = think_answer.matches(text).value() ? 1 : 0;
+    CHECK(score(R"({"kind": "format", "pattern": "boxed"})", text) == a);
+    CHECK(score(R"({"kind": "format", "pattern": "think_answer"})", text) == b);
+    yes[0] += static_cast<int>(a);
+    yes[1] += static_cast<int>(b);
+  }
+  CHECK(yes[0] > 20);
+  CHECK(yes[1] > 200);
+}
+
 TEST_CASE("rewards: named formats") {
   const auto format = [](const std::string& name, const std::string& text) {
     return *score("{\"kind\": \"format\", \"pattern\": \"" + name + "\"}", text);
@@ -248,6 +329,46 @@ TEST_CASE("rewards: a record that lacks a column is told before anything is scor
     CHECK_THROWS_WITH_AS(set.check(bad), doctest::Contains("the record has: reply"), UserError);
   }
   CHECK_THROWS_AS(RewardSet(entries(R"([{"kind": "regex", "column": "re"}])")).check(broken), UserError);
+}
+
+TEST_CASE("rewards: what no reward can read is told with its share, and all of it is an error") {
+  std::vector<Record> records;
+  for (const char* text : {R"({"answer": 5})", R"({"answer": "(1,2)"})
+    ", R"({
+      "answer" : [ "x^2+1", "y" ]
+    }) ",
+       R"({"answer": []})"
+})
+    records.push_back({parse_json(text, "t"), "t.jsonl", static_cast<int64_t>(records.size()) + 1});
+const auto told = [&](const std::string& kind, std::vector<Record> of) {
+  try {
+    const auto lines = check_references(RewardSet(entries("[" + kind + "]")), of, "data.train");
+    return lines.empty() ? std::string("nothing") : lines.size() == 1 ? lines[0] : std::string("several");
+  } catch (const UserError& e) {
+    return "error: " + std::string(e.what());
+  }
+};
+const std::vector<Record> bad(records.begin() + 1, records.end()), last = {records.back()};
+for (const char* kind : {R"({"kind": "math"})", R"({"kind": "cosine"})"}) {
+  CAPTURE(kind);
+  CHECK(told(kind, {records[0]}) == "nothing");
+  CHECK(has(told(kind, records), "cannot score 3 of 4 records"));
+  CHECK(has(told(kind, records), "t.jsonl:2: column \"answer\" holds no number: \"(1,2)\""));
+  CHECK(has(told(kind, bad), "error: data.train: reward"));
+  CHECK(has(told(kind, bad), "none of the 3 records"));
+}
+CHECK(has(told(R"({"kind": "math", "weight": 0})", bad), "cannot score 3 of 3 records"));
+for (const char* kind : {R"({"kind": "exact"})", R"({"kind": "contains", "column": "answer"})",
+                         R"({"kind": "regex", "column": "answer"})"}) {
+  CAPTURE(kind);
+  CHECK(told(kind, {records[0]}) == "nothing");
+  CHECK(has(told(kind, records), "cannot score 1 of 4 records, their rewards are null; t.jsonl:4"));
+  CHECK(has(told(kind, last), "error:"));
+  CHECK_FALSE(score(kind, "5", last[0].json).has_value());
+}
+const std::vector<Record> gap = {{parse_json(R"({"answer": null, "q": 1})", "t"), "t.jsonl", 9}};
+CHECK(has(told(R"({"kind": "math"})", gap),
+          "error: t.jsonl:9: reward math: the data has no column \"answer\""));
 }
 
 TEST_CASE("rewards: sets that cannot be") {

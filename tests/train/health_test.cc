@@ -141,6 +141,13 @@ TEST_CASE("advice comes once or seldom") {
   CHECK(advise(52, {{"truncated", 0.75}}).empty());
   CHECK(advise(53, {{"truncated", 0.75}}).size() == 1);
   CHECK(advise(54, {{"rollout_gap", 0.2}}).size() == 1);
+  // Null rewards are named before what would be said of rewards that are all equal.
+  Health nulls{HealthOptions()};
+  const auto said = nulls.advise("rl", {.step = 1, .values = {{"groups_kept", 0}, {"null_rewards", 0.25}}});
+  REQUIRE(said.size() == 1);
+  CHECK(said[0].find("25 % of the rewards are null") == 0);
+  CHECK(nulls.advise("rl", {.step = 60, .values = {{"groups_kept", 1}, {"null_rewards", 0.25}}}).empty());
+  CHECK(nulls.advise("rl", {.step = 61, .values = {{"groups_kept", 1}, {"null_rewards", 0.5}}}).size() == 1);
   CHECK(health.advise("rl", {.step = 200, .split = "eval", .values = {{"truncated", 1}}}).empty());
   CHECK(Health{HealthOptions()}.advise("sft", {.step = 1, .values = {{"loss", 0}, {"reward", 0}}}).empty());
 }

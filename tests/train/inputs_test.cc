@@ -225,6 +225,35 @@ TEST_CASE("leti: token, feedback of failures, prompt and solution, all learnt bu
                        doctest::Contains("records.jsonl:1: has no column \"feedback\""), UserError);
 }
 
+TEST_CASE("inputs that read rewards leave a file without any as it is") {
+  const std::string scored = with_columns("\"reward\": 0, \"feedback\": \"too small\""),
+                    plain = "{\"text\": \"plain words\"}\n{\"text\": \"more words\", \"reward\": null}\n";
+  for (const std::string kind : {"leti", "conditional", "filter"}) {
+    CAPTURE(kind);
+    const std::string entry = "{\"kind\": \"" + kind + "\", " +
+                              (kind == "filter" ? "\"min\": 0.5}"
+                               : kind == "leti" ? "\"threshold\": 0.5}"
+                                                : "\"drop\": 0, \"threshold\": 0.5}");
+    TempFolder beside;
+    const std::string file = beside.write("plain.jsonl", plain);
+    const auto both = [&](const std::string& first) {
+      return std::vector<std::string>{"data.train=[\"" + first + "\", \"" + file + "\"]",
+                                      "data.weights=[0.5, 0.5]"};
+    };
+    const std::string records =
+        beside.write("scored.jsonl", kind == "filter" ? with_columns("\"reward\": 1") : scored);
+    Fixture f(entry, "{}\n", both(records));
+    const auto drawn = f.step(0);
+    REQUIRE(drawn.size() == 18);
+    CHECK(has(f.shown(drawn[17].example), "[more words"));
+    CHECK_FALSE(has(f.shown(drawn[17].example), "<|"));
+    if (kind != "filter") CHECK(has(f.shown(drawn[0].example), "<|bad|>"));
+    CHECK_THROWS_WITH_AS(Fixture(entry, "{}\n", both(beside.write("other.jsonl", plain))),
+                         doctest::Contains("other.jsonl:1: has no column \"reward\", which inputs."),
+                         UserError);
+  }
+}
+
 TEST_CASE("ilf: the refinement of the best score, or reward, becomes the completion") {
   const std::string columns = R"("refinements": ["one", "two", "three"], "scores": [0.1, 0.9, 0.3])";
   Fixture f(R"({"kind": "ilf"})", with_columns(columns));

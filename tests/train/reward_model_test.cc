@@ -277,6 +277,27 @@ TEST_CASE("reward model: a verbaliser is a causal model; a LoRA trains its score
   CHECK(*adapted[0] > *adapted[1]);
 }
 
+TEST_CASE("reward model: bt takes a record's margin off the difference") {
+  Runs runs;
+  // The score head starts at zero, so the first loss is -logsigmoid(0 - margin), as TRL's RewardTrainer has
+  // it.
+  for (const double margin : {0.0, 5.0, -1.5}) {
+    Json one = pair(1, 2, 0);
+    one["margin"] = margin;
+    const std::string name = fmt::format("margin{}", margin);
+    runs.write(name + ".jsonl", one.dump() + "\n");
+    const auto rows = runs(name, name, {"train.batch_size=1", "train.steps=1", "eval.every=0"});
+    const double delta = *rows[0].find("margin");
+    CHECK(*rows[0].find("loss") == doctest::Approx(std::log1p(std::exp(margin - delta))).epsilon(1e-5));
+  }
+  Json gap = pair(1, 2, 0);
+  gap["margin"] = nullptr;  // none
+  runs.write("gap.jsonl", gap.dump() + "\n");
+  const auto rows = runs("gap", "gap", {"train.batch_size=1", "train.steps=1", "eval.every=0"});
+  CHECK(*rows[0].find("loss") ==
+        doctest::Approx(std::log1p(std::exp(-*rows[0].find("margin")))).epsilon(1e-5));
+}
+
 TEST_CASE("reward model: what the data lacks is one clear line before training") {
   Runs runs;
   const auto refusal = [&](const std::string& name, const std::string& data,

@@ -1,6 +1,9 @@
 // Whole runs of tiny models in a temporary folder.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <string>
 #include <vector>
@@ -75,15 +78,21 @@ class Runs {
     RunConfig run;
     load_run_config(run, file, sets);
     run.run = (folder_ / name).string();
-    ConsoleOptions options;
-    options.quiet = true;
-    Console console(options);
+    const Log log((folder_ / (name + ".log")).string());
+    Console console({.fd = log.fd, .terminal = false});
     run_training(run, {resume, nullptr, &console, accept_changed_data});
     return read_metrics(run.run + "/" + MetricsLog::kMetricsFile);
   }
+  // What the newest run of this name told people.
+  std::string said(const std::string& name) const { return read_file((folder_ / (name + ".log")).string()); }
   std::filesystem::path folder() const { return folder_.path(); }
 
  private:
+  struct Log {
+    explicit Log(const std::string& path) : fd(::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600)) {}
+    ~Log() { ::close(fd); }
+    const int fd;
+  };
   TempFolder folder_;
 };
 

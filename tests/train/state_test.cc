@@ -21,7 +21,7 @@ RunState filled() {
   s.leftovers = Json::array({{{"draw", 3}}, {{"draw", 4}}});
   s.best = 0.1 + 0.2;  // not a short decimal
   s.best_step = 10;
-  s.evaluated_first = true;
+  s.evaluation_due = false;
   s.health = {{"losses", {0.1, 1.0 / 3.0}}};
   s.log = {11, 22, 33};
   return s;
@@ -40,7 +40,7 @@ TEST_CASE("a run state survives being written as text and read again") {
   REQUIRE(back.best.has_value());
   CHECK(*back.best == *s.best);
   CHECK(back.best_step == 10);
-  CHECK(back.evaluated_first);
+  CHECK_FALSE(back.evaluation_due);
   CHECK(back.health == s.health);
   CHECK(back.log.metrics_bytes == 11);
   CHECK(back.log.samples_bytes == 22);
@@ -49,7 +49,7 @@ TEST_CASE("a run state survives being written as text and read again") {
 
   const RunState fresh = RunState::from_json(RunState().to_json(), "state.json");
   CHECK_FALSE(fresh.best.has_value());
-  CHECK_FALSE(fresh.evaluated_first);
+  CHECK(fresh.evaluation_due);
 }
 
 TEST_CASE("a run state that lacks a key or has one of another type names its file") {

@@ -1,0 +1,18 @@
+// What the rewards can read of the records, found before the long part.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/records.h"
+#include "reward/reward.h"
+
+namespace temper {
+
+// Every reward's check() of every record; `what` names the records ("data.train"). Throws UserError, with the
+// record's place, where a column is missing, and where a reward that counts could score no record at all.
+// Returns a line for each reward that some records cannot be scored by.
+std::vector<std::string> check_references(const RewardSet& rewards, const std::vector<Record>& records,
+                                          const std::string& what);
+
+}  // namespace temper
