@@ -104,8 +104,9 @@ class Adapter {
 // Where a fresh adapter may take its first values from.
 struct AdapterStart {
   std::function<std::vector<int64_t>(const std::string& text)> encode;
-  std::function<std::vector<std::vector<int64_t>>(int64_t count)>
-      samples;  // so many records of the run's data
+  // At most so many records of these files, or of the run's data where there is none, as token ids.
+  std::function<std::vector<std::vector<int64_t>>(const std::vector<std::string>& files, int64_t count)>
+      samples;
 };
 
 struct AdapterOptions : Fields {

@@ -53,7 +53,8 @@ std::vector<at::Tensor> input_covariance(Model& model, const std::vector<bool>& 
     model.hidden(packer.tokens_on(model.precision().device));
     ++count;
   }
-  if (count == 0) user_error("adapter.init: corda needs samples of the training data, found none");
+  if (count == 0)
+    user_error("adapter.init: corda needs samples, and its data have none that fits data.max_tokens");
   for (at::Tensor& sum : recorder.sum) {
     if (sum.defined()) sum = sum / static_cast<double>(count);
   }

@@ -36,9 +36,15 @@ void LoraOptions::fields(FieldVisitor& v) {
       "corda_mode", corda_mode,
       {.help =
            "corda: adapt the largest components for the samples (ipm, they are of the task) or the smallest "
-           "(kpm, they are what to keep)",
+           "(kpm, they are of what to keep)",
        .choices = {"ipm", "kpm"}});
-  v.field("corda_samples", corda_samples, {.help = "corda: training records that it looks at", .min = 1});
+  v.field(
+      "corda_data", corda_data,
+      {.help =
+           "corda: JSONL files of its samples (text, prompt, prompt and completion, or chats); for kpm what "
+           "the model knows and is to keep, such as questions and answers; none: the run's own records (ipm)",
+       .path = true});
+  v.field("corda_samples", corda_samples, {.help = "corda: records that it looks at", .min = 1});
   v.field("lr_ratio", lr_ratio,
           {.help = "B (and vectors) learn so many times as fast as A (LoRA+)", .min = 1e-3, .max = 1e4});
   v.field("freeze_a", freeze_a, {.help = "only B trains, and what it reads need not be kept (LoRA-FA)"});
@@ -56,6 +62,14 @@ void LoraOptions::fields(FieldVisitor& v) {
 void LoraOptions::check(std::vector<std::string>& problems, const std::string& where) const {
   if (svd_iterations != 0 && init != "pissa")
     problems.push_back(fmt::format("{}.svd_iterations: belongs to init pissa, and init is {}", where, init));
+  if (init == "corda" && corda_mode == "kpm" && corda_data.empty()) {
+    problems.push_back(
+        where +
+        ".corda_data: corda_mode kpm keeps what its samples are about, and the run's own data are "
+        "what is to be learnt; name a file with samples of what the model is to keep");
+  }
+  if (init != "corda" && !corda_data.empty())
+    problems.push_back(fmt::format("{}.corda_data: belongs to init corda, and init is {}", where, init));
   if (freeze_a && lr_ratio != 1.0)
     problems.push_back(where + ".lr_ratio: A does not learn with freeze_a; set optimizer.lr instead");
   const bool names = targets.is_array() && !targets.empty() &&
@@ -187,7 +201,8 @@ void LoraAdapter::start(const AdapterStart& from) {
   if (options_.init != "corda") return;
   std::vector<bool> chosen;
   for (const int64_t place : place_) chosen.push_back(place >= 0);
-  const auto covariance = input_covariance(model_, chosen, from.samples(options_.corda_samples));
+  const auto covariance =
+      input_covariance(model_, chosen, from.samples(options_.corda_data, options_.corda_samples));
   for (size_t id = 0; id < place_.size(); ++id) {
     if (place_[id] < 0) continue;
     LoraModule& m = modules_[static_cast<size_t>(place_[id])];

@@ -31,6 +31,7 @@ struct LoraOptions : AdapterOptions {
   std::string init = "kaiming";  // gaussian, pissa, olora, corda
   int64_t svd_iterations = 0;    // pissa; 0: exact
   std::string corda_mode = "ipm";
+  std::vector<std::string> corda_data;  // files of its samples; none: the run's data
   int64_t corda_samples = 256;
   double lr_ratio = 1.0;  // LoRA+
   bool freeze_a = false;  // LoRA-FA

@@ -20,21 +20,37 @@ Json to_json(const Definitions& definitions) {
   return out;
 }
 
+// The value at a path of fields; null where there is none.
+Json at_path(const Json& fields, const std::string& path) {
+  const size_t dot = path.find('.');
+  const std::string head = path.substr(0, dot);
+  if (!fields.is_object() || !fields.contains(head)) return {};
+  return dot == std::string::npos ? fields[head] : at_path(fields[head], path.substr(dot + 1));
+}
+
 template <class Base>
 void append(Json& out, const FamilyNotes& family, const Registry<Base>& registry) {
   for (const auto& entry : registry.entries()) {
-    ObjectiveNotes notes;
-    for (const ObjectiveNotes& n : family.objectives) {
-      if (n.name == entry.name) notes = n;
+    const ObjectiveNotes notes = notes_of(family, entry.name);
+    const auto preset = entry.make();
+    const Json values = dump_fields(*preset);
+    Json paper = Json::object();
+    std::vector<std::string> departures;
+    for (const PaperValue& p : notes.paper) {
+      paper[p.field] = p.value;
+      departures.push_back(fmt::format("{} is {}, in the paper {}: {}", p.field,
+                                       at_path(values, p.field).dump(), p.value.dump(), p.why));
     }
+    departures.insert(departures.end(), notes.departures.begin(), notes.departures.end());
     out.push_back({{"name", entry.name},
                    {"family", family.family},
                    {"summary", entry.summary},
                    {"source", entry.source},
                    {"equation", notes.equation},
-                   {"departures", notes.departures},
+                   {"departures", departures},
+                   {"paper", paper},
                    {"metrics", to_json(notes.metrics)},
-                   {"fields", describe_fields(*entry.make())},
+                   {"fields", describe_fields(*preset)},
                    {"inputs", objective_inputs(family.family + "/" + entry.name, Json::object())}});
   }
 }
@@ -53,6 +69,13 @@ std::vector<ObjectiveId> ids() {
 }
 
 }  // namespace
+
+ObjectiveNotes notes_of(const FamilyNotes& family, const std::string& name) {
+  for (const ObjectiveNotes& n : family.objectives) {
+    if (n.name == name) return n;
+  }
+  return {};
+}
 
 Json list_objectives() {
   Json out = Json::array();

@@ -9,8 +9,9 @@
 
 namespace temper::objective {
 
-// {"name", "family", "summary", "source", "equation", "departures", "metrics", "fields", "inputs"} each, by
-// family (policy, preference, supervised, reward_model, distillation) in the order of the registries.
+// {"name", "family", "summary", "source", "equation", "departures", "paper", "metrics", "fields", "inputs"}
+// each ("paper": the paper's values of the fields that the preset has otherwise), by family (policy,
+// preference, supervised, reward_model, distillation) in the order of the registries.
 Json list_objectives();
 
 // {"name", "title", "summary", "departures", "metrics"} each: what holds for all objectives of a family.

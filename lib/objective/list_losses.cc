@@ -3,9 +3,9 @@
 //         sum over gaps d = 1 .. K-1 of mean over i of relu(f_(i+d) - f_i + d margin); the preset adds the
 //         token mean of -logp of the best (sft_weight). arXiv 2203.16804
 //   sami  C prompts that differ in the constitution they carry and a response to each, M_ij the mean log-prob
-//   of
-//         response j after prompt i: half the sum of the cross-entropies of the rows and of the columns of M
-//         to the diagonal, each a mean over C; responses row by row. arXiv 2404.14313
+//         of response j, without its end token, after prompt i: half the sum of the cross-entropies of the
+//         rows and of the columns of M to the diagonal, each a mean over C; responses row by row.
+//         arXiv 2404.14313
 #include <cmath>
 
 #include "base/error.h"

@@ -7,14 +7,24 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
+
 namespace temper::objective {
 
 using Definitions = std::vector<std::pair<std::string, std::string>>;  // name, what it is
+
+// A field whose value in the preset is not the paper's.
+struct PaperValue {
+  std::string field;  // with dots in a section: "critic.warmup"
+  Json value;         // the paper's
+  std::string why;    // why the preset has another one
+};
 
 struct ObjectiveNotes {
   std::string name, equation;
   std::vector<std::string> departures;  // from the paper or the code that it comes from
   Definitions metrics;                  // its own, beside the family's
+  std::vector<PaperValue> paper = {};   // these are departures too
 };
 
 struct FamilyNotes {
@@ -23,6 +33,9 @@ struct FamilyNotes {
   Definitions metrics;                  // of every objective of the family
   std::vector<ObjectiveNotes> objectives;
 };
+
+// Of a name that has none (an objective from outside of the project) they are empty.
+ObjectiveNotes notes_of(const FamilyNotes& family, const std::string& name);
 
 FamilyNotes policy_notes();      // notes_policy.cc
 FamilyNotes preference_notes();  // notes_preference.cc

@@ -12,6 +12,10 @@ const Definitions kSequenceClip = {{"ratio", "mean over sequences of s"},
                                    {"clip_low", "share of sequences with A < 0 and s < 1 - clip_low"},
                                    {"clip_high", "share of sequences with A > 0 and s > 1 + clip_high"}};
 const std::string kClip = "-min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) per token";
+const std::string kNoClip =
+    "The paper has no clip, which does nothing while each answer is learnt from once "
+    "(train.updates_per_rollout "
+    "1, one batch a rollout).";
 const std::string kKl = "No KL: the papers' settings differ from task to task; set kl_coef and kl_in.";
 
 }  // namespace
@@ -56,8 +60,9 @@ FamilyNotes policy_notes() {
   f.objectives = {
       {"grpo",
        kClip + ", A = (R - mu) / (sd + 1e-4), mean of the responses' means",
-       {"clip 0.2 and no KL, as is common practice; the DeepSeekMath paper used kl_coef 0.04."},
-       kTokenClip},
+       {"The standard deviation is the unbiased one and 1e-4 is added to it, as in TRL."},
+       kTokenClip,
+       {{"kl_coef", 0.04, "no reference model is needed, which has become common practice."}}},
       {"dapo",
        kClip + ", clip_high 0.28, A = (R - mu) / (sd + 1e-4), mean over all tokens; groups of equal rewards "
                "are replaced",
@@ -81,10 +86,11 @@ FamilyNotes policy_notes() {
       {"gmpo",
        "-A exp(sum of d' / |o|) per sequence; A >= 0: d' = min(d, log_clip_high); A < 0: d' = max(d, "
        "-log_clip_low)",
-       {"advantage_eps is 1e-4 as in TRL (the authors: 1e-8)."},
+       {},
        {{"ratio", "mean over sequences of the geometric mean of the clipped ratios"},
         {"clip_low", "share of tokens with A < 0 and d < -log_clip_low"},
-        {"clip_high", "share of tokens with A >= 0 and d > log_clip_high"}}},
+        {"clip_high", "share of tokens with A >= 0 and d > log_clip_high"}},
+       {{"advantage_eps", 1e-8, "as the other presets and TRL have it."}}},
       {"cispo",
        "-sg(clip(r, weight_min, weight_max)) A logp per token, mean over all tokens",
        {},
@@ -93,17 +99,18 @@ FamilyNotes policy_notes() {
         {"masked", "share of tokens dropped by unified_mask, when it is on"}}},
       {"topr",
        "-sg(w) x sum of logp per sequence, x = R - baseline, rho = exp(sum of d); x >= 0: w = clip(rho, "
-       "positive_min, "
-       "positive_max); x < 0: w = clip(rho, negative_min, negative_max)",
-       {"The paper's equation. Its runs also divide by the length (length_norm) and have rewards of 1 and "
-        "-1."},
+       "positive_min, positive_max); x < 0: w = clip(rho, negative_min, negative_max)",
+       {"The paper's equation; its runs also divide by the length (length_norm)."},
        {{"weight", "mean over sequences of w"},
         {"positives", "share of sequences with x >= 0"},
         {"baseline", "of the step, when split_on is \"reward\""},
         {"positive_share",
          "effective share of positives of the step: sum of max(x, 0) over the sum of |x|; 0.1 to 0.2 worked "
-         "best "
-         "in the paper"}}},
+         "best in the paper"}},
+       {{"baseline", 0.0,
+         "the paper's rewards are 1 and -1, a verifier's 1 and 0, of which this makes the same, halved; "
+         "without "
+         "it no failure would be learnt from."}}},
       {"gvpo",
        "sum over a group of e^2 / 2 / (n - 1), e = beta (l - mean l) - (R - mu), l = sum of d",
        {"Mean over groups. The authors sum over a micro-batch and average micro-batches: a constant factor."},
@@ -126,11 +133,17 @@ FamilyNotes policy_notes() {
        "the sign of A",
        {"TRL puts the rollout correction inside phi; here it multiplies the loss as for every objective."},
        {{"weight", "mean over sequences of phi"}}},
-      {"gpg", "-A logp per token, A = R - mu, mean over all tokens", {}, {}},
+      {"gpg",
+       "-A logp per token, A = R - mu, mean over all tokens",
+       {"Groups of equal rewards count in the mean; the paper scales the others up by their share, or draws "
+        "anew "
+        "(filter_zero_variance)."},
+       {}},
       {"dro",
        "-(logp A - beta/2 d^2) per token",
-       {"Tinker's per-token form; level \"sequence\" is the paper's, with A = R - V."},
-       {{"penalty", "mean of beta/2 d^2"}}},
+       {"A is the group's centred reward; the paper learns a value V and has A = R - V."},
+       {{"penalty", "mean of beta/2 d^2"}},
+       {{"level", "sequence", "Tinker's form, token by token."}}},
       {"kimi",
        "-(A sum of logp - beta/2 (sum of d)^2) per sequence",
        {},
@@ -138,11 +151,17 @@ FamilyNotes policy_notes() {
       {"rloo",
        "-min(q A, clip(q, 1 - clip_low, 1 + clip_high) A) per sequence, q = exp(sum of d), A = R - KL - mean "
        "of the others",
-       {"TRL's values: KL 0.05 in the reward, clip 0.2 on the sequence's ratio."},
+       {"TRL's values: KL 0.05 in the reward, clip 0.2 on the sequence's ratio; the paper has no clip, which "
+        "does "
+        "nothing while each answer is learnt from once."},
        {{"ratio", "mean over sequences of q"},
         {"clip_low", "share of sequences with A < 0 and q < 1 - clip_low"},
         {"clip_high", "share of sequences with A > 0 and q > 1 + clip_high"}}},
-      {"loop", kClip + ", A = R - mean of the others, mean over all tokens", {kKl}, kTokenClip},
+      {"loop",
+       kClip + ", A = R - mean of the others, mean over all tokens",
+       {"For answers of one turn; the paper's are conversations with an environment. No KL, as in the "
+        "paper."},
+       kTokenClip},
       {"reinforce_pp",
        kClip + ", A = R whitened over the tokens of the step, mean over all tokens",
        {kKl, "Whitened over tokens, so a longer response weighs more: verl's form."},
@@ -151,18 +170,21 @@ FamilyNotes policy_notes() {
        kClip + ", A = R - mu whitened over the tokens of the step, mean over all tokens",
        {kKl, "Whitened over tokens, so a longer response weighs more: verl's form."},
        kTokenClip},
-      {"remax", kClip + ", A = R - R of the greedy response, mean over all tokens", {kKl}, kTokenClip},
+      {"remax",
+       kClip + ", A = R - R of the greedy response, mean over all tokens",
+       {kKl, kNoClip},
+       kTokenClip},
       {"opo",
        kClip + ", A = R - sum(|o| R) / sum(|o|) over the group, mean over all tokens",
-       {kKl},
+       {"No KL, as in the paper.", kNoClip},
        kTokenClip},
       {"pass_at_k",
        kClip + ", A = R - R of the second best for the best of a group, else 0, mean over all tokens",
-       {kKl},
+       {kKl, "verl's form: where several are best, none has an advantage."},
        kTokenClip},
       {"gdpo",
        kClip + ", A: z-score of each reward function in its group, weighted sum, z-score over the step",
-       {},
+       {"TRL's form."},
        kTokenClip},
       {"ppo",
        kClip +

@@ -92,9 +92,9 @@ FamilyNotes preference_notes() {
         {"reward_best, reward_worst", "mean f of the best and of the worst candidate"},
         {"logp_best", "mean lp of the best candidate"}}},
       {"sami",
-       "(CE of the rows of M to the diagonal + CE of its columns) / 2, M_ij = a of response j after the "
-       "prompt with "
-       "constitution i",
+       "(CE of the rows of M to the diagonal + CE of its columns) / 2, M_ij = a of response j, without its "
+       "end "
+       "token, after the prompt with constitution i",
        {"No KL term; the authors' runs have its weight at 0."},
        {{"row_accuracy", "mean share of constitutions whose own response is the likeliest after them"},
         {"column_accuracy", "mean share of responses that are likeliest after their own constitution"}}},

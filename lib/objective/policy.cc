@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "objective/advantages.h"
+#include "objective/notes.h"
 #include "objective/ratio.h"
 #include "tensor/packed.h"
 
@@ -117,12 +118,31 @@ Needs PolicyAlgorithm::needs() const {
   return needs;
 }
 
+namespace {
+
+// Sections' fields beside the others, as "section.field".
+Json flat(const Json& fields) {
+  Json out = Json::object();
+  for (const auto& [key, value] : fields.items()) {
+    if (!value.is_object()) {
+      out[key] = value;
+      continue;
+    }
+    for (const auto& [inner, deep] : value.items()) out[key + "." + inner] = deep;
+  }
+  return out;
+}
+
+}  // namespace
+
 std::vector<std::string> departures(const PolicyAlgorithm& algorithm) {
   const auto* entry = policy_registry().find(algorithm.name);
   if (entry == nullptr) bug("no algorithm is called \"{}\"", algorithm.name);
-  const Json paper = dump_fields(*entry->make());
+  // The preset's values, but where the paper's are known to be others.
+  Json paper = flat(dump_fields(*entry->make()));
+  for (const PaperValue& p : notes_of(policy_notes(), algorithm.name).paper) paper[p.field] = p.value;
   std::vector<std::string> out;
-  const Json now = dump_fields(algorithm);
+  const Json now = flat(dump_fields(algorithm));
   for (const auto& [key, value] : now.items()) {
     const Json before = paper.contains(key) ? paper[key] : Json();
     if (before != value) out.push_back(fmt::format("{} {} (paper: {})", key, value.dump(), before.dump()));

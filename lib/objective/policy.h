@@ -100,6 +100,9 @@ class PolicyObjective {
   virtual Unit unit() const { return Unit::kToken; }
   // Sees a whole step's detached numbers before the first micro-batch of it.
   virtual void prepare(const PolicyBatch& step) {}
+  // What prepare() found that its user should know, such as rewards of which this objective learns only half;
+  // "": nothing.
+  virtual std::string warning() const { return ""; }
   virtual Terms operator()(const PolicyBatch& batch) const = 0;
 };
 
@@ -138,11 +141,11 @@ struct PolicyAlgorithm : Fields {
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   Needs needs() const;  // of the objective and of all axes
 };
-// name -> preset with the paper's values. The registry's Base is PolicyAlgorithm itself, so `choice` can read
-// it.
+// name -> preset with the paper's values, but for those that notes_policy.cc names. The registry's Base is
+// PolicyAlgorithm itself, so `choice` can read it.
 const Registry<PolicyAlgorithm>& policy_registry();
-// Fields of `algorithm` that differ from its preset: one line "clip_high 0.28 (paper: 0.2)" each, then the
-// warnings.
+// Fields of `algorithm` that differ from the paper's values, by the preset or by an override: one line
+// "clip_high 0.28 (paper: 0.2)" each, then the warnings.
 std::vector<std::string> departures(const PolicyAlgorithm& algorithm);
 
 // ---- before the loss: advantages, filters and shaping, over a whole step of sequences ----

@@ -62,7 +62,7 @@ std::unique_ptr<PolicyObjective> PpoClipOptions::make() const {
 
 }  // namespace
 
-// TRL's defaults: clip .2 on both sides and no KL (the paper used kl_coef 0.04).
+// TRL's defaults: clip .2 on both sides and no KL.
 std::unique_ptr<PolicyAlgorithm> grpo() {
   return preset("grpo", std::make_unique<PpoClipOptions>());
 }

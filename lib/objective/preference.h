@@ -37,7 +37,9 @@ struct PreferenceNeeds {
   bool other = false;      // a second policy
   int64_t swap_every = 0;  // with one: steps after which the better of the two becomes `logp`; 0: never
   bool list = false;       // units are lists: candidates, best first ...
-  bool matrix = false;     // ... or each of C responses after each of C prompts, prompt by prompt
+  // ... or each of C responses after each of C prompts, prompt by prompt; then a response's end token is no
+  // target.
+  bool matrix = false;
   // prepare() wants the current log-probs (or mismatches) of the whole step: a pass without gradient before
   // it.
   bool step = false;

@@ -36,7 +36,9 @@ const Registry<PolicyAlgorithm>& policy_registry() {
     r.add({"kimi", "DRO on whole sequences", "Kimi k1.5, arXiv 2501.12599", kimi});
     r.add({"rloo", "REINFORCE leave-one-out: clip on the sequence's ratio, KL in the reward",
            "Ahmadian et al., arXiv 2402.14740; TRL 1.16", rloo});
-    r.add({"loop", "PPO clip on leave-one-out advantages", "Chen et al., arXiv 2502.01600", loop});
+    r.add({"loop", "PPO clip, token by token, on leave-one-out advantages (LOOP)",
+           "K. Chen et al., Reinforcement Learning for Long-Horizon Interactive LLM Agents, arXiv 2502.01600",
+           loop});
     r.add({"reinforce_pp", "PPO clip on rewards whitened over the step", "Hu, arXiv 2501.03262; verl",
            reinforce_pp});
     r.add({"reinforce_pp_baseline", "the same on group-centred rewards", "Hu, arXiv 2501.03262; verl",

@@ -5,6 +5,7 @@
 //   rwr           -exp((R - shift) / beta) log p, the weight cut off at `weight_max`; shift 0 as in the code,
 //                 or the step's largest reward
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <cmath>
 
@@ -16,9 +17,10 @@ namespace temper::objective {
 namespace {
 
 struct UnlikelihoodOptions : SupervisedOptions {
-  double threshold = 0, alpha = 1;
+  double threshold = 0.5, alpha = 1;
   void fields(FieldVisitor& v) override {
-    v.field("threshold", threshold, {.help = "records with a lower reward are made unlikely"});
+    v.field("threshold", threshold,
+            {.help = "records with a lower reward are made unlikely; 0.5 lies between rewards of 0 and 1"});
     v.field("alpha", alpha, {.help = "weight of their loss", .min = 0});
   }
   std::unique_ptr<SupervisedLoss> make() const override;
@@ -27,6 +29,15 @@ struct UnlikelihoodOptions : SupervisedOptions {
 struct Unlikelihood : SupervisedLoss {
   explicit Unlikelihood(const UnlikelihoodOptions& o) : options(o) {}
   SupervisedNeeds needs() const override { return {.reward = true}; }
+  std::string warning(const at::Tensor& reward) const override {
+    const double lowest = reward.min().item<double>(), highest = reward.max().item<double>();
+    if (lowest < options.threshold && highest >= options.threshold) return "";
+    return fmt::format(
+        "unlikelihood: the rewards, {:g} to {:g}, all lie {} the threshold {:g}: every record is {}; "
+        "see loss.threshold",
+        lowest, highest, lowest < options.threshold ? "below" : "at or above", options.threshold,
+        lowest < options.threshold ? "made unlikely" : "learnt");
+  }
   at::Tensor operator()(const SupervisedBatch& batch) const override {
     const at::Tensor good = gather_sequence(batch.reward, batch.sequence).ge(options.threshold);
     // Each branch sees only its own numbers. 1 - p is at least 1e-6 (the code: 1e-20, finer than fp32 knows).

@@ -48,6 +48,8 @@ class SupervisedLoss {
   // Sees the rewards of a whole optimizer step, before the first of its micro-batches: [S], undefined unless
   // needed.
   virtual void prepare(const at::Tensor& reward) {}
+  // What the user should know of the rewards of all records, [R]; "": nothing.
+  virtual std::string warning(const at::Tensor& reward) const { return ""; }
   virtual SupervisedUnit unit() const { return SupervisedUnit::kToken; }
   // -> [M] or [G], as unit() says; the trainer divides the sum.
   virtual at::Tensor operator()(const SupervisedBatch& batch) const = 0;

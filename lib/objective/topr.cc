@@ -7,7 +7,11 @@
 // each step. split_on advantage takes x from the advantage estimator instead. Needs the log-probs of the
 // policy that sampled. Metrics, means over sequences: weight; positives: share with x >= 0. Of the step:
 // baseline; positive_share: the effective share of positives, sum of x+ over sum of |x|. The paper's runs
-// have rewards of 1 and -1, no baseline, and divide by the length.
+// have rewards of 1 and -1 and no baseline, and divide by the length; the rewards of verifiers here are 1 and
+// 0, of which a baseline of 0.5 makes the same up to a factor. Without one a failure's x is 0, and nothing is
+// learnt from it.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "base/error.h"
@@ -19,22 +23,27 @@ namespace temper::objective {
 namespace {
 
 struct ToprOptions : PolicyObjectiveOptions {
-  double baseline = 0.0;
+  double baseline = 0.5;
   std::optional<double> positive_share;
   std::string split_on = "reward", ratio_level = "sequence";
   double positive_min = 1.0, positive_max = 1.0, negative_min = 0.0, negative_max = 1.0;
   bool length_norm = false;
 
   void fields(FieldVisitor& v) override {
-    v.field("baseline", baseline, {.help = "taken off the reward"});
-    v.field("positive_share", positive_share,
-            {.help = "wished share of the positives in the sum of |reward - baseline|: sets the baseline "
-                     "before each step; "
-                     "0.1 to 0.2 worked best in the paper; null: off",
-             .min = 0.001,
-             .max = 0.999});
+    v.field(
+        "baseline", baseline,
+        {.help = "taken off the reward, of which what is then below 0 is a failure: 0.5 for rewards of 0 and "
+                 "1, 0 for rewards of 1 and -1"});
+    v.field(
+        "positive_share", positive_share,
+        {.help = "wished share of the positives in the sum of |reward - baseline|: the baseline is found for "
+                 "it before each step, and `baseline` is not read; 0.1 to 0.2 worked best in the paper; "
+                 "null: off",
+         .min = 0.001,
+         .max = 0.999});
     v.field("split_on", split_on,
-            {.help = "what is positive or negative: the reward less the baseline, or the advantage",
+            {.help = "what is positive or negative: the reward less the baseline, or the advantage (then no "
+                     "baseline is read)",
              .choices = {"reward", "advantage"}});
     v.field("ratio_level", ratio_level,
             {.help = "the ratio that is clipped: of the sequence, its geometric mean, or of each token",
@@ -48,12 +57,10 @@ struct ToprOptions : PolicyObjectiveOptions {
   void check(std::vector<std::string>& problems, const std::string& where) const override {
     if (positive_min > positive_max) problems.push_back(where + ": positive_min is above positive_max");
     if (negative_min > negative_max) problems.push_back(where + ": negative_min is above negative_max");
-    if (split_on == "advantage" && (positive_share || baseline != 0)) {
-      problems.push_back(
-          where + ": baseline and positive_share are of the reward; split_on \"advantage\" does not read it");
+    if (split_on == "advantage" && positive_share) {
+      problems.push_back(where +
+                         ": positive_share is of the reward; split_on \"advantage\" does not read it");
     }
-    if (positive_share && baseline != 0)
-      problems.push_back(where + ": give baseline or positive_share, not both");
   }
   std::vector<std::string> warnings() const override {
     if (negative_min == 0) return {};
@@ -77,6 +84,18 @@ class Topr : public PolicyObjective {
     const at::Tensor x = split_value(step) * keep;
     const double mass = x.abs().sum().item<double>();
     positive_share_ = mass > 0 ? x.clamp_min(0).sum().item<double>() / mass : 0.0;
+    find_lowest(step, keep);
+  }
+
+  std::string warning() const override {
+    if (!lowest_ || *lowest_ < baseline_) return "";
+    return fmt::format(
+        "topr: no reward of this step lies below the baseline {:g} (the lowest is {:g}), so no failure is "
+        "learnt "
+        "from; if not all were successes, set algorithm.baseline between the rewards of failures and "
+        "successes, "
+        "0.5 for 0 and 1",
+        baseline_, *lowest_);
   }
 
   Terms operator()(const PolicyBatch& batch) const override {
@@ -102,6 +121,14 @@ class Topr : public PolicyObjective {
   }
 
  private:
+  // The lowest reward of what the step learns of; none when an advantage or a share says what is a failure.
+  void find_lowest(const PolicyBatch& step, const at::Tensor& keep) {
+    lowest_.reset();
+    if (o_.split_on != "reward" || o_.positive_share) return;
+    const at::Tensor given = step.reward.masked_select(keep.gt(0).logical_and(step.reward.isfinite()));
+    if (given.numel() > 0) lowest_ = given.min().item<double>();
+  }
+
   at::Tensor split_value(const PolicyBatch& batch) const {
     if (o_.split_on == "advantage") return advantage_per_sequence(batch);
     if (!batch.reward.defined()) bug("topr: the policy batch has no reward");
@@ -115,6 +142,7 @@ class Topr : public PolicyObjective {
 
   ToprOptions o_;
   double baseline_, positive_share_ = 0.0;
+  std::optional<double> lowest_;
 };
 
 std::unique_ptr<PolicyObjective> ToprOptions::make() const {

@@ -2,8 +2,9 @@
 // column means, updates clipped by their RMS, steps scaled by the RMS of the parameter. Two accepted forms:
 //
 // "transformers": b2 = 1 - t^-0.8; means of g^2 + eps1; V = row col / mean(row); u = g / sqrt(V), divided by
-// max(1, RMS(u) / clip); a = rho max(eps2, RMS(p)), rho = lr or the relative step; with beta1 u is averaged
-// after the scaling by a; p *= 1 - a wd; p -= u.
+// max(1, RMS(u) / clip); a = rho max(eps2, RMS(p)); with beta1 u is averaged after the scaling by a; p *= 1 -
+// a wd; p -= u. rho is the paper's relative step min(0.01, 1 / sqrt(t)) where no lr is given, as
+// transformers' own default is; its trainer gives an lr and turns the scaling off.
 //
 // "torch": rho = min(lr, 1 / sqrt(t)), always scaled by max(eps2, RMS(p)); means of g^2; V = row col /
 // max(mean row, eps1); u = g / sqrt(max(V, eps1^2)); p *= 1 - lr wd, before the update.
@@ -22,8 +23,19 @@ namespace {
 struct AdafactorOptions : OptimizerOptions {
   std::string form = "transformers";
   double beta1 = 0.0, beta2_decay = 0.8, clip = 1.0, eps2 = 1e-3;
-  std::optional<double> eps1;
-  bool scale_parameter = true, relative_step = false, warmup_init = false;
+  std::optional<double> eps1, given_lr;
+  bool scale_parameter = true, relative_step = true, warmup_init = false;
+  bool relative() const { return form == "transformers" && relative_step && !given_lr; }
+  void lr_field(FieldVisitor& v) override {
+    v.field(
+        "lr", given_lr,
+        {.help =
+             "learning rate at the schedule's peak, times the parameter's RMS with scale_parameter (with it "
+             "off, one that AdamW has too); left out: the relative step, which reads no schedule "
+             "(transformers), 0.01 (torch)",
+         .min = 0});
+    lr = given_lr.value_or(1e-2);  // torch's own default
+  }
   void fields(FieldVisitor& v) override {
     OptimizerOptions::fields(v);
     v.field("form", form, {.help = "whose form of it", .choices = {"transformers", "torch"}});
@@ -39,18 +51,23 @@ struct AdafactorOptions : OptimizerOptions {
     v.field("scale_parameter", scale_parameter, {.help = "steps in proportion to the parameter's RMS"});
     v.field(
         "relative_step", relative_step,
-        {.help = "a step size min(0.01, 1/sqrt(step)); lr and schedule are then not used (transformers)"});
+        {.help =
+             "without an lr: a step size of min(0.01, 1/sqrt(step)), whatever the schedule (transformers)"});
     v.field("warmup_init", warmup_init,
             {.help = "with relative_step: min(1e-6 step, 1/sqrt(step)) instead (transformers)"});
   }
   void check(std::vector<std::string>& problems, const std::string& where) const override {
     if (beta1 >= 1) problems.push_back(where + ".beta1: must be below 1, or the mean never moves");
-    if (warmup_init && !relative_step)
-      problems.push_back(where + ".warmup_init: warms up the relative step; set relative_step too");
-    if (form == "torch" && (beta1 > 0 || relative_step || !scale_parameter)) {
-      problems.push_back(where +
-                         ": beta1, relative_step and scale_parameter=false are not part of form torch");
+    if (form == "transformers" && !relative_step && !given_lr)
+      problems.push_back(where + ".lr: needed where relative_step is false");
+    if (warmup_init && !relative()) {
+      problems.push_back(
+          where +
+          ".warmup_init: warms up the relative step, which needs relative_step, no lr and form "
+          "transformers");
     }
+    if (form == "torch" && (beta1 > 0 || !scale_parameter))
+      problems.push_back(where + ": beta1 and scale_parameter=false are not part of form torch");
   }
   std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const override;
 };
@@ -66,6 +83,8 @@ class Adafactor : public SlotOptimizer {
         options_(options),
         torch_form_(options.form == "torch"),
         eps1_(options.eps1.value_or(torch_form_ ? std::numeric_limits<float>::epsilon() : 1e-30)) {}
+
+  double rate(double lr) const override { return options_.relative() ? relative_ : lr; }
 
  protected:
   // The row mean [...,n,1] and column mean [...,1,m] of the last two dimensions; a vector's is whole.
@@ -90,9 +109,9 @@ class Adafactor : public SlotOptimizer {
     const auto step = static_cast<double>(entry.step);
     double rho = lr;
     if (torch_form_) rho = std::min(lr, 1 / std::sqrt(step));
-    if (options_.relative_step) {
-      rho = entry.parameter.lr_factor *
-            std::min(options_.warmup_init ? 1e-6 * step : 1e-2, 1 / std::sqrt(step));
+    if (options_.relative()) {
+      relative_ = std::min(options_.warmup_init ? 1e-6 * step : 1e-2, 1 / std::sqrt(step));
+      rho = entry.parameter.lr_factor * relative_;
     }
     const double scale = rho * (options_.scale_parameter ? std::max(options_.eps2, rms(value)) : 1.0);
 
@@ -125,7 +144,7 @@ class Adafactor : public SlotOptimizer {
 
   AdafactorOptions options_;
   bool torch_form_;
-  double eps1_;
+  double eps1_, relative_ = 0;
 };
 
 std::unique_ptr<Optimizer> AdafactorOptions::make(std::vector<OptimParameter> parameters) const {

@@ -12,13 +12,17 @@ void LrRule::fields(FieldVisitor& v) {
 }
 
 void OptimizerOptions::fields(FieldVisitor& v) {
-  v.field("lr", lr, {.help = "learning rate at the schedule's peak", .min = 0});
+  lr_field(v);
   v.field("weight_decay", weight_decay, {.help = "decay of the weights", .min = 0});
   v.field("clip_norm", clip_norm,
           {.help = "largest l2 norm of the whole gradient; 0: no clipping", .min = 0});
   v.field("no_decay", no_decay, {.help = "parameters whose name holds one of these are not decayed"});
   v.list("lr_rules", lr_rules, "learning-rate factors by name; the first rule that matches counts");
   v.section("lookahead", lookahead, "slow weights around the optimizer (Zhang et al., arXiv 1907.08610)");
+}
+
+void OptimizerOptions::lr_field(FieldVisitor& v) {
+  v.field("lr", lr, {.help = "learning rate at the schedule's peak", .min = 0});
 }
 
 void LookaheadOptions::fields(FieldVisitor& v) {

@@ -29,6 +29,8 @@ class Optimizer {
   // One update with learning rate lr (times each parameter's factor). Parameters without a gradient are left
   // alone.
   virtual void step(double lr) = 0;
+  // The learning rate of the last step, for the metrics: lr, unless the optimizer has a rate of its own.
+  virtual double rate(double lr) const { return lr; }
   // State by "parameter/slot" ("model.norm.weight/exp_avg"); tensors are the live ones. Steps are [] int64
   // tensors. A parameter that never had a gradient has no state.
   virtual std::map<std::string, at::Tensor> state() = 0;
@@ -73,7 +75,8 @@ struct OptimizerOptions : Fields {
   std::vector<std::string> no_decay = {"norm", "bias"};  // names that hold one of these are not decayed
   std::vector<LrRule> lr_rules;                          // the first rule that matches a name counts
   LookaheadOptions lookahead;
-  void fields(FieldVisitor& v) override;  // kinds call this first, then list their own
+  void fields(FieldVisitor& v) override;   // kinds call this first, then list their own
+  virtual void lr_field(FieldVisitor& v);  // "lr"
   // Before make(), once the whole config is known: how many updates the run has.
   virtual void prepare(int64_t updates) {}
   virtual std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const = 0;

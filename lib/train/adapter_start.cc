@@ -1,28 +1,43 @@
 #include "train/adapter_start.h"
 
+#include "base/error.h"
 #include "train/session.h"
 
 namespace temper {
 namespace {
 
-std::vector<std::vector<int64_t>> sample_ids(const Session& s, int64_t count) {
-  const auto records = static_cast<int64_t>(s.train_records.size());
-  const bool whole = s.config.task == "sft" || s.config.task == "distill";
+using Ids = std::vector<int64_t>;
+
+std::vector<Ids> drawn(const Session& s, const std::vector<Record>& all, int64_t count,
+                       const std::function<Ids(const Record&)>& encode) {
+  const auto records = static_cast<int64_t>(all.size());
   const RecordOrder order(records, static_cast<uint64_t>(s.config.seed), s.config.data.order);
-  std::vector<std::vector<int64_t>> out;
+  std::vector<Ids> out;
   for (int64_t i = 0; i < records && static_cast<int64_t>(out.size()) < count; ++i) {
-    const Record& record = s.train_records[static_cast<size_t>(order.at(i))];
-    std::vector<int64_t> ids = whole ? s.encoder->supervised(record).ids : s.encoder->prompt(record);
+    Ids ids = encode(all[static_cast<size_t>(order.at(i))]);
     if (!ids.empty()) out.push_back(std::move(ids));
   }
   return out;
+}
+
+std::vector<Ids> sample_ids(const Session& s, const std::vector<std::string>& files, int64_t count) {
+  if (!files.empty()) {
+    return drawn(s, read_jsonl(files), count, [&](const Record& record) {
+      return record_kind(record) == RecordKind::kPrompt ? s.encoder->prompt(record)
+                                                        : s.encoder->supervised(record).ids;
+    });
+  }
+  const bool whole = s.config.task == "sft" || s.config.task == "distill";
+  return drawn(s, s.train_records, count, [&](const Record& record) {
+    return whole ? s.encoder->supervised(record).ids : s.encoder->prompt(record);
+  });
 }
 
 }  // namespace
 
 AdapterStart adapter_start(const Session& s) {
   return {[&s](const std::string& text) { return s.tokenizer->encode(text); },
-          [&s](int64_t count) { return sample_ids(s, count); }};
+          [&s](const std::vector<std::string>& files, int64_t count) { return sample_ids(s, files, count); }};
 }
 
 }  // namespace temper

@@ -17,10 +17,11 @@ namespace {
 
 struct FilterOptions : InputOptions {
   std::string column = "reward";
-  double min = 0;
+  double min = 0.5;
   void fields(FieldVisitor& v) override {
     v.field("column", column, {.help = "the column of the reward"});
-    v.field("min", min, {.help = "records with a lower reward are left out"});
+    v.field("min", min,
+            {.help = "records with a lower reward are left out; 0.5 lies between rewards of 0 and 1"});
   }
   std::unique_ptr<InputTransform> make() const override;
 };
@@ -51,10 +52,11 @@ std::unique_ptr<InputTransform> FilterOptions::make() const {
 
 struct ConditionalOptions : InputOptions {
   std::string column = "reward", good = "<|good|>", bad = "<|bad|>";
-  double threshold = 0, drop = 0.01;
+  double threshold = 0.5, drop = 0.01;
   void fields(FieldVisitor& v) override {
     v.field("column", column, {.help = "the column of the reward"});
-    v.field("threshold", threshold, {.help = "smallest reward of a good record"});
+    v.field("threshold", threshold,
+            {.help = "smallest reward of a good record; 0.5 lies between rewards of 0 and 1"});
     v.field("good", good, {.help = "text before good records"});
     v.field("bad", bad, {.help = "text before the others"});
     v.field("drop", drop, {.help = "share of examples that get none", .min = 0, .max = 1});
@@ -70,11 +72,21 @@ struct Conditional : InputTransform {
   explicit Conditional(ConditionalOptions o) : options(std::move(o)) {}
   void records(Session& s) override {
     const auto files = files_with(s.train_records, options.column, "inputs.conditional");
+    size_t good = 0, all = 0;
     for (Record& record : s.train_records) {
       if (files.count(record.file) == 0) continue;
-      const double reward = number_column(record, options.column, "inputs.conditional");
-      record.prefix += reward >= options.threshold ? options.good : options.bad;
+      const bool reaches = number_column(record, options.column, "inputs.conditional") >= options.threshold;
+      record.prefix += reaches ? options.good : options.bad;
+      good += reaches ? 1 : 0;
+      ++all;
     }
+    s.progress->message(
+        fmt::format("conditional: {} of {} records have {} of at least {}{}", good, all, options.column,
+                    options.threshold,
+                    good > 0 && good < all ? ""
+                                           : ", so all have the same control token: it will say nothing; see "
+                                             "inputs.conditional.threshold"),
+        good > 0 && good < all ? LogLevel::kInfo : LogLevel::kWarning);
     for (Record& record : s.eval_records) record.prefix += options.good;
     s.banned.push_back(options.good);
     s.banned.push_back(options.bad);

@@ -1,11 +1,10 @@
 // Input transforms that make the model read other tokens than those it is to predict; labels never change.
 //   masked_thought  each token of the response is read as `token`, or as a random one, with a probability
-//   that
-//                   rises from 0 to `probability` over the share `rise` of training. arXiv 2403.02178
+//                   that rises from 0 to `probability` over the share `rise` of training. arXiv 2403.02178
 //   bash            the same with tokens drawn from the model itself: y^_t from pi(. | x, y_<t), one pass
-//   over
-//                   the gold example, in the place of y_t with the probability. arXiv 2410.14655; the paper's
-//                   alignment of generated tokens could not be checked, so this one is ours
+//                   over the gold example, in the place of y_t with `probability` from the first step on.
+//                   arXiv 2410.14655; the paper's alignment of generated tokens could not be checked, so this
+//                   one is Temper's own
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -91,7 +90,10 @@ std::unique_ptr<InputTransform> MaskedThoughtOptions::make() const {
 
 struct BashOptions : ReplaceOptions {
   double temperature = 1;
-  BashOptions() { probability = 0.2; }
+  BashOptions() {
+    probability = 0.2;
+    rise = 0;
+  }
   void fields(FieldVisitor& v) override {
     ReplaceOptions::fields(v);
     v.field("temperature", temperature, {.help = "of the model's tokens; 0: the most probable", .min = 0});

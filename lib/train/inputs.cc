@@ -20,7 +20,7 @@ const Registry<InputOptions>& input_registry() {
     r.add({"masked_thought", "some tokens of the response are read as a mask or as random ones",
            "Chen et al., arXiv 2403.02178", masked_thought_input});
     r.add({"bash", "some tokens of the response are read as what the model would have said",
-           "Cen et al., arXiv 2410.14655 (the alignment of generated tokens is ours)", bash_input});
+           "Cen et al., arXiv 2410.14655", bash_input});
     r.add({"rac", "the model's own answer stands before the reference, which it learns to correct it to",
            "Cen et al., arXiv 2410.14655", rac_input});
     r.add({"leti", "a control token for success or failure, and a failure's feedback, before each solution",

@@ -16,6 +16,7 @@
 #include "text/template.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/departures.h"
 #include "train/run_folder.h"
 
 namespace temper {
@@ -30,6 +31,7 @@ void add(Kinds& kinds, const std::string& kind, const Registry<Base>& registry) 
     entries.push_back({{"name", entry.name},
                        {"summary", entry.summary},
                        {"source", entry.source},
+                       {"departures", departures_of(kind, entry.name)},
                        {"fields", describe_fields(*entry.make())}});
   }
   kinds.emplace_back(kind, std::move(entries));

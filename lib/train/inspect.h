@@ -12,9 +12,9 @@ namespace temper {
 
 using PrintLine = std::function<void(const Json&)>;
 
-// kind "": {kind: [{"name","summary","source"}...]...}; kind: that list with fields; kind and name: one
-// entry. Objectives also have "family" and "inputs", and are found as "dpo" or "preference/dpo". Throws
-// UserError for a name that is not there, with the nearest one.
+// kind "": {kind: [{"name","summary","source"}...]...}; kind: that list with fields and departures from
+// the source; kind and name: one entry. Objectives also have "family" and "inputs", and are found as "dpo" or
+// "preference/dpo". Throws UserError for a name that is not there, with the nearest one.
 Json inspect_list(const std::string& kind, const std::string& name);
 
 // JSONL lines {"text": ...}; each line's result goes to `print`.

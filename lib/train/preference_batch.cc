@@ -12,6 +12,18 @@ namespace temper {
 
 namespace {
 
+// What an answer says, without the token that ends it and what follows that.
+void unlearn_end(const Session& s, const Record& record, Answer& answer) {
+  const auto ends = [&](int64_t id) {
+    return id == s.tokenizer->eos() || std::find(s.end_ids.begin(), s.end_ids.end(), id) != s.end_ids.end();
+  };
+  const auto end = std::find_if(answer.completion.begin(), answer.completion.end(), ends);
+  std::fill(answer.target.begin() + (end - answer.completion.begin()), answer.target.end(), false);
+  if (!answer.target.empty() &&
+      std::find(answer.target.begin(), answer.target.end(), true) == answer.target.end())
+    user_error("{}: a completion is empty: it has no token but its end", record.where());
+}
+
 // The answers of one unit.
 std::vector<Answer> encode_unit(const Session& s, const Record& record,
                                 const objective::PreferenceNeeds& needs, bool* label, bool* identical) {
@@ -22,8 +34,10 @@ std::vector<Answer> encode_unit(const Session& s, const Record& record,
       for (size_t j = 0; j < i; ++j) *identical = *identical || all.completions[i] == all.completions[j];
     }
     for (const Json& prompt : all.prompts) {
-      for (const Json& completion : all.completions)
+      for (const Json& completion : all.completions) {
         out.push_back(s.encoder->answer(answer_record(record, prompt, completion)));
+        unlearn_end(s, record, out.back());
+      }
     }
   } else if (needs.list) {
     for (const Json& completion : rated_answers(record).completions)

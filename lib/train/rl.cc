@@ -83,6 +83,8 @@ void train_rl(Session& s) {
   const bool old_pass =
       c.train.updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
 
+  bool warned = false;
+
   s.evaluate_first();
   while (s.state.step < c.train.steps) {
     s.begin_step();
@@ -121,6 +123,10 @@ void train_rl(Session& s) {
           step.logp = needs.step_logp && moved ? logp_of(s, *s.model, sequences) : step.logp_old;
         }
         objective->prepare(step);
+        if (const std::string warning = objective->warning(); !warned && !warning.empty()) {
+          s.progress->message(fmt::format("step {}: {}", s.state.step + 1, warning), LogLevel::kWarning);
+          warned = true;
+        }
 
         const auto batches =
             cut_into_micro_batches(sequences, c.train.micro_batch_tokens, c.train.share_prompts, s.device());

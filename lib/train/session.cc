@@ -246,6 +246,7 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches,
     }
     const auto start = Clock::now();
     optimizer->step(outcome.lr);
+    outcome.lr = optimizer->rate(outcome.lr);
     adapter->refresh();
     optimizer_seconds_ += seconds_since(start);
   }

@@ -95,7 +95,10 @@ void train_sft(Session& s) {
   inputs.records();
   // All examples are encoded before the first step, so that a bad line costs no training time.
   const std::vector<Drawn> examples = encode(s, inputs);
-  if (needs.reward) rewards_of(s, examples);
+  if (needs.reward) {
+    const std::string warning = loss_fn->warning(rewards_of(s, examples));
+    if (!warning.empty()) s.progress->message(warning, LogLevel::kWarning);
+  }
   const auto units = units_of(s, examples, needs.group);
   Draws draws = draws_of(s, examples, units);
 

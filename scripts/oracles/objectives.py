@@ -374,7 +374,8 @@ def policy_cases():
     golden("cispo", {**center, "unified_mask": True}, autograd(GOLDEN, cispo_formula(c, 0, 5, (0.2, 0.2))))
     for level in ("sequence", "sequence_mean", "token"):
         golden("topr", {**center, "split_on": "advantage", "ratio_level": level}, autograd(GOLDEN, topr_formula(c, level)))
-    golden("topr", {}, autograd(GOLDEN, topr_formula(torch.tensor(GOLDEN_REWARD), "sequence")))
+    golden("topr", {}, autograd(GOLDEN, topr_formula(torch.tensor(GOLDEN_REWARD) - 0.5, "sequence")))
+    golden("topr", {"baseline": 0}, autograd(GOLDEN, topr_formula(torch.tensor(GOLDEN_REWARD), "sequence")))
     golden("gvpo", {}, autograd(GOLDEN, gvpo_formula(GOLDEN_REWARD, GOLDEN_GROUP, 0.1, "old")))
     golden("copg", {}, autograd(GOLDEN, copg_formula(GOLDEN_REWARD, GOLDEN_GROUP, 0.1, "ref")))
     for i in range(30):

@@ -356,12 +356,12 @@ def optimizers():
     )
     yield (
         "adafactor",
-        {"relative_step": True, "weight_decay": 0.1},
-        lambda v: Adafactor(groups(v, 0.1), relative_step=True, warmup_init=False),
+        {"weight_decay": 0.1},
+        lambda v: Adafactor(groups(v, 0.1)),  # as it comes
     )
     yield (
         "adafactor",
-        {"relative_step": True, "warmup_init": True},
+        {"warmup_init": True},
         lambda v: Adafactor(groups(v, 0.0), relative_step=True, warmup_init=True),
     )
     yield (

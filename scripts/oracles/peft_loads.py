@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 KINDS = [
     {"kind": "lora"}, {"kind": "rslora"}, {"kind": "dora"}, {"kind": "pissa"}, {"kind": "pissa", "svd_iterations": 4}, {"kind": "olora"},
-    {"kind": "corda"}, {"kind": "corda", "corda_mode": "kpm"}, {"kind": "lora_plus"}, {"kind": "lora_fa"}, {"kind": "increlora"},
+    {"kind": "corda"}, {"kind": "corda", "corda_mode": "kpm", "corda_data": ["DATA"]}, {"kind": "lora_plus"}, {"kind": "lora_fa"}, {"kind": "increlora"},
     {"kind": "lora", "targets": ["embed_tokens", "lm_head", "q_proj"]}, {"kind": "dora", "targets": ["lm_head"]},
     {"kind": "pissa", "targets": ["lm_head", "v_proj"]}, {"kind": "ist"}, {"kind": "vera"}, {"kind": "ia3"}, {"kind": "prompt"}, {"kind": "prefix"},
 ]  # fmt: skip
@@ -46,7 +46,9 @@ def main():
         ids = [[(i * 7919 + 13 * k + 3) % 300 for i in range(40)] for k in range(4)]
         open(f"{work}/ids.jsonl", "w").write("".join(json.dumps({"ids": x}) + "\n" for x in ids))
         for kind in KINDS:
-            name = " ".join("+".join(v) if isinstance(v, list) else str(v) for v in kind.values())
+            name = " ".join("+".join(v) if isinstance(v, list) else str(v) for k, v in kind.items() if k != "corda_data")
+            if "corda_data" in kind:
+                kind["corda_data"] = [os.path.abspath(data)]
             if kind["kind"] not in known:
                 print(f"{name:16} not there")
                 continue

@@ -189,7 +189,7 @@ def section(study, family, out):
     rates = ", ".join(f"{r:g}" for r in part["rates"])
     refused = "".join(f"<li>{escape(n)}: {escape(why)}</li>" for n, why in part["refused"].items())
     return f"""<h2>{title}</h2><p>{task}</p>
-<p>Every preset has its paper's values. The learning rate alone was chosen, in the same way for all: AdamW, constant, gradient norm
+<p>Every preset has its paper's values, but for those that the objectives' README names. The learning rate alone was chosen, in the same way for all: AdamW, constant, gradient norm
 clipped at 1, tried at {rates} with one seed of its own on questions of their own; the best of them ran with {seeds} further
 seeds. (AdamW's steps do not depend on the scale of a loss, so sums and means need no rates of their own.) The start answers
 {percent(study["start"])} % right. Final accuracy: {study["questions"]} held-out questions, one answer each at temperature 1.</p>

@@ -95,6 +95,10 @@ class Study:
         self.data, self.results, self.start = self.out / "data", self.out / "results", self.out / "start/final"
         self.results.mkdir(parents=True, exist_ok=True)
         self.lock, self.done, self.total = threading.Lock(), 0, 0
+        self.objectives = options.objectives.split(",") if options.objectives else []
+        # The study that the named objectives are put into; the others stay as they were.
+        self.before = json.loads(Path(options.merge).read_text()) if self.objectives else None
+        self.presets = {}
 
     # ---- what all runs share ----
 
@@ -189,11 +193,12 @@ class Study:
             sets += [f"train.batch_size={8 if self.quick else 64}"]
         if file.exists():
             result = json.loads(file.read_text())
-            if result["sets"] == sets:
+            if result["sets"] == sets and result.get("preset") == self.presets[family, name]:
                 return result
         if self.draw:
             return {"failed": NOT_RUN}
-        result = {"family": family, "name": name, "rate": rate, "seed": seed, "split": split, "sets": sets, "failed": None}
+        result = {"family": family, "name": name, "rate": rate, "seed": seed, "split": split, "sets": sets,
+                  "preset": self.presets[family, name], "failed": None}  # fmt: skip
         try:
             metrics = self.train(f"{family}.json", folder, sets, result)
             self.measure(result, metrics, folder, split)
@@ -237,6 +242,7 @@ class Study:
         for entry in json.loads(call([self.bin / "temper-inspect", "list", "objective"])):
             if entry["family"] != family:
                 continue
+            self.presets[family, entry["name"]] = {f["name"]: f.get("default", f.get("fields")) for f in entry["fields"]}
             other = [i for i in entry["inputs"] if i.split(",")[0] not in KNOWN_INPUTS[family]]
             if other:
                 refused[entry["name"]] = f"it needs data that this task has not: {', '.join(other)}"
@@ -254,6 +260,8 @@ class Study:
 
     def family(self, family, pool):
         names, refused = self.names(family)
+        if self.objectives:
+            names = [n for n in names if n in self.objectives]
         rates, seeds, sweep_seed = self.plan["rates"][family], self.plan["seeds"], self.plan["sweep_seed"]
         self.total += len(names) * (len(seeds) + (len(rates) if sweep_seed else 0))
         swept = {}
@@ -272,8 +280,14 @@ class Study:
         entries = []
         for name in names:
             runs = [r for r in (jobs[name, s].result() for s in seeds) if r["failed"] != NOT_RUN]
-            results = [{k: v for k, v in r.items() if k not in ("sets", "family", "name", "split", "rate")} for r in runs]
+            results = [{k: v for k, v in r.items() if k not in ("sets", "preset", "family", "name", "split", "rate")} for r in runs]
             entries.append({"name": name, "rate": best(name), "sweep": [[r, v] for r, v in swept.get(name, {}).items()], "runs": results})
+        if self.objectives:
+            before = self.before[family]
+            if before["rates"] != rates:
+                raise Failed(f"{family}: the study to merge into has the rates {before['rates']}, not {rates}")
+            anew = {e["name"]: e for e in entries}
+            entries = [anew.pop(e["name"], e) for e in before["entries"]] + list(anew.values())
         return {"entries": entries, "refused": refused, "rates": rates}
 
     def all(self):
@@ -283,6 +297,17 @@ class Study:
         self.unpaired, self.filtering = set(), set()
         study = {"quick": self.quick, "start": self.start_accuracy["test"], "questions": self.plan["data"]["test"],
                  "seeds": len(self.plan["seeds"])}  # fmt: skip
+        if self.objectives:
+            other = [k for k in study if study[k] != self.before[k]]
+            if other:
+                raise Failed("the study to merge into began otherwise: " + ", ".join(f"{k} {self.before[k]}, not {study[k]}" for k in other)
+                             + "; run all of it")  # fmt: skip
+            study.update({f: self.before[f] for f in ("policy", "preference") if f in self.before})
+            known = {e["name"]: f for f in ("policy", "preference") if f in self.before for e in self.before[f]["entries"]}
+            unknown = [n for n in self.objectives if n not in known]
+            if unknown:
+                raise Failed(f"--objectives: the study has no {', '.join(unknown)}")
+            self.only = self.only or ("both" if len({known[n] for n in self.objectives}) > 1 else known[self.objectives[0]])
         with ThreadPoolExecutor(self.jobs) as pool:
             if self.only != "preference":
                 study["policy"] = self.family("policy", pool)
@@ -311,6 +336,8 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--draw", action="store_true", help="run nothing; draw what is finished")
     parser.add_argument("--only", choices=["policy", "preference"])
+    parser.add_argument("--objectives", help="run these alone, by name with commas, and put them into the study of --merge")
+    parser.add_argument("--merge", default=HERE.parent.parent / "lib/objective/study/study.json", help="a study.json of the same start")
     options = parser.parse_args()
     options.out = options.out or ("runs/study-quick" if options.quick else "runs/study")
     try:

@@ -30,7 +30,8 @@ const std::vector<Kind> kKinds = {
     {"pissa_rslora", R"({"kind": "pissa", "rank": 4, "alpha": 8, "rslora": true})"},
     {"olora", R"({"kind": "olora", "rank": 4, "alpha": 8})"},
     {"corda_ipm", R"({"kind": "corda", "rank": 4, "alpha": 8})"},
-    {"corda_kpm", R"({"kind": "corda", "rank": 4, "alpha": 8, "corda_mode": "kpm"})"},
+    {"corda_kpm",
+     R"({"kind": "corda", "rank": 4, "alpha": 8, "corda_mode": "kpm", "corda_data": ["known"]})"},
     {"lora_plus", ""},
     {"lora_fa", ""},
     {"vocabulary", ""},
@@ -76,7 +77,7 @@ struct Golden {
     Choice choice;
     read_fields(choice, parse_json(options, "options"), "options", "");
     auto adapter = choice.options->attach(*model, 1);
-    adapter->start({{}, [&](int64_t) {
+    adapter->start({{}, [&](const std::vector<std::string>&, int64_t) {
                       std::vector<std::vector<int64_t>> out;
                       for (const Json& s : samples) out.push_back(s["ids"].get<std::vector<int64_t>>());
                       return out;

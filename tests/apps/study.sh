@@ -11,6 +11,20 @@ TEMPER_BIN=$bin "$source/scripts/study/algorithms.sh" --quick --out "$work/study
 rm "$work/study/results/policy-grpo-0.001-1.json"
 TEMPER_BIN=$bin "$source/scripts/study/algorithms.sh" --quick --out "$work/study" > "$work/again" 2>&1 || fail "the study again"
 [ "$(grep -c 'run now' "$work/again")" = 1 ] || fail "a finished study ran more than the one missing run again"
+# One objective again, put into the study: the others' figures stay.
+TEMPER_BIN=$bin "$source/scripts/study/algorithms.sh" --quick --out "$work/some" --objectives topr \
+  --merge "$work/study/page/study.json" > "$work/log" 2>&1 || fail "one objective of the study"
+[ "$(grep -c 'run now' "$work/log")" = 1 ] || fail "one objective of the quick study is one run"
+python3 - "$work" <<'PY' || fail "what was put into the study"
+import json, pathlib, sys
+def read(name):
+    return json.loads((pathlib.Path(sys.argv[1]) / name / "page/study.json").read_text())
+def figures(study):  # what does not depend on the machine's load
+    drop = ("cpu_s", "peak_gb")
+    return {(f, e["name"]): [{k: v for k, v in r.items() if k not in drop} for r in e["runs"]]
+            for f in ("policy", "preference") for e in study[f]["entries"]}
+assert figures(read("study")) == figures(read("some"))
+PY
 
 python3 - "$work/study" <<'PY' || fail "what the study wrote"
 import json, pathlib, sys

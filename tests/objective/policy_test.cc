@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cases.h"
+#include "objective/notes.h"
 
 namespace temper::objective {
 namespace {
@@ -219,14 +220,32 @@ TEST_CASE("needs follow the axes") {
 }
 
 TEST_CASE("presets and departures from them") {
-  CHECK(departures(*algorithm_of("dapo")).empty());
-  const auto lines = departures(*algorithm_of("dapo", {{"clip_high", 0.3}, {"kl_coef", 0.1}}));
-  REQUIRE(lines.size() == 2);
-  CHECK(lines[0] == "clip_high 0.3 (paper: 0.28)");
-  CHECK(lines[1] == "kl_coef 0.1 (paper: 0.0)");
+  using Lines = std::vector<std::string>;
+  const auto of = [](const std::string& name, const Json& set = Json::object()) {
+    return departures(*algorithm_of(name, set));
+  };
+  CHECK(of("dapo").empty());
+  CHECK(of("dapo", {{"clip_high", 0.3}, {"kl_coef", 0.1}}) ==
+        Lines{"clip_high 0.3 (paper: 0.28)", "kl_coef 0.1 (paper: 0.0)"});
+  // A section's fields one by one.
+  CHECK(of("ppo", {{"critic", {{"lambda", 1}}}}) == Lines{"critic.lambda 1.0 (paper: 0.95)"});
+  // Where the preset has another value than the paper, that is said whether or not anything is overridden,
+  // and the paper's value is none.
+  CHECK(of("grpo") == Lines{"kl_coef 0.0 (paper: 0.04)"});
+  CHECK(of("grpo", {{"kl_coef", 0.04}}).empty());
+  CHECK(of("grpo", {{"kl_coef", 0.1}}) == Lines{"kl_coef 0.1 (paper: 0.04)"});
+  CHECK(of("grpo", {{"clip_high", 0.28}}) ==
+        Lines{"clip_high 0.28 (paper: 0.2)", "kl_coef 0.0 (paper: 0.04)"});
+  CHECK(of("topr") == Lines{"baseline 0.5 (paper: 0.0)"});
+  CHECK(of("topr", {{"baseline", 0}}).empty());
+  CHECK(of("gmpo", {{"advantage_eps", 1e-8}}).empty());
+  CHECK(of("dro", {{"level", "sequence"}}).empty());
   for (const std::string& name : policy_registry().names()) {
+    CAPTURE(name);
     CHECK(algorithm_of(name)->name == name);
-    CHECK(departures(*algorithm_of(name)).empty());
+    CHECK(of(name).size() == notes_of(policy_notes(), name).paper.size());
+    for (const PaperValue& p : notes_of(policy_notes(), name).paper)
+      CHECK(of(name, {{p.field, p.value}}).empty());
   }
   CHECK_THROWS_WITH_AS(algorithm_of("grpo", {{"correction_low", 3.0}}),
                        doctest::Contains("above correction_high"), UserError);

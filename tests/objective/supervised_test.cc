@@ -149,4 +149,19 @@ TEST_CASE("every supervised loss is finite at both ends and does not depend on t
   }
 }
 
+TEST_CASE("unlikelihood says when all rewards lie on one side of its threshold") {
+  const auto warning = [](const std::vector<double>& rewards, const Json& set) {
+    Json config = set;
+    auto options = supervised_registry().find("unlikelihood")->make();
+    read_fields(*options, config, "loss", "");
+    return options->make()->warning(at::tensor(rewards, at::kDouble));
+  };
+  CHECK(warning({0, 1, 1}, Json::object()).empty());
+  CHECK(warning({-1, 1}, Json::object()).empty());
+  CHECK(warning({0, 1, 1}, {{"threshold", 0}}).find("at or above the threshold 0: every record is learnt") !=
+        std::string::npos);
+  CHECK(warning({0, 0.25}, Json::object()).find("below the threshold 0.5: every record is made unlikely") !=
+        std::string::npos);
+}
+
 }  // namespace temper::objective

@@ -181,7 +181,7 @@ TEST_CASE("the truth tables: which side of which clip still learns") {
       {"gmpo", Json::object(), {true, true, false, false, true, true}},
       {"cispo", Json::object(), {true, true, true, true, true, true}},
       {"cispo", {{"unified_mask", true}}, {true, true, false, false, true, true}},
-      {"topr", Json::object(), {true, true, true, true, true, true}},
+      {"topr", {{"baseline", 0}}, {true, true, true, true, true, true}},
       {"sapo", Json::object(), {true, true, true, true, true, true}},
   };
   for (const Row& row : rows) {
@@ -197,9 +197,9 @@ TEST_CASE("the truth tables: which side of which clip still learns") {
   CHECK(gradient_at("cispo", 8.0, 1.0) == doctest::Approx(-5));
   CHECK(gradient_at("cispo", 0.1, -1.0) == doctest::Approx(0.1));
   CHECK(gradient_at("cispo", 0.1, -1.0, {{"weight_min", 0.5}}) == doctest::Approx(0.5));
-  CHECK(gradient_at("topr", 0.01, 1.0) == doctest::Approx(-1));
-  CHECK(gradient_at("topr", 0.25, -1.0) == doctest::Approx(0.25));
-  CHECK(gradient_at("topr", 3.0, -1.0) == doctest::Approx(1));
+  CHECK(gradient_at("topr", 0.01, 1.0, {{"baseline", 0}}) == doctest::Approx(-1));
+  CHECK(gradient_at("topr", 0.25, -1.0, {{"baseline", 0}}) == doctest::Approx(0.25));
+  CHECK(gradient_at("topr", 3.0, -1.0, {{"baseline", 0}}) == doctest::Approx(1));
   CHECK(gradient_at("gmpo", 3.0, -1.0) == doctest::Approx(3));
 }
 
@@ -239,8 +239,43 @@ TEST_CASE("values that are known to hurt are allowed and named") {
   CHECK(last("topr", {{"negative_min", 0.5}}).find("negative_min above 0") == 0);
   CHECK_THROWS_WITH_AS(algorithm_of("gspo", {{"correction", "mask"}}),
                        doctest::Contains("must be at level \"sequence\""), UserError);
-  CHECK_THROWS_WITH_AS(algorithm_of("topr", {{"baseline", 0.5}, {"positive_share", 0.2}}),
-                       doctest::Contains("not both"), UserError);
+  CHECK_THROWS_WITH_AS(algorithm_of("topr", {{"split_on", "advantage"}, {"positive_share", 0.2}}),
+                       doctest::Contains("does not read it"), UserError);
+}
+
+TEST_CASE("TOPR learns from failures whose reward is 0, and says when it learns from none") {
+  const Json sequences = {{{"logp", {-1.0, -0.5}}, {"logp_old", {-0.5, -0.5}}, {"reward", 1}, {"group", 0}},
+                          {{"logp", {-2.0, -0.25}}, {"logp_old", {-1.5, -0.75}}, {"reward", 0}, {"group", 0}},
+                          {{"logp", {-3.0}}, {"logp_old", {-1.0}}, {"reward", 0}, {"group", 0}}};
+  const Json zero_one = {{"sequences", sequences}};
+  Json signs = zero_one;
+  for (Json& s : signs["sequences"]) s["reward"] = 2 * s["reward"].get<double>() - 1;
+  // Half of what the paper's rewards of 1 and -1 give without a baseline.
+  const Json preset = evaluate_objective("topr", zero_one, Json::object());
+  const Json paper = evaluate_objective("topr", signs, {{"baseline", 0}});
+  CHECK(preset["loss"].get<double>() == doctest::Approx(0.5 * paper["loss"].get<double>()));
+  CHECK(paper["loss"].get<double>() == doctest::Approx((1.5 - 2.25 - std::exp(-2.0) * 3) / 3));
+  CHECK(preset["grad"]["logp"][1][0].get<double>() == doctest::Approx(0.5 / 3));
+  CHECK(evaluate_objective("topr", zero_one, {{"baseline", 0}})["grad"]["logp"][1][0].get<double>() == 0);
+
+  const auto warning = [](std::vector<double> reward, const Json& set) {
+    PolicyBatch step = random_step(6, 3);
+    step.include = at::Tensor();
+    reward.resize(static_cast<size_t>(step.sequences), reward.back());
+    step.reward = at::tensor(reward, at::kDouble);
+    const auto objective = algorithm_of("topr", set)->objective->make();
+    objective->prepare(step);
+    return objective->warning();
+  };
+  const double null = std::nan("");
+  CHECK(warning({1, 0, null, 1}, Json::object()).empty());
+  CHECK(warning({1, -1, 1}, {{"baseline", 0}}).empty());
+  CHECK(warning({1, 0, 1}, {{"positive_share", 0.2}}).empty());
+  CHECK(warning({1, 0, 1}, {{"split_on", "advantage"}}).empty());
+  CHECK(warning({null, 0, 1}, {{"baseline", 0}}).find("below the baseline 0 (the lowest is 0)") !=
+        std::string::npos);
+  CHECK(warning({1, 1}, Json::object()).find("below the baseline 0.5 (the lowest is 1)") !=
+        std::string::npos);
 }
 
 TEST_CASE("further inputs on numbers: greedy rewards, several rewards") {

@@ -44,7 +44,7 @@ const std::vector<std::pair<std::string, Json>>& every_state() {
       {"soap", {{"frequency", 3}}},
       {"soap", {{"max_size", 12}}},
       {"adafactor", Json::object()},
-      {"adafactor", {{"beta1", 0.9}, {"relative_step", true}}},
+      {"adafactor", {{"beta1", 0.9}, {"lr", 0.01}}},
       {"adafactor", {{"form", "torch"}}},
       {"muon", Json::object()},
       {"adamw", {{"lookahead", {{"k", 3}, {"momentum", "pull_back"}}}}},
@@ -300,11 +300,25 @@ TEST_CASE("soap's first step only begins, adafactor's relative step needs no lea
   optimizer->step(0.1);
   CHECK_FALSE(at::equal(value, at::eye(3)));
 
-  auto adafactor = options_of("adafactor", {{"relative_step", true}});
-  const at::Tensor moved = at::ones({4, 4});
-  moved.mutable_grad() = at::ones({4, 4});
-  adafactor->make({{"w", moved}})->step(0.0);
-  CHECK(at::allclose(moved, at::full({4, 4}, 0.99)));
+  const auto first_step = [](const Json& set, double lr) {
+    const auto adafactor = options_of("adafactor", set);
+    const at::Tensor moved = at::ones({4, 4});
+    moved.mutable_grad() = at::ones({4, 4});
+    const auto stepper = adafactor->make({{"w", moved}});
+    stepper->step(lr);
+    return std::pair(moved, stepper->rate(lr));
+  };
+  for (const auto& [set, lr, rate] : {std::tuple(Json::object(), 0.0, 0.01),
+                                      {Json{{"warmup_init", true}}, 0.5, 1e-6},
+                                      {Json{{"lr", 0.125}}, 0.125, 0.125},
+                                      {Json{{"form", "torch"}}, 0.125, 0.125}}) {
+    CAPTURE(set.dump());
+    const auto [moved, said] = first_step(set, lr);
+    CHECK(said == doctest::Approx(rate));
+    CHECK(at::allclose(moved, at::full({4, 4}, 1 - rate), 1e-7));
+  }
+  CHECK(options_of("adafactor", {{"lr", 0.3}})->lr == 0.3);
+  CHECK(options_of("adafactor", {{"form", "torch"}})->lr == 0.01);
 }
 
 TEST_CASE("muon brings singular values near 1 and leaves embeddings to adamw") {
@@ -331,7 +345,8 @@ TEST_CASE("options that do not go together are refused") {
   for (const auto& [name, json, what] : std::vector<std::tuple<std::string, Json, std::string>>{
            {"lion", {{"norm", "lp"}, {"p", 1}}, "take norm l1"},
            {"ademamix", {{"beta3", 0.5}}, "must not be faster"},
-           {"adafactor", {{"warmup_init", true}}, "set relative_step too"},
+           {"adafactor", {{"warmup_init", true}, {"lr", 0.1}}, "needs relative_step, no lr"},
+           {"adafactor", {{"relative_step", false}}, "lr: needed"},
            {"adafactor", {{"form", "torch"}, {"beta1", 0.9}}, "not part of form torch"},
            {"adamw8bit", {{"lookahead", {{"k", 5}, {"momentum", "pull_back"}}}}, "take keep or reset"},
            {"muon", {{"momentum", 1}}, "must be below 1"},

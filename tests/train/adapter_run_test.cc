@@ -148,3 +148,30 @@ TEST_CASE("every kind of adapter in rl: what is sampled is what is trained, and 
     if (kind != "prompt" && kind != "prefix") CHECK(*rows.front().find("kl") < 1e-5);
   }
 }
+
+TEST_CASE("corda's kpm takes its samples from files of its own") {
+  AdapterRuns runs;
+  const auto start = [&](const std::string& name, const std::string& adapter) {
+    runs(tiny_sft("train.jsonl", 1), name,
+         runs.with("corda", {"adapter=" + adapter, "optimizer.lr=0", "checkpoint.every=1"}));
+    return bytes(runs.folder() / name / "final/adapter_model.safetensors");
+  };
+  runs.write("known.jsonl",
+             "{\"prompt\": \"Where is the river?\"}\n{\"text\": \"It is to the north of here.\"}\n"
+             "{\"prompt\": \"Who was it?\", \"completion\": \" A man.\"}\n");
+  const std::string known = "\"" + (runs.folder() / "known.jsonl").string() + "\"";
+  const std::string train = "\"" + (runs.folder() / "train.jsonl").string() + "\"";
+  const auto kpm = [](const std::string& files) {
+    return R"({"kind": "corda", "corda_mode": "kpm", "corda_data": [)" + files + "]}";
+  };
+  const std::string on_known = start("known", kpm(known));
+  CHECK(on_known != start("train", kpm(train)));
+  CHECK(on_known == start("again", kpm(known)));
+  // The run's own records are the default of ipm, which is the same as naming them.
+  CHECK(start("ipm", R"({"kind": "corda"})") ==
+        start("ipm-named", R"({"kind": "corda", "corda_data": [)" + train + "]}"));
+  CHECK_THROWS_WITH_AS(start("none", kpm("")), doctest::Contains("adapter.corda_data: corda_mode kpm keeps"),
+                       UserError);
+  CHECK_THROWS_WITH_AS(start("lora", R"({"kind": "lora", "corda_data": [)" + train + "]}"),
+                       doctest::Contains("belongs to init corda"), UserError);
+}

@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "runs.h"
+#include "train/departures.h"
+#include "train/inspect.h"
 #include "train/session.h"
 
 using namespace temper;
@@ -133,6 +135,11 @@ TEST_CASE("conditional: a control token by the reward, gone for the dropped shar
   CHECK(f.session->eval_records[0].prefix == "<|good|>");
   Fixture bad(R"({"kind": "conditional", "drop": 0})", with_columns("\"reward\": -0.1"));
   for (const Drawn& d : bad.step(0)) CHECK(has(bad.shown(d.example), "<|bad|>Add"));
+  // A verifier's rewards are 0 and 1.
+  Fixture wrong(R"({"kind": "conditional", "drop": 0})", with_columns("\"reward\": 0"));
+  for (const Drawn& d : wrong.step(0)) CHECK(has(wrong.shown(d.example), "<|bad|>Add"));
+  CHECK_THROWS_WITH_AS(Fixture(R"({"kind": "filter"})", with_columns("\"reward\": 0")),
+                       doctest::Contains("has reward of at least 0.5"), UserError);
 }
 
 TEST_CASE("masked_thought: the share of changed tokens rises to its end, and labels stay") {
@@ -174,7 +181,13 @@ TEST_CASE("bash: some response tokens are read as the model's own, at every plac
       CHECK(d.example.input[t] == expected);
     }
   }
-  Fixture half(R"({"kind": "bash", "probability": 0.5, "rise": 0})", arithmetic());
+  // At its full probability from the first step on, unless it is told to rise.
+  Fixture whole(R"({"kind": "bash", "probability": 1, "temperature": 0})", arithmetic());
+  const auto first = whole.step(0);
+  for (size_t i = 0; i < drawn.size(); ++i) CHECK(first[i].example.input == drawn[i].example.input);
+  Fixture rising(R"({"kind": "bash", "probability": 1, "rise": 0.5})", arithmetic());
+  CHECK(total_changed(rising.step(0)) == 0);
+  Fixture half(R"({"kind": "bash", "probability": 0.5})", arithmetic());
   const auto some = half.step(3);
   CHECK(total_changed(some) / static_cast<double>(total_targets(some)) == doctest::Approx(0.5).epsilon(0.35));
 }
@@ -281,4 +294,19 @@ TEST_CASE("transforms follow one another") {
     CHECK(d.example.prompt_tokens ==
           std::find(d.example.target.begin(), d.example.target.end(), true) - d.example.target.begin());
   }
+}
+
+TEST_CASE("what departs from its source is listed, and nothing else is named") {
+  int count = 0;
+  for (const std::string& id : names_with_departures()) {
+    CAPTURE(id);
+    const size_t slash = id.find('/');
+    const Json entry = inspect_list(id.substr(0, slash), id.substr(slash + 1));
+    CHECK(entry["departures"].size() == departures_of(id.substr(0, slash), id.substr(slash + 1)).size());
+    for (const Json& line : entry["departures"]) CHECK(line.get<std::string>().back() == '.');
+    ++count;
+  }
+  CHECK(count > 15);
+  CHECK(inspect_list("adapter", "lora")["departures"].empty());
+  CHECK(inspect_list("adapter", "increlora")["departures"].size() == 3);
 }
