@@ -27,7 +27,7 @@ inline void converse(Model& model, const Tokenizer& tokenizer, const ChatTemplat
       const bool end = std::count(options.end_ids.begin(), options.end_ids.end(), id) > 0;
       if (live && !end) print_text(stream.push(id)), flush_stdout();
     };
-    GenerateRequest request{chat.encode(tokenizer, messages, true).ids, 1, 0};
+    GenerateRequest request{chat.encode_prompt(tokenizer, messages, false, Json()), 1, 0};
     const Completion answer = generate(model, tokenizer, {request}, sampling, options)[0][0];
     print_text((live ? stream.finish() : answer.text) + "\n");
     messages.push_back({{"role", "assistant"}, {"content", answer.text}});

@@ -32,6 +32,7 @@ struct Settings {
   ModelArguments model;
   std::optional<std::string> prompt;
   std::string prefix, input, output, choice = "auto", overlong = "error", write = "records";
+  std::string special_tokens = "auto";
   std::vector<std::string> adapters, score;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
@@ -113,7 +114,12 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   }
   const int64_t max_tokens = model.config().max_positions;
   const RecordEncoder encoder(tokenizer, chat,
-                              {.max_tokens = max_tokens, .overlong = s.overlong, .prefix = s.prefix});
+                              {.max_tokens = max_tokens,
+                               .overlong = s.overlong,
+                               .special_tokens = s.special_tokens,
+                               .prefix = s.prefix});
+  for (const std::string& remark : encoder.remarks(records))
+    log_warning("{}: {}", s.input.empty() ? "--prompt" : s.input, remark);
   const auto prompt = [&](const Record& record) { return prompt_of(record, encoder); };
   for (auto& ids : keep_fitting(records, max_tokens, prompt))
     requests.push_back({std::move(ids), s.n, requests.size()});

@@ -26,7 +26,8 @@ namespace {
 struct Arguments {
   std::vector<std::string> adapters;
   ModelArguments model;
-  std::string prefix, output, combine = "sum", chat_template = "auto", overlong = "error";
+  std::string prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
+                                               special_tokens = "auto";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -72,6 +73,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seed", a.seed);
   app.add_option("--template", a.chat_template, "auto, chatml, or a .jinja file");
+  app.add_option("--special-tokens", a.special_tokens,
+                 "special tokens that string prompts spell out, as a run's data.special_tokens [auto]")
+      ->check(CLI::IsMember({"auto", "parse", "text"}));
   app.add_option("--threads", a.threads, "0: all cores")->check(CLI::Range(0, 4096));
   app.add_flag("--quiet", a.quiet, "warnings only");
 }
@@ -89,7 +93,11 @@ int run(const Arguments& a) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
   }
   const RecordEncoder encoder(*tokenizer, chat.get(),
-                              {.max_tokens = a.max_tokens, .overlong = a.overlong, .prefix = a.prefix});
+                              {.max_tokens = a.max_tokens,
+                               .overlong = a.overlong,
+                               .special_tokens = a.special_tokens,
+                               .prefix = a.prefix});
+  for (const std::string& remark : encoder.remarks(records)) log_warning("--data: {}", remark);
   const size_t all = records.size();
   const auto ids = keep_fitting(records, a.max_tokens, [&](const Record& r) { return encoder.prompt(r); });
   for (const std::string& line : check_references(rewards, records, "--data")) log_warning("{}", line);

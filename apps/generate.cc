@@ -34,7 +34,7 @@ void use_sampling_defaults(const std::string& folder, SamplingOptions& sampling,
   log_info("sampling as {} says: {}", path, shown);
 }
 
-void run(const Settings& s) {
+void run(Settings& s) {
   const int modes = s.prompt.has_value() + s.chat + !s.input.empty();
   if (modes != 1)
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
@@ -59,6 +59,7 @@ void run(const Settings& s) {
     chat = resolve_template(*tokenizer, s.choice);
   if (!s.ignore_end)
     options.end_ids = end_ids(*model, *tokenizer, chat ? &*chat : nullptr, end_ids_of(entries));
+  s.cache.encoding.special_tokens = s.special_tokens;
   if (!s.cache.output.empty())
     cache_teacher(s.cache, s.seed, s.input, s.model.path, *model, *tokenizer, chat ? &*chat : nullptr,
                   s.choice);
@@ -98,6 +99,9 @@ int main(int argc, char** argv) {
   app.add_option("--n", s.n, "completions of each prompt [1]")->check(CLI::Range(1, 1 << 20));
   app.add_option("--template", s.choice,
                  "chat template: auto (the model's), chatml, or a .jinja file [auto]");
+  app.add_option("--special-tokens", s.special_tokens,
+                 "special tokens that string prompts spell out, as a run's data.special_tokens [auto]")
+      ->check(CLI::IsMember({"auto", "parse", "text"}));
   app.add_option("--seed", s.seed, "names the random streams; the same seed gives the same text [1]");
   app.add_option("--threads", s.threads, "0: all cores [0]")->check(CLI::Range(0, 4096));
   app.add_option("--max-batch", s.max_batch, "sequences decoded together [64]")

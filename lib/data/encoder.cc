@@ -18,13 +18,49 @@ bool is_prefix(const std::vector<int64_t>& part, const std::vector<int64_t>& who
   return part.size() <= whole.size() && std::equal(part.begin(), part.end(), whole.begin());
 }
 
-// The messages that a completion answers: a chat without its last assistant turn.
-Json prompt_messages(const Record& record, RecordKind kind) {
-  if (kind != RecordKind::kMessages) return record.json["prompt"];
-  Json messages = record.json["messages"];
-  if (messages.back()["role"] == "assistant") messages.erase(messages.size() - 1);
-  if (messages.empty()) user_error("{}: \"messages\" holds an answer and no question", record.where());
-  return messages;
+// Whether an answer to the messages goes on with the last of them.
+bool is_open(const Json& messages) {
+  const Json& last = messages.back();
+  const bool calls = last.contains("tool_calls") && !last["tool_calls"].empty();
+  return last["role"] == "assistant" && last.contains("content") && last["content"].is_string() && !calls;
+}
+
+// A record's messages up to the answer, and with it.
+struct Chat {
+  Json prompt, whole;
+  bool open = false;  // the answer continues the prompt's last message
+};
+
+Chat chat_of(const Record& record, RecordKind kind) {
+  Chat out;
+  if (kind == RecordKind::kMessages) {
+    out.prompt = out.whole = record.json["messages"];
+    if (out.prompt.back()["role"] == "assistant") out.prompt.erase(out.prompt.size() - 1);
+    return out;
+  }
+  out.prompt = out.whole = record.json["prompt"];
+  out.open = is_open(out.prompt);
+  if (kind != RecordKind::kPromptCompletion) return out;
+  const Json& completion = record.json["completion"];
+  const Json& next = completion.front();
+  const Json words = next.value("content", Json());
+  out.open = out.open && next["role"] == "assistant" && (words.is_string() || words.is_null());
+  size_t from = 0;
+  if (out.open) {
+    Json& last = out.whole.back();
+    const std::string begun = last["content"];
+    last.update(next);
+    last["content"] = begun + (words.is_string() ? words.get<std::string>() : "");
+    from = 1;
+  }
+  for (size_t i = from; i < completion.size(); ++i) out.whole.push_back(completion[i]);
+  return out;
+}
+
+// The messages to answer.
+const Json& asked(const Record& record, const Chat& chat) {
+  if (chat.prompt.empty()) user_error("{}: \"messages\" holds an answer and no question", record.where());
+  return chat.prompt;
 }
 
 // What temper-generate writes by default stands beside an older answer, or none; neither is what a run on
@@ -54,7 +90,10 @@ auto rendered(const Record& record, F run) {
 }  // namespace
 
 RecordEncoder::RecordEncoder(const Tokenizer& tokenizer, const ChatTemplate* chat, EncodeSettings settings)
-    : tokenizer_(tokenizer), chat_(chat), settings_(std::move(settings)) {
+    : tokenizer_(tokenizer), chat_(chat), settings_(std::move(settings)), special_(tokenizer) {
+  const auto ids = tokenizer.encode("a", {.add_special = true});
+  adds_end_ = !ids.empty() && ids.back() == tokenizer.eos();
+  one_of("special_tokens", settings_.special_tokens, {"auto", "parse", "text"});
   one_of("overlong", settings_.overlong, {"truncate", "drop", "error"});
   one_of("targets", settings_.targets, {"auto", "all", "assistant", "completion"});
   if (settings_.max_tokens < 1) user_error("max_tokens: must be at least 1, found {}", settings_.max_tokens);
@@ -88,13 +127,37 @@ Json RecordEncoder::variables(const Record& record) const {
   return out;
 }
 
+bool RecordEncoder::parses(std::string_view text) const {
+  return settings_.special_tokens == "parse" ||
+         (settings_.special_tokens == "auto" && special_.rendered(text));
+}
+
+std::vector<int64_t> RecordEncoder::encode_strings(const std::vector<std::string>& parts, bool begins) const {
+  std::string text;
+  EncodeOptions options{.add_special = begins};
+  for (const std::string& part : parts) {
+    const bool parse = parses(part);
+    if (!parse && !part.empty()) options.plain.emplace_back(text.size(), text.size() + part.size());
+    options.parse_special = options.parse_special || parse;
+    text += part;
+  }
+  if (!options.parse_special || settings_.special_tokens == "parse") options.plain.clear();
+  auto ids = tokenizer_.encode(text, options);
+  // An end token that the tokenizer adds stands behind the answer or nowhere.
+  if (begins && adds_end_ && !ids.empty()) ids.pop_back();
+  // A begin token that the text spells out stands there once.
+  const auto bos = tokenizer_.bos();
+  if (begins && bos && ids.size() > 1 && ids[0] == *bos && ids[1] == *bos) ids.erase(ids.begin());
+  return ids;
+}
+
 Example RecordEncoder::text_example(const Record& record) const {
   if (settings_.targets == "completion" || settings_.targets == "assistant") {
     user_error("{}: a \"text\" record has no {}; set targets to \"auto\" or \"all\"", record.where(),
                settings_.targets);
   }
   Example out;
-  out.ids = tokenizer_.encode(record.json["text"].get<std::string>(), {.add_special = true});
+  out.ids = encode_strings({record.json["text"].get<std::string>()}, true);
   const auto eos = tokenizer_.eos();
   if (settings_.add_eos && eos && (out.ids.empty() || out.ids.back() != *eos)) out.ids.push_back(*eos);
   out.target.assign(out.ids.size(), true);
@@ -110,49 +173,50 @@ Example RecordEncoder::string_example(const Record& record) const {
   }
   const auto text = record.json["prompt"].get<std::string>();
   const auto completion = record.json["completion"].get<std::string>();
-  const auto eos = tokenizer_.eos();
-  auto encoded = [&](const std::string& s, bool add_special) {
-    auto ids = tokenizer_.encode(s, {.add_special = add_special});
-    // An end token that the tokenizer adds stands behind the completion or nowhere.
-    if (add_special && eos && !ids.empty() && ids.back() == *eos) ids.pop_back();
-    return ids;
-  };
-  const auto prompt = encoded(text, true);
+  const auto prompt = encode_strings({text}, true);
   Example out;
-  out.ids = encoded(text + completion, true);
+  out.ids = encode_strings({text, completion}, true);
   if (!is_prefix(prompt, out.ids)) {
     out.ids = prompt;
-    for (const int64_t id : encoded(completion, false)) out.ids.push_back(id);
+    for (const int64_t id : encode_strings({completion}, false)) out.ids.push_back(id);
   }
-  if (settings_.add_eos && eos) out.ids.push_back(*eos);
+  const auto eos = tokenizer_.eos();
+  const bool ended = eos && out.ids.size() > prompt.size() && out.ids.back() == *eos;
+  if (settings_.add_eos && eos && !ended) out.ids.push_back(*eos);
   out.target.assign(out.ids.size(), true);
   if (settings_.targets != "all") std::fill_n(out.target.begin(), prompt.size(), false);
   return out;
 }
 
+bool RecordEncoder::learnt_whole(const Record& record) const {
+  if (settings_.targets != "auto" || record_kind(record) != RecordKind::kMessages) return false;
+  const Json& messages = record.json["messages"];
+  return std::none_of(messages.begin(), messages.end(),
+                      [](const Json& message) { return message["role"] == "assistant"; });
+}
+
 Example RecordEncoder::chat_example(const Record& record, RecordKind kind) const {
   const ChatTemplate& chat = this->chat(record);
   const Json extra = variables(record);
-  Json messages = kind == RecordKind::kMessages ? record.json["messages"] : record.json["prompt"];
-  if (kind == RecordKind::kPromptCompletion) {
-    for (const Json& message : record.json["completion"]) messages.push_back(message);
-  }
-  EncodedChat encoded = rendered(record, [&] { return chat.encode(tokenizer_, messages, false, extra); });
-  Example out{std::move(encoded.ids), std::move(encoded.assistant_mask)};
-  if (settings_.targets == "all") {
+  const Chat messages = chat_of(record, kind);
+  Example out;
+  if (settings_.targets == "all" || learnt_whole(record)) {
+    out.ids = rendered(record, [&] { return chat.encode_ids(tokenizer_, messages.whole, extra); });
     out.target.assign(out.ids.size(), true);
-  } else if (settings_.targets == "completion" ||
-             (settings_.targets == "auto" && kind == RecordKind::kPromptCompletion)) {
-    const auto prompt = rendered(
-        record, [&] { return chat.encode_ids(tokenizer_, prompt_messages(record, kind), true, extra); });
-    if (!is_prefix(prompt, out.ids)) {
-      user_error(
-          "{}: the template writes the prompt differently once the answer follows, so the answer's beginning "
-          "cannot be told; use \"messages\" with targets \"assistant\", or another template",
-          record.where());
-    }
-    std::fill_n(out.target.begin(), prompt.size(), false);
+    return out;
   }
+  EncodedChat encoded;
+  if (settings_.targets == "completion" ||
+      (settings_.targets == "auto" && kind == RecordKind::kPromptCompletion)) {
+    const Json& prompt = asked(record, messages);
+    encoded = rendered(
+        record, [&] { return chat.encode_answer(tokenizer_, messages.whole, prompt, messages.open, extra); });
+  } else {
+    encoded = rendered(record, [&] { return chat.encode(tokenizer_, messages.whole, false, extra); });
+  }
+  if (!encoded.unmarked.empty()) user_error("{}: {}", record.where(), encoded.unmarked);
+  out.ids = std::move(encoded.ids);
+  out.target = std::move(encoded.assistant_mask);
   return out;
 }
 
@@ -217,16 +281,22 @@ Example RecordEncoder::supervised(const Record& record) const {
 
 std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
   const RecordKind kind = record_kind(record);
+  if (kind == RecordKind::kPreference) {
+    Record asked{record.json, record.file, record.line, record.prefix};
+    asked.json["prompt"] = preference_prompt(record);
+    for (const char* answer : {"chosen", "rejected"}) asked.json.erase(answer);
+    return prompt(asked);
+  }
   std::vector<int64_t> ids;
   const bool given = has_column(record.json, "prompt");
   if (kind == RecordKind::kMessages || (given && is_chat_column(record, "prompt"))) {
     const ChatTemplate& chat = this->chat(record);
     const Json extra = variables(record);
-    ids = rendered(record,
-                   [&] { return chat.encode_ids(tokenizer_, prompt_messages(record, kind), true, extra); });
+    const Chat messages = chat_of(record, kind);
+    const Json& prompt = asked(record, messages);
+    ids = rendered(record, [&] { return chat.encode_prompt(tokenizer_, prompt, messages.open, extra); });
   } else if (given) {
-    ids = tokenizer_.encode(record.json["prompt"].get<std::string>(), {.add_special = true});
-    if (tokenizer_.eos() && !ids.empty() && ids.back() == *tokenizer_.eos()) ids.pop_back();
+    ids = encode_strings({record.json["prompt"].get<std::string>()}, true);
   } else {
     user_error("{}: generation needs \"prompt\" or \"messages\"", record.where());
   }
@@ -258,7 +328,7 @@ Json answered(const Record& record, const std::string& text, bool whole) {
     out.erase(old);
   const Json turn = {{"role", "assistant"}, {"content", text}};
   if (kind == RecordKind::kMessages) {
-    out["messages"] = prompt_messages(record, kind);
+    out["messages"] = asked(record, chat_of(record, kind));
     out["messages"].push_back(turn);
   } else if (!has_column(record.json, "prompt")) {
     user_error("{}: an answer needs \"prompt\" or \"messages\"", record.where());

@@ -44,12 +44,28 @@ Parts split_texts(const Record& record, const std::string& chosen, const std::st
 
 Parts parts_of(const Record& record) {
   const Json &chosen = record.json["chosen"], &rejected = record.json["rejected"];
-  if (has_column(record.json, "prompt")) return {record.json["prompt"], chosen, rejected};
+  if (has_column(record.json, "prompt") &&
+      is_chat_column(record, "prompt") == is_chat_column(record, "chosen"))
+    return {record.json["prompt"], chosen, rejected};
   if (is_chat_column(record, "chosen") != is_chat_column(record, "rejected"))
     user_error("{}: \"chosen\" and \"rejected\" must both be text or both be messages", record.where());
   return is_chat_column(record, "chosen")
              ? split_chats(record, chosen, rejected)
              : split_texts(record, chosen.get<std::string>(), rejected.get<std::string>());
+}
+
+// Both answers begin where the first of them does, as in TRL: one may begin with what the generation prompt
+// writes (an open <think>) and the other not.
+void begin_alike(Answer& longer, const Answer& shorter) {
+  const size_t n = shorter.prompt.size();
+  if (n == 0 || longer.prompt.size() <= n || longer.completion.empty() || shorter.completion.empty() ||
+      !std::equal(shorter.prompt.begin(), shorter.prompt.end(), longer.prompt.begin())) {
+    return;
+  }
+  const auto own = longer.prompt.begin() + static_cast<std::ptrdiff_t>(n);
+  longer.completion.insert(longer.completion.begin(), own, longer.prompt.end());
+  longer.target.insert(longer.target.begin(), longer.prompt.size() - n, true);
+  longer.prompt.resize(n);
 }
 
 }  // namespace
@@ -66,6 +82,10 @@ void drop_end(std::vector<int64_t>& ids, std::vector<bool>& target, const Tokeni
   if (last == 0 || !tokenizer.is_special(ids[last - 1])) return;
   ids.resize(last - 1);
   target.resize(last - 1);
+}
+
+Json preference_prompt(const Record& record) {
+  return parts_of(record).prompt;
 }
 
 Answer RecordEncoder::answer(const Record& record) const {
@@ -112,6 +132,8 @@ std::pair<Answer, Answer> RecordEncoder::preference(const Record& record) const 
     return answer(one);
   };
   std::pair<Answer, Answer> out = {with(parts.chosen), with(parts.rejected)};
+  begin_alike(out.first, out.second);
+  begin_alike(out.second, out.first);
   for (const auto& [side, answer] : {std::pair{"chosen", &out.first}, {"rejected", &out.second}}) {
     if (is_unfinished(record, side)) drop_end(answer->completion, answer->target, tokenizer_);
   }

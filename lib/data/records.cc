@@ -99,7 +99,8 @@ RecordKind record_kind(const Record& record) {
   const Json& j = record.json;
   if (has_column(j, "chosen") && has_column(j, "rejected")) {
     need_same_form(record, "chosen", "rejected");
-    if (has_column(j, "prompt")) need_same_form(record, "prompt", "chosen");
+    // A string prompt beside whole chats says again what they begin with.
+    if (has_column(j, "prompt") && is_chat_column(record, "prompt")) need_same_form(record, "prompt", "chosen");
     return RecordKind::kPreference;
   }
   if (has_column(j, "prompt") && has_column(j, "completions") && has_column(j, "labels")) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "data/special_tokens.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
@@ -42,7 +43,8 @@ std::string text_column(const Record& record, const std::string& column, const s
 //   kText              text
 //   kPromptCompletion  prompt, completion
 //   kMessages          messages
-//   kPreference        chosen, rejected, and prompt unless the two begin with it
+//   kPreference        chosen, rejected, and prompt unless the two begin with it (a string beside chats is
+//                      passed over: they begin with it)
 //   kPrompt            prompt
 //   kUnpaired          prompt, completion, label
 //   kStepwise          prompt, completions, labels
@@ -57,6 +59,10 @@ RecordKind record_kind(const Record& record);
 // Whether the column holds chat messages rather than a string. Throws UserError for anything else, and for
 // messages that are not {"role": text, "content": text or parts}.
 bool is_chat_column(const Record& record, const std::string& key);
+
+// What chosen and rejected of a kPreference record answer: its prompt, or what both begin with. Throws
+// UserError when they do not begin alike.
+Json preference_prompt(const Record& record);
 
 // One sequence to learn from: ids and which of them are targets.
 struct Example {
@@ -82,9 +88,14 @@ struct Steps {
 struct EncodeSettings {
   int64_t max_tokens = 1024;          // longer examples: see `overlong`
   std::string overlong = "truncate";  // "truncate" (from the right; prompts from the left), "drop", "error"
-  // "auto": completion or assistant turns, all for text. "completion": the completion, or the chat's last
-  // assistant turn. "assistant": all assistant turns of a chat. "all": every token.
+  // "auto": completion or assistant turns, all for text and for a chat without an assistant turn.
+  // "completion": the completion, or the chat's last assistant turn. "assistant": all assistant turns of a
+  // chat. "all": every token.
   std::string targets = "auto";
+  // Special tokens that "text" and string prompts and completions spell out: "parse" makes them tokens, as
+  // transformers does, "text" leaves them letters, "auto" parses strings that SpecialTokens::rendered knows.
+  // The words of chat messages never become special tokens.
+  std::string special_tokens = "auto";
   bool add_eos = true;  // after text and string completions
   // Text before everything but the begin token, such as a control token; special tokens written in it become
   // their ids. Never a target.
@@ -98,12 +109,17 @@ class RecordEncoder {
   // Throws UserError for settings out of their choices.
   RecordEncoder(const Tokenizer& tokenizer, const ChatTemplate* chat, EncodeSettings settings);
 
+  // What is worth a warning about how the records are read, a line each.
+  std::vector<std::string> remarks(const std::vector<Record>& records) const;
+  // Whether all of a chat is learnt because it has no assistant turn.
+  bool learnt_whole(const Record& record) const;
+
   // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages. Empty ids when dropped as
   // overlong. A string prompt and its completion are encoded as one text, as TRL does, unless a token would
   // reach over the border: then each on its own, so that the prompt is the one that generation sees. Of a
-  // chat completion the assistant's words and their end token are targets. A column "unfinished" that lists
-  // "completion" says that the answer was cut: its end token is left out. Throws UserError when nothing is
-  // left to learn from.
+  // chat completion the assistant's words and their end token are targets; one behind a prompt that ends in
+  // the assistant's words continues them, in the same turn. A column "unfinished" that lists "completion" says
+  // that the answer was cut: its end token is left out. Throws UserError when nothing is left to learn from.
   Example supervised(const Record& record) const;
 
   // For preference training, pairs.cc. Throws UserError for another kind of record. kPreference: chosen and
@@ -129,8 +145,9 @@ class RecordEncoder {
   Steps steps(const Record& record, const std::vector<std::string>& steps,
               const std::string& separator) const;
 
-  // For RL and generation: the prompt of kPrompt, kPromptCompletion or kMessages (without its last assistant
-  // turn), rendered with the generation prompt when it is a chat. Longer than max_tokens: empty ("drop"), its
+  // For RL and generation: the prompt of kPrompt, kPromptCompletion, kPreference or kMessages (without its
+  // last assistant turn). A chat is rendered with the generation prompt; one whose "prompt" ends in an
+  // assistant's message is left open behind it, to be continued. Longer than max_tokens: empty ("drop"), its
   // last max_tokens tokens with the begin token and the prefix kept ("truncate"), or UserError ("error").
   std::vector<int64_t> prompt(const Record& record) const;
   // The prompt as text, as the model sees it, special tokens included.
@@ -139,6 +156,9 @@ class RecordEncoder {
  private:
   const ChatTemplate& chat(const Record& record) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
+  bool parses(std::string_view text) const;
+  // The parts as one text. begins: behind the tokenizer's begin token.
+  std::vector<int64_t> encode_strings(const std::vector<std::string>& parts, bool begins) const;
   // Puts the record's prefix into ids and returns its place [begin, end).
   std::pair<int64_t, int64_t> insert_prefix(const Record& record, std::vector<int64_t>& ids) const;
   Example text_example(const Record& record) const;
@@ -147,6 +167,8 @@ class RecordEncoder {
   const Tokenizer& tokenizer_;
   const ChatTemplate* chat_;
   EncodeSettings settings_;
+  SpecialTokens special_;
+  bool adds_end_ = false;  // the tokenizer puts an end token behind every text
 };
 
 // Whether the record's list "unfinished" names this answer ("completion", "chosen", "rejected"): it was cut.

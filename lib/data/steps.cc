@@ -23,13 +23,13 @@ std::vector<Answer> RecordEncoder::answers(const Record& record) const {
 Steps RecordEncoder::steps(const Record& record, const std::vector<std::string>& steps,
                            const std::string& separator) const {
   if (steps.empty()) user_error("{}: there is no step", record.where());
-  const std::vector<int64_t> between = tokenizer_.encode(separator);
+  const std::vector<int64_t> between = encode_strings({separator}, false);
   Steps out;
   out.prompt = prompt(record);
   if (out.prompt.empty()) return {};  // dropped
   auto tokens = static_cast<int64_t>(out.prompt.size());
   for (const std::string& step : steps) {
-    std::vector<int64_t> ids = tokenizer_.encode(step);
+    std::vector<int64_t> ids = encode_strings({step}, false);
     ids.insert(ids.end(), between.begin(), between.end());
     if (ids.empty()) user_error("{}: a step is empty", record.where());
     const int64_t end = tokens + static_cast<int64_t>(ids.size());

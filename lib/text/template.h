@@ -23,6 +23,7 @@ struct EncodedChat {
   std::vector<int64_t> ids;
   std::vector<bool> assistant_mask;  // per id: written by the assistant, its end token included
   std::string text;
+  std::string unmarked;  // why there is no mask; "" when there is one
 };
 
 class ChatTemplate {
@@ -41,16 +42,27 @@ class ChatTemplate {
   RenderedChat render(const Json& messages, bool generation_prompt, const Json& extra) const;
 
   // Renders with the tokenizer's bos/eos/pad and encodes: template text may hold special tokens, message text
-  // never does. The assistant mask comes from generation spans, each with the special token that ends the
-  // turn even when the span stops before it; where a template has none, from the differences between the
-  // renderings of the chat's prefixes, checked (UserError when a prefix is not a prefix of the whole), up to
-  // and with the turn's last special token.
+  // never does. The assistant mask comes from generation spans, each with the special token that ends its
+  // turn even when the span stops before it. Where a template has none, a turn reaches from behind the
+  // generation prompt (behind as much of it as stored turns have) up to and with the turn's last special
+  // token; both are told from the renderings of the chat's beginnings. Time is near linear in the messages.
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
                      const Json& extra) const;
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt) const;
-  // The ids of encode() alone, for prompts: no turn of the assistant needs to be found.
-  std::vector<int64_t> encode_ids(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
-                                  const Json& extra) const;
+  // The ids alone, without the generation prompt.
+  std::vector<int64_t> encode_ids(const Tokenizer& tokenizer, const Json& messages, const Json& extra) const;
+
+  // What is put before a model that is to answer: the messages with the generation prompt; or, when `open`,
+  // cut behind the words of the last one, which the answer continues (transformers' continue_final_message).
+  std::vector<int64_t> encode_prompt(const Tokenizer& tokenizer, const Json& messages, bool open,
+                                     const Json& extra) const;
+
+  // messages: a prompt and its answer. open: the prompt's last message is the beginning of the one that
+  // stands in its place in `messages`. The mask is that of the answer: what the assistant writes behind the
+  // prompt, which begins where prompt and whole part when stored turns lack something that the prompt ends
+  // in. Where turns of the answer cannot be told apart, all of it.
+  EncodedChat encode_answer(const Tokenizer& tokenizer, const Json& messages, const Json& prompt, bool open,
+                            const Json& extra) const;
 
   bool has_generation_spans() const;
 

@@ -4,102 +4,115 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "text/template_impl.h"
+#include "text/template_places.h"
+#include "text/template_turns.h"
 
 namespace temper {
 namespace {
 
 using jinja::Text;
 
-// Finds the tokens of byte positions. Where decoding gives the text back and a token ends at the position,
-// the bytes of the decoded tokens tell; else (a normaliser changed the text, a token reaches over the
-// position) the encoding of the text up to there is compared with the whole.
-class TokenPlaces {
+bool is_assistant(const Json& message) {
+  return message.contains("role") && message["role"] == "assistant";
+}
+
+// Marks what the assistant wrote in an encoded chat.
+class Marker {
  public:
-  TokenPlaces(const Tokenizer& tokenizer, const std::string& text, const Spans& plain,
-              const std::vector<int64_t>& ids)
-      : tokenizer_(tokenizer), text_(text), plain_(plain), ids_(ids) {
-    StreamDecoder decoder(tokenizer, /*special=*/true);
-    std::string decoded;
-    for (const int64_t id : ids) {
-      decoded += decoder.push(id);
-      ends_.push_back(decoded.size());
+  Marker(const Tokenizer& tokenizer, const Text& text, const Spans& plain, EncodedChat& chat, Turns& turns)
+      : tokenizer_(tokenizer),
+        text_(text),
+        chat_(chat),
+        turns_(turns),
+        places_(tokenizer, chat.text, plain, chat.ids) {}
+
+  // The generation spans, each with the special token that ends its turn even where the span stops before it.
+  void mark_spans() {
+    for (const auto& [begin, end] : spans_of(text_, jinja::kGeneration)) {
+      const size_t first = places_.first(begin);
+      size_t last = places_.last(end);
+      if (special(last) && !ends_with_special(first, last)) {
+        const size_t message = turns_.message_in(begin, end);
+        const auto turn_end = message == std::string::npos ? std::nullopt : this->end(message, first);
+        if (turn_end && *turn_end > last) ++last;
+      }
+      mark(first, last);
     }
-    counted_ = decoder.finish().empty() && decoded == text;
   }
 
-  // The first token that has a byte at or behind `begin`, as transformers' char_to_token finds it.
-  size_t first(size_t begin) const { return border(begin).whole; }
-
-  // One past the last token that has a byte before `end`.
-  size_t last(size_t end) const {
-    const Border at = border(end);
-    return std::min(at.whole + (at.crossed ? 1 : 0), ids_.size());
+  // Message i's turn, from token `from` where that is given. Returns what of it cannot be told, "" when it is
+  // marked.
+  const char* mark_turn(size_t i, std::optional<size_t> from) {
+    if (!from) {
+      const auto begin = turns_.begin(i);
+      if (!begin) return "beginning";
+      from = places_.first(*begin);
+    }
+    const auto last = end(i, *from);
+    if (!last) return "end";
+    mark(*from, *last);
+    return "";
   }
+
+  // All from the token on, without what the template prints behind the last special token.
+  void mark_rest(size_t first) { mark(first, without_blank(first, chat_.ids.size())); }
+
+  void unmark(size_t last) {
+    std::fill_n(chat_.assistant_mask.begin(), std::min(last, chat_.ids.size()), false);
+  }
+
+  size_t first(size_t byte) const { return places_.first(byte); }
 
  private:
-  struct Border {
-    size_t whole;  // tokens that lie before it
-    bool crossed;  // whether the next one begins before it
-  };
+  bool special(size_t k) const { return k < chat_.ids.size() && tokenizer_.is_special(chat_.ids[k]); }
 
-  Border border(size_t at) const {
-    if (at == 0) return {0, false};
-    if (counted_) {
-      const auto k = static_cast<size_t>(std::lower_bound(ends_.begin(), ends_.end(), at) - ends_.begin());
-      if (k < ends_.size() && ends_[k] == at) return {k + 1, false};
+  void mark(size_t first, size_t last) {
+    for (size_t k = first; k < last; ++k) chat_.assistant_mask[k] = true;
+  }
+
+  bool blank(size_t first, size_t last) const {
+    for (size_t k = first; k < last; ++k) {
+      if (tokenizer_.decode({chat_.ids[k]}, true).find_first_not_of(" \t\r\n") != std::string::npos)
+        return false;
     }
-    EncodeOptions options{.parse_special = true};
-    for (const auto& [from, to] : plain_) {
-      if (from < at) options.plain.emplace_back(from, std::min(to, at));
-    }
-    const auto part = tokenizer_.encode(std::string_view(text_).substr(0, at), options);
-    const auto differ = std::mismatch(part.begin(), part.end(), ids_.begin(), ids_.end());
-    return {static_cast<size_t>(differ.first - part.begin()), differ.first != part.end()};
+    return true;
+  }
+
+  bool ends_with_special(size_t first, size_t last) const {
+    while (last > first && blank(last - 1, last)) --last;
+    return last > first && special(last - 1);
+  }
+
+  // What the template prints behind a turn's end token (a line end) is not the assistant's.
+  size_t without_blank(size_t first, size_t last) const {
+    size_t cut = last;
+    while (cut > first && !special(cut - 1)) --cut;
+    return cut > first && blank(cut, last) ? cut : last;
+  }
+
+  // One past the last token of message i's turn, which begins at token `first`.
+  std::optional<size_t> end(size_t i, size_t first) {
+    const auto end = turns_.end(i);
+    if (!end) return {};
+    if (end->certain) return without_blank(first, std::max(first, places_.last(end->at)));
+    // The chat up to there is closed in a way of its own. The turn reaches to the last special token that
+    // both have behind its words, else to the first one before anyone else's words.
+    const size_t words = std::max(first, places_.last(end->words));
+    size_t last = places_.first(end->at);
+    while (last > words && !special(last - 1)) --last;
+    if (last > words) return last;
+    for (last = words; last < chat_.ids.size() && !special(last);) ++last;
+    const size_t next = turns_.next_words(end->words);
+    const size_t limit = next == std::string::npos ? chat_.ids.size() : places_.first(next);
+    return last < limit ? std::optional(last + 1) : std::nullopt;
   }
 
   const Tokenizer& tokenizer_;
-  const std::string& text_;
-  const Spans& plain_;
-  const std::vector<int64_t>& ids_;
-  std::vector<size_t> ends_;  // bytes of text that tokens [0, i] make
-  bool counted_ = false;
+  const Text& text_;
+  EncodedChat& chat_;
+  Turns& turns_;
+  TokenPlaces places_;
 };
-
-bool is_blank(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
-// The last byte that came from message i, plus one; 0 when none did.
-size_t end_of_message(const Text& text, size_t message) {
-  size_t end = 0;
-  for (const Text::Run& run : text.runs()) {
-    if (run.tag == jinja::kFirstMessage + message) end = run.end;
-  }
-  return end;
-}
-
-// Where the assistant's turn of message i begins; npos when that cannot be told. prompt: the chat before it,
-// with the generation prompt. It begins the whole, or (Mistral moves the system's words and the tools to the
-// last user turn) what it prints behind the words of message i - 1 stands behind them in the whole, too.
-size_t begin_of_turn(const Text& text, const Text& prompt, size_t i) {
-  if (text.str().starts_with(prompt.str())) return prompt.size();
-  if (i == 0) return std::string::npos;
-  const size_t words = end_of_message(prompt, i - 1);
-  const std::string opening = prompt.str().substr(words);
-  const size_t at = end_of_message(text, i - 1);
-  const bool literal = prompt.runs().back().tag == jinja::kLiteral &&
-                       (prompt.runs().size() < 2 || prompt.runs()[prompt.runs().size() - 2].end == words);
-  if (words == 0 || at == 0 || !literal || text.str().compare(at, opening.size(), opening) != 0) {
-    return std::string::npos;
-  }
-  return at + opening.size();
-}
-
-bool ends_with_special(const Tokenizer& tokenizer, const std::vector<int64_t>& ids, size_t first,
-                       size_t last) {
-  while (last > first && is_blank(tokenizer.decode({ids[last - 1]}, true))) --last;
-  return last > first && tokenizer.is_special(ids[last - 1]);
-}
 
 }  // namespace
 
@@ -119,10 +132,35 @@ Json ChatTemplate::Impl::variables(const Tokenizer& tokenizer, const Json& extra
   return out;
 }
 
+Text ChatTemplate::Impl::prompt(const Tokenizer& tokenizer, const Json& messages, bool open,
+                                const Json& variables) const {
+  const size_t count = messages.size();
+  Text text = render(messages, count, !open, variables);
+  if (!open) return text;
+  const Words words = words_of(text, count).back();
+  if (words.shown()) return text.slice(0, words.last);
+  // Nothing of it is shown, so its turn has just begun.
+  const auto begin = Turns(tokenizer, text, messages, false, [&](size_t n, bool generation_prompt) {
+                       return render(messages, n, generation_prompt, variables);
+                     }).begin(count - 1);
+  if (!begin) {
+    user_error("{}: the last message cannot be continued: the template does not show it", where);
+  }
+  return text.slice(0, *begin);
+}
+
 std::vector<int64_t> ChatTemplate::encode_ids(const Tokenizer& tokenizer, const Json& messages,
-                                              bool generation_prompt, const Json& extra) const {
-  const Json variables = impl_->variables(tokenizer, extra);
-  const Text text = impl_->render(messages, messages.size(), generation_prompt, variables);
+                                              const Json& extra) const {
+  const Text text = impl_->render(messages, messages.size(), false, impl_->variables(tokenizer, extra));
+  return impl_->ids(tokenizer, text);
+}
+
+std::vector<int64_t> ChatTemplate::encode_prompt(const Tokenizer& tokenizer, const Json& messages, bool open,
+                                                 const Json& extra) const {
+  return impl_->ids(tokenizer, impl_->prompt(tokenizer, messages, open, impl_->variables(tokenizer, extra)));
+}
+
+std::vector<int64_t> ChatTemplate::Impl::ids(const Tokenizer& tokenizer, const Text& text) const {
   return tokenizer.encode(text.str(), {.parse_special = true, .plain = spans_of(text, ~jinja::kGeneration)});
 }
 
@@ -134,67 +172,75 @@ EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& message
 EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
                                  const Json& extra) const {
   const Json variables = impl_->variables(tokenizer, extra);
-  const Text text = impl_->render(messages, messages.size(), generation_prompt, variables);
-  const Spans plain = spans_of(text, ~jinja::kGeneration);
-  EncodedChat out;
-  out.text = text.str();
-  out.ids = tokenizer.encode(out.text, {.parse_special = true, .plain = plain});
-  out.assistant_mask.assign(out.ids.size(), false);
-  const TokenPlaces places(tokenizer, out.text, plain, out.ids);
-  auto mark = [&](size_t first, size_t last) {
-    for (size_t k = first; k < last; ++k) out.assistant_mask[k] = true;
+  const auto render = [&](size_t count, bool prompt) {
+    return impl_->render(messages, count, prompt, variables);
   };
-  auto special = [&](size_t k) { return k < out.ids.size() && tokenizer.is_special(out.ids[k]); };
-
+  const Text text = render(messages.size(), generation_prompt);
+  EncodedChat out{impl_->ids(tokenizer, text), {}, text.str(), {}};
+  out.assistant_mask.assign(out.ids.size(), false);
+  const Spans plain = spans_of(text, ~jinja::kGeneration);
+  Turns turns(tokenizer, text, messages, generation_prompt, render);
+  Marker marker(tokenizer, text, plain, out, turns);
   if (has_generation_spans()) {
-    for (const auto& [begin, end] : spans_of(text, jinja::kGeneration)) {
-      const size_t first = places.first(begin);
-      size_t last = places.last(end);
-      if (special(last) && !ends_with_special(tokenizer, out.ids, first, last)) ++last;
-      mark(first, last);
-    }
+    marker.mark_spans();
     return out;
   }
-
   for (size_t i = 0; i < messages.size(); ++i) {
-    if (!messages[i].contains("role") || messages[i]["role"] != "assistant") continue;
-    auto lost = [&](const char* what) {
-      user_error(
-          "{}: the {} of the assistant's turn in message {} cannot be found, because the template writes the "
-          "chat up to there differently; give a template with {{% generation %}} around what the assistant "
-          "writes",
-          impl_->where, what, i);
-    };
-    const Text prompt = impl_->render(messages, i, true, variables);
-    const size_t begin = begin_of_turn(text, prompt, i);
-    if (begin == std::string::npos) lost("beginning");
-    const size_t first = places.first(begin);
+    if (!is_assistant(messages[i])) continue;
+    const std::string lost = marker.mark_turn(i, {});
+    if (lost.empty()) continue;
+    out.assistant_mask.clear();
+    out.unmarked = fmt::format(
+        "{}: the {} of the assistant's turn in message {} cannot be found, because the template writes the "
+        "chat up to there differently; give a template with {{% generation %}} around what the assistant "
+        "writes, or set targets to \"all\"",
+        impl_->where, lost, i);
+    break;
+  }
+  return out;
+}
 
-    size_t end = out.text.size();
-    if (i + 1 < messages.size() || generation_prompt) {
-      const std::string after = impl_->render(messages, i + 1, false, variables).str();
-      end = begin == prompt.size() && after.size() >= begin && out.text.starts_with(after) ? after.size() : 0;
-    }
-    size_t last = std::max(first, places.last(end));
-    if (end > 0) {
-      // What the template prints behind the end token (a line end) is not the assistant's.
-      size_t cut = last;
-      while (cut > first && !special(cut - 1)) --cut;
-      const std::vector<int64_t> rest(out.ids.begin() + static_cast<std::ptrdiff_t>(cut),
-                                      out.ids.begin() + static_cast<std::ptrdiff_t>(last));
-      if (cut > first && is_blank(tokenizer.decode(rest, true))) last = cut;
-    } else {
-      // Templates that drop the reasoning of earlier turns, or that close the last one in a way of its own:
-      // the turn reaches to the first special token behind the message's words, before anyone else's.
-      end = std::max(begin, end_of_message(text, i));
-      last = std::max(first, places.last(end));
-      while (last < out.ids.size() && !special(last)) ++last;
-      const auto next =
-          std::find_if(plain.begin(), plain.end(), [&](const auto& span) { return span.first >= end; });
-      const size_t limit = next == plain.end() ? out.ids.size() : places.first(next->first);
-      if (++last > limit) lost("end");
-    }
-    mark(first, last);
+EncodedChat ChatTemplate::encode_answer(const Tokenizer& tokenizer, const Json& messages, const Json& prompt,
+                                        bool open, const Json& extra) const {
+  const Json variables = impl_->variables(tokenizer, extra);
+  const auto render = [&](size_t count, bool generation_prompt) {
+    return impl_->render(messages, count, generation_prompt, variables);
+  };
+  const Text text = render(messages.size(), false);
+  EncodedChat out{impl_->ids(tokenizer, text), {}, text.str(), {}};
+  out.assistant_mask.assign(out.ids.size(), false);
+  const Spans plain = spans_of(text, ~jinja::kGeneration);
+  Turns turns(tokenizer, text, messages, false, render);
+  Marker marker(tokenizer, text, plain, out, turns);
+
+  const size_t answer = prompt.size() - (open ? 1 : 0);
+  if (answer >= messages.size()) return out;
+  const Text asked = impl_->prompt(tokenizer, prompt, open, variables);
+  size_t begin;
+  if (text.str().starts_with(asked.str())) {
+    begin = marker.first(asked.size());
+  } else if (const auto turn = open ? std::nullopt : turns.begin(answer)) {
+    begin = marker.first(*turn);
+  } else {
+    // As TRL: where the two part.
+    const auto ids = impl_->ids(tokenizer, asked);
+    const size_t n = std::min(ids.size(), out.ids.size());
+    begin = static_cast<size_t>(
+        std::mismatch(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n), out.ids.begin()).first -
+        ids.begin());
+  }
+
+  if (has_generation_spans()) {
+    marker.mark_spans();
+    marker.unmark(begin);
+    return out;
+  }
+  for (size_t i = answer; i < messages.size(); ++i) {
+    if (!is_assistant(messages[i])) continue;
+    const std::string lost = marker.mark_turn(i, i == answer ? std::optional(begin) : std::nullopt);
+    if (lost.empty()) continue;
+    marker.mark_rest(begin);
+    break;
   }
   return out;
 }

@@ -19,8 +19,13 @@ struct ChatTemplate::Impl {
 
   // The first `count` messages. The text's bytes know which message they came from.
   jinja::Text render(const Json& messages, size_t count, bool generation_prompt, const Json& extra) const;
+  // What stands before an answer to the messages: see ChatTemplate::encode_prompt.
+  jinja::Text prompt(const Tokenizer& tokenizer, const Json& messages, bool open,
+                     const Json& variables) const;
   // `extra` and the tokenizer's special tokens.
   Json variables(const Tokenizer& tokenizer, const Json& extra) const;
+  // Special tokens are the template's alone.
+  std::vector<int64_t> ids(const Tokenizer& tokenizer, const jinja::Text& text) const;
 };
 
 // Where the tag has one of the bits, adjoining runs as one span.

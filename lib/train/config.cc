@@ -106,7 +106,8 @@ void DataSection::fields(FieldVisitor& v) {
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
   v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
   v.field("chat_prompts", chat_prompts,
-          {.help = "a prompt that is a string is asked as a user's chat message"});
+          {.help = "a prompt that is a string is asked as a user's chat message, and answered as the "
+                   "assistant's"});
   v.field("prefix", prefix,
           {.help = "text before every prompt and example, such as a control token that training taught"});
   if (task == "sft") {
@@ -122,9 +123,16 @@ void DataSection::fields(FieldVisitor& v) {
   v.field("overlong", overlong,
           {.help = "what happens to longer ones; examples are cut from the right, prompts from the left",
            .choices = {"drop", "truncate", "error"}});
-  v.field("targets", targets,
-          {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text",
-           .choices = {"auto", "all", "assistant", "completion"}});
+  v.field(
+      "targets", targets,
+      {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text and of "
+               "a chat without an assistant turn",
+       .choices = {"auto", "all", "assistant", "completion"}});
+  v.field(
+      "special_tokens", special_tokens,
+      {.help = "special tokens that strings (not chats) spell out: parse as tokens, as transformers does; "
+               "leave as text; auto: parse, but <s> and </s> only where they open or close the string",
+       .choices = {"auto", "parse", "text"}});
   v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
 }
 
@@ -147,6 +155,47 @@ void DataSection::check(std::vector<std::string>& problems, const std::string& w
     problems.push_back(where + ".weights: a file of train is named twice");
 }
 
+EncodeSettings DataSection::encoding() const {
+  EncodeSettings out;
+  out.max_tokens = max_tokens;
+  out.overlong = overlong;
+  out.targets = targets;
+  out.special_tokens = special_tokens;
+  out.prefix = prefix;
+  return out;
+}
+
+namespace {
+
+// String prompts as a user's message and string answers to them as the assistant's. Answers that are chats
+// stay: the prompt beside them is what they begin with. Steps and labelled completions stay strings, which
+// the encoder puts into a chat itself.
+void as_chat(Json& record) {
+  const auto message = [](const char* role, Json& value) {
+    if (value.is_string()) value = Json::array({{{"role", role}, {"content", value}}});
+  };
+  const auto each = [&](const char* role, const char* column) {
+    if (!record.contains(column) || !record[column].is_array()) return;
+    for (Json& value : record[column]) message(role, value);
+  };
+  for (const char* answer : {"chosen", "rejected"}) {
+    if (record.contains(answer) && record[answer].is_array()) return;
+  }
+  if (record.contains("prompts")) {
+    each("user", "prompts");
+    each("assistant", "completions");
+  }
+  if (!record.contains("prompt") || !record["prompt"].is_string()) return;
+  message("user", record["prompt"]);
+  for (const char* answer : {"completion", "chosen", "rejected"}) {
+    if (record.contains(answer)) message("assistant", record[answer]);
+  }
+  each("assistant", "demonstrations");
+  if (record.contains("ratings") && record["ratings"].is_array()) each("assistant", "completions");
+}
+
+}  // namespace
+
 void DataSection::adapt(std::vector<Record>& records) const {
   for (Record& record : records) {
     if (prompt_column != "prompt") {
@@ -155,13 +204,7 @@ void DataSection::adapt(std::vector<Record>& records) const {
       }
       record.json["prompt"] = record.json[prompt_column];
     }
-    if (chat_prompts && record.json.contains("prompt") && record.json["prompt"].is_string()) {
-      record.json["prompt"] = Json::array({{{"role", "user"}, {"content", record.json["prompt"]}}});
-      Json& completion = record.json["completion"];
-      if (completion.is_string())
-        completion = Json::array({{{"role", "assistant"}, {"content", completion}}});
-      if (completion.is_null()) record.json.erase("completion");
-    }
+    if (chat_prompts) as_chat(record.json);
   }
 }
 

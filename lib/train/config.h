@@ -78,9 +78,10 @@ struct DataSection : Fields {
   std::vector<double> weights, end_weights;  // sft: shares of the files of `train`; see draws.h
   std::string task;                          // which of these a task has
   int64_t max_tokens = 1024;
-  std::string overlong = "drop", targets = "auto", order = "shuffle";
+  std::string overlong = "drop", targets = "auto", order = "shuffle", special_tokens = "auto";
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  EncodeSettings encoding() const;
   // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
   void adapt(std::vector<Record>& records) const;
 };

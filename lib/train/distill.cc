@@ -155,11 +155,8 @@ std::unique_ptr<TeacherCache> open_teachers(Session& s, const Examples& stored, 
   std::unique_ptr<TeacherCache> cache;
   if (!c.distill.cache.empty()) {
     cache = std::make_unique<TeacherCache>(c.distill.cache);
-    EncodeSettings settings;
-    settings.max_tokens = c.data.max_tokens;
-    settings.overlong = c.data.overlong;
-    settings.targets = c.data.targets;
-    cache->check(cache_identity(*s.tokenizer, stored.examples, c.data.train, settings, c.data.chat_template));
+    cache->check(
+        cache_identity(*s.tokenizer, stored.examples, c.data.train, c.data.encoding(), c.data.chat_template));
   }
   load_teachers(s, longest);
   return cache;

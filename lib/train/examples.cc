@@ -1,5 +1,7 @@
 #include "train/examples.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "train/session.h"
 
@@ -20,6 +22,12 @@ Examples encode_train_examples(const Session& s) {
   Examples out = encode_examples(s, s.train_records);
   const size_t kept = out.examples.size(), all = s.train_records.size();
   if (kept == 0) user_error("data.train: no example is within max_tokens {}", s.config.data.max_tokens);
+  const auto whole = std::count_if(s.train_records.begin(), s.train_records.end(),
+                                   [&](const Record& record) { return s.encoder->learnt_whole(record); });
+  if (whole > 0) {
+    s.progress->message(
+        fmt::format("{} of {} chats have no assistant turn and are learnt whole", whole, all));
+  }
   if (kept < all) {
     s.progress->message(fmt::format("{} of {} examples are longer than max_tokens {} and left out",
                                     all - kept, all, s.config.data.max_tokens));

@@ -141,9 +141,14 @@ Json inspect_template(const std::string& model, const std::string& chat_template
     user_error("{}: expected an array of messages, or an object with \"messages\"", where);
   const EncodedChat chat =
       resolve_template(*tokenizer, chat_template).encode(*tokenizer, messages, generation_prompt, extra);
-  Json mask = Json::array();
+  Json out{{"text", chat.text}, {"ids", chat.ids}, {"assistant_mask", nullptr}};
+  if (!chat.unmarked.empty()) {
+    out["why"] = chat.unmarked;
+    return out;
+  }
+  Json& mask = out["assistant_mask"] = Json::array();
   for (const bool m : chat.assistant_mask) mask.push_back(m ? 1 : 0);
-  return {{"text", chat.text}, {"ids", chat.ids}, {"assistant_mask", mask}};
+  return out;
 }
 
 void inspect_logprob(const std::string& model_folder, const std::string& adapter_folder,

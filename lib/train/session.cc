@@ -71,12 +71,12 @@ void Session::load_text() {
   if (config.data.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, config.data.chat_template));
   }
-  EncodeSettings settings;
-  settings.max_tokens = config.data.max_tokens;
-  settings.overlong = config.data.overlong;
-  settings.targets = config.data.targets;
-  settings.prefix = config.data.prefix;
-  encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), settings);
+  encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), config.data.encoding());
+  for (const auto* records : {&train_records, &eval_records}) {
+    for (const std::string& remark : encoder->remarks(*records)) {
+      log_warning("data.{}: {}", records == &train_records ? "train" : "eval", remark);
+    }
+  }
 }
 
 void Session::load_model() {

@@ -39,8 +39,9 @@ CacheIdentity cache_identity(const Tokenizer& tokenizer, const std::vector<Examp
   out.examples = data.hex();
   out.count = static_cast<int64_t>(examples.size());
   out.files = files;
-  out.encoding = fmt::format("max_tokens {}, overlong {}, targets {}, template {}", settings.max_tokens,
-                             settings.overlong, settings.targets, chat_template);
+  out.encoding = fmt::format("max_tokens {}, overlong {}, targets {}, special_tokens {}, template {}",
+                             settings.max_tokens, settings.overlong, settings.targets,
+                             settings.special_tokens, chat_template);
   return out;
 }
 
