@@ -8,6 +8,7 @@
 #include "adapter/adapter_set.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/signals.h"
@@ -51,25 +52,27 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--combine", a.combine, "sum, product or min of several rewards")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  app.add_option("--k", a.eval.k, "k of pass@k and its kin; default: the powers of two up to --n");
+  app.add_option("--k", a.eval.k, "k of pass@k and its kin; default: the powers of two up to --n")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   app.add_option("--correct-by", a.eval.correct_by,
                  "the reward that says what is correct; default: the first that knows answers");
   app.add_option("--correct-above", a.eval.correct_above, "its score above which an answer is correct");
   app.add_option("--output", a.output, "write every sample here, a line of JSON each");
   app.add_option("--temperature", a.temperature, "default: 0 (greedy) for --n 1, else 1")
       ->check(CLI::Range(0.0, 100.0));
-  app.add_option("--top-k", a.sampling.top_k)->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  app.add_option("--top-k", a.sampling.top_k)->check(CLI::Range(int64_t{0}, kMaxCount));
   app.add_option("--top-p", a.sampling.top_p)->check(CLI::Range(0.0, 1.0));
   app.add_option("--min-p", a.sampling.min_p)->check(CLI::Range(0.0, 1.0));
   app.add_option("--stop", a.sampling.stop, "stop strings");
-  app.add_option("--max-new-tokens", a.sampling.max_new_tokens)
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt; see --overlong");
+  app.add_option("--max-new-tokens", a.sampling.max_new_tokens)->check(CLI::Range(int64_t{1}, kMaxCount));
+  app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt; see --overlong")
+      ->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--overlong", a.overlong, "a longer prompt: error, drop, or truncate (from the left)")
       ->check(CLI::IsMember({"drop", "truncate", "error"}));
   app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
   app.add_option("--ban", a.sampling.ban, "texts that may not appear in an answer");
-  app.add_option("--limit", a.limit, "only the first records of the data");
+  app.add_option("--limit", a.limit, "only the first records of the data; 0: all")
+      ->check(CLI::Range(int64_t{0}, kMaxCount));
   app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seed", a.seed);
   app.add_option("--template", a.chat_template, "auto, chatml, or a .jinja file");

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/config_layers.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "common.h"
@@ -100,8 +101,8 @@ int main(int argc, char** argv) {
       for (const std::string& set : sets) {
         const size_t equals = set.find('=');
         if (equals == std::string::npos) user_error("--set {}: expected field=value", set);
-        Json value = Json::parse(set.substr(equals + 1), nullptr, false);
-        overrides[set.substr(0, equals)] = value.is_discarded() ? Json(set.substr(equals + 1)) : value;
+        const std::string field = set.substr(0, equals);
+        overrides[field] = json_or_text(set.substr(equals + 1), "--set " + field.substr(0, 80));
       }
       if (input.ends_with(".jsonl"))
         inspect_objective_file(name, input, overrides, print);

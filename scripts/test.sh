@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets everything up, builds, and runs all tests under ctest.
-#   scripts/test.sh [ctest arguments, such as -R tensor]
+#   scripts/test.sh [ctest arguments, such as -R tensor; -C long adds the long tests]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <set>
 
+#include "base/config_layers.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limits.h"
 
 namespace temper {
 
@@ -59,14 +61,16 @@ std::string shown(const Json& value) {
 
 class Reader : public FieldVisitor {
  public:
-  // partial: a lower layer of several, so nothing is missing yet and rules that span fields wait.
+  // partial: a lower layer of several, so nothing is missing yet and rules that span fields wait. Not so
+  // within lists: the nearest layer that gives one gives all of it.
+  // sound: all values of the layers below were read.
   // given: keys that some layer gave, for `required`.
-  Reader(const Json& root, std::string where, std::string folder, bool partial, const Json* given)
-      : where_(std::move(where)), partial_(partial) {
+  Reader(const Json& root, std::string where, std::string folder, bool partial, bool sound, const Json* given)
+      : where_(std::move(where)), partial_(partial), sound_(sound) {
     frames_.reserve(16);
     given_.push_back(given);
     frames_.push_back({&root, "", std::move(folder), {}});
-    if (!root.is_object()) problem("", fmt::format("expected an object, found {}", shown(root)));
+    if (!root.is_object()) unread("", fmt::format("expected an object, found {}", shown(root)));
   }
 
   void field(const char* name, bool& value, const FieldInfo& info) override {
@@ -141,6 +145,9 @@ class Reader : public FieldVisitor {
     return problems_;
   }
 
+  // Whether every value was read; unknown keys stand for none.
+  bool sound() const { return unread_ == 0; }
+
  protected:
   bool enter(const char* name, const std::string&) override {
     const Json* j = take(name, {});
@@ -152,8 +159,11 @@ class Reader : public FieldVisitor {
     return true;
   }
   void leave() override { close_frame(); }
+  // An object is checked across its fields only when all of them were read: a kind that has no known name is
+  // null, and what a value of the wrong type leaves behind is not what the file says.
   void after_fields(Fields& value) override {
-    if (partial_) return;
+    if (items_ == 0 && (partial_ || !sound_)) return;
+    if (unread_ > frames_.back().unread_before) return;
     std::vector<std::string> found;
     value.check(found, frames_.back().path);
     for (const std::string& text : found) problems_.push_back(fmt::format("{}: {}", where_, text));
@@ -164,7 +174,7 @@ class Reader : public FieldVisitor {
     if (frame.json == nullptr) return current;
     const Json* j = take(tag, {});
     if (j == nullptr) {
-      if (current.empty() && !partial_) problem(tag, "missing; expected one of " + join(names));
+      if (current.empty() && !partial()) unread(tag, "missing; expected one of " + join(names));
       return current;
     }
     if (!j->is_string()) {
@@ -193,13 +203,16 @@ class Reader : public FieldVisitor {
   void enter_item(size_t index) override {
     const Json& item = (*frames_.back().json)[index];
     const std::string path = fmt::format("{}.{}", frames_.back().path, index);
-    if (!item.is_object())
-      problems_.push_back(fmt::format("{}: {}: expected an object, found {}", where_, path, shown(item)));
     std::string folder = frames_.back().folder;
-    frames_.push_back({item.is_object() ? &item : nullptr, path, folder, {}});
+    frames_.push_back({item.is_object() ? &item : nullptr, path, folder, {}, unread_});
     given_.push_back(&item);
+    ++items_;
+    if (!item.is_object()) unread("", fmt::format("expected an object, found {}", shown(item)));
   }
-  void leave_item() override { close_frame(); }
+  void leave_item() override {
+    close_frame();
+    --items_;
+  }
   void leave_list() override {
     frames_.pop_back();
     given_.pop_back();
@@ -210,12 +223,15 @@ class Reader : public FieldVisitor {
     const Json* json;  // null: the section was not given
     std::string path, folder;
     std::vector<std::string> known;
+    size_t unread_before = 0;  // values not read when it was entered
     bool lenient = false;
   };
 
+  bool partial() const { return partial_ && items_ == 0; }
+
   void push(const Json* j, const char* name) {
     const Frame& top = frames_.back();
-    frames_.push_back({j, top.path.empty() ? name : top.path + "." + name, top.folder, {}});
+    frames_.push_back({j, top.path.empty() ? name : top.path + "." + name, top.folder, {}, unread_});
     const Json* given = given_.back();
     given_.push_back(given != nullptr && given->is_object() && given->contains(name) ? &given->at(name)
                                                                                      : nullptr);
@@ -229,10 +245,10 @@ class Reader : public FieldVisitor {
       const auto it = frame.json->find(name);
       if (it != frame.json->end()) found = &*it;
     }
-    if (found == nullptr && info.required && !partial_) {
+    if (found == nullptr && info.required && !partial()) {
       const Json* given = given_.back();
       if (given == nullptr || !given->is_object() || !given->contains(name))
-        problem(name, "missing; " + info.help);
+        unread(name, "missing; " + info.help);
     }
     return found;
   }
@@ -266,7 +282,9 @@ class Reader : public FieldVisitor {
       wrong(name, "an integer", j);
       return false;
     }
-    if (!in_range(name, static_cast<double>(number), j, info)) return false;
+    FieldInfo range = info;
+    if (!range.max) range.max = kMaxCount;
+    if (!in_range(name, static_cast<double>(number), j, range)) return false;
     value = number;
     return true;
   }
@@ -300,8 +318,12 @@ class Reader : public FieldVisitor {
   }
 
   void wrong(const char* name, const std::string& expected, const Json& found, const std::string& near = "") {
-    problem(name, fmt::format("expected {}, found {}{}", expected, shown(found),
-                              near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+    unread(name, fmt::format("expected {}, found {}{}", expected, shown(found),
+                             near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+  }
+  void unread(const std::string& name, const std::string& text) {
+    ++unread_;
+    problem(name, text);
   }
   void problem(const std::string& name, const std::string& text) {
     const std::string& path = frames_.back().path;
@@ -311,7 +333,9 @@ class Reader : public FieldVisitor {
   }
 
   std::string where_;
-  bool partial_;
+  bool partial_, sound_;
+  int items_ = 0;      // items of lists that are being read, one within the other
+  size_t unread_ = 0;  // values that could not be read
   std::vector<Frame> frames_;
   std::vector<const Json*> given_;
   std::vector<std::string> problems_;
@@ -319,120 +343,35 @@ class Reader : public FieldVisitor {
 
 void throw_problems(const std::vector<std::string>& problems) {
   if (problems.empty()) return;
+  constexpr size_t kShown = 100;
   std::string text;
-  for (const std::string& line : problems) text += (text.empty() ? "" : "\n") + line;
+  for (size_t i = 0; i < std::min(problems.size(), kShown); ++i) text += (i == 0 ? "" : "\n") + problems[i];
+  if (problems.size() > kShown) text += fmt::format("\nand {} more", problems.size() - kShown);
   throw UserError(text);
-}
-
-// ---------------------------------------------------------------------------------------------- layers
-
-struct Layer {
-  Json json;
-  std::string where, folder;
-};
-
-void collect_layers(const std::string& path, std::vector<std::string>& open, std::vector<Layer>& layers) {
-  const std::string canonical = fs::weakly_canonical(path).string();
-  if (std::find(open.begin(), open.end(), canonical) != open.end()) {
-    user_error("{}: \"extends\" goes in a circle: {}", path, join(open));
-  }
-  if (open.size() > 16) user_error("{}: more than 16 layers of \"extends\"", path);
-  open.push_back(canonical);
-  Json json = read_json_file(path);
-  if (json.is_object() && json.contains("extends")) {
-    const Json extends = json["extends"];
-    json.erase("extends");
-    const Json bases = extends.is_array() ? extends : Json::array({extends});
-    for (const Json& base : bases) {
-      if (!base.is_string()) user_error("{}: extends: expected a file name, found {}", path, shown(base));
-      collect_layers(path_beside(path, base.get<std::string>()), open, layers);
-    }
-  }
-  open.pop_back();
-  layers.push_back({std::move(json), path, fs::path(path).parent_path().string()});
-}
-
-bool is_index(const std::string& part) {
-  return !part.empty() && part.size() < 6 && part.find_first_not_of("0123456789") == std::string::npos;
-}
-
-// a.b=VALUE into the layer of overrides; where the path goes through an array, into the layer that holds the
-// array.
-void apply_set(const std::string& set, std::vector<Layer>& layers, Json& overrides) {
-  const size_t equals = set.find('=');
-  if (equals == std::string::npos || equals == 0) user_error("--set {}: expected a.b=VALUE", set);
-  std::vector<std::string> parts;
-  std::string key = set.substr(0, equals);
-  for (size_t at = 0; at <= key.size();) {
-    const size_t dot = std::min(key.find('.', at), key.size());
-    parts.push_back(key.substr(at, dot - at));
-    at = dot + 1;
-  }
-  const std::string text = set.substr(equals + 1);
-  Json value = Json::parse(text, nullptr, false, true);
-  if (value.is_discarded()) value = text;
-
-  const auto index = std::find_if(parts.begin(), parts.end(), is_index);
-  if (index == parts.end()) {
-    Json* at = &overrides;
-    for (size_t i = 0; i + 1 < parts.size(); ++i) {
-      at = &(*at)[parts[i]];
-      if (!at->is_null() && !at->is_object())
-        user_error("--set {}: \"{}\" is set to a value, not an object", set, parts[i]);
-    }
-    (*at)[parts.back()] = value;
-    return;
-  }
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    Json* at = &layer->json;
-    bool found = true;
-    for (size_t i = 0; found && i + 1 < parts.size(); ++i) {
-      if (at->is_array() && is_index(parts[i]) && std::stoul(parts[i]) < at->size())
-        at = &(*at)[std::stoul(parts[i])];
-      else if (at->is_object() && at->contains(parts[i]))
-        at = &(*at)[parts[i]];
-      else
-        found = false;
-    }
-    if (!found) continue;
-    if (at->is_array() && is_index(parts.back()) && std::stoul(parts.back()) < at->size()) {
-      (*at)[std::stoul(parts.back())] = value;
-      return;
-    }
-    if (at->is_object()) {
-      (*at)[parts.back()] = value;
-      return;
-    }
-  }
-  user_error("--set {}: the config has no such array element", set);
 }
 
 }  // namespace
 
 void read_fields(Fields& value, const Json& json, const std::string& where, const std::string& base_folder) {
-  Reader reader(json, where, base_folder, false, &json);
+  Reader reader(json, where, base_folder, false, true, &json);
   if (json.is_object()) value.fields(reader);
   throw_problems(reader.finish(value));
 }
 
 void read_config_file(Fields& value, const std::string& path, const std::vector<std::string>& sets) {
-  std::vector<Layer> layers;
-  std::vector<std::string> open;
-  collect_layers(path, open, layers);
-  Json overrides = Json::object();
-  for (const std::string& set : sets) apply_set(set, layers, overrides);
-  if (!overrides.empty()) layers.push_back({overrides, "--set", ""});
-
+  const std::vector<ConfigLayer> layers = config_layers(path, sets);
   Json given = Json::object();
-  for (const Layer& layer : layers) {
+  for (const ConfigLayer& layer : layers) {
     if (layer.json.is_object()) given.merge_patch(layer.json);
   }
   std::vector<std::string> problems;
+  bool sound = true;
   for (size_t i = 0; i < layers.size(); ++i) {
     const bool last = i + 1 == layers.size();
-    Reader reader(layers[i].json, layers[i].where, layers[i].folder, !last, &given);
+    Reader reader(layers[i].json, layers[i].where, layers[i].folder, !last, sound, &given);
     if (layers[i].json.is_object()) value.fields(reader);
     for (const std::string& problem : reader.finish(value)) problems.push_back(problem);
+    sound = sound && reader.sound();
   }
   throw_problems(problems);
 }

@@ -1,5 +1,6 @@
 #include "base/fields.h"
 #include "base/json.h"
+#include "base/limits.h"
 
 namespace temper {
 namespace {
@@ -93,6 +94,7 @@ class Writer : public FieldVisitor {
     if (!info.unit.empty()) row["unit"] = info.unit;
     if (info.min) row["min"] = *info.min;
     if (info.max) row["max"] = *info.max;
+    if (!info.max && std::string_view(type).starts_with("integer")) row["max"] = kMaxCount;
     if (!info.choices.empty()) row["choices"] = info.choices;
     stack_.back().push_back(std::move(row));
   }

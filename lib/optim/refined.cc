@@ -91,6 +91,8 @@ std::vector<double> read_schedule_file(const std::string& path) {
 
 std::vector<double> resampled(const std::vector<double>& factors, int64_t total) {
   if (static_cast<int64_t>(factors.size()) == total) return factors;
+  constexpr int64_t kMost = 100'000'000;
+  if (total > kMost) user_error("schedule: refined keeps a number an update; {} are too many", total);
   std::vector<double> out;
   for (int64_t t = 0; t < total; ++t) {
     const double at = total == 1 ? 0

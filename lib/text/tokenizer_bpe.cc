@@ -110,7 +110,8 @@ void BpeModel::read_vocab(std::vector<std::pair<std::string, int64_t>>& vocab, c
 void BpeModel::read_merges(const TokenizerJson& file, const std::string& where) {
   merges_.reserve(file.merges.size());
   for (size_t rank = 0; rank < file.merges.size(); ++rank) {
-    const auto& [left, right] = file.merges[rank];
+    const std::string& left = file.merges[rank].first;
+    const std::string& right = file.merges[rank].second;
     const auto need = [&](const std::string& piece) {
       const auto id = find(piece);
       if (!id) {

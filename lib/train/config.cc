@@ -262,7 +262,7 @@ void RunConfig::fields(FieldVisitor& v) {
            .required = true});
   const bool rl = task == "rl", distils = task == "distill";
   train.task = rollout.task = data.task = task;
-  v.field("seed", seed, {.help = "names all random streams of the run", .min = 0});
+  v.field("seed", seed, {.help = "names all random streams of the run", .min = 0, .max = 0x1p63});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(
       "threads", threads,

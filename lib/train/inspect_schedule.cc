@@ -11,6 +11,9 @@ Json inspect_schedule(const std::string& file, const std::vector<std::string>& s
                       const std::string& output) {
   RunConfig config;
   load_run_config(config, file, sets);
+  constexpr int64_t kShown = 10'000'000;
+  if (config.updates() > kShown)
+    user_error("{}: {} updates, and a list of at most {} can be shown", file, config.updates(), kShown);
   Series rates{.name = "learning rate"};
   for (int64_t step = 0; step < config.updates(); ++step) {
     rates.x.push_back(static_cast<double>(step + 1));

@@ -8,6 +8,7 @@
 #include "adapter/layers.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "model/families.h"
 #include "model/load.h"
 #include "model/precision.h"
@@ -104,14 +105,16 @@ Json plan_run(const RunConfig& config) {
     kept += every > 0 && l % every == 0 ? shape.hidden * item : bytes;
   }
   // Recomputed blocks are there one at a time.
-  const int64_t activations = tokens * (every == 1 ? kept + largest : kept);
+  const int64_t activations =
+      product("train.micro_batch_tokens: bytes of activations", {tokens, every == 1 ? kept + largest : kept});
   const bool head = own && shape.causal && model->head().master.requires_grad();
   const int64_t logits = shape.causal ? 2 * (12 << 20) + (head ? shape.vocab * shape.hidden * 4 : 0) : 0;
   int64_t cache = 0;
   if (config.task == "rl" || samples_pairs(config)) {
     const int64_t prompts = config.task == "rl" ? config.rollout.prompts_per_step : config.train.batch_size;
     const int64_t batch = std::min(config.rollout.max_batch, prompts * config.rollout.group_size);
-    cache = batch * config.rollout.max_new_tokens * shape.layers * 2 * kv * item;
+    cache = product("rollout.max_new_tokens: bytes of keys and values",
+                    {batch, config.rollout.max_new_tokens, shape.layers, 2, kv, item});
   }
   // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
   // computed before training.

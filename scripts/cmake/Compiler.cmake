@@ -18,4 +18,15 @@ if(TEMPER_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64" AND EXISTS /proc/cp
     list(APPEND TEMPER_ISA_FLAGS -march=x86-64-v3 -DCPU_CAPABILITY=AVX2 -DCPU_CAPABILITY_AVX2)
   endif()
 endif()
+# Our own code alone is instrumented: libtorch and the system's libraries are not, so what crosses to them (vptr, vectors
+# that they grow) is not judged. jemalloc would hide the heap from a sanitizer; the programs leave it out (Rooms.cmake).
+set(TEMPER_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
+option(TEMPER_FUZZ "Build tests/fuzz for libFuzzer (clang)" OFF)
+if(TEMPER_SANITIZE)
+  add_compile_options(-fsanitize=${TEMPER_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${TEMPER_SANITIZE})
+endif()
+if(TEMPER_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 add_compile_options(${TEMPER_ISA_FLAGS} -fno-math-errno -fno-trapping-math -ffp-contract=off)

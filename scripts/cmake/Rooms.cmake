@@ -5,6 +5,14 @@
 # The uninitialised-value warnings are false alarms inside gcc 12's own AVX-512 headers.
 set(TEMPER_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-uninitialized -Wno-maybe-uninitialized)
 
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND TEMPER_WARNINGS -Wno-unknown-warning-option)
+endif()
+set(TEMPER_MALLOC PkgConfig::JEMALLOC)
+if(TEMPER_SANITIZE)
+  set(TEMPER_MALLOC "")
+endif()
+
 # One precompiled header serves every target that uses torch.
 function(temper_torch target)
   # The wheel brings fmt headers of its own, newer than the fmt library that spdlog and we link: ours must come first.
@@ -15,14 +23,15 @@ function(temper_torch target)
                                                     $<INSTALL_INTERFACE:include/temper-fmt>)
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
   # at::parallel_for is compiled into our kernels; it must run on the OpenMP runtime that libtorch itself
-  # uses, so we compile for OpenMP and link the wheel's own libgomp, never the system's.
-  target_compile_options(${target} PRIVATE -fopenmp)
+  # uses, so we compile for OpenMP and link the wheel's own libgomp, never the system's. clang's OpenMP is
+  # another runtime: there our own loops run on one thread.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)
   if(NOT TARGET temper_pch)
     file(WRITE ${CMAKE_BINARY_DIR}/pch/temper_pch.cc "")
     add_library(temper_pch OBJECT ${CMAKE_BINARY_DIR}/pch/temper_pch.cc)
     target_include_directories(temper_pch BEFORE PRIVATE ${CMAKE_BINARY_DIR}/include/fmt)
     target_link_libraries(temper_pch PUBLIC LibTorch::LibTorch nlohmann_json::nlohmann_json fmt::fmt spdlog::spdlog)
-    target_compile_options(temper_pch PRIVATE -fopenmp ${TEMPER_WARNINGS})
+    target_compile_options(temper_pch PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fopenmp> ${TEMPER_WARNINGS})
     # Loading it costs every file two seconds: nothing that only a few files need belongs here.
     target_precompile_headers(temper_pch PRIVATE <ATen/ATen.h> <ATen/Parallel.h> <nlohmann/json.hpp>
                               <fmt/format.h> <string> <vector> <map>)
@@ -76,10 +85,10 @@ function(temper_app name)
   target_compile_options(${main} PRIVATE ${TEMPER_WARNINGS})
   temper_torch(${main})
   add_executable(temper-${name} $<TARGET_OBJECTS:${main}>)
-  target_link_libraries(temper-${name} PRIVATE temper_train CLI11::CLI11 PkgConfig::JEMALLOC)
+  target_link_libraries(temper-${name} PRIVATE temper_train CLI11::CLI11 ${TEMPER_MALLOC})
   install(TARGETS temper-${name} RUNTIME DESTINATION bin)
   add_library(temper_${name}_program STATIC $<TARGET_OBJECTS:${main}>)
-  target_link_libraries(temper_${name}_program PUBLIC temper_train CLI11::CLI11 PkgConfig::JEMALLOC)
+  target_link_libraries(temper_${name}_program PUBLIC temper_train CLI11::CLI11 ${TEMPER_MALLOC})
 endfunction()
 
 # find_package(Temper), from the build folder or from an install prefix: Temper::<room> and Temper::<app>_program, with what they

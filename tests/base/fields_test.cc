@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "temp_folder.h"
 #include "test.h"
 
@@ -76,7 +77,7 @@ struct Config : Fields {
   std::vector<Item> items;
   Json extra = Json::object();
   void fields(FieldVisitor& v) override {
-    v.field("seed", seed, {.help = "seed", .min = 0});
+    v.field("seed", seed, {.help = "seed", .min = 0, .max = 0x1p63});
     v.field("rate", rate, {.help = "learning rate", .unit = "1/step", .min = 0, .max = 1});
     v.field("fast", fast, {.help = "hurry"});
     v.field("task", task, {.help = "what to do", .choices = {"sft", "rl", "preference"}});
@@ -189,9 +190,26 @@ TEST_CASE("fields: integers keep their 64 bits, doubles stand for integers only 
   read_fields(c, parse_json(R"({"seed": 1e3})", "c"), "c", "");
   CHECK(c.seed == 1000);
   CHECK(has(problems_of(R"({"seed": 18446744073709551615})"), "an integer below 2^63"));
-  CHECK(has(problems_of(R"({"seed": -1})"), "at least 0"));
+  CHECK(has(problems_of(R"({"seed": -1})"), "seed: expected 0 to 9.223372036854776e+18, found -1"));
   CHECK(has(problems_of(R"({"seed": "1"})"), "an integer"));
   CHECK(has(problems_of(R"([1])"), "expected an object, found [1]"));
+}
+
+TEST_CASE("fields: an integer without a maximum of its own has one all the same") {
+  CHECK(problems_of(R"({"limit": 2147483647})").empty());
+  CHECK(has(problems_of(R"({"limit": 2147483648})"), "limit: expected 0 to 2147483647, found 2147483648"));
+  CHECK(has(problems_of(R"({"limit": 1e300})"), "limit: expected an integer"));
+  for (const Json& row : describe_fields(Config())) {
+    if (row["name"] == "limit") CHECK(row["max"] == kMaxCount);
+  }
+}
+
+TEST_CASE("limits: products of counts") {
+  CHECK(product("p", {}) == 1);
+  CHECK(product("p", {kMaxCount, 1 << 20}) == kMaxCount << 20);
+  CHECK(product("p", {kMaxCount, kMaxCount, 0}) == 0);
+  CHECK_THROWS_WITH(product("bytes of it", {kMaxCount, kMaxCount, 2}),
+                    "bytes of it: 2147483647 x 2147483647 x 2 is more than 2^60; is one of them a slip?");
 }
 
 TEST_CASE("fields: null clears what may be absent, and only that") {
@@ -205,6 +223,16 @@ TEST_CASE("fields: null clears what may be absent, and only that") {
 TEST_CASE("fields: rules that span fields") {
   CHECK(problems_of(R"({"fast": true, "rate": 0.95})") == "c.json: rate: above 0.9 does not go with fast");
   CHECK(problems_of(R"({"fast": true, "rate": 0.9})").empty());
+}
+
+TEST_CASE("fields: what was only half read is not checked across its fields") {
+  const std::string rate = problems_of(R"({"fast": true, "rate": 0.95, "items": ["x"]})");
+  CHECK(rate == "c.json: items.0: expected an object, found \"x\"");
+  CHECK(lines(problems_of(R"({"items": [{"kind": "box", "width": 9, "height": "x"}]})")) == 1);
+  CHECK(lines(problems_of(R"({"shape": {"name": "box", "width": 9, "height": null}})")) == 1);
+  // An unknown key leaves nothing unread.
+  CHECK(lines(problems_of(R"({"fast": true, "rate": 0.95, "sed": 1})")) == 2);
+  CHECK(has(problems_of(R"({"items": {"0": {}}})"), "items: expected an array of objects"));
 }
 
 TEST_CASE("fields: a dump read back dumps the same") {
@@ -303,6 +331,66 @@ TEST_CASE("config files: every layer's problems at once, in one error") {
   CHECK(has(text, "b.json: rate: expected 0 to 1"));
   CHECK(has(text, "--set: limit: expected an integer"));
   CHECK(lines(text) == 3);
+}
+
+TEST_CASE("config files: lists of a lower layer are complete, and half-read layers are not checked") {
+  TempFolder folder;
+  folder.write("items.json", R"({"items": [{}, "x", {"kind": "box", "width": 9}]})");
+  folder.write("top.json", R"({"extends": "items.json", "fast": true, "rate": 0.95})");
+  for (const std::string& text : {config_problems((folder / "items.json").string(), {"seed=2"}),
+                                  config_problems((folder / "top.json").string())}) {
+    CAPTURE(text);
+    CHECK(has(text, "items.json: items.0.kind: missing; expected one of circle, box"));
+    CHECK(has(text, "items.json: items.1: expected an object, found \"x\""));
+    CHECK(has(text, "items.json: items.2: height is below width"));
+    CHECK(lines(text) == 3);
+  }
+}
+
+TEST_CASE("config files: --set is bounded as a file is") {
+  TempFolder folder;
+  folder.write("a.json", "{}");
+  const auto set = [&](const std::string& text) {
+    return config_problems((folder / "a.json").string(), {text});
+  };
+  const auto times = [](const std::string& text, int n) {
+    std::string out;
+    for (int i = 0; i < n; ++i) out += text;
+    return out;
+  };
+  CHECK(has(set("extra=" + times("[", 60000) + times("]", 60000)),
+            "--set extra: nested deeper than 512 levels"));
+  CHECK(set("extra=" + times("[", 400) + times("]", 400)).empty());
+  CHECK(has(set(times("a.", 60000) + "b=1"), "more than 64 parts"));
+  CHECK(set(times("a.", 60000) + "b=1").size() < 200);
+  CHECK(has(set(R"(extra={"a": 1, "a": 2})"), "the key \"a\" stands twice in one object"));
+  CHECK(has(set("task=\xff"), "not valid UTF-8"));
+  CHECK(has(set("ta\xffsk=sft"), "not valid UTF-8"));
+  CHECK(has(set("rate=1e999"), "rate: expected a number, found \"1e999\""));
+  CHECK(has(set("task=[sft"), "task: expected one of sft, rl, preference, found \"[sft\""));
+  // Into an array that another --set gave.
+  Config c;
+  read_config_file(c, (folder / "a.json").string(), {R"(items=[{"kind": "box"}])", "items.0.height=7"});
+  CHECK(dynamic_cast<Box&>(*c.items.at(0).shape).height == 7);
+}
+
+TEST_CASE("config files: bounds") {
+  TempFolder folder;
+  folder.write("long.json", std::string(kMaxConfigBytes, ' ') + "{}");
+  CHECK(has(config_problems((folder / "long.json").string()), "larger than the 4194304 bytes allowed here"));
+  folder.write("0.json", "{}");
+  for (int i = 1; i < 10; ++i) {
+    const std::string base = "\"" + std::to_string(i - 1) + ".json\"";
+    folder.write(std::to_string(i) + ".json", "{\"extends\": [" + base + ", " + base + "]}");
+  }
+  CHECK(has(config_problems((folder / "9.json").string()), "adds up to more than 100 files"));
+  std::string many = "{";
+  for (int i = 0; i < 500; ++i) many += "\"a" + std::to_string(i) + "\": 1, ";
+  folder.write("many.json", many + "\"seed\": 1}");
+  const std::string text = config_problems((folder / "many.json").string());
+  CHECK(lines(text) == 101);
+  CHECK(has(text, "\nand 400 more"));
+  CHECK(has(config_problems((folder / "0.json").string() + std::string(5000, 'x')), "cannot open"));
 }
 
 TEST_CASE("config files: a circle, a missing base, a base of the wrong type") {
