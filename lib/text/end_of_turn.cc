@@ -14,7 +14,7 @@ std::optional<int64_t> end_of_turn(const ChatTemplate& chat, const Tokenizer& to
                          {{"role", "assistant"}, {"content", answer}}};
   std::vector<int64_t> ids;
   try {
-    ids = chat.encode_ids(tokenizer, messages, /*generation_prompt=*/false, Json());
+    ids = chat.encode_ids(tokenizer, messages, Json());
   } catch (const UserError&) {
     return std::nullopt;
   }
