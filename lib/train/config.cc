@@ -210,18 +210,13 @@ void DataSection::adapt(std::vector<Record>& records) const {
 
 void TrainSection::fields(FieldVisitor& v) {
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
-  if (task == "rl") {
-    v.field("batch_size", given_batch,
-            {.help = "prompts an optimizer step; left out: rollout.prompts_per_step", .min = 1});
-    batch_size = given_batch.value_or(prompts_per_step);
-  } else {
-    v.field("batch_size", batch_size,
-            {.help = task == "preference"     ? "pairs or labelled answers an optimizer step"
-                     : task == "reward_model" ? "records an optimizer step"
-                                              : "examples an optimizer step",
-             .min = 1});
-    given_batch = batch_size;
-  }
+  v.field("batch_size", given_batch,
+          {.help = task == "rl"             ? "prompts an optimizer step; left out: rollout.prompts_per_step"
+                   : task == "preference"   ? "pairs or labelled answers an optimizer step; left out: 16"
+                   : task == "reward_model" ? "records an optimizer step; left out: 16"
+                                            : "examples an optimizer step; left out: 16",
+           .min = 1});
+  batch_size = given_batch.value_or(task == "rl" ? prompts_per_step : 16);
   v.field("micro_batch_tokens", micro_batch_tokens,
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",

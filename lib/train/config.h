@@ -101,7 +101,7 @@ struct TrainSection : Fields {
   int64_t steps = 100;
   // An optimizer step's examples (sft), pairs or answers (preference), records (reward_model), prompts (rl).
   int64_t batch_size = 16;
-  std::optional<int64_t> given_batch;  // rl: batch_size as given; left out, it is prompts_per_step
+  std::optional<int64_t> given_batch;  // batch_size as given; left out, it is 16, or prompts_per_step (rl)
   int64_t prompts_per_step = 16;       // not a field: the rollout's
   int64_t micro_batch_tokens = 4096;
   int64_t updates_per_rollout = 1;  // rl: passes over a rollout batch
