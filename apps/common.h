@@ -58,8 +58,8 @@ inline void fill_closed_streams() {
   }
 }
 
-// Parses the command line, runs `body` and maps what it throws: UserError and what the machine lacks (memory, a
-// file) -> 2, Interrupted -> 128 + signal, anything else -> 1. A mistake in the command line, and standard
+// Parses the command line, runs `body` and maps what it throws: UserError and what the machine lacks (memory,
+// a file) -> 2, Interrupted -> 128 + signal, anything else -> 1. A mistake in the command line, and standard
 // output that cannot be written, is the user's.
 inline int run_app(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   fill_closed_streams();

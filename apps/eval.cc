@@ -28,7 +28,7 @@ struct Arguments {
   std::vector<std::string> adapters;
   ModelArguments model;
   std::string prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
-                                               special_tokens = "auto";
+                              special_tokens = "auto";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;

@@ -163,4 +163,11 @@ void TemporaryFolder::commit() {
   sync_path(folder_of(path_));
 }
 
+void TemporaryFolder::replace() {
+  std::error_code error;
+  fs::remove_all(path_, error);
+  if (error) user_error("{}: cannot be replaced: {}", path_, error.message());
+  commit();
+}
+
 }  // namespace temper

@@ -52,6 +52,7 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
   const std::string& path() const { return temporary_; }
   void commit();
+  void replace();  // commit() in place of what is there
 
  private:
   std::string path_, temporary_;  // temporary_ empty: committed

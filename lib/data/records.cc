@@ -100,7 +100,8 @@ RecordKind record_kind(const Record& record) {
   if (has_column(j, "chosen") && has_column(j, "rejected")) {
     need_same_form(record, "chosen", "rejected");
     // A string prompt beside whole chats says again what they begin with.
-    if (has_column(j, "prompt") && is_chat_column(record, "prompt")) need_same_form(record, "prompt", "chosen");
+    if (has_column(j, "prompt") && is_chat_column(record, "prompt"))
+      need_same_form(record, "prompt", "chosen");
     return RecordKind::kPreference;
   }
   if (has_column(j, "prompt") && has_column(j, "completions") && has_column(j, "labels")) {

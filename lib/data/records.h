@@ -118,8 +118,9 @@ class RecordEncoder {
   // overlong. A string prompt and its completion are encoded as one text, as TRL does, unless a token would
   // reach over the border: then each on its own, so that the prompt is the one that generation sees. Of a
   // chat completion the assistant's words and their end token are targets; one behind a prompt that ends in
-  // the assistant's words continues them, in the same turn. A column "unfinished" that lists "completion" says
-  // that the answer was cut: its end token is left out. Throws UserError when nothing is left to learn from.
+  // the assistant's words continues them, in the same turn. A column "unfinished" that lists "completion"
+  // says that the answer was cut: its end token is left out. Throws UserError when nothing is left to learn
+  // from.
   Example supervised(const Record& record) const;
 
   // For preference training, pairs.cc. Throws UserError for another kind of record. kPreference: chosen and

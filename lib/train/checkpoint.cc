@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/output.h"
 
 namespace temper {
 namespace {
@@ -59,23 +60,17 @@ void write_checkpoint(const std::string& run_folder, const RunState& state, cons
                       const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference,
                       const std::map<std::string, at::Tensor>& adapter) {
   const std::string folder = fmt::format("{}/step-{}", checkpoints_folder(run_folder), state.step);
-  const std::string temporary = make_temporary(folder);
-  try {
-    write_safetensors(temporary + "/trainable.safetensors", trainable);
-    write_safetensors(temporary + "/optimizer.safetensors", NamedTensors(optimizer.begin(), optimizer.end()));
-    const auto write_some = [&](const char* name, const NamedTensors& tensors) {
-      if (!tensors.empty()) write_safetensors(temporary + "/" + name, tensors);
-    };
-    write_some(kReference, reference);
-    write_some(kAdapter, NamedTensors(adapter.begin(), adapter.end()));
-    write_file_atomic(temporary + "/state.json", state.to_json().dump(1) + "\n");
-    write_done(temporary, state.step);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
-    throw;
-  }
-  move_into_place(temporary, folder);
+  TemporaryFolder temporary(folder);
+  const auto write_tensors = [&](const char* name, const NamedTensors& tensors) {
+    write_safetensors(temporary.path() + "/" + name, tensors);
+  };
+  write_tensors(kFiles[1], trainable);
+  write_tensors(kFiles[2], NamedTensors(optimizer.begin(), optimizer.end()));
+  if (!reference.empty()) write_tensors(kReference, reference);
+  if (!adapter.empty()) write_tensors(kAdapter, NamedTensors(adapter.begin(), adapter.end()));
+  write_file_atomic(temporary.path() + "/state.json", state.to_json().dump(1) + "\n");
+  write_done(temporary.path(), state.step);
+  temporary.replace();
 }
 
 LoadedCheckpoint read_checkpoint(const CheckpointInfo& info) {

@@ -59,22 +59,4 @@ void check_content(const std::string& folder, const Done& done) {
   }
 }
 
-std::string make_temporary(const std::string& folder) {
-  const std::string temporary = folder + ".tmp";
-  std::error_code error;
-  fs::remove_all(temporary, error);
-  if (!error) fs::create_directories(temporary, error);
-  if (error) user_error("{}: cannot create the folder: {}", temporary, error.message());
-  return temporary;
-}
-
-void move_into_place(const std::string& temporary, const std::string& folder) {
-  sync_path(temporary);
-  std::error_code error;
-  fs::remove_all(folder, error);
-  if (!error) fs::rename(temporary, folder, error);
-  if (error) user_error("{}: cannot be replaced: {}", folder, error.message());
-  sync_path(fs::path(folder).parent_path().string());
-}
-
 }  // namespace temper

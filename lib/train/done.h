@@ -28,9 +28,4 @@ Done read_done(const std::string& folder);
 // Reads every file against its fingerprint. Throws UserError that names the first that differs.
 void check_content(const std::string& folder, const Done& done);
 
-// A fresh folder `folder`.tmp to be filled, without what an earlier process left of it.
-std::string make_temporary(const std::string& folder);
-// Syncs it and renames it to `folder`, in place of what is there.
-void move_into_place(const std::string& temporary, const std::string& folder);
-
 }  // namespace temper

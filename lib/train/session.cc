@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "model/generation.h"
 #include "rollout/end_ids.h"
 #include "train/adapter_start.h"
@@ -364,12 +365,12 @@ void Session::finish() {
   }
   if (!done) {
     // Under another name first: a final/ that is there is whole, for every program that reads it.
-    const std::string folder = make_temporary(whole);
-    adapter->save(folder, model->precision().compute);
-    tokenizer->save(folder);
-    if (model->config().causal) write_end_ids(folder, config.model.path, end_ids);
-    write_done(folder, state.step);
-    move_into_place(folder, whole);
+    TemporaryFolder folder(whole);
+    adapter->save(folder.path(), model->precision().compute);
+    tokenizer->save(folder.path());
+    if (model->config().causal) write_end_ids(folder.path(), config.model.path, end_ids);
+    write_done(folder.path(), state.step);
+    folder.replace();
   }
   write_report(config.run, {"finished", ""});
 }
