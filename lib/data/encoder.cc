@@ -330,10 +330,11 @@ Json answered(const Record& record, const std::string& text, bool whole) {
   if (kind == RecordKind::kMessages) {
     out["messages"] = asked(record, chat_of(record, kind));
     out["messages"].push_back(turn);
-  } else if (!has_column(record.json, "prompt")) {
-    user_error("{}: an answer needs \"prompt\" or \"messages\"", record.where());
   } else {
-    out["completion"] = is_chat_column(record, "prompt") ? Json::array({turn}) : Json(text);
+    if (kind == RecordKind::kPreference) out["prompt"] = preference_prompt(record);
+    if (!has_column(out, "prompt"))
+      user_error("{}: an answer needs \"prompt\" or \"messages\"", record.where());
+    out["completion"] = out["prompt"].is_array() ? Json::array({turn}) : Json(text);
   }
   if (!whole) out["unfinished"] = {"completion"};
   return out;

@@ -91,7 +91,8 @@ cp -r sft/final plain && rm -f plain/tokenizer_config.json plain/chat_template.j
 refuses "a chat without a template" 'template' "$t" chat.json --set 'model={"path": "plain", "dtype": "f32"}' --run chat
 base over.json "$good"
 refuses "nothing short enough" 'max_tokens' "$t" over.json --set data.max_tokens=2 --run over
-"$bin/temper-generate" --model sft/final --dtype f32 --input "$good" --max-new-tokens 2 --output generated.jsonl > out 2> err || fail "answers could not be generated: $(cat err)"
+head -n 3 "$good" > three.jsonl
+"$bin/temper-generate" --model sft/final --dtype f32 --input three.jsonl --max-new-tokens 2 --output generated.jsonl > out 2> err || fail "answers could not be generated: $(cat err)"
 data generated.jsonl "generated answers in a list" 'generated.jsonl:1: the generated answers.*--write completions'
 refuses "completions of no input" '--write completions goes with --input' "$bin/temper-generate" --model sft/final --prompt a --write completions
 printf '{"prompt": "%s"}\n' "$(head -c 3000 /dev/zero | tr '\0' w)" > long.jsonl

@@ -159,31 +159,33 @@ TEST_CASE("rewards: an expression that backtracks without end is given up, and n
 
 TEST_CASE("rewards: an expression that runs forward without end is given up; ordinary text is not") {
   std::string text;
-  while (text.size() < 4 << 20) text += "<answer>";
-  const auto reward = entries(R"([{"kind": "regex", "pattern": "<answer>.*</answer>"}])")[0].options->make();
+  while (text.size() < 4 << 20) text += "\\boxed{";
+  const auto reward =
+      entries(R"([{"kind": "regex", "pattern": "\\\\boxed\\s*\\{.+\\}"}])")[0].options->make();
   const auto scores =
-      reward->score({item_of(text), item_of(text.substr(0, 4096)), item_of(text + "</answer>")});
-  CHECK_FALSE(scores[0].has_value());
+      reward->score({item_of(text), item_of(text.substr(0, 1 << 14)), item_of(text + "}"), item_of("a")});
+  CHECK_FALSE(scores[0].has_value());  // from each of 600,000 places to the end
   CHECK(scores[1] == 0.0);
   CHECK(scores[2] == 1.0);
+  CHECK(scores[3] == 0.0);  // the next text begins with all its steps
   CHECK(reward->counters().at("gave_up") == 1);
-  // A match may begin, and end, anywhere between the strides of the search.
-  const auto found = [](const std::string& pattern, const std::string& in) {
-    const auto match = Pattern(pattern, {}, "test").matches(in);
+  // At one place too: two stars, each step back of the first runs the second to the end.
+  CHECK_FALSE(Pattern(R"(\A.*a.*c\z)", {}, "test").matches(std::string(1 << 17, 'a') + "cb").has_value());
+  // Characters are counted, and are what they were: of several bytes, in classes and behind lookbehinds.
+  const std::string accents = "x" + std::string(300, 'y') + "\u00e9\u00e9\U0001f600z";
+  const auto found = [&](const std::string& pattern) {
+    const auto match = Pattern(pattern, {}, "test").matches(accents);
     REQUIRE(match.has_value());
     return *match;
   };
-  for (const size_t at : {0, 1, 255, 256, 257, 511, 700}) {
-    CAPTURE(at);
-    const std::string before(at, 'x'), accents = before + "\u00e9\u00e9" + std::string(900, 'y');
-    CHECK(found("ab+c", before + "abbc" + std::string(300, 'x')));
-    CHECK_FALSE(found("ab+c", before + "abb" + std::string(300, 'x')));
-    CHECK(found("\u00e9{2}y{900}\\z", accents));
-    CHECK(found("(?<=\u00e9)y", accents));
-    CHECK(found("x{" + std::to_string(at) + "}\\z", before));
-    CHECK(found("\\A.*b\\z", before + "b"));
-    CHECK(found("$", before));
-    CHECK_FALSE(found("\\Ay", before + "xy"));
+  for (const char* pattern : {"\u00e9{2}", "^xy{300}..\U0001f600z$", "(?<=\u00e9)\U0001f600", "[^a-y]{4}\\z",
+                              "\\A.{305}\\z", "\\w+\U0001f600", "[\u00e8-\u00ea]+"}) {
+    CAPTURE(pattern);
+    CHECK(found(pattern));
+  }
+  for (const char* pattern : {"\u00e9{3}", "\\A.{306}", "(?<=z)\U0001f600", "\\A\\w+\\z"}) {
+    CAPTURE(pattern);
+    CHECK_FALSE(found(pattern));
   }
 }
 

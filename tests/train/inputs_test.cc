@@ -259,9 +259,10 @@ TEST_CASE("inputs that read rewards leave a file without any as it is") {
     const auto drawn = f.step(0);
     REQUIRE(drawn.size() == 18);
     CHECK(has(f.shown(drawn[17].example), "[more words"));
-    CHECK_FALSE(has(f.shown(drawn[17].example), "<|"));
+    for (const char* mark : {"<|good|>", "<|bad|>", "feedback"})
+      CHECK_FALSE(has(f.shown(drawn[17].example), mark));
     if (kind != "filter") CHECK(has(f.shown(drawn[0].example), "<|bad|>"));
-    CHECK_THROWS_WITH_AS(Fixture(entry, "{}\n", both(beside.write("other.jsonl", plain))),
+    CHECK_THROWS_WITH_AS(Fixture(entry, "{}\n", both(beside.write("other.jsonl", with_columns("\"x\": 1")))),
                          doctest::Contains("other.jsonl:1: has no column \"reward\", which inputs."),
                          UserError);
   }
