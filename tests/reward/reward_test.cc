@@ -335,42 +335,38 @@ TEST_CASE("rewards: a record that lacks a column is told before anything is scor
 
 TEST_CASE("rewards: what no reward can read is told with its share, and all of it is an error") {
   std::vector<Record> records;
-  for (const char* text : {R"({"answer": 5})", R"({"answer": "(1,2)"})
-    ", R"({
-      "answer" : [ "x^2+1", "y" ]
-    }) ",
-       R"({"answer": []})"
-})
+  for (const char* text : {R"({"answer": 5})", R"x({"answer": "(1,2)"})x", R"x({"answer": ["x^2+1", "y"]})x",
+                           R"({"answer": []})"})
     records.push_back({parse_json(text, "t"), "t.jsonl", static_cast<int64_t>(records.size()) + 1});
-const auto told = [&](const std::string& kind, std::vector<Record> of) {
-  try {
-    const auto lines = check_references(RewardSet(entries("[" + kind + "]")), of, "data.train");
-    return lines.empty() ? std::string("nothing") : lines.size() == 1 ? lines[0] : std::string("several");
-  } catch (const UserError& e) {
-    return "error: " + std::string(e.what());
+  const auto told = [&](const std::string& kind, std::vector<Record> of) {
+    try {
+      const auto lines = check_references(RewardSet(entries("[" + kind + "]")), of, "data.train");
+      return lines.empty() ? std::string("nothing") : lines.size() == 1 ? lines[0] : std::string("several");
+    } catch (const UserError& e) {
+      return "error: " + std::string(e.what());
+    }
+  };
+  const std::vector<Record> bad(records.begin() + 1, records.end()), last = {records.back()};
+  for (const char* kind : {R"({"kind": "math"})", R"({"kind": "cosine"})"}) {
+    CAPTURE(kind);
+    CHECK(told(kind, {records[0]}) == "nothing");
+    CHECK(has(told(kind, records), "cannot score 3 of 4 records"));
+    CHECK(has(told(kind, records), "t.jsonl:2: column \"answer\" holds no number: \"(1,2)\""));
+    CHECK(has(told(kind, bad), "error: data.train: reward"));
+    CHECK(has(told(kind, bad), "none of the 3 records"));
   }
-};
-const std::vector<Record> bad(records.begin() + 1, records.end()), last = {records.back()};
-for (const char* kind : {R"({"kind": "math"})", R"({"kind": "cosine"})"}) {
-  CAPTURE(kind);
-  CHECK(told(kind, {records[0]}) == "nothing");
-  CHECK(has(told(kind, records), "cannot score 3 of 4 records"));
-  CHECK(has(told(kind, records), "t.jsonl:2: column \"answer\" holds no number: \"(1,2)\""));
-  CHECK(has(told(kind, bad), "error: data.train: reward"));
-  CHECK(has(told(kind, bad), "none of the 3 records"));
-}
-CHECK(has(told(R"({"kind": "math", "weight": 0})", bad), "cannot score 3 of 3 records"));
-for (const char* kind : {R"({"kind": "exact"})", R"({"kind": "contains", "column": "answer"})",
-                         R"({"kind": "regex", "column": "answer"})"}) {
-  CAPTURE(kind);
-  CHECK(told(kind, {records[0]}) == "nothing");
-  CHECK(has(told(kind, records), "cannot score 1 of 4 records, their rewards are null; t.jsonl:4"));
-  CHECK(has(told(kind, last), "error:"));
-  CHECK_FALSE(score(kind, "5", last[0].json).has_value());
-}
-const std::vector<Record> gap = {{parse_json(R"({"answer": null, "q": 1})", "t"), "t.jsonl", 9}};
-CHECK(has(told(R"({"kind": "math"})", gap),
-          "error: t.jsonl:9: reward math: the data has no column \"answer\""));
+  CHECK(has(told(R"({"kind": "math", "weight": 0})", bad), "cannot score 3 of 3 records"));
+  for (const char* kind : {R"({"kind": "exact"})", R"({"kind": "contains", "column": "answer"})",
+                           R"({"kind": "regex", "column": "answer"})"}) {
+    CAPTURE(kind);
+    CHECK(told(kind, {records[0]}) == "nothing");
+    CHECK(has(told(kind, records), "cannot score 1 of 4 records, their rewards are null; t.jsonl:4"));
+    CHECK(has(told(kind, last), "error:"));
+    CHECK_FALSE(score(kind, "5", last[0].json).has_value());
+  }
+  const std::vector<Record> gap = {{parse_json(R"({"answer": null, "q": 1})", "t"), "t.jsonl", 9}};
+  CHECK(has(told(R"({"kind": "math"})", gap),
+            "error: t.jsonl:9: reward math: the data has no column \"answer\""));
 }
 
 TEST_CASE("rewards: sets that cannot be") {
