@@ -208,7 +208,8 @@ def spm_style(name, config, **options):
     rows = []
     for raw in lines():
         plain = sp.encode(repaired(raw))
-        row = {"full": [sp.bos_id()] + plain, "plain": plain}
+        # transformers 5 puts the begin token there only where the config says so.
+        row = {"full": [sp.bos_id()] * config.get("add_bos_token", False) + plain, "plain": plain}
         text = sp.decode(plain)
         if text != repaired(raw):
             row["text"] = text
