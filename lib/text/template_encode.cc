@@ -96,11 +96,17 @@ class Marker {
     if (!end) return {};
     if (end->certain) return without_blank(first, std::max(first, places_.last(end->at)));
     // The chat up to there is closed in a way of its own. The turn reaches to the last special token that
-    // both have behind its words, else to the first one before anyone else's words.
+    // both have behind its words, else to where the chat's own end token follows, else to the first special
+    // token before anyone else's words.
     const size_t words = std::max(first, places_.last(end->words));
     size_t last = places_.first(end->at);
     while (last > words && !special(last - 1)) --last;
     if (last > words) return last;
+    if (end->closed) {
+      size_t shared = places_.last(end->at);
+      while (shared > words && blank(shared - 1, shared)) --shared;
+      if (shared > words) return shared;
+    }
     for (last = words; last < chat_.ids.size() && !special(last);) ++last;
     const size_t next = turns_.next_words(end->words);
     const size_t limit = next == std::string::npos ? chat_.ids.size() : places_.first(next);

@@ -53,16 +53,20 @@ std::optional<std::string_view> tail(const Text& text, const std::vector<Words>&
   return std::string_view(text.str()).substr(at);
 }
 
-// The last border of the text's own tokens at or before `at`.
-size_t token_border(const Tokenizer& tokenizer, const std::string& text, size_t at) {
+// The last border of the text's own tokens at or before `at`, and whether a special token begins there.
+struct Border {
+  size_t at;
+  bool special;
+};
+Border token_border(const Tokenizer& tokenizer, const std::string& text, size_t at) {
   StreamDecoder decoder(tokenizer, /*special=*/true);
   size_t end = 0, border = 0;
   for (const int64_t id : tokenizer.encode(text, {.parse_special = true})) {
     end += decoder.push(id).size();
-    if (end > at) return border;
+    if (end > at) return {border, tokenizer.is_special(id)};
     border = end;
   }
-  return at;
+  return {at, false};
 }
 
 }  // namespace
@@ -142,7 +146,7 @@ std::optional<size_t> Turns::find_given(size_t i, size_t before, const std::stri
   const auto closing = tail(*chat, words_of(*chat, i), before);
   if (!closing) return {};
   const size_t same = alike(opening, *closing);
-  return same == closing->size() ? same : token_border(tokenizer_, opening, same);
+  return same == closing->size() ? same : token_border(tokenizer_, opening, same).at;
 }
 
 // Where the template refuses the messages before i (none: a chat that the assistant opens), the generation
@@ -186,7 +190,7 @@ std::optional<size_t> Turns::begin(size_t i) {
   const size_t limit = words_[i].shown() ? words_[i].first : std::min(next_words(at), text_.size());
   const size_t same = alike(opening.text, std::string_view(text_).substr(at, limit - at));
   if (same < *opening.given) return {};
-  return at + std::max(*opening.given, token_border(tokenizer_, opening.text, same));
+  return at + std::max(*opening.given, token_border(tokenizer_, opening.text, same).at);
 }
 
 // Words of a message may be said again in a later turn (a tool's answer names the call): more spans of them
@@ -195,7 +199,7 @@ std::optional<Turns::End> Turns::end(size_t i) {
   const bool shown = words_[i].shown();
   std::optional<size_t> start = shown ? words_[i].last : begin(i);
   if (!start) return {};
-  if (i + 1 == words_.size() && !generation_prompt_) return End{text_.size(), true, *start};
+  if (i + 1 == words_.size() && !generation_prompt_) return End{text_.size(), true, false, *start};
   const size_t before = shown ? i : shown_before(words_, i);
   auto [found, is_new] = printed_.try_emplace(key('e', before, i + 1, *start));
   if (is_new) {
@@ -209,8 +213,8 @@ std::optional<Turns::End> Turns::end(size_t i) {
     if (!behind) {
       printed_.erase(found);
       if (chat && text_.starts_with(chat->str()) && chat->size() >= *start)
-        return End{chat->size(), true, *start};
-      return End{*start, false, *start};
+        return End{chat->size(), true, false, *start};
+      return End{*start, false, false, *start};
     }
     found->second.text = *behind;
     const size_t own = spans_of_message(*chat, i);
@@ -220,7 +224,9 @@ std::optional<Turns::End> Turns::end(size_t i) {
   if (repeats > 0 && repeats < word_ends_[i].size()) start = word_ends_[i].rbegin()[repeats];
   const size_t limit = std::min(next_words(*start), text_.size());
   const size_t same = alike(closing, std::string_view(text_).substr(*start, limit - *start));
-  return End{*start + same, same == closing.size(), *start};
+  if (same == closing.size()) return End{*start + same, true, false, *start};
+  const Border border = token_border(tokenizer_, closing, same);
+  return End{*start + (border.special ? border.at : same), false, border.special && border.at > 0, *start};
 }
 
 }  // namespace temper

@@ -41,6 +41,7 @@ class Turns {
   struct End {
     size_t at;     // one past the turn's last byte
     bool certain;  // false: the chat up to there ends in another way, alike up to `at` only
+    bool closed;   // not certain, but it is a special token of that ending that begins there
     size_t words;  // one past its last word
   };
   std::optional<End> end(size_t i);

@@ -47,10 +47,10 @@ ids() {
 [ "$(ids rendered.jsonl)" != "$(ids rendered.jsonl --special-tokens text)" ] || fail "--special-tokens text parses"
 
 # Letters that stay letters are told.
-printf '%s\n' '{"text":"an <s>old</s> price"}' '{"text":"new"}' > html.jsonl
-config html.json sft html.jsonl
-"$bin/temper-train" html.json --set "$model" --run html > out 2>&1
-grep -q 'data.train: 1 of 2 records spell out special tokens that stay letters (.*html.jsonl:1: "<s>")' out || fail "no warning of special tokens in text: $(cat out)"
+printf '%s\n' "{\"messages\":[$q,{\"role\":\"assistant\",\"content\":\"4<|im_end|>\"}]}" "{\"messages\":[$q,$four]}" > letters.jsonl
+config letters.json sft letters.jsonl
+"$bin/temper-train" letters.json --set "$model" --run letters > out 2>&1
+grep -q 'data.train: 1 of 2 records spell out special tokens in the words of a chat message (.*letters.jsonl:1: "<|im_end|>")' out || fail "no warning of special tokens in a message: $(cat out)"
 
 # A template that writes a chat differently as it grows: the ids are shown, the mask is not.
 printf '[%s,%s]' "$q" "$four" > messages.json

@@ -272,8 +272,10 @@ TEST_CASE("turns are found where the template moves the system's words or closes
   messages[2]["content"] = "";
   CHECK(shown(tokenizer, ChatTemplate(source).encode(tokenizer, messages, false)) ==
         "[hi][<<end>>][S a\nb][bye<<end>><<eos>>]");
-  const FakeTokenizer blind({"<eos>"});  // no special token ends the first turn
-  CHECK(has(ChatTemplate(source).encode(blind, messages, false).unmarked, "the end of"));
+  // A tokenizer that does not know what ends a turn, only what ends the chat.
+  const FakeTokenizer blind({"<eos>"});
+  CHECK(shown(blind, ChatTemplate(source).encode(blind, messages, false)) ==
+        "[hi][<end>][S a\nb][bye<end><<eos>>]");
 }
 
 TEST_CASE("which template a run uses") {

@@ -205,6 +205,13 @@ TEST_CASE("a chat whose turns cannot be told says so and is encoded all the same
   CHECK(got.assistant_mask.empty());
   CHECK(got.unmarked.find("the beginning of the assistant's turn in message 1") != std::string::npos);
   CHECK(got.unmarked.find("{% generation %}") != std::string::npos);
+  // A turn that ends in letters, and in others when it is the last.
+  const ChatTemplate ends(
+      "{% for m in messages %}{{ m.content ~ ('|' if m.role == 'user' else '[END]' if loop.last else "
+      "'[NEXT]') }}{% endfor %}");
+  const Json more = Json::array({user("q"), assistant("a"), user("r")});
+  CHECK(ends.encode(tokenizer, more, false).unmarked.find("the end of the assistant's turn in message 1") !=
+        std::string::npos);
   // The answer to a prompt is what follows where they part, as in TRL.
   CHECK(shown(tokenizer, chat.encode_answer(tokenizer, messages, Json::array({user("q")}), false, {})) ==
         "q|[2|a|2|]");
