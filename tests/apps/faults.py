@@ -136,7 +136,7 @@ class Faults:
             self.expect(process, f"after {here} kills")
             self.compare(folder, f"after {here} kills")
             runs += 1
-        print(f"{self.name}: {done} kills in {runs} runs, {writing} of them while something was being written", flush=True)
+        print(f"{self.name}: {done} kills ({writing} while something was being written) of {runs} run{'s' * (runs > 1)}, each with the undisturbed end", flush=True)
 
     def flips(self, count):
         noticed = unchanged = 0
