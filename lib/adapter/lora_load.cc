@@ -149,7 +149,7 @@ void LoraFolder::take_matrices() {
       // All of what the model has must be there in the new size.
       for (const std::string other : {kEmbedding, kHead}) {
         if (other == kHead && (model_.config().tied || !model_.config().causal)) continue;
-        const auto has = [&](const auto& map) {
+        const auto has = [&, info = info](const auto& map) {
           return map.count(other) && map.at(other)->shape[0] == info->shape[0];
         };
         if (!has(base) && !has(whole)) {

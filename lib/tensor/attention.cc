@@ -139,7 +139,8 @@ void forward_piece(const Shape& s, const std::vector<Segment>& segments, const T
         });
         for (int64_t r = 0; r < m; ++r) {
           const int64_t i = r % rows, g = r / rows;
-          const auto [first, last] = visible(s, keys - rows + i);
+          const Visible seen = visible(s, keys - rows + i);
+          const int64_t first = seen.first, last = seen.last;
           float* row = scratch.scores.data() + r * keys;
           T* prob = scratch.p.data() + r * keys;
           float top = -std::numeric_limits<float>::infinity();
@@ -201,7 +202,8 @@ void backward_piece(const Shape& s, const std::vector<Segment>& segments, const 
                    });
                    for (int64_t r = 0; r < m; ++r) {
                      const int64_t i = r % rows, g = r / rows;
-                     const auto [first, last] = visible(s, keys - rows + i);
+                     const Visible seen = visible(s, keys - rows + i);
+                     const int64_t first = seen.first, last = seen.last;
                      const int64_t at = ((token + i) * s.q_heads + head * s.group + g) * s.size;
                      const float delta = vec::sum_over(s.size, [&](int64_t c, int64_t n) {
                        return vec::load(out + at + c, n) * vec::load(dout + at + c, n);
