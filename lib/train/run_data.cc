@@ -82,6 +82,15 @@ RunFile folder_identity(const std::string& field, const std::string& path) {
   return out;
 }
 
+// The folder of the model that an adapter folder is for, where it is one here; else "".
+std::string base_of(const std::string& folder) {
+  const std::string config = folder + "/adapter_config.json";
+  if (!fs::exists(config)) return "";
+  const Json json = read_json_file(config);
+  const Json base = json.is_object() ? json.value("base_model_name_or_path", Json()) : Json();
+  return base.is_string() && fs::is_directory(base.get<std::string>()) ? base.get<std::string>() : "";
+}
+
 }  // namespace
 
 std::vector<RunFile> run_files(const RunConfig& config) {
@@ -92,10 +101,12 @@ std::vector<RunFile> run_files(const RunConfig& config) {
   std::vector<RunFile> out;
   for (const auto& [field, path] : paths.found) {
     if (field == "run") continue;
-    if (fs::is_directory(path))
+    if (fs::is_directory(path)) {
       out.push_back(folder_identity(field, path));
-    else if (fs::is_regular_file(path))
+      if (const std::string base = base_of(path); !base.empty()) out.push_back(folder_identity(field, base));
+    } else if (fs::is_regular_file(path)) {
       out.push_back({field, path, fs::file_size(path), file_fingerprint(path)});
+    }
   }
   return out;
 }

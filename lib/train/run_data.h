@@ -21,9 +21,8 @@ struct RunFile {
 // Everything that a field of the config names as a path, and the chat template where it is a file: data,
 // stored responses, model, tokenizer, teachers, their caches, reward models, an earlier run's schedule. What
 // is not there is left out; who reads it says so. Of a folder: weights, tokenizer and configs by their
-// endings
-// (.safetensors .json .jsonl .jinja .model .txt .gguf), not subfolders. Programs of process rewards are not
-// part of it. Reads every byte, at about 2 GB/s.
+// endings (.safetensors .json .jsonl .jinja .model .txt .gguf), not subfolders; of an adapter's also those of
+// its base model's. Programs of process rewards are not part of it. Reads every byte, at about 2 GB/s.
 std::vector<RunFile> run_files(const RunConfig& config);
 
 Json to_json(const std::vector<RunFile>& files);

@@ -111,6 +111,19 @@ TEST_CASE("a run's files are the data, the model and all that a config field nam
   for (const RunFile& f : files) fields.push_back(f.field);
   CHECK(fields == std::vector<std::string>{"model.path", "data.train", "teachers.0.path"});
   CHECK(changed_files(to_json(files), files, "data.json").empty());
+  // An adapter's scores are its base model's too.
+  fs::create_directories(runs.folder() / "judge");
+  runs.write("judge/adapter_config.json", Json{{"base_model_name_or_path", teacher}}.dump());
+  RunConfig judged;
+  load_run_config(
+      judged, (runs.folder() / "distill.json").string(),
+      {"rewards=[{\"kind\": \"model\", \"path\": \"" + (runs.folder() / "judge").string() + "\"}]"});
+  std::vector<std::string> paths;
+  for (const RunFile& f : run_files(judged)) {
+    if (f.field == "rewards.0.path") paths.push_back(f.path);
+  }
+  CHECK(paths == std::vector<std::string>{(runs.folder() / "judge").string(), teacher});
+
   // Notes beside the weights are no part of a model.
   put(fs::path(teacher) / "README.md", "notes");
   CHECK(changed_files(to_json(files), run_files(run), "data.json").empty());
