@@ -269,12 +269,15 @@ NamedTensors LoraAdapter::trainable() {
   return out;
 }
 
+// Of a row of zeros, as padding tokens have in many heads: it stays 0 (PEFT divides 0 by 0).
+constexpr double kNoLength = 1e-12;
+
 void LoraAdapter::refresh() {
   const at::NoGradGuard no_grad;
   for (LoraModule& m : modules_) {
     if (m.whole) {
       const Tensor product = this->product(m);
-      if (options_.dora) m.length = product.norm(2, m.embedding ? 0 : 1);
+      if (options_.dora) m.length = product.norm(2, m.embedding ? 0 : 1).clamp_min(kNoLength);
       m.whole->set(m.magnitude.defined() ? product * factors(m) : product);
       continue;
     }
@@ -286,7 +289,7 @@ void LoraAdapter::refresh() {
       const LoraFactors update = whole_update(m);
       const Tensor wa = at::mm(weight(m), update.a.t()), aa = at::mm(update.a, update.a.t());
       const Tensor cross = (2.0 * m.scale) * wa + (m.scale * m.scale) * at::mm(update.b, aa);
-      m.length = (m.squares + cross.mul_(update.b).sum(1)).sqrt();
+      m.length = (m.squares + cross.mul_(update.b).sum(1)).clamp_min(kNoLength * kNoLength).sqrt();
     }
   }
   model_.refresh();  // modules_to_save

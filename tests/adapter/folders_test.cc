@@ -331,3 +331,31 @@ TEST_CASE("folders: a fresh LoRA on embedding and head changes nothing, and unti
   const auto adapter = options.attach(*model, 3);
   CHECK(adapter->trainable().size() == 2 * 14);
 }
+
+TEST_CASE("folders: DoRA keeps rows of zeros, of padding tokens, and stays finite") {
+  const auto model = Model::load(test_file("model/golden/llama3"), Precision{at::kFloat, at::kCPU});
+  const std::vector<int64_t> ids = {5, 9, 3, 80, 7, 7, 2};
+  for (const char* name : {"lm_head.weight", "model.layers.0.self_attn.q_proj.weight"})
+    model->find(name)->compute[5].zero_();
+  const Tensor before = logp(*model, ids);
+  LoraOptions options;
+  options.dora = true;
+  options.targets = {"lm_head", "q_proj"};
+  const auto adapter = options.attach(*model, 3);
+  CHECK((logp(*model, ids) - before).abs().max().item<double>() < 2e-5);
+  for (int step = 0; step < 2; ++step) {
+    Packer packer;
+    packer.add_targets(packer.add_segment(ids), 0, static_cast<int64_t>(ids.size()), 0);
+    model_logp(*model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)).logp.mean().backward();
+    adapter->end_backward();
+    const at::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : adapter->trainable()) {
+      CAPTURE(name);
+      CHECK(tensor.grad().isfinite().all().item<bool>());
+      tensor.add_(tensor.grad(), 0.1);
+      tensor.mutable_grad() = Tensor();
+    }
+    adapter->refresh();
+    CHECK(logp(*model, ids).isfinite().all().item<bool>());
+  }
+}
