@@ -11,6 +11,7 @@ using jinja::Text;
 namespace {
 
 constexpr size_t kNone = std::string::npos;
+constexpr int kRenderings = 256;  // of one chat, before turns are told as those before them
 
 // The message that a tag stands for; kNone: another origin.
 size_t message_of(jinja::Tag tag) {
@@ -119,6 +120,7 @@ size_t Turns::message_in(size_t begin, size_t end) const {
 
 // A template may refuse a part of a chat that it takes as a whole.
 std::optional<Text> Turns::rendered(size_t count, bool generation_prompt) const {
+  ++renderings_;
   try {
     return render_(count, generation_prompt);
   } catch (const UserError&) {
@@ -126,17 +128,20 @@ std::optional<Text> Turns::rendered(size_t count, bool generation_prompt) const 
   }
 }
 
-// What makes two places look alike: the roles of messages [from, to], those without words as they are, and
-// what is printed from `begin` to the next words.
-std::string Turns::key(char kind, size_t from, size_t to, size_t begin) const {
+// Two places look alike when the roles around them are the same (messages without words as they are), and
+// what is printed there up to the next words.
+std::string Turns::roles(char kind, size_t from, size_t to) const {
   std::string out(1, kind);
   for (size_t i = from == kNone ? 0 : from; i <= to && i < messages_.size(); ++i) {
     const Json& message = messages_[i];
     out += words_[i].shown() ? message.value("role", Json()).dump() : message.dump();
     out += '\n';
   }
-  return out + (from == kNone ? "0" : "1") +
-         text_.substr(begin, std::min(next_words(begin), text_.size()) - begin);
+  return out + (from == kNone ? "0" : "1");
+}
+
+std::string Turns::until_words(size_t begin) const {
+  return text_.substr(begin, std::min(next_words(begin), text_.size()) - begin);
 }
 
 std::optional<size_t> Turns::find_given(size_t i, size_t before, const std::string& opening) const {
@@ -168,9 +173,24 @@ std::optional<size_t> Turns::begin_as_others(size_t i) const {
 }
 
 std::optional<size_t> Turns::begin(size_t i) {
-  const size_t before = shown_before(words_, i), at = end_of(words_, before);
-  if (words_[i].shown() && words_[i].first < at) return {};
-  auto [found, is_new] = printed_.try_emplace(key('b', before, i, at));
+  const size_t before = shown_before(words_, i), at = end_of(words_, before), words = words_[i].first;
+  const bool shown = words_[i].shown();
+  if (shown && words < at) return {};
+  const std::string roles = this->roles('b', before, i), look = roles + until_words(at);
+  if (renderings_ >= kRenderings && !printed_.contains(look)) {
+    const auto usual = usual_.find(roles);
+    if (!shown || usual == usual_.end()) return {};
+    const std::string& lead = usual->second;
+    if (words - at < lead.size() || text_.compare(words - lead.size(), lead.size(), lead) != 0) return {};
+    return words - lead.size();
+  }
+  const std::optional<size_t> told = begin_as_rendered(i, before, at, look);
+  if (told && shown && *told <= words) usual_[roles] = text_.substr(*told, words - *told);
+  return told;
+}
+
+std::optional<size_t> Turns::begin_as_rendered(size_t i, size_t before, size_t at, const std::string& look) {
+  auto [found, is_new] = printed_.try_emplace(look);
   Printed& opening = found->second;
   if (is_new) {
     const std::optional<Text> prompt = rendered(i, true);
@@ -201,7 +221,13 @@ std::optional<Turns::End> Turns::end(size_t i) {
   if (!start) return {};
   if (i + 1 == words_.size() && !generation_prompt_) return End{text_.size(), true, false, *start};
   const size_t before = shown ? i : shown_before(words_, i);
-  auto [found, is_new] = printed_.try_emplace(key('e', before, i + 1, *start));
+  const std::string roles = this->roles('e', before, i + 1), look = roles + until_words(*start);
+  if (renderings_ >= kRenderings && !printed_.contains(look)) {
+    const auto usual = usual_.find(roles);
+    if (usual == usual_.end() || text_.compare(*start, usual->second.size(), usual->second) != 0) return {};
+    return End{*start + usual->second.size(), true, false, *start};
+  }
+  auto [found, is_new] = printed_.try_emplace(look);
   if (is_new) {
     const std::optional<Text> chat = rendered(i + 1, false);
     auto behind = chat ? tail(*chat, words_of(*chat, i + 1), before) : std::nullopt;
@@ -224,7 +250,10 @@ std::optional<Turns::End> Turns::end(size_t i) {
   if (repeats > 0 && repeats < word_ends_[i].size()) start = word_ends_[i].rbegin()[repeats];
   const size_t limit = std::min(next_words(*start), text_.size());
   const size_t same = alike(closing, std::string_view(text_).substr(*start, limit - *start));
-  if (same == closing.size()) return End{*start + same, true, false, *start};
+  if (same == closing.size()) {
+    if (is_new && repeats == 0) usual_[roles] = closing;
+    return End{*start + same, true, false, *start};
+  }
   const Border border = token_border(tokenizer_, closing, same);
   return End{*start + (border.special ? border.at : same), false, border.special && border.at > 0, *start};
 }

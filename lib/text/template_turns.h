@@ -63,7 +63,9 @@ class Turns {
   };
 
   std::optional<jinja::Text> rendered(size_t count, bool generation_prompt) const;
-  std::string key(char kind, size_t from, size_t to, size_t begin) const;
+  std::string roles(char kind, size_t from, size_t to) const;
+  std::string until_words(size_t begin) const;
+  std::optional<size_t> begin_as_rendered(size_t i, size_t before, size_t at, const std::string& look);
   std::optional<size_t> begin_as_others(size_t i) const;
   std::optional<size_t> find_given(size_t i, size_t before, const std::string& opening) const;
 
@@ -76,6 +78,11 @@ class Turns {
   std::vector<std::vector<size_t>> word_ends_;  // of each message's spans of words
   std::vector<Span> spans_;                     // of words, by place
   std::map<std::string, Printed> printed_;
+  // By the roles alone, for templates that print something else every time (that count the messages): what
+  // the last turn told by rendering has before its words and behind them. Used when many renderings were
+  // made.
+  std::map<std::string, std::string> usual_;
+  mutable int renderings_ = 0;
 };
 
 }  // namespace temper

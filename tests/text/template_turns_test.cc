@@ -149,7 +149,12 @@ TEST_CASE("a long chat takes no longer than its length, wherever its turns fall"
     messages.push_back(i % 2 == 0 ? user("hello \xC3\xA9") : assistant("  hello"));
   for (const std::string name : {"gpt2", "llama_legacy"}) {
     const auto tokenizer = Tokenizer::load(test_file("text/golden/tokenizers/" + name));
-    for (const std::string source : {kPlain, kThinks, "chatml"}) {
+    // The last one prints something else for every message.
+    const std::string counts =
+        "{% for m in messages %}<|{{ m.role ~ loop.index }}|>{{ m.content }}</s>\n{% endfor %}"
+        "{{ '<|assistant' ~ (messages | length + 1) ~ '|>' if add_generation_prompt }}";
+    for (const std::string& source :
+         {std::string(kPlain), std::string(kThinks), std::string("chatml"), counts}) {
       CAPTURE(name);
       CAPTURE(source);
       const auto start = std::chrono::steady_clock::now();
@@ -160,6 +165,16 @@ TEST_CASE("a long chat takes no longer than its length, wherever its turns fall"
       for (size_t i = 1; i < chat.ids.size(); ++i)
         turns += chat.assistant_mask[i] && !chat.assistant_mask[i - 1];
       CHECK(turns == 2000);
+      if (source != "chatml") {
+        size_t end = chat.ids.size();
+        while (!chat.assistant_mask[end - 1]) --end;
+        size_t begin = end;
+        while (chat.assistant_mask[begin - 1]) --begin;
+        const auto at = [&](size_t k) { return chat.ids.begin() + static_cast<std::ptrdiff_t>(k); };
+        const std::vector<int64_t> ids(at(begin), at(end));
+        CHECK(tokenizer->decode(ids).find("hello") != std::string::npos);
+        CHECK(tokenizer->decode(ids).find("assistant") == std::string::npos);
+      }
     }
   }
 }
