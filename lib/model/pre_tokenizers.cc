@@ -55,7 +55,7 @@ const std::vector<PreTokenizer>& pre_tokenizers() {
       {"llama-bpe", Forms{{kLlama3}}, false, true, true},
       {"dbrx", Forms{{kLlama3}}, false, false, false},
       {"qwen2", Forms{{kQwen2}}, true, false, false},
-      {"qwen35", Forms{{kQwen35}}, true, false, false},
+      {"qwen35", Forms{{kQwen35}}, false, false, false},
       {"tekken", Forms{{kTekken}}, false, true, true},
       {"gpt-4o", Forms{{kGpt4o}}, false, false, false},
       {"deepseek-llm",
