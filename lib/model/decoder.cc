@@ -210,7 +210,8 @@ class Decoder : public Model {
       heads = split_heads(qkv, config_.heads, config_.kv_heads, cos, sin);
     }
     if (rows.any()) {
-      const auto [keys, values] = virtual_->keys_and_values(l);
+      const std::pair<Tensor, Tensor> given = virtual_->keys_and_values(l);
+      const Tensor &keys = given.first, &values = given.second;
       if (keys.defined()) {
         heads[1] = rows.put(heads[1], [&] { return keys; });
         heads[2] = rows.put(heads[2], [&] { return values; });
