@@ -46,13 +46,24 @@ TokenPlaces::Border TokenPlaces::border(size_t at) const {
     if (k == ends_.size()) return {k, false};
     return ends_[k] == at ? Border{k + 1, false} : Border{k, true};
   }
-  const auto behind = std::partition_point(anchors_.begin(), anchors_.end(),
-                                           [&](const Anchor& anchor) { return anchor.byte < at; });
-  const Anchor& from = *(behind - 1);
-  const auto part = encode(from.byte, at);
-  const auto differ = std::mismatch(part.begin(), part.end(),
-                                    ids_.begin() + static_cast<std::ptrdiff_t>(from.token), ids_.end());
-  return {from.token + static_cast<size_t>(differ.first - part.begin()), differ.first != part.end()};
+  for (;;) {
+    const auto behind = std::partition_point(anchors_.begin(), anchors_.end(),
+                                             [&](const Anchor& anchor) { return anchor.byte < at; });
+    const Anchor from = *(behind - 1);
+    const auto part = encode(from.byte, at);
+    const auto differ = std::mismatch(part.begin(), part.end(),
+                                      ids_.begin() + static_cast<std::ptrdiff_t>(from.token), ids_.end());
+    const auto same = static_cast<size_t>(differ.first - part.begin());
+    const size_t whole = from.token + same;
+    if (same == part.size()) {
+      // A place to go on from, if the tokenizer reads on from there as it does in the whole.
+      anchors_.insert(behind, {at, whole, false});
+      return {whole, false};
+    }
+    // What a token that reaches over the position changes stands at the end.
+    if (from.certain || (same > 0 && part.size() - same <= 8)) return {whole, true};
+    anchors_.erase(behind - 1);
+  }
 }
 
 std::vector<int64_t> TokenPlaces::encode(size_t begin, size_t end) const {
@@ -67,7 +78,7 @@ std::vector<int64_t> TokenPlaces::encode(size_t begin, size_t end) const {
 // The special tokens whose place is certain: the text between two of them, encoded on its own, gives the ids
 // between them.
 void TokenPlaces::find_anchors() {
-  anchors_ = {{0, 0}};
+  anchors_ = {{0, 0, true}};
   int refused = 0;
   size_t from = 0;
   for (size_t k = 0; k < ids_.size() && refused < 8; ++k) {
@@ -86,7 +97,7 @@ void TokenPlaces::find_anchors() {
     if (between.size() == k - before.token &&
         std::equal(between.begin(), between.end(),
                    ids_.begin() + static_cast<std::ptrdiff_t>(before.token))) {
-      anchors_.push_back({at, k});
+      anchors_.push_back({at, k, true});
       from = at + piece.size();
       refused = 0;
     } else {

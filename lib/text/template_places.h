@@ -13,8 +13,8 @@ namespace temper {
 
 // Finds the tokens of byte positions. Where decoding gives the text back (but for spaces that were put in
 // or dropped), the bytes of the decoded tokens tell; else (a normaliser changed the text) the encoding of the
-// text up to there is compared with the whole, from the nearest special token on. So many positions of a long
-// text take no longer than its length.
+// text up to there is compared with the whole, from the nearest special token or known border on. So many
+// positions of a long text take no longer than its length.
 class TokenPlaces {
  public:
   // ids: the encoding of `text` with special tokens parsed outside of `plain`. All outlive this.
@@ -33,6 +33,7 @@ class TokenPlaces {
   };
   struct Anchor {
     size_t byte, token;  // the token begins at the byte
+    bool certain;
   };
 
   Border border(size_t at) const;
@@ -45,8 +46,8 @@ class TokenPlaces {
   const Spans& plain_;
   const std::vector<int64_t>& ids_;
   bool counted_ = false;
-  std::vector<size_t> ends_;     // where counted_: bytes of text that tokens [0, i] make
-  std::vector<Anchor> anchors_;  // where not
+  std::vector<size_t> ends_;             // where counted_: bytes of text that tokens [0, i] make
+  mutable std::vector<Anchor> anchors_;  // where not
 };
 
 }  // namespace temper

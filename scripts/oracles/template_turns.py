@@ -94,7 +94,7 @@ def turns(template, training, messages):
 def main():
     cases, sources = [], {}
     for name in NAMES:
-        template, training = (read(n).replace('strftime_now("%Y-%m-%d")', '"2026-01-31"')
+        template, training = (re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', read(n))
                               for n in (name, name + "_training"))
         for k, messages in enumerate(CHATS):
             try:
