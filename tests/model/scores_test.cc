@@ -137,7 +137,8 @@ TEST_CASE(
   const Tensor hidden = model->hidden(tokens);
   const Tensor logp =
       selective_logp(hidden, model->head().compute, model->head().master, targets, LogpOptions{}).logp;
-  CHECK(logp.detach().equal(model_logp(*plain, tokens, targets).logp.detach()));
+  // Not the same bits: what needs no gradient may multiply in another order, on some processors.
+  CHECK(distance(logp.detach(), model_logp(*plain, tokens, targets).logp.detach()) < 1e-6);
   const Tensor values = model_scores(*model, hidden, targets.source);
   CHECK(values.sizes() == at::IntArrayRef({4, 1}));
   torch::autograd::backward({values.sum() + logp.sum()}, {});
