@@ -263,6 +263,7 @@ TEST_CASE("TOPR learns from failures whose reward is 0, and says when it learns 
     step.include = at::Tensor();
     reward.resize(static_cast<size_t>(step.sequences), reward.back());
     step.reward = at::tensor(reward, at::kDouble);
+    step.advantage = step.reward - 0.5;
     const auto objective = algorithm_of("topr", set)->objective->make();
     objective->prepare(step);
     return objective->warning();
