@@ -251,7 +251,7 @@ TEST_CASE("inputs that read rewards leave a file without any as it is") {
     const std::string file = beside.write("plain.jsonl", plain);
     const auto both = [&](const std::string& first) {
       return std::vector<std::string>{"data.train=[\"" + first + "\", \"" + file + "\"]",
-                                      "data.weights=[0.5, 0.5]"};
+                                      "data.weights=[0.5, 0.5]", "model.init.vocab=300"};
     };
     const std::string records =
         beside.write("scored.jsonl", kind == "filter" ? with_columns("\"reward\": 1") : scored);
