@@ -248,7 +248,8 @@ class Study:
                 refused[entry["name"]] = f"it needs data that this task has not: {', '.join(other)}"
                 continue
             try:
-                call([self.bin / "temper-inspect", "config", CONFIGS / f"{family}.json", "--set", f"algorithm.name={entry['name']}"])
+                sets = [f"algorithm.name={entry['name']}", f"model.path={self.start}"] + self.files("test")
+                call([self.bin / "temper-inspect", "config", CONFIGS / f"{family}.json"] + [part for one in sets for part in ("--set", one)])
                 accepted.append(entry["name"])
             except Failed as e:
                 refused[entry["name"]] = str(e).split(": ", 2)[-1]

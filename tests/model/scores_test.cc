@@ -138,7 +138,7 @@ TEST_CASE(
   const Tensor logp =
       selective_logp(hidden, model->head().compute, model->head().master, targets, LogpOptions{}).logp;
   // Not the same bits: what needs no gradient may multiply in another order, on some processors.
-  CHECK(distance(logp.detach(), model_logp(*plain, tokens, targets).logp.detach()) < 1e-6);
+  CHECK(distance(logp.detach(), model_logp(*plain, tokens, targets).logp.detach()) < 1e-5);
   const Tensor values = model_scores(*model, hidden, targets.source);
   CHECK(values.sizes() == at::IntArrayRef({4, 1}));
   torch::autograd::backward({values.sum() + logp.sum()}, {});
