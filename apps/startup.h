@@ -23,7 +23,7 @@ __attribute__((used)) inline const char* malloc_conf = "thp:always";
 // before any of them has done a thing. Nothing is set up here yet, `environ` neither: only the arguments
 // count. (A variable set here would not last: the C library's own start puts the first environment back.)
 inline void bound_spinning(int, char** argv, char** env) {
-  static char setting[] = "GOMP_SPINCOUNT=10000";
+  static char setting[] = "GOMP_SPINCOUNT=3000";
   constexpr size_t kMost = 4096;
   static char* longer[kMost + 2];
   size_t n = 0;

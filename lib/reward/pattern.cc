@@ -17,9 +17,9 @@ namespace {
 constexpr unsigned long kRetries = 1000000;
 // That limit does not see what runs forward without a step back, such as .* from each of many places to the
 // end of the text, which is quadratic. So the characters that are passed over count too: this many, beyond
-// some for each byte, are about half a second, and twenty times what a sensible pattern passes over in 100
+// some for each byte, are some tenths of a second, and far more than a sensible pattern passes over in 100
 // kB. A count and not a clock, so that a score is the same on every machine.
-constexpr int64_t kSteps = 200'000'000;
+constexpr int64_t kSteps = 50'000'000;
 
 // The engine asks the encoding for the length of each character that it passes over, and gives the question
 // no argument of ours: the count has to stand where a function alone finds it, one for each thread.

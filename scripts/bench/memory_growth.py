@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether memory grows with the number of batch shapes: supervised training of a 25M-parameter Llama on texts of 5 to 700
+"""Whether memory grows with the number of batch shapes: supervised training of a 20M-parameter Llama on texts of 5 to 700
 tokens, so that no two micro-batches are alike. Prints the peak so far every 100 steps, and how long steps take.
 
   scripts/bench/memory_growth.py [--steps 1000] [--conf MALLOC_CONF]... [--threads 2]
@@ -41,7 +41,7 @@ def main():
             (work / "train.jsonl").write_text("".join(json.dumps(t) + "\n" for t in texts(4000, 1)))
             (work / "config.json").write_text(json.dumps({
                 "task": "sft", "threads": args.threads,
-                "model": {"init": {"family": "llama", "vocab": 4000, "hidden": 512, "intermediate": 1408, "layers": 6, "heads": 8,
+                "model": {"init": {"family": "llama", "vocab": 1000, "hidden": 512, "intermediate": 1408, "layers": 6, "heads": 8,
                                    "kv_heads": 4, "max_positions": 2048}},
                 "data": {"train": ["train.jsonl"], "max_tokens": 700},
                 "optimizer": {"name": "adamw", "lr": 1e-4},
@@ -50,7 +50,7 @@ def main():
             env = {k: v for k, v in os.environ.items() if k != "MALLOC_CONF"}
             if conf:
                 env["MALLOC_CONF"] = conf
-            done = subprocess.run([ROOT / "build/bin/temper-train", work / "config.json", "--quiet"], env=env, cwd=work)
+            done = subprocess.run([Path(os.environ.get("TEMPER_BIN", ROOT / "build/bin")) / "temper-train", work / "config.json", "--quiet"], env=env, cwd=work)
             if done.returncode != 0:
                 raise SystemExit(done.returncode)
             rows = [r for r in map(json.loads, open(work / "run/metrics.jsonl")) if r["split"] == "train"]

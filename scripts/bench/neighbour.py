@@ -2,11 +2,11 @@
 """What one other busy process costs: training tokens/s and decode seconds, alone and beside a loop in Python, for several
 bounds of how long OpenMP's threads spin while they wait.
 
-  scripts/bench/neighbour.py [--runs 5] [--steps 60] [--model DIR] [--rows programs 1000 300000 passive]
+  scripts/bench/neighbour.py [--runs 5] [--steps 60] [--model DIR] [--rows programs 1000 libgomp passive]
   scripts/bench/neighbour.py --bin build/bin --bin /elsewhere/bin         two builds in turn
 
 Rows: "programs" leaves the environment alone (the programs' own bound), a number is GOMP_SPINCOUNT, "passive" is
-OMP_WAIT_POLICY=passive, "300000" is what libgomp does by itself. Training is configs/sft/quickstart.json for --steps steps
+OMP_WAIT_POLICY=passive, "libgomp" what the library does by itself. Training is configs/sft/quickstart.json for --steps steps
 without checkpoints; decoding is 32 answers of 128 tokens to one prompt by that model. All rows are run in turn, --runs times; medians are
 printed. Run it on an otherwise idle machine.
 """
@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def environment(row):
     env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
-    if row == "passive":
-        env["OMP_WAIT_POLICY"] = "passive"
+    if row in ("passive", "libgomp"):
+        env["OMP_WAIT_POLICY"] = "passive" if row == "passive" else ""  # set, so that the programs leave it alone, to nothing
     elif row != "programs":
         env["GOMP_SPINCOUNT"] = row
     return env
@@ -65,7 +65,7 @@ def decode(bin, model, env):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rows", nargs="+", default=["programs", "1000", "100000", "300000", "passive"])
+    p.add_argument("--rows", nargs="+", default=["programs", "300", "3000", "10000", "libgomp", "passive"])
     p.add_argument("--runs", type=int, default=5)
     p.add_argument("--steps", type=int, default=40)
     p.add_argument("--bin", type=Path, action="append")
