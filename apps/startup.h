@@ -18,7 +18,7 @@ __attribute__((used)) inline const char* malloc_conf = "thp:always";
 
 // OpenMP's threads wait for the next parallel loop by spinning, and a processor that spins for a thread is
 // one that the thread it waits for cannot have. With a bound they sleep after some ten microseconds, and
-// training beside another busy process is 1.4 times as fast or more (scripts/bench/neighbour.py). libgomp
+// training beside another busy process is 1.4 times as fast (scripts/bench/neighbour.py). libgomp
 // reads its variables while the libraries start, before main, so the program starts itself again, once,
 // before any of them has done a thing. Nothing is set up here yet, `environ` neither: only the arguments
 // count. (A variable set here would not last: the C library's own start puts the first environment back.)

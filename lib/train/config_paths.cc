@@ -1,6 +1,7 @@
 #include "train/config_paths.h"
 
 #include "base/error.h"
+#include "base/fields.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "train/config.h"
@@ -8,66 +9,73 @@
 namespace temper {
 namespace {
 
-// Visits all values and keeps what is said of the paths among them.
-class PathVisitor : public FieldVisitor {
+// Goes through a config without changing it and notes what its path fields say.
+class Paths : public FieldVisitor {
  public:
+  std::vector<ConfigPath> found;
+
   void field(const char*, bool&, const FieldInfo&) override {}
   void field(const char*, int64_t&, const FieldInfo&) override {}
   void field(const char*, double&, const FieldInfo&) override {}
   void field(const char* name, std::string& value, const FieldInfo& info) override {
-    if (info.path) check(name, value);
+    note(name, value, info);
   }
   void field(const char* name, std::vector<std::string>& values, const FieldInfo& info) override {
-    for (size_t i = 0; info.path && i < values.size(); ++i) check(name, values[i]);
+    for (const std::string& value : values) note(name, value, info);
   }
   void field(const char*, std::vector<double>&, const FieldInfo&) override {}
   void field(const char*, std::optional<double>&, const FieldInfo&) override {}
   void field(const char*, std::optional<int64_t>&, const FieldInfo&) override {}
   void field(const char*, Json&, const FieldInfo&) override {}
 
-  void check(const std::string& name, const std::string& path) {
-    std::error_code error;
-    const std::string field = prefix_.empty() ? name : prefix_.back() + name;
-    if (path.empty() || field == "run" || fs::exists(path, error)) return;
-    missing.push_back(
-        fmt::format("{}: {}: {}", field, path, error ? error.message() : "there is no such file or folder"));
-  }
-
-  std::vector<std::string> missing;
-
  protected:
   bool enter(const char* name, const std::string&) override {
-    push(name);
+    parts_.emplace_back(name);
     return true;
   }
-  void leave() override { prefix_.pop_back(); }
+  void leave() override { parts_.pop_back(); }
   std::string pick(const char*, const std::string& current, const std::vector<std::string>&) override {
     return current;
   }
   bool enter_list(const char* name, const std::string&, size_t current, size_t& count) override {
-    push(name);
+    parts_.emplace_back(name);
     count = current;
     return true;
   }
-  void enter_item(size_t index) override { push(std::to_string(index)); }
-  void leave_item() override { prefix_.pop_back(); }
-  void leave_list() override { prefix_.pop_back(); }
+  void enter_item(size_t index) override { parts_.push_back(std::to_string(index)); }
+  void leave_item() override { parts_.pop_back(); }
+  void leave_list() override { parts_.pop_back(); }
 
  private:
-  void push(const std::string& name) {
-    prefix_.push_back((prefix_.empty() ? "" : prefix_.back()) + name + ".");
+  void note(const char* name, const std::string& value, const FieldInfo& info) {
+    if (!info.path || value.empty()) return;
+    std::string field;
+    for (const std::string& part : parts_) field += part + ".";
+    found.push_back({field + name, value});
   }
-  std::vector<std::string> prefix_;
+  std::vector<std::string> parts_;
 };
 
 }  // namespace
 
+std::vector<ConfigPath> config_paths(const RunConfig& config) {
+  Paths paths;
+  const_cast<RunConfig&>(config).fields(paths);  // fields() is non-const only because readers share it
+  std::erase_if(paths.found, [](const ConfigPath& p) { return p.field == "run"; });
+  const std::string& chat = config.data.chat_template;
+  if (!chat.empty() && chat != "auto" && chat != "chatml") paths.found.push_back({"data.template", chat});
+  return paths.found;
+}
+
 std::vector<std::string> missing_paths(const RunConfig& config) {
-  PathVisitor visitor;
-  const_cast<RunConfig&>(config).fields(visitor);  // which changes nothing: see the writers of fields
-  if (config.data.chat_template != "auto" && config.data.chat_template != "chatml")
-    visitor.check("data.template", config.data.chat_template);
-  return visitor.missing;
+  std::vector<std::string> out;
+  for (const auto& [field, path] : config_paths(config)) {
+    std::error_code error;
+    if (fs::exists(path, error)) continue;
+    out.push_back(
+        fmt::format("{}: {}: {}", field, path, error ? error.message() : "there is no such file or folder"));
+  }
+  return out;
 }
 
 void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {

@@ -8,8 +8,14 @@ namespace temper {
 
 struct RunConfig;
 
-// A line for each that is not there: "data.train: x.jsonl: there is no such file or folder". The run's own
-// folder is none of them.
+struct ConfigPath {
+  std::string field, path;  // "data.train", "x.jsonl"
+};
+
+// All that are not empty, but for the run's own folder.
+std::vector<ConfigPath> config_paths(const RunConfig& config);
+
+// A line for each that is not there: "data.train: x.jsonl: there is no such file or folder".
 std::vector<std::string> missing_paths(const RunConfig& config);
 
 // load_run_config (config.h) of a run that is to start: what is not there is among the problems it throws.

@@ -4,61 +4,13 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/fields.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include "train/config.h"
+#include "train/config_paths.h"
 
 namespace temper {
 namespace {
-
-// Goes through a config without changing it and notes what its path fields say.
-class Paths : public FieldVisitor {
- public:
-  std::vector<std::pair<std::string, std::string>> found;  // field, path
-
-  void field(const char*, bool&, const FieldInfo&) override {}
-  void field(const char*, int64_t&, const FieldInfo&) override {}
-  void field(const char*, double&, const FieldInfo&) override {}
-  void field(const char* name, std::string& value, const FieldInfo& info) override {
-    note(name, value, info);
-  }
-  void field(const char* name, std::vector<std::string>& values, const FieldInfo& info) override {
-    for (const std::string& value : values) note(name, value, info);
-  }
-  void field(const char*, std::vector<double>&, const FieldInfo&) override {}
-  void field(const char*, std::optional<double>&, const FieldInfo&) override {}
-  void field(const char*, std::optional<int64_t>&, const FieldInfo&) override {}
-  void field(const char*, Json&, const FieldInfo&) override {}
-
- protected:
-  bool enter(const char* name, const std::string&) override {
-    parts_.emplace_back(name);
-    return true;
-  }
-  void leave() override { parts_.pop_back(); }
-  std::string pick(const char*, const std::string& current, const std::vector<std::string>&) override {
-    return current;
-  }
-  bool enter_list(const char* name, const std::string&, size_t current, size_t& count) override {
-    parts_.emplace_back(name);
-    count = current;
-    return true;
-  }
-  void enter_item(size_t index) override { parts_.push_back(std::to_string(index)); }
-  void leave_item() override { parts_.pop_back(); }
-  void leave_list() override { parts_.pop_back(); }
-
- private:
-  void note(const char* name, const std::string& value, const FieldInfo& info) {
-    if (!info.path || value.empty()) return;
-    std::string field;
-    for (const std::string& part : parts_) field += part + ".";
-    found.emplace_back(field + name, value);
-  }
-  std::vector<std::string> parts_;
-};
 
 bool is_read(const fs::path& file) {
   static const std::set<std::string> kEndings = {".safetensors", ".json", ".jsonl", ".jinja",
@@ -94,13 +46,8 @@ std::string base_of(const std::string& folder) {
 }  // namespace
 
 std::vector<RunFile> run_files(const RunConfig& config) {
-  Paths paths;
-  const_cast<RunConfig&>(config).fields(paths);  // fields() is non-const only because readers share it
-  const std::string& chat = config.data.chat_template;
-  if (chat != "auto" && chat != "chatml") paths.found.emplace_back("data.template", chat);
   std::vector<RunFile> out;
-  for (const auto& [field, path] : paths.found) {
-    if (field == "run") continue;
+  for (const auto& [field, path] : config_paths(config)) {
     if (fs::is_directory(path)) {
       out.push_back(folder_identity(field, path));
       if (const std::string base = base_of(path); !base.empty()) out.push_back(folder_identity(field, base));
