@@ -1,5 +1,5 @@
 // temper-inspect: the window into every part. All output is JSON on stdout.
-#include "train/inspect.h"
+#include "inspect/inspect.h"
 
 #include <ATen/Parallel.h>
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "common.h"
 #include "data/records.h"
-#include "train/teacher_cache.h"
+#include "task/distill/teacher_cache.h"
 
 namespace temper {
 

@@ -3,13 +3,13 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
-#include "objective/distill.h"
+#include "objective/distill/distill.h"
 #include "objective/inspect.h"
 #include "objective/notes.h"
-#include "objective/policy.h"
-#include "objective/preference.h"
-#include "objective/reward_model.h"
-#include "objective/supervised.h"
+#include "objective/policy/policy.h"
+#include "objective/preference/preference.h"
+#include "objective/reward/reward_model.h"
+#include "objective/supervised/supervised.h"
 
 namespace temper::objective {
 namespace {

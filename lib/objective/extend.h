@@ -7,9 +7,9 @@
 // README.md of the project shows a whole one, tests/out_of_tree is a project that builds.
 #pragma once
 
-#include "objective/policy.h"
-#include "objective/preference.h"
-#include "objective/supervised.h"
+#include "objective/policy/policy.h"
+#include "objective/preference/preference.h"
+#include "objective/supervised/supervised.h"
 
 namespace temper::objective {
 

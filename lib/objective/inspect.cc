@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "objective/catalogue.h"
 #include "objective/inspect_parts.h"
-#include "objective/supervised.h"
+#include "objective/supervised/supervised.h"
 
 namespace temper::objective {
 

@@ -8,7 +8,7 @@
 #include "adapter/adapter.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "objective/reward_model.h"
+#include "objective/reward/reward_model.h"
 
 namespace temper {
 namespace {

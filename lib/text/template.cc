@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "text/jinja_evaluator.h"
+#include "jinja/evaluator.h"
 #include "text/template_impl.h"
 
 namespace temper {

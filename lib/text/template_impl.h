@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "text/jinja_ast.h"
+#include "jinja/ast.h"
 #include "text/template.h"
 
 namespace temper {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "text/jinja_text.h"
+#include "jinja/text.h"
 #include "text/tokenizer.h"
 
 namespace temper {

@@ -6,10 +6,10 @@
 #include <algorithm>
 
 #include "eval/evaluate.h"
-#include "train/distill.h"
+#include "task/distill/distill.h"
 #include "train/examples.h"
-#include "train/preference.h"
-#include "train/reward_model.h"
+#include "task/preference/preference.h"
+#include "task/reward_model/reward_model.h"
 #include "train/session.h"
 
 namespace temper {

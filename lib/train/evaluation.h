@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "train/metrics.h"
+#include "run/metrics.h"
 
 namespace temper {
 

@@ -13,7 +13,7 @@
 #include "model/load.h"
 #include "model/precision.h"
 #include "text/tokenizer.h"
-#include "train/reward_data.h"
+#include "task/reward_model/data.h"
 #include "train/session.h"
 
 namespace temper {

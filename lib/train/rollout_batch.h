@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/json.h"
-#include "objective/policy.h"
-#include "train/metrics.h"
+#include "objective/policy/policy.h"
+#include "run/metrics.h"
 #include "train/micro_batch.h"
-#include "train/state.h"
+#include "run/state.h"
 
 namespace temper {
 

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "train/reference.h"
 #include "train/session.h"
-#include "train/stored_rollouts.h"
+#include "task/rl/stored_rollouts.h"
 
 namespace temper {
 namespace {

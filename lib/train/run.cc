@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/failure.h"
 #include "reward/references.h"
-#include "train/report.h"
+#include "report/report.h"
 #include "train/tasks.h"
 
 namespace temper {

@@ -15,11 +15,11 @@
 #include "model/generation.h"
 #include "rollout/end_ids.h"
 #include "train/adapter_start.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 #include "train/evaluation.h"
-#include "train/report.h"
-#include "train/reward_data.h"
-#include "train/run_folder.h"
+#include "report/report.h"
+#include "task/reward_model/data.h"
+#include "run/folder.h"
 
 namespace temper {
 namespace {

@@ -21,13 +21,13 @@
 #include "rollout/engine.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 #include "train/config.h"
-#include "train/health.h"
-#include "train/metrics.h"
+#include "run/health.h"
+#include "run/metrics.h"
 #include "train/micro_batch.h"
-#include "train/run_folder.h"
-#include "train/state.h"
+#include "run/folder.h"
+#include "run/state.h"
 
 namespace temper {
 

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "objective/inspect.h"
-#include "objective/policy.h"
+#include "objective/policy/policy.h"
 #include "tensor/packed.h"
 #include "test.h"
 

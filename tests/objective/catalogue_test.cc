@@ -6,7 +6,7 @@
 #include "cases.h"
 #include "objective/inspect.h"
 #include "objective/notes.h"
-#include "objective/preference.h"
+#include "objective/preference/preference.h"
 
 namespace temper::objective {
 

@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "objective/distill.h"
+#include "objective/distill/distill.h"
 #include "test.h"
 
 namespace temper::objective {

@@ -1,7 +1,7 @@
 // Objectives that read more than log-probs and rewards, and the actor-critic parts.
 #include "base/error.h"
 #include "cases.h"
-#include "objective/critic.h"
+#include "objective/policy/critic.h"
 
 namespace temper::objective {
 

@@ -1,6 +1,6 @@
 // What holds for every policy objective: split and order invariance, degenerate steps, far values,
 // denominators.
-#include "objective/policy.h"
+#include "objective/policy/policy.h"
 
 #include "base/error.h"
 #include "cases.h"

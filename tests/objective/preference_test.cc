@@ -1,8 +1,8 @@
-#include "objective/preference.h"
+#include "objective/preference/preference.h"
 
 #include "base/error.h"
 #include "cases.h"
-#include "objective/preference_math.h"
+#include "objective/preference/math.h"
 
 namespace temper::objective {
 namespace {

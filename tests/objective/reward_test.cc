@@ -1,7 +1,7 @@
 #include "base/error.h"
 #include "cases.h"
-#include "objective/distill.h"
-#include "objective/reward_model.h"
+#include "objective/distill/distill.h"
+#include "objective/reward/reward_model.h"
 
 namespace temper::objective {
 namespace {

@@ -1,4 +1,4 @@
-#include "objective/supervised.h"
+#include "objective/supervised/supervised.h"
 
 #include "base/error.h"
 #include "cases.h"

@@ -1,8 +1,8 @@
 // The objectives beside PPO clip: goldens, the identities between them, and what each promises.
 #include "base/error.h"
 #include "cases.h"
-#include "objective/advantages.h"
-#include "objective/ratio.h"
+#include "objective/policy/advantages.h"
+#include "objective/policy/ratio.h"
 #include "tensor/packed.h"
 
 namespace temper::objective {

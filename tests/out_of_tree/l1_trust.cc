@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "objective/extend.h"
-#include "objective/ratio.h"
+#include "objective/policy/ratio.h"
 
 namespace temper::objective {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 #include <ATen/ATen.h>
 #include <sys/mount.h>

@@ -1,5 +1,5 @@
 // Whole distillations of tiny models: what they learn, and what their results must not depend on.
-#include "objective/distill.h"
+#include "objective/distill/distill.h"
 
 #include <ATen/ATen.h>
 
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "runs.h"
 #include "test.h"
-#include "train/teacher_cache.h"
+#include "task/distill/teacher_cache.h"
 
 using namespace temper;
 

@@ -1,4 +1,4 @@
-#include "train/draws.h"
+#include "task/sft/draws.h"
 
 #include <set>
 

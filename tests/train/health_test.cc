@@ -1,4 +1,4 @@
-#include "train/health.h"
+#include "run/health.h"
 
 #include <cmath>
 #include <limits>

@@ -1,13 +1,13 @@
 // What each input transform makes of a record and of a step's example.
-#include "train/inputs.h"
+#include "task/sft/inputs.h"
 
 #include <algorithm>
 #include <numeric>
 
 #include "base/error.h"
 #include "runs.h"
-#include "train/departures.h"
-#include "train/inspect.h"
+#include "inspect/departures.h"
+#include "inspect/inspect.h"
 #include "train/session.h"
 
 using namespace temper;

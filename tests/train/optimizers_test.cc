@@ -1,7 +1,7 @@
 // Runs with each optimizer and with schedules that stand on an earlier run.
 #include "base/error.h"
 #include "runs.h"
-#include "train/inspect.h"
+#include "inspect/inspect.h"
 
 using namespace temper;
 

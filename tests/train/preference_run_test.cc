@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "objective/preference.h"
+#include "objective/preference/preference.h"
 #include "runs.h"
 #include "test.h"
 

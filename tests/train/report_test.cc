@@ -1,4 +1,4 @@
-#include "train/report.h"
+#include "report/report.h"
 
 #include <unistd.h>
 
@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "test.h"
-#include "train/metrics.h"
-#include "train/svg.h"
+#include "run/metrics.h"
+#include "report/svg.h"
 
 using namespace temper;
 

@@ -4,11 +4,11 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "objective/reward_algorithm.h"
+#include "objective/reward/algorithm.h"
 #include "reward/model_reward.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "train/metrics.h"
+#include "run/metrics.h"
 #include "train/tasks.h"
 
 using namespace temper;

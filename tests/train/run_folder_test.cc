@@ -1,5 +1,5 @@
 // What a run folder promises between two starts: one process at a time, the same files, whole checkpoints.
-#include "train/run_folder.h"
+#include "run/folder.h"
 
 #include <fstream>
 
@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "runs.h"
 #include "test.h"
-#include "train/inspect.h"
-#include "train/run_data.h"
+#include "inspect/inspect.h"
+#include "run/files.h"
 
 using namespace temper;
 

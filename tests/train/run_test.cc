@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "objective/policy.h"
+#include "objective/policy/policy.h"
 #include "runs.h"
 #include "test.h"
 

@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "train/metrics.h"
+#include "run/metrics.h"
 #include "train/tasks.h"
 
 namespace temper {

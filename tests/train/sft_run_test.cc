@@ -1,6 +1,6 @@
 // Supervised runs: every loss and every input transform of tiny models.
 #include "base/error.h"
-#include "objective/supervised.h"
+#include "objective/supervised/supervised.h"
 #include "runs.h"
 
 using namespace temper;

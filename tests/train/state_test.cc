@@ -1,4 +1,4 @@
-#include "train/state.h"
+#include "run/state.h"
 
 #include <ATen/ATen.h>
 

@@ -1,5 +1,5 @@
 // A teacher's drawn tokens: what they are the expectation of, and what a file of them holds.
-#include "train/teacher_cache.h"
+#include "task/distill/teacher_cache.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -9,7 +9,7 @@
 #include <map>
 
 #include "base/error.h"
-#include "objective/distill.h"
+#include "objective/distill/distill.h"
 #include "temp_folder.h"
 #include "tensor/gather_logp.h"
 #include "test.h"

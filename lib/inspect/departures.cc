@@ -1,0 +1,107 @@
+#include "inspect/departures.h"
+
+#include <map>
+
+namespace temper {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+const std::map<std::string, Lines>& all() {
+  const std::string frozen =
+      "What the start takes out of the weights is a frozen second update, so the base stays whole; the "
+      "folder is "
+      "a plain LoRA of twice the rank, as PEFT converts it.";
+  const std::string rate = "lr is 1e-5, as for every optimizer here; the authors' is ";
+  static const std::map<std::string, Lines> lines = {
+      {"input/filter",
+       {"A reward is larger for a better record; PHF's scores are minus the reward.",
+        "min is a reward; it does not follow from a share of the data."}},
+      {"input/conditional",
+       {"The control texts are never targets; in PHF's code they are.",
+        "A reward is larger for a better record; PHF's scores are minus the reward, of tokens "
+        "or sentences, here there is one a record."}},
+      {"input/neftune", {"L is the length of the example; TRL's is the padded one."}},
+      {"input/bash",
+       {"Nothing but the paper's abstract could be checked. How generated tokens line up with the gold ones "
+        "is "
+        "Temper's own: in the place of y_t stands what the model says after x and y_<t, from one pass over "
+        "the "
+        "example. So is the probability of 0.2.",
+        "The tokens are drawn at each step from the model as it is; the paper makes them offline, for many "
+        "examples at once."}},
+      {"input/rac",
+       {"The own answer is generated at each step by the model as it is, unless `column` names stored "
+        "ones; the marker's text is Temper's own."}},
+      {"input/leti",
+       {"The code alternates with a step on pretraining-style data, 1:1; here that is data.weights.",
+        "Held-out records get the good token from the start; the first iteration of the code "
+        "samples without it."}},
+      {"input/ilf",
+       {"The refinements and their scores are columns, or the run's rewards score them; the paper "
+        "asks a language model whether a refinement uses the feedback."}},
+      {"adapter/lisa",
+       {"With state drop and bf16 compute a frozen block's fp32 weights are gone too: they are rounded to "
+        "bf16 once "
+        "an interval. keep and offload are exact.",
+        "A block that is drawn again for the very next interval keeps its optimizer state.",
+        "The final norm trains beside embedding and head (norm)."}},
+      {"adapter/pissa", {frozen}},
+      {"adapter/olora", {frozen}},
+      {"adapter/corda",
+       {frozen,
+        "A sample is one record in one forward pass; the authors cut 256 pieces of 2,048 tokens from running "
+        "text."}},
+      {"adapter/increlora",
+       {"alpha is divided by the target rank, not by the rank of the moment, so that growth changes nothing "
+        "that "
+        "is there.",
+        "New components begin with the run's learning rate after a linear warm-up of growth_warmup updates, "
+        "not on "
+        "a schedule of their own.",
+        "The reserves left at the end are left out of the folder, which is a plain LoRA for PEFT."}},
+      {"adapter/ist",
+       {"The losses that move the scores are over the whole batch of the update, not over its first "
+        "micro-batch, so "
+        "that the micro-batch size changes nothing."}},
+      {"adapter/prompt",
+       {"A text's first token is predicted by nothing, also behind virtual tokens; PEFT lets it count."}},
+      {"adapter/prefix",
+       {"The keys and values train themselves, as by PEFT's default; the paper's come out of a small "
+        "network."}},
+      {"optimizer/ademamix", {rate + "1e-3."}},
+      {"optimizer/soap",
+       {rate + "3e-3.",
+        "The first moment stays in the parameter's own basis; the authors turn it with the basis and back, "
+        "which "
+        "is the same number for an orthogonal one."}},
+      {"optimizer/muon",
+       {"scale is \"adamw\", the form of arXiv 2502.16982 and of torch's match_rms_adamw, so that AdamW's "
+        "learning "
+        "rate fits; the authors' is \"original\", with a rate of 0.02."}},
+      {"optimizer/lion", {rate + "3 to 10 times below AdamW's, with as much more decay."}},
+      {"optimizer/adafactor",
+       {"Two forms, transformers' and torch's. As in transformers the paper's relative step is on unless lr "
+        "is "
+        "given; its trainer gives one, with scale_parameter false."}},
+      {"schedule/refined",
+       {"A run logs the l2 norm of its gradients alone; the paper weighs Adam's steps by l1 norms. Where the "
+        "entries keep their distribution the two differ by a factor that cancels."}},
+  };
+  return lines;
+}
+
+}  // namespace
+
+std::vector<std::string> departures_of(const std::string& kind, const std::string& name) {
+  const auto it = all().find(kind + "/" + name);
+  return it == all().end() ? Lines() : it->second;
+}
+
+std::vector<std::string> names_with_departures() {
+  std::vector<std::string> out;
+  for (const auto& [name, lines] : all()) out.push_back(name);
+  return out;
+}
+
+}  // namespace temper

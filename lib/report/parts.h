@@ -1,0 +1,39 @@
+// What the parts of report.html share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "run/metrics.h"
+#include "report/report.h"
+#include "report/svg.h"
+
+namespace temper {
+
+// Everything the page is made of.
+struct ReportRun {
+  std::string name;
+  Json config;  // null when there is none
+  std::vector<MetricsRow> train, eval;
+  std::vector<SampleRow> before, after;  // of the first and the last evaluation
+  ReportStatus status;
+};
+
+// The values that rows have under a name, over their steps.
+Series series_of(const std::vector<MetricsRow>& rows, const std::string& key);
+
+// The number that the task is about: accuracy, reward or loss, else the first there is; "" without rows.
+std::string main_key(const std::vector<MetricsRow>& rows);
+
+// The section of the curves.
+std::string report_curves(const ReportRun& run);
+
+// Of a reward model: calibration and accuracy by margin; "" without such figures.
+std::string report_calibration(const ReportRun& run);
+// Whether a figure of an evaluation belongs there and not among the others.
+bool is_calibration_figure(const std::string& key);
+
+extern const char* const kReportStyle;  // CSS
+
+}  // namespace temper

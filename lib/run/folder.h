@@ -1,0 +1,34 @@
+// The folder of a run: its resolved config, the identity of the files it reads, its lock, and whether a new
+// start or a continuation is meant.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/lock.h"
+#include "run/checkpoint.h"
+#include "train/config.h"
+
+namespace temper {
+
+struct RunFolder {
+  std::unique_ptr<FileLock> lock;           // no other process works in the folder while it lives
+  std::vector<CheckpointInfo> checkpoints;  // whole and others, in order of steps; none: a new start
+  // The files that the run reads are others than at its start, and that was accepted; written down by
+  // accept_data().
+  bool data_changed = false;
+};
+
+// Makes the folder and writes config.json and data.json, or, where a run is already, checks that its config
+// and the content of the files it reads are the same (UserError that shows each difference) and gives its
+// checkpoints. resume: auto; must: UserError without a checkpoint; never: UserError when there is a run.
+// accept_changed_data: changed files are warned about and the run goes on. What a process that was killed
+// left half written is removed. UserError that names the process when another one works in the folder.
+RunFolder open_run_folder(const RunConfig& config, const std::string& resume,
+                          bool accept_changed_data = false);
+
+// From now on the files as they are belong to the run.
+void accept_data(const RunConfig& config);
+
+}  // namespace temper

@@ -1,0 +1,77 @@
+#include "run/state.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace temper {
+namespace {
+
+// Far beyond any run, and far from where sums of them would overflow.
+constexpr int64_t kMost = int64_t{1} << 50;
+
+int64_t count(const Json& json, const char* key, const std::string& where, int64_t most = kMost) {
+  const Json& value = json.at(key);
+  const bool fits = value.is_number_integer() && value >= 0 && value <= most;
+  if (!fits)
+    user_error("{}: {}: expected a count of at most {}, found {}", where, key, most,
+               dump_line(value).substr(0, 40));
+  return value.get<int64_t>();
+}
+
+const Json& typed(const Json& json, const char* key, Json::value_t type, const std::string& where) {
+  const Json& value = json.at(key);
+  if (value.type() != type)
+    user_error("{}: {}: expected {}, found {}", where, key, Json(type).type_name(), value.type_name());
+  return value;
+}
+
+}  // namespace
+
+Json RunState::to_json() const {
+  return {{"step", step},
+          {"updates", updates},
+          {"tokens", tokens},
+          {"cursor", cursor},
+          {"best", best ? Json(*best) : Json(nullptr)},
+          {"best_step", best_step},
+          {"evaluation_due", evaluation_due},
+          {"health", health},
+          {"loop", loop},
+          {"adapter", adapter},
+          {"log", log.to_json()},
+          {"stored_cursor", stored_cursor},
+          {"reference_rewards", reference_rewards},
+          {"leftovers", leftovers}};
+}
+
+RunState RunState::from_json(const Json& json, const std::string& where) {
+  RunState s;
+  try {
+    s.step = count(json, "step", where);
+    s.updates = count(json, "updates", where);
+    s.tokens = count(json, "tokens", where);
+    s.cursor = count(json, "cursor", where);
+    s.stored_cursor = count(json, "stored_cursor", where);
+    if (!json.at("best").is_null()) {
+      s.best = json.at("best").get<double>();
+      if (!std::isfinite(*s.best)) user_error("{}: best: expected a finite number", where);
+    }
+    s.best_step = count(json, "best_step", where, s.step);
+    // Older runs have it the other way round, of the evaluation before the first step alone.
+    s.evaluation_due = json.contains("evaluation_due") ? json["evaluation_due"].get<bool>()
+                                                       : !json.at("evaluated_first").get<bool>();
+    const auto object = Json::value_t::object;
+    s.health = typed(json, "health", object, where);
+    s.loop = typed(json, "loop", object, where);
+    s.adapter = typed(json, "adapter", object, where);
+    s.leftovers = typed(json, "leftovers", Json::value_t::array, where);
+    s.reference_rewards = typed(json, "reference_rewards", object, where);
+    s.log = LogPosition::from_json(json.at("log"), where);
+  } catch (const Json::exception& e) {
+    user_error("{}: not a run state: {}", where, e.what());
+  }
+  return s;
+}
+
+}  // namespace temper

@@ -1,0 +1,34 @@
+// Everything a continuation needs, and nothing else: there is no generator state, because random draws are
+// named.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "run/metrics.h"
+
+namespace temper {
+
+struct RunState {
+  int64_t step = 0;                         // finished steps
+  int64_t updates = 0;                      // finished optimizer updates
+  int64_t tokens = 0;                       // trained on so far
+  int64_t cursor = 0;                       // draws taken from the RecordOrder
+  int64_t stored_cursor = 0;                // rl: draws taken from the order of stored groups
+  Json leftovers = Json::array();           // rl: groups generated but not used yet
+  Json reference_rewards = Json::object();  // rl: by record, the initial model's mean reward
+  std::optional<double> best;               // best evaluation so far, larger is better
+  int64_t best_step = 0;
+  bool evaluation_due = true;  // of the weights after `step`: not done yet, or interrupted
+  Json health = Json::object();
+  Json loop = Json::object();     // what a task's loop keeps of its own
+  Json adapter = Json::object();  // what an adapter that changes during training keeps; its tensors beside it
+  LogPosition log;
+
+  Json to_json() const;
+  static RunState from_json(const Json& json, const std::string& where);  // throws UserError
+};
+
+}  // namespace temper

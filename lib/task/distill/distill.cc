@@ -1,0 +1,292 @@
+// Distillation: at every target token the student learns the teachers' distribution over the whole
+// vocabulary, on stored completions or on its own samples. Which divergence: the "algorithm" section.
+#include "task/distill/distill.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "objective/distill/distill.h"
+#include "objective/policy/policy.h"
+#include "tensor/gather_logp.h"
+#include "train/examples.h"
+#include "train/tasks.h"
+#include "task/distill/teacher_cache.h"
+#include "task/distill/teachers.h"
+
+namespace temper {
+namespace {
+
+// The student beside its teachers on a micro-batch.
+DivergenceResult parts_of(Session& s, const MicroBatch& batch, bool training) {
+  const int64_t vocab = shared_vocabulary(s);
+  const Parameter& head = s.model->head();
+  const at::Tensor hidden = s.model->hidden(batch.tokens, s.forward_options(training));
+  const bool padded = head.compute.size(0) > vocab;
+  return objective::distill_parts(*s.config.distill.algorithm, hidden, head.compute.narrow(0, 0, vocab),
+                                  padded ? head.master.narrow(0, 0, vocab) : head.master,
+                                  teacher_states(s, batch.tokens), batch.targets);
+}
+
+// The student beside a teacher's drawn tokens: the divergence is the cross entropy with them, which is that
+// of the teacher less a constant.
+DivergenceResult cached_parts(Session& s, const MicroBatch& batch, const TeacherCache::Rows& drawn) {
+  const Parameter& head = s.model->head();
+  const at::Tensor hidden = s.model->hidden(batch.tokens, s.forward_options(true));
+  const at::Tensor data = batch.targets.token.unsqueeze(1), token = drawn.token.to(s.device());
+  const at::Tensor logp =
+      gather_logp(hidden, head.compute, head.master, batch.targets.source, at::cat({token, data}, 1));
+  const int64_t draws = token.size(1);
+  return {objective::sampled_cross_entropy(logp.narrow(1, 0, draws), drawn.weight.to(s.device())),
+          -logp.select(1, draws),
+          {}};
+}
+
+// What the metrics of a step or an evaluation are the means of, over targets.
+struct Sums {
+  double loss = 0, divergence = 0, nll = 0, teacher_nll = 0, targets = 0;
+  void add(const at::Tensor& value, const DivergenceResult& parts) {
+    const auto sum = [](const at::Tensor& t) {
+      return t.defined() ? t.detach().sum(at::kDouble).item<double>() : 0.0;
+    };
+    loss += sum(value);
+    divergence += sum(parts.divergence);
+    nll += sum(parts.nll);
+    teacher_nll += sum(parts.teacher_nll);
+    targets += static_cast<double>(value.size(0));
+  }
+};
+
+// A step's sequences and what they point to.
+struct Step {
+  std::vector<std::vector<int64_t>> prompts;
+  std::vector<Completion> completions;  // the student's own
+  std::vector<Sequence> sequences;
+  std::vector<int64_t> drawn;  // which stored examples the sequences are
+  int64_t tokens = 0, targets = 0;
+};
+
+// The student's own answers to the records' prompts, one each.
+void sample(Session& s, const Examples& stored, Step& step) {
+  std::vector<GenerateRequest> requests;
+  for (size_t i = 0; i < step.drawn.size(); ++i) {
+    step.prompts.push_back(s.encoder->prompt(*stored.records[step.drawn[i]]));
+    requests.push_back({step.prompts.back(), 1, static_cast<uint64_t>(s.state.cursor) + i});
+  }
+  EngineOptions engine;
+  engine.max_batch = s.config.rollout.max_batch;
+  engine.seed = static_cast<uint64_t>(s.config.seed);
+  engine.step = static_cast<uint64_t>(s.state.step);
+  engine.end_ids = s.end_ids;
+  auto all =
+      generate(*s.model, *s.tokenizer, requests, s.config.rollout, engine, [&](const EngineProgress& p) {
+        s.check_signal();
+        s.progress->inner(
+            fmt::format("sampling {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
+      });
+  for (auto& completions : all) step.completions.push_back(std::move(completions.front()));
+  for (size_t i = 0; i < step.drawn.size(); ++i) {
+    step.sequences.push_back({&step.prompts[i], &step.completions[i].ids, nullptr, static_cast<int64_t>(i)});
+  }
+}
+
+std::vector<SampleRow> sample_rows(const Session& s, const Step& step) {
+  std::vector<SampleRow> out;
+  for (size_t i = 0; i < step.completions.size(); ++i) {
+    const Completion& c = step.completions[i];
+    SampleRow row;
+    row.prompt = s.tokenizer->decode(step.prompts[i]);
+    row.completion = c.text;
+    row.finish = finish_name(c.finish);
+    row.tokens = static_cast<int64_t>(c.ids.size());
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+// MiniLLM: an advantage for each token of the step's own samples, [M], from a pass without gradient.
+at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm,
+                      const std::vector<MicroBatch>& batches) {
+  at::NoGradGuard guard;
+  std::vector<at::Tensor> student, teacher, sequence;
+  for (const MicroBatch& batch : batches) {
+    const DivergenceResult parts = parts_of(s, batch, false);
+    student.push_back(-parts.nll);
+    teacher.push_back(-parts.teacher_nll);
+    sequence.push_back(batch.targets.sequence + batch.sequences.front());
+  }
+  return minillm.advantage(at::cat(student), at::cat(teacher), at::cat(sequence));
+}
+
+// A chat's prompt for an answer may be longer than the stored chat, when the template opens the answer.
+void drop_long_prompts(Session& s, Examples& stored) {
+  Examples kept;
+  for (size_t i = 0; i < stored.examples.size(); ++i) {
+    if (s.encoder->prompt(*stored.records[i]).empty()) continue;
+    kept.examples.push_back(std::move(stored.examples[i]));
+    kept.records.push_back(stored.records[i]);
+  }
+  const size_t all = stored.records.size(), left = kept.records.size();
+  if (left == 0) user_error("data.train: no prompt is within max_tokens {}", s.config.data.max_tokens);
+  if (left < all)
+    s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out", all - left,
+                                    all, s.config.data.max_tokens));
+  stored = std::move(kept);
+}
+
+// Loads teachers and cache and finds what does not fit together. Returns null without a cache.
+std::unique_ptr<TeacherCache> open_teachers(Session& s, const Examples& stored, bool samples) {
+  const RunConfig& c = s.config;
+  int64_t longest = 0;
+  for (size_t i = 0; i < stored.examples.size(); ++i) {
+    longest = std::max(longest, static_cast<int64_t>(stored.examples[i].ids.size()));
+    if (!samples) continue;
+    const auto prompt = static_cast<int64_t>(s.encoder->prompt(*stored.records[i]).size());
+    longest = std::max(longest, prompt + c.rollout.max_new_tokens);
+  }
+  if (longest > s.model->config().max_positions) {
+    user_error("{}: the student has {} positions, but sequences may have {} tokens; lower data.max_tokens{}",
+               c.model.path.empty() ? "model.init" : c.model.path, s.model->config().max_positions, longest,
+               samples ? " or rollout.max_new_tokens" : "");
+  }
+  std::unique_ptr<TeacherCache> cache;
+  if (!c.distill.cache.empty()) {
+    cache = std::make_unique<TeacherCache>(c.distill.cache);
+    cache->check(
+        cache_identity(*s.tokenizer, stored.examples, c.data.train, c.data.encoding(), c.data.chat_template));
+  }
+  load_teachers(s, longest);
+  return cache;
+}
+
+}  // namespace
+
+void train_distill(Session& s) {
+  const RunConfig& c = s.config;
+  const objective::DistillOptions& algorithm = *c.distill.algorithm;
+  const auto* minillm = dynamic_cast<const objective::MiniLlmOptions*>(&algorithm);
+  const auto policy_gradient = objective::policy_registry().find("gpg")->make()->objective->make();
+  const double share = minillm != nullptr ? 1 : c.distill.on_policy_share;
+
+  // All records are encoded before the first step, so that a bad line costs no training time.
+  Examples stored = encode_train_examples(s);
+  if (share > 0) drop_long_prompts(s, stored);
+  const auto count = static_cast<int64_t>(stored.examples.size());
+  const auto cache = open_teachers(s, stored, share > 0);
+  const RecordOrder order(count, static_cast<uint64_t>(c.seed), c.data.order);
+
+  s.evaluate_first();
+  while (s.state.step < c.train.steps) {
+    s.begin_step();
+
+    // Stored completions or the student's own: GKD draws once a step.
+    const bool own = RandomStream(static_cast<uint64_t>(c.seed), "on-policy", s.state.step).uniform() < share;
+    Step step;
+    for (int64_t i = 0; i < c.train.batch_size; ++i) step.drawn.push_back(order.at(s.state.cursor + i));
+    if (own) {
+      sample(s, stored, step);
+      s.log->write_samples(s.state.step + 1, "train", sample_rows(s, step));
+    } else {
+      for (const int64_t i : step.drawn) {
+        const auto group = static_cast<int64_t>(step.sequences.size());
+        step.sequences.push_back(whole_sequence(stored.examples[i], group));
+      }
+    }
+    s.state.cursor += c.train.batch_size;
+
+    const auto batches =
+        cut_into_micro_batches(step.sequences, c.train.micro_batch_tokens, false, s.device());
+    std::vector<int64_t> first_target;  // of each micro-batch, among the step's
+    for (const MicroBatch& batch : batches) {
+      first_target.push_back(step.targets);
+      step.tokens += batch.tokens.tokens();
+      step.targets += batch.targets.token.size(0);
+    }
+    at::Tensor advantage;
+    if (minillm != nullptr) advantage = advantages(s, *minillm, batches);
+
+    // The mean over all targets of the step.
+    Sums sums;
+    const UpdateOutcome done = s.update(batches, [&](const MicroBatch& batch) {
+      DivergenceResult parts;
+      if (cache != nullptr) {
+        std::vector<int64_t> examples;
+        for (const int64_t sequence : batch.sequences) examples.push_back(step.drawn[sequence]);
+        parts = cached_parts(s, batch, cache->rows(examples));
+      } else {
+        parts = parts_of(s, batch, true);
+      }
+      at::Tensor value = algorithm.combine(parts.divergence, parts.nll);
+      if (minillm != nullptr) {
+        objective::PolicyBatch samples;
+        samples.logp = -parts.nll;
+        samples.sequence = batch.targets.sequence;
+        samples.sequences = batch.targets.sequences;
+        const int64_t first = first_target[&batch - batches.data()];
+        samples.token_advantage = advantage.narrow(0, first, samples.logp.size(0));
+        const at::Tensor gradient = (*policy_gradient)(samples).value;
+        value = minillm->single_step ? value + gradient : gradient;
+      }
+      if (!s.probing) sums.add(value, parts);
+      return value.sum() / static_cast<double>(step.targets);
+    });
+
+    MetricsRow row;
+    row.values = {{"loss", done.loss}};
+    row.values.emplace_back(cache ? "cross_entropy" : "divergence", sums.divergence / sums.targets);
+    row.values.emplace_back("nll", sums.nll / sums.targets);
+    if (!cache) row.values.emplace_back("teacher_nll", sums.teacher_nll / sums.targets);
+    row.values.emplace_back("grad_norm", done.grad_norm);
+    row.values.emplace_back("lr", done.lr);
+    row.values.emplace_back("targets", sums.targets);
+    row.values.emplace_back("skipped", done.skipped ? 1.0 : 0.0);
+    if (share > 0) row.values.emplace_back("on_policy", own ? 1.0 : 0.0);
+    s.end_step(std::move(row), {"loss", "divergence", "nll", "grad_norm"}, step.tokens);
+  }
+}
+
+void evaluate_distill(Session& s, const std::string& when, Evaluation& out) {
+  at::NoGradGuard guard;
+  const Examples stored = encode_examples(s, s.eval_records);
+  const size_t all = s.eval_records.size();
+  leave_out(s, out, "left_out", static_cast<int64_t>(all - stored.examples.size()), static_cast<int64_t>(all),
+            "examples");
+  std::vector<Sequence> sequences;
+  for (const Example& e : stored.examples)
+    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
+  const auto batches =
+      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
+  Sums sums;
+  // Of a run on a cache alone the held-out tokens are all there is to compare with.
+  const bool beside_teachers = !s.teachers.empty();
+  for (const MicroBatch& batch : batches) {
+    if (beside_teachers) {
+      const DivergenceResult parts = parts_of(s, batch, false);
+      sums.add(s.config.distill.algorithm->combine(parts.divergence, parts.nll), parts);
+    } else {
+      const at::Tensor nll = -model_logp(*s.model, batch.tokens, batch.targets).logp;
+      sums.add(nll, {{}, nll, {}});
+    }
+  }
+  const double n = sums.targets;
+  if (n == 0) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
+  if (beside_teachers) {
+    out.row.values.insert(out.row.values.end(),
+                          {{"loss", sums.loss / n}, {"divergence", sums.divergence / n}});
+    out.line = fmt::format("{}: held-out loss {:.4f}, divergence {:.4f}, nll {:.4f} (teacher {:.4f})", when,
+                           sums.loss / n, sums.divergence / n, sums.nll / n, sums.teacher_nll / n);
+  } else {
+    out.line = fmt::format("{}: held-out nll {:.4f}", when, sums.nll / n);
+  }
+  out.row.values.emplace_back("nll", sums.nll / n);
+  if (beside_teachers) out.row.values.emplace_back("teacher_nll", sums.teacher_nll / n);
+  out.score = -sums.loss / n;
+}
+
+}  // namespace temper

@@ -1,0 +1,158 @@
+#include "task/preference/pair_source.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "data/pair_forms.h"
+#include "task/preference/reference_cache.h"
+#include "train/rollouts.h"
+#include "train/session.h"
+
+namespace temper {
+namespace {
+
+// The records' pairs, and how many records gave none.
+std::vector<Record> pair_records(const Session& s, const std::vector<Record>& records, int64_t stage,
+                                 int64_t* without) {
+  const PairsSection& o = s.config.pairs;
+  if (o.from == "ratings") return rated_pairs(records, stage, o.stages, without);
+  if (o.from == "steps") return step_pairs(records, {o.form, o.attempts, o.separator}, without);
+  return records;
+}
+
+// The best and the worst completion of each group, the first among equals; nulls stand aside.
+struct Ends {
+  size_t best = 0, worst = 0;
+};
+Ends ends_of(const RolloutGroup& group) {
+  Ends out;
+  std::optional<double> high, low;
+  for (size_t i = 0; i < group.rollouts.size(); ++i) {
+    const auto& reward = group.rollouts[i].reward;
+    if (!reward) continue;
+    if (!high || *reward > *high) {
+      high = reward;
+      out.best = i;
+    }
+    if (!low || *reward < *low) {
+      low = reward;
+      out.worst = i;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+PairSource::PairSource(Session& s) : s_(s) {
+  const RunConfig& c = s.config;
+  if (samples_pairs(c)) {
+    prompts_ = encode_train_prompts(s);
+    return;
+  }
+  stages_.resize(static_cast<size_t>(c.pairs.count_stages()));
+  for (size_t i = 0; i < stages_.size(); ++i) encode_stage(static_cast<int64_t>(i));
+  if (stages_.size() > 1) return;
+  // Every unit that the run will draw, in the steps of its first epoch.
+  std::vector<std::vector<int64_t>> first_epoch;
+  for (int64_t t = 0; t < c.train.steps && t * c.train.batch_size < stages_[0].answers.units(); ++t)
+    first_epoch.push_back(units_of(stages_[0], t));
+  cache_ = reference_cache(s, "train", stages_[0].answers, first_epoch);
+}
+
+void PairSource::encode_stage(int64_t index) {
+  const RunConfig& c = s_.config;
+  Stage& stage = stages_[index];
+  const auto stages = static_cast<int64_t>(stages_.size());
+  stage.first = index * c.train.steps / stages;
+  stage.last = (index + 1) * c.train.steps / stages;
+  int64_t without = 0;
+  const std::vector<Record> records = pair_records(s_, s_.train_records, index, &without);
+  const std::string where = stages == 1 ? "" : fmt::format("stage {}: ", index + 1);
+  if (without > 0) {
+    s_.progress->message(fmt::format(
+        "{}{} of {} records give no pair: {}", where, without, s_.train_records.size(),
+        c.pairs.from == "ratings" ? "the two answers' ratings are equal" : "no better partner is there"));
+  }
+  if (records.empty()) user_error("data.train: {}no record gives a pair", where);
+  stage.answers = encode_answers(s_, records);
+  if (stage.answers.units() == 0) {
+    user_error("data.train: {}no record is left: {} are longer than max_tokens {}, {} have equal responses",
+               where, stage.answers.dropped, c.data.max_tokens, stage.answers.identical);
+  }
+  if (stage.answers.identical > 0) {
+    s_.progress->message(fmt::format("{} of {} records have equal responses and are left out",
+                                     stage.answers.identical, records.size()));
+  }
+  if (stage.answers.dropped > 0) {
+    s_.progress->message(fmt::format("{}{} of {} records are longer than max_tokens {} and left out", where,
+                                     stage.answers.dropped, records.size(), c.data.max_tokens));
+  }
+  stage.order =
+      std::make_unique<RecordOrder>(stage.answers.units(), static_cast<uint64_t>(c.seed), c.data.order);
+}
+
+int64_t PairSource::stage_of(int64_t step) const {
+  int64_t i = 0;
+  while (i + 1 < static_cast<int64_t>(stages_.size()) && step >= stages_[i].last) ++i;
+  return i;
+}
+
+std::vector<int64_t> PairSource::units_of(const Stage& stage, int64_t step) const {
+  const int64_t n = s_.config.train.batch_size;
+  std::vector<int64_t> units;
+  for (int64_t i = 0; i < n; ++i) units.push_back(stage.order->at((step - stage.first) * n + i));
+  return units;
+}
+
+PairDraw PairSource::draw() {
+  if (stages_.empty()) return sample();
+  const Stage& stage = stages_[stage_of(s_.state.step)];
+  s_.state.cursor += s_.config.train.batch_size;
+  return {&stage.answers, units_of(stage, s_.state.step), cache_, {}, 0.0};
+}
+
+PairDraw PairSource::sample() {
+  const RunConfig& c = s_.config;
+  const RolloutBatch rollouts = collect_rollouts(
+      s_, prompts_, {}, {c.train.batch_size, false, true, c.pairs.max_rounds, "pairs.max_rounds"});
+  rollouts.commit(s_.state);
+  sampled_ = {};
+  std::vector<double> side;  // of each completion: 1 chosen, -1 rejected, 0 neither
+  PairDraw out;
+  for (size_t g = 0; g < rollouts.groups.size(); ++g) {
+    const RolloutGroup& group = rollouts.groups[g];
+    const Ends ends = ends_of(group);
+    for (size_t i = 0; i < group.rollouts.size(); ++i)
+      side.push_back(i == ends.best ? 1.0 : (i == ends.worst ? -1.0 : 0.0));
+    for (const size_t i : {ends.best, ends.worst}) {
+      const std::vector<int64_t>& ids = group.rollouts[i].ids;
+      sampled_.all.push_back({group.prompt, ids, std::vector<bool>(ids.size(), true)});
+    }
+    out.units.push_back(static_cast<int64_t>(g));
+  }
+  out.answers = &sampled_;
+  out.metrics = rollout_metrics(s_, rollouts);
+  out.sampling_s = rollouts.seconds;
+  s_.log->write_samples(s_.state.step + 1, "train", rollout_samples(s_, rollouts, at::tensor(side)));
+  return out;
+}
+
+Answers held_out_answers(const Session& s, int64_t* count, int64_t* without) {
+  std::vector<Record> records;
+  for (int64_t i = 0; i < s.config.pairs.count_stages(); ++i) {
+    for (Record& record : pair_records(s, s.eval_records, i, without)) records.push_back(std::move(record));
+  }
+  *count = static_cast<int64_t>(records.size());
+  return encode_answers(s, records);
+}
+
+const ReferenceCache* reference_cache(Session& s, const std::string& name, const Answers& answers,
+                                      const std::vector<std::vector<int64_t>>& steps) {
+  if (!caches_reference(s.config, s.adapter->can_switch_off())) return nullptr;
+  auto& cache = s.reference_caches[name];
+  if (cache == nullptr) cache = std::make_shared<ReferenceCache>(s, answers, steps);
+  return cache.get();
+}
+
+}  // namespace temper

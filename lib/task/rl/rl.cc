@@ -1,0 +1,189 @@
+// Reinforcement learning from verifiable rewards: sample groups, score them, turn rewards into advantages,
+// take optimizer steps on the policy objective. Which estimator, objective, reduction, KL and filter: the
+// "algorithm" section. Groups may also come from a file of scored responses (stored_rollouts.h).
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "objective/policy/policy.h"
+#include "tensor/packed.h"
+#include "train/reference.h"
+#include "train/rollouts.h"
+#include "task/rl/stored_rollouts.h"
+#include "train/tasks.h"
+
+namespace temper {
+namespace {
+
+// What the metrics of several optimizer updates add up to.
+struct Totals {
+  std::map<std::string, double> sums;
+  double updates = 0, skipped = 0, loss = 0, grad_norm = 0, lr = 0;
+};
+
+// Rewards are shaped and become advantages; what is left out of the loss is marked. greedy: as
+// greedy_rewards(), undefined without need.
+void shape_rewards(const Session& s, const RolloutBatch& rollouts, const at::Tensor& greedy,
+                   RolloutTensors& all) {
+  const RunConfig& c = s.config;
+  const objective::PolicyAlgorithm& algorithm = *c.algorithm;
+  const objective::Needs needs = algorithm.needs();
+  at::Tensor reward = all.batch.reward;
+  const at::Tensor lengths = objective::totals(all.batch).tokens > 0
+                                 ? at::bincount(all.batch.sequence, {}, all.batch.sequences)
+                                 : at::zeros({all.batch.sequences}, at::kLong);
+  const double buffer =
+      objective::overlong_buffer_tokens(algorithm, static_cast<double>(c.rollout.max_new_tokens));
+  if (buffer > 0) {
+    reward = reward + objective::overlong_penalty(lengths, static_cast<double>(c.rollout.max_new_tokens),
+                                                  buffer, algorithm.overlong_penalty);
+  }
+  if (algorithm.mask_truncated || algorithm.keep_one_each)
+    all.batch.include = include_mask(algorithm, rollouts.groups);
+  if (needs.value) {
+    all.batch.reward = reward;
+    const objective::ValueEstimate estimate = objective::critic_advantages(algorithm, all.batch);
+    all.batch.token_advantage = estimate.advantage;
+    all.batch.value_target = estimate.target;
+    all.batch.advantage = segment_mean(estimate.advantage, all.batch.sequence, all.batch.sequences);
+  } else {
+    if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
+      reward = reward + objective::kl_reward(algorithm, all.batch);
+    all.batch.reward = reward;
+    objective::StepRewards seen{reward, all.batch.group, lengths, greedy, {}, {}};
+    if (needs.reward_parts) {
+      seen.parts = reward_parts(rollouts.groups);
+      seen.part_weights = s.rewards->weights();
+    }
+    all.batch.advantage = objective::advantages(algorithm, seen);
+  }
+}
+
+}  // namespace
+
+void train_rl(Session& s) {
+  const RunConfig& c = s.config;
+  const objective::PolicyAlgorithm& algorithm = *c.algorithm;
+  const objective::Needs needs = algorithm.needs();
+  const auto objective = algorithm.objective->make();
+  for (const std::string& line : objective::departures(algorithm))
+    s.progress->message("departs from the paper: " + line);
+
+  const std::vector<std::vector<int64_t>> prompts = encode_train_prompts(s);
+  const std::vector<RolloutGroup> stored =
+      c.offline.on() ? read_stored_rollouts(s) : std::vector<RolloutGroup>();
+
+  const int64_t parts = c.rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
+  const double max_length =
+      algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(c.rollout.max_new_tokens);
+  // Groups that an earlier policy, another model or nobody's sampling gave.
+  const bool off_policy =
+      c.offline.on() || algorithm.filter_zero_variance || needs.demonstration || needs.opening;
+  // With one update the policy that is trained is the one that sampled, and its log-probs come with the
+  // update's own pass.
+  const bool old_pass =
+      c.train.updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
+
+  bool warned = false;
+
+  s.evaluate_first();
+  while (s.state.step < c.train.steps) {
+    s.begin_step();
+
+    // Sample and score.
+    RolloutBatch rollouts = collect_rollouts(
+        s, prompts, stored,
+        {c.rollout.prompts_per_step, old_pass && (off_policy || !needs.critic()),
+         algorithm.filter_zero_variance, algorithm.filter_max_rounds, "algorithm.filter_max_rounds"});
+    if (needs.reference_reward) reference_rewards(s, rollouts);
+    const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
+    rollouts.commit(s.state);
+    RolloutTensors all = rollout_tensors(rollouts.groups);
+    if (needs.critic()) {
+      const TokenNumbers now = logp_and_values(s, all.sequences);
+      all.batch.logp = now.logp;
+      all.batch.value_old = now.value;
+      if (!all.batch.logp_old.defined()) all.batch.logp_old = now.logp;
+    }
+    if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
+
+    shape_rewards(s, rollouts, greedy, all);
+    const bool warming_up = needs.critic() && s.state.step < algorithm.critic.warmup;  // the policy stays
+
+    // Optimizer steps over the batch, part by part, pass by pass.
+    Totals sum;
+    for (int64_t pass = 0; pass < c.train.updates_per_rollout; ++pass) {
+      for (int64_t part = 0; part < parts; ++part) {
+        const int64_t first = all.groups[part * c.train.batch_size],
+                      last = all.groups[(part + 1) * c.train.batch_size];
+        objective::PolicyBatch step = slice(all, first, last);
+        const objective::StepTotals totals = objective::totals(step);
+        const std::vector<Sequence> sequences(all.sequences.begin() + first, all.sequences.begin() + last);
+        if (old_pass) {
+          const bool moved = off_policy || pass + part > 0;  // the policy is not the one that sampled
+          step.logp = needs.step_logp && moved ? logp_of(s, *s.model, sequences) : step.logp_old;
+        }
+        objective->prepare(step);
+        if (const std::string warning = objective->warning(); !warned && !warning.empty()) {
+          s.progress->message(fmt::format("step {}: {}", s.state.step + 1, warning), LogLevel::kWarning);
+          warned = true;
+        }
+
+        const auto batches =
+            cut_into_micro_batches(sequences, c.train.micro_batch_tokens, c.train.share_prompts, s.device());
+        const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
+          objective::PolicyBatch batch =
+              slice(all, first + micro.sequences.front(), first + micro.sequences.back() + 1);
+          LogpOptions options;
+          options.temperature = c.rollout.temperature;
+          options.entropy = true;
+          options.top_k = needs.top_k;
+          const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
+          const LogpResult result =
+              selective_logp(hidden, s.model->head().compute, s.model->head().master, micro.targets, options);
+          if (needs.critic()) {
+            const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
+            batch.value =
+                model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source)
+                    .select(1, 0);
+            batch.token_score = batch.value.detach();
+          }
+          batch.logp = result.logp;
+          batch.entropy = result.entropy;
+          batch.token = micro.targets.token;
+          batch.top_logp = result.top_logp;
+          batch.top_token = result.top_token;
+          if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
+          const objective::PolicyLoss loss =
+              objective::policy_loss(algorithm, *objective, batch, totals, max_length);
+          if (!s.probing) {
+            for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
+          }
+          return warming_up ? loss.critic : loss.loss;
+        });
+        sum.updates += 1;
+        sum.skipped += done.skipped ? 1 : 0;
+        sum.loss += done.loss;
+        sum.grad_norm += done.grad_norm;
+        sum.lr = done.lr;
+      }
+    }
+
+    MetricsRow row;
+    row.values = rollout_metrics(s, rollouts);
+    row.values.emplace_back("loss", sum.loss / sum.updates);
+    row.values.emplace_back("grad_norm", sum.grad_norm / sum.updates);
+    row.values.emplace_back("lr", sum.lr);
+    row.values.emplace_back("skipped", sum.skipped);
+    row.values.emplace_back("advantage_abs", all.batch.advantage.abs().mean().item<double>());
+    for (const auto& [name, value] : sum.sums) {
+      if (name != "loss") row.values.emplace_back(name, value / sum.updates);
+    }
+    row.time = {{"rollout_s", rollouts.seconds}, {"train_s", s.seconds_in_step() - rollouts.seconds}};
+    s.log->write_samples(s.state.step + 1, "train", rollout_samples(s, rollouts, all.batch.advantage));
+    std::vector<std::string> shown = {"reward", "groups_kept", "kl", "entropy", "grad_norm", "truncated"};
+    if (row.find("null_rewards").value_or(0) > 0) shown.insert(shown.begin() + 1, "null_rewards");
+    s.end_step(std::move(row), shown, rollouts.generated_tokens);
+  }
+}
+
+}  // namespace temper
