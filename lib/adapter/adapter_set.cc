@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 
 namespace temper {
 

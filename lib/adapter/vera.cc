@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "adapter/linear_vectors.h"
-#include "adapter/lora_init.h"
-#include "adapter/lora_product.h"
+#include "adapter/lora/init.h"
+#include "adapter/lora/product.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "adapter/adapter_set.h"
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "adapter/merge.h"
 #include "base/error.h"
 #include "base/file.h"

@@ -1,5 +1,5 @@
 // IncreLoRA: gradients against the plain formula, growth by score up to the budget, the state of a torn run.
-#include "adapter/increlora.h"
+#include "adapter/lora/increlora.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>

@@ -1,6 +1,6 @@
 // LoRA against its formula, against PEFT's files and log-probs (scripts/oracles/peft_lora.py), and malformed
 // folders.
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -9,7 +9,7 @@
 #include <fstream>
 #include <set>
 
-#include "adapter/lora_product.h"
+#include "adapter/lora/product.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"

@@ -2,7 +2,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "test.h"
 
 using namespace temper;

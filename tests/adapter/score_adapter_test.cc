@@ -3,7 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "adapter/adapter.h"
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "adapter/merge.h"
 #include "base/json.h"
 #include "temp_folder.h"

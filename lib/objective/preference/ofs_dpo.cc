@@ -2,7 +2,8 @@
 // rates. With h_M = beta (lp_M(w) - lp_M(l)) of M in F, S and the reference:
 //   L(M) = -logsigmoid(h_M - h_ref), L_FS = -logsigmoid(h_F - h_S)
 //   loss = L(F) + alpha L_FS (S detached) + L(S) - alpha L_FS (F detached)
-// Every swap_every steps the adapter with the lower mean L becomes F; the trainer does that (lora_pair.h).
+// Every swap_every steps the adapter with the lower mean L becomes F; the trainer does that
+// (adapter/lora/pair.h).
 #include "objective/preference/kinds.h"
 
 namespace temper::objective {

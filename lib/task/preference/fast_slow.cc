@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "adapter/lora_pair.h"
+#include "adapter/lora/pair.h"
 #include "base/error.h"
 #include "train/session.h"
 

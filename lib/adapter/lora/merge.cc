@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "base/error.h"
 
 namespace temper {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 
 namespace temper {
 

@@ -1,4 +1,4 @@
-#include "adapter/increlora.h"
+#include "adapter/lora/increlora.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "adapter/peft_files.h"
 #include "adapter/saved_modules.h"
 #include "adapter/targets.h"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"

@@ -1,6 +1,6 @@
 // LoRA (Hu et al. 2021, arXiv:2106.09685) and what differs from it by a start, a scale or a factor: rsLoRA
 // (Kalajdzievski 2023, arXiv:2312.03732), DoRA (Liu et al. 2024, arXiv:2402.09353), PiSSA, OLoRA and CorDA
-// (lora_init.h), LoRA+ (Hayou et al. 2024, arXiv:2402.12354), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
+// (init.h), LoRA+ (Hayou et al. 2024, arXiv:2402.12354), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
 // Files are PEFT's. Departure: what the head reads is not dropped in training (what the embedding reads is
 // not in PEFT either).
 #pragma once
@@ -16,8 +16,8 @@
 #include "adapter/adapter.h"
 #include "adapter/base_values.h"
 #include "adapter/computed_weight.h"
-#include "adapter/lora_init.h"
-#include "adapter/lora_product.h"
+#include "adapter/lora/init.h"
+#include "adapter/lora/product.h"
 #include "adapter/saved_modules.h"
 #include "base/json.h"
 
@@ -60,7 +60,7 @@ struct LoraModule {
   double scale = 1.0;
   at::Tensor a, b;            // [r, in], [out, r]: fp32 masters that take gradients
   at::Tensor a_work, b_work;  // in the compute dtype, the scale folded into b_work
-  // What a start took out of W (lora_init.h): frozen; undefined where A and B begin at B A = 0. W itself
+  // What a start took out of W (init.h): frozen; undefined where A and B begin at B A = 0. W itself
   // stays whole, so that "off" is the base model, exactly.
   at::Tensor a0, b0, b0_work;
   // DoRA: m [out], which trains; |W + s B A| by row [out], a constant of the step; |W|^2 by row. Of the

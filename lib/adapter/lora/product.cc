@@ -1,4 +1,4 @@
-#include "adapter/lora_product.h"
+#include "adapter/lora/product.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

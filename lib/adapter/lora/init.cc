@@ -1,4 +1,4 @@
-#include "adapter/lora_init.h"
+#include "adapter/lora/init.h"
 
 #include <ATen/ATen.h>
 

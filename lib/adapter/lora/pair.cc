@@ -1,4 +1,4 @@
-#include "adapter/lora_pair.h"
+#include "adapter/lora/pair.h"
 
 #include "adapter/targets.h"
 

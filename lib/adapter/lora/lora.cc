@@ -1,4 +1,4 @@
-#include "adapter/lora.h"
+#include "adapter/lora/lora.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
