@@ -13,4 +13,6 @@
 #include <string>
 
 // The path of a file under tests/, for goldens.
-inline std::string test_file(const std::string& relative) { return TEMPER_SOURCE_DIR "/tests/" + relative; }
+inline std::string test_file(const std::string& relative) {
+  return TEMPER_SOURCE_DIR "/tests/" + relative;
+}

@@ -1,7 +1,7 @@
 #include "tensor/safetensors.h"
 
-#include <sys/mman.h>
 #include <ATen/ATen.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -189,7 +189,8 @@ TEST_CASE("peak memory follows what was touched") {
 TEST_CASE("text for a terminal keeps UTF-8 and loses control characters and torn bytes") {
   CHECK(printable("Zürich 🙂\n\tend") == "Zürich 🙂\n\tend");
   CHECK(printable("\x1b[31mred\x7f") == "?[31mred?");
-  CHECK(printable("a\xff" "b\xc3") == "a?b?");
+  CHECK(printable("a\xff"
+                  "b\xc3") == "a?b?");
   CHECK(printable("\xe2\x82") == "??");
   CHECK(printable(std::string_view("a\0b", 3)) == "a?b");
 }

@@ -1,8 +1,8 @@
 // Golden files of scripts/oracles/objectives.py, and random steps cut into micro-batches.
 #pragma once
 
-#include <torch/csrc/autograd/autograd.h>
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <numeric>

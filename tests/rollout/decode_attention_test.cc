@@ -1,7 +1,7 @@
 #include "rollout/decode_attention.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <memory>
 

@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "runs.h"
-#include "test.h"
 #include "task/distill/teacher_cache.h"
+#include "test.h"
 
 using namespace temper;
 

@@ -5,9 +5,9 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "runs.h"
 #include "inspect/departures.h"
 #include "inspect/inspect.h"
+#include "runs.h"
 #include "train/session.h"
 
 using namespace temper;

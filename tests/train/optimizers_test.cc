@@ -1,7 +1,7 @@
 // Runs with each optimizer and with schedules that stand on an earlier run.
 #include "base/error.h"
-#include "runs.h"
 #include "inspect/inspect.h"
+#include "runs.h"
 
 using namespace temper;
 

@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "test.h"
-#include "run/metrics.h"
 #include "report/svg.h"
+#include "run/metrics.h"
+#include "test.h"
 
 using namespace temper;
 

@@ -6,9 +6,9 @@
 #include "base/log.h"
 #include "objective/reward/algorithm.h"
 #include "reward/model_reward.h"
+#include "run/metrics.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "run/metrics.h"
 #include "train/tasks.h"
 
 using namespace temper;

@@ -1,15 +1,14 @@
 // What a run folder promises between two starts: one process at a time, the same files, whole checkpoints.
-#include "run/folder.h"
-
 #include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "runs.h"
-#include "test.h"
 #include "inspect/inspect.h"
 #include "run/files.h"
+#include "run/folder.h"
+#include "runs.h"
+#include "test.h"
 
 using namespace temper;
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/file.h"
+#include "run/metrics.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "run/metrics.h"
 #include "train/tasks.h"
 
 namespace temper {
