@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# From nothing to a model that learned: sets everything up, builds, makes arithmetic data, trains a small Llama from random
-# weights by supervised fine-tuning, then by GRPO from exact answers, and prints the held-out accuracy on the way.
+# From nothing to a model that learned: sets everything up, builds the five programs, makes arithmetic data, trains a small Llama
+# from random weights by supervised fine-tuning, then by GRPO from exact answers, and prints the held-out accuracy on the way.
+# Tests are not built here; scripts/test.sh builds everything.
 #   scripts/quickstart.sh [folder for data and runs, default runs/quickstart]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh
+scripts/setup.sh --programs
 bin=${TEMPER_BUILD:-build}/bin
 out=${1:-runs/quickstart}
 mkdir -p "$out"

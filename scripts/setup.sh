@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Sets everything up and builds: Debian packages, LibTorch into the cache, CMake, Ninja.
-#   scripts/setup.sh [--torch VERSION] [--libtorch FOLDER] [--no-build]
+#   scripts/setup.sh [--torch VERSION] [--libtorch FOLDER] [--programs] [--no-build]
 # --torch      2.15.0 (default) or 2.11.0
 # --libtorch   an existing LibTorch folder (include/, lib/) to use instead of fetching one
+# --programs   builds the five programs alone, without tests and fuzz targets
+# --no-build   only packages and LibTorch
 # TEMPER_CACHE says where downloads are kept (default ~/.cache/temper), TEMPER_BUILD the build folder (default build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,12 +15,14 @@ say() { echo "setup: $*" >&2; }
 torch_version=2.15.0
 libtorch=
 build=1
+targets=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --torch) torch_version=${2:?--torch needs a version}; shift 2 ;;
     --libtorch) libtorch=${2:?--libtorch needs a folder}; shift 2 ;;
+    --programs) targets=(--target temper-train temper-generate temper-eval temper-convert temper-inspect); shift ;;
     --no-build) build=0; shift ;;
-    *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --no-build)" ;;
+    *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --programs, --no-build)" ;;
   esac
 done
 
@@ -26,7 +30,7 @@ done
 [ "$(uname -m)" = x86_64 ] || fail "needs an x86-64 processor, found $(uname -m)"
 command -v apt-get >/dev/null || fail "needs Debian 12 or a relative of it (apt-get not found)"
 
-packages=(g++ cmake ninja-build ccache pkg-config python3 python3-pip ca-certificates
+packages=(g++ cmake ninja-build ccache clang-format pkg-config python3 python3-pip ca-certificates
   libsentencepiece-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev doctest-dev libonig-dev libutf8proc-dev libjemalloc-dev)
 missing=()
 for package in "${packages[@]}"; do
@@ -101,4 +105,4 @@ out=${TEMPER_BUILD:-build}
 cmake -S . -B "$out" -G Ninja -DTEMPER_LIBTORCH="$libtorch" >"${TMPDIR:-/tmp}/temper-cmake.$$" 2>&1 \
   || { cat "${TMPDIR:-/tmp}/temper-cmake.$$" >&2; fail "cmake failed (output above)"; }
 rm -f "${TMPDIR:-/tmp}/temper-cmake.$$"
-cmake --build "$out" >&2 || fail "the build failed (output above)"
+cmake --build "$out" "${targets[@]}" >&2 || fail "the build failed (output above)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets everything up, builds, and runs all tests under ctest.
+# Sets everything up, builds everything (programs, tests, fuzz targets), and runs all tests under ctest.
 #   scripts/test.sh [ctest arguments, such as -R tensor; -C long adds the long tests]
 set -euo pipefail
 cd "$(dirname "$0")/.."
