@@ -57,10 +57,10 @@ void check_config_keys(const Json& config, const std::set<std::string>& read,
   const auto unused = [](const Json& value) {
     return value.is_null() || value == false || ((value.is_array() || value.is_object()) && value.empty());
   };
-  const Json task = config.value("task_type", Json());
-  if (!task.is_null() && task != "CAUSAL_LM" && task != "SEQ_CLS") {
+  const Json task_type = config.value("task_type", Json());
+  if (!task_type.is_null() && task_type != "CAUSAL_LM" && task_type != "SEQ_CLS") {
     user_error("{}: task_type: {} is not supported; expected \"CAUSAL_LM\" or \"SEQ_CLS\"", where,
-               shown_json(task));
+               shown_json(task_type));
   }
   for (const auto& [key, value] : config.items()) {
     const auto feature = missing.find(key);
