@@ -256,18 +256,16 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
   c.max_positions = keys.integer("max_position_embeddings", 1, kMaxPositions, family->default_positions);
   c.norm_eps = keys.number("rms_norm_eps", 0.0, 1.0, 1e-6);
   c.tied = keys.boolean("tie_word_embeddings", false);
-  const bool attention_bias = family->optional_bias && keys.boolean("attention_bias", false);
+  const bool attention_bias = family->attention_bias && keys.boolean("attention_bias", false);
   c.qkv_bias = family->qkv_bias || attention_bias;
   c.out_bias = attention_bias;
-  c.mlp_bias = family->optional_bias && !family->qk_norm && keys.boolean("mlp_bias", false);
+  c.mlp_bias = family->mlp_bias && keys.boolean("mlp_bias", false);
   c.qk_norm = family->qk_norm;
   read_rope(keys, c);
   read_windows(keys, *family, c);
   read_heads(keys, c);
-  const bool llama_like =
-      family->window != Family::kSwitched;  // transformers' own defaults: 1 and 2, or none
-  c.bos_id = keys.token("bos_token_id", llama_like ? std::optional<int64_t>(1) : std::nullopt);
-  c.eos_ids = read_eos(keys, llama_like ? std::vector<int64_t>{2} : std::vector<int64_t>{});
+  c.bos_id = keys.token("bos_token_id", family->default_bos_eos ? std::optional<int64_t>(1) : std::nullopt);
+  c.eos_ids = read_eos(keys, family->default_bos_eos ? std::vector<int64_t>{2} : std::vector<int64_t>{});
   c.pad_id = keys.token("pad_token_id", std::nullopt);
   // Sizes are bounded above, so the product is exact in a double's range even where it would not be in 64
   // bits.
@@ -299,8 +297,8 @@ Json ModelConfig::to_json() const {
   j["use_cache"] = true;
   j["tie_word_embeddings"] = tied;
   j["attention_dropout"] = 0.0;
-  if (known->optional_bias) j["attention_bias"] = out_bias;
-  if (known->optional_bias && !known->qk_norm) j["mlp_bias"] = mlp_bias;
+  if (known->attention_bias) j["attention_bias"] = out_bias;
+  if (known->mlp_bias) j["mlp_bias"] = mlp_bias;
   // The older spelling: every version of transformers, vLLM and llama.cpp reads it.
   j["rope_theta"] = rope_theta;
   if (rope.type == "default") {

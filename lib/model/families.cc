@@ -6,10 +6,34 @@ namespace temper {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> table = {
-      {"llama", "LlamaForCausalLM", "llama", 0, 0, 2048, false, true, false, Family::kNone},
-      {"mistral", "MistralForCausalLM", "llama", 8, 0, 131072, false, false, false, Family::kAlways},
-      {"qwen2", "Qwen2ForCausalLM", "qwen2", 32, 0, 32768, true, false, false, Family::kSwitched},
-      {"qwen3", "Qwen3ForCausalLM", "qwen3", 32, 128, 32768, false, true, true, Family::kSwitched},
+      {.name = "llama", .architecture = "LlamaForCausalLM"},
+      {.name = "mistral",  // llama.cpp has no architecture of its own for it
+       .architecture = "MistralForCausalLM",
+       .attention_bias = false,
+       .mlp_bias = false,
+       .window = Family::kAlways,
+       .default_kv_heads = 8,
+       .default_positions = 131072},
+      {.name = "qwen2",
+       .architecture = "Qwen2ForCausalLM",
+       .gguf = "qwen2",
+       .qkv_bias = true,
+       .attention_bias = false,
+       .mlp_bias = false,
+       .window = Family::kSwitched,
+       .default_kv_heads = 32,
+       .default_positions = 32768,
+       .default_bos_eos = false},
+      {.name = "qwen3",
+       .architecture = "Qwen3ForCausalLM",
+       .gguf = "qwen3",
+       .qk_norm = true,
+       .mlp_bias = false,
+       .window = Family::kSwitched,
+       .default_kv_heads = 32,
+       .default_head_dim = 128,
+       .default_positions = 32768,
+       .default_bos_eos = false},
   };
   return table;
 }

@@ -1,4 +1,4 @@
-// The families the decoder knows and what tells them apart. Adding one: a line in families.cc and its test.
+// The families the decoder knows and what tells them apart. Adding one: an entry in families.cc and its test.
 #pragma once
 
 #include <cstdint>
@@ -10,22 +10,28 @@
 
 namespace temper {
 
+// The defaults are llama's, so an entry of the table says what sets a family apart from it.
 struct Family {
-  const char* name;          // config.json's model_type
-  const char* architecture;  // config.json's architectures[0]
-  const char* gguf;          // GGUF's general.architecture
+  // When attention looks back no further than sliding_window: never; unless the key is null; or only with
+  // use_sliding_window, and then from layer max_window_layers on. Either way layer_types says it by layer.
+  enum Window { kNone, kAlways, kSwitched };
+
+  const char* name;            // config.json's model_type
+  const char* architecture;    // config.json's architectures[0]
+  const char* gguf = "llama";  // GGUF's general.architecture
+
+  // What the blocks have.
+  bool qkv_bias = false;       // q, k and v always have biases, whatever config.json says
+  bool qk_norm = false;        // RMS norms of each head's q and k
+  bool attention_bias = true;  // config.json's attention_bias is read: biases of q, k, v and o
+  bool mlp_bias = true;        // config.json's mlp_bias is read
+  Window window = kNone;
+
   // What a missing key of config.json means, as in transformers' config class.
-  int64_t default_kv_heads;  // 0: as many as heads
-  int64_t default_head_dim;  // 0: hidden / heads
-  int64_t default_positions;
-  bool qkv_bias;       // always there; else attention_bias says (q, k, v and o)
-  bool optional_bias;  // attention_bias and (llama) mlp_bias are read
-  bool qk_norm;
-  enum Window {
-    kNone,
-    kAlways,
-    kSwitched
-  } window;  // never, whenever sliding_window is set, only with use_sliding_window
+  int64_t default_kv_heads = 0;  // 0: as many as heads
+  int64_t default_head_dim = 0;  // 0: hidden / heads
+  int64_t default_positions = 2048;
+  bool default_bos_eos = true;  // token 1 begins and 2 ends a sequence; else there are none
 };
 const std::vector<Family>& families();
 const Family* find_family(const std::string& name);  // null when unknown

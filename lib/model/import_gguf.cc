@@ -156,10 +156,8 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   j["rms_norm_eps"] = file.number(key("attention.layer_norm_rms_epsilon"));
   if (file.has(key("rope.freq_base"))) j["rope_theta"] = file.number(key("rope.freq_base"));
   j["tie_word_embeddings"] = file.find("output.weight") == nullptr;
-  if (family->optional_bias) {
-    j["attention_bias"] = file.find("blk.0.attn_q.bias") != nullptr;
-    j["mlp_bias"] = file.find("blk.0.ffn_up.bias") != nullptr;
-  }
+  if (family->attention_bias) j["attention_bias"] = file.find("blk.0.attn_q.bias") != nullptr;
+  if (family->mlp_bias) j["mlp_bias"] = file.find("blk.0.ffn_up.bias") != nullptr;
   if (family->window == Family::kAlways) j["sliding_window"] = nullptr;
   ModelConfig config = ModelConfig::from_json(j, file.path() + ": metadata");
   if (file.has(key("rope.dimension_count")) && file.integer(key("rope.dimension_count")) != config.head_dim) {
