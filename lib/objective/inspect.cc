@@ -26,6 +26,16 @@ Json inspection(const Columns& columns, const at::Tensor& loss, const at::Tensor
   return out;
 }
 
+Json rows_of(const at::Tensor& table) {
+  Json out = Json::array();
+  for (int64_t r = 0; r < table.size(0); ++r) {
+    const at::Tensor row = table[r].contiguous();
+    out.push_back(
+        std::vector<double>(row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel()));
+  }
+  return out;
+}
+
 Json evaluate_objective(const std::string& name, const Json& batch, const Json& overrides) {
   const ObjectiveId id = find_objective(name);
   if (id.family == "policy") return evaluate_policy(id.name, batch, overrides);

@@ -1,4 +1,4 @@
-// The families behind evaluate_objective; one file each.
+// The families behind evaluate_objective, each in inspect.cc of its folder, and what they share.
 #pragma once
 
 #include <map>
@@ -30,5 +30,8 @@ at::Tensor gradient_of(const at::Tensor& loss, const at::Tensor& leaf);
 // {"loss", "grad": {"logp"}, "metrics"}.
 Json inspection(const Columns& columns, const at::Tensor& loss, const at::Tensor& logp,
                 const std::map<std::string, at::Tensor>& metrics);
+
+// [R, C] fp64 -> [[...], ...].
+Json rows_of(const at::Tensor& table);
 
 }  // namespace temper::objective

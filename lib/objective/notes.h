@@ -37,9 +37,10 @@ struct FamilyNotes {
 // Of a name that has none (an objective from outside of the project) they are empty.
 ObjectiveNotes notes_of(const FamilyNotes& family, const std::string& name);
 
-FamilyNotes policy_notes();      // notes_policy.cc
-FamilyNotes preference_notes();  // notes_preference.cc
-FamilyNotes supervised_notes();  // notes_models.cc, and the two below
+// Each in notes.cc of its family's folder.
+FamilyNotes policy_notes();
+FamilyNotes preference_notes();
+FamilyNotes supervised_notes();
 FamilyNotes reward_model_notes();
 FamilyNotes distillation_notes();
 

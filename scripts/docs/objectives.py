@@ -12,12 +12,12 @@ ROOM = Path(__file__).resolve().parent.parent.parent / "lib/objective"
 
 OPENING = """# Objectives
 
-<!-- Printed by scripts/docs/objectives.py from what `temper-inspect list objective` says; edit the notes_*.cc files and the registries. -->
+<!-- Printed by scripts/docs/objectives.py from what `temper-inspect list objective` says; edit notes.cc and registry.cc of the families. -->
 
-Pure functions from ragged numbers (one per token, sequence or group) to values; `policy.h` says the contract. One file an
-objective, one line in a registry, its equation and metrics in `notes_*.cc`, one test. `temper-inspect list objective NAME` prints
-what stands here, `temper-inspect objective NAME --input batch.json` evaluates one on numbers. A program of your own adds to the
-registries with the functions of `extend.h`.
+Pure functions from ragged numbers (one per token, sequence or group) to values; `policy/policy.h` says the contract of the largest
+family. One folder a family; one file an objective, one line in `registry.cc`, its equation and metrics in `notes.cc`, one test.
+`temper-inspect list objective NAME` prints what stands here, `temper-inspect objective NAME --input batch.json` evaluates one on
+numbers. A program of your own adds to the registries with the functions of `extend.h`.
 
 Every value and gradient is compared with the peers' own code, or with the authors' form in float64: on the goldens of
 `tests/objective/golden`, and on 200 random ragged batches a row ([worst errors](../../scripts/oracles/random_batches.md)).

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "cases.h"
-#include "objective/preference/math.h"
+#include "objective/math.h"
 
 namespace temper::objective {
 namespace {

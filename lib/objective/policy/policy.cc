@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "objective/policy/advantages.h"
 #include "objective/notes.h"
+#include "objective/policy/advantages.h"
 #include "objective/policy/ratio.h"
 #include "tensor/packed.h"
 

@@ -141,7 +141,7 @@ struct PolicyAlgorithm : Fields {
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   Needs needs() const;  // of the objective and of all axes
 };
-// name -> preset with the paper's values, but for those that notes_policy.cc names. The registry's Base is
+// name -> preset with the paper's values, but for those that notes.cc names. The registry's Base is
 // PolicyAlgorithm itself, so `choice` can read it.
 const Registry<PolicyAlgorithm>& policy_registry();
 // Fields of `algorithm` that differ from the paper's values, by the preset or by an override: one line

@@ -5,10 +5,6 @@
 
 namespace temper::objective {
 
-at::Tensor bounded_exp(const at::Tensor& log_ratio) {
-  return log_ratio.clamp_max(kMaxLogRatio).exp();
-}
-
 at::Tensor log_ratio(const PolicyBatch& batch) {
   if (!batch.logp_old.defined()) bug("the policy batch has no logp_old");
   return batch.logp - batch.logp_old;
@@ -66,11 +62,6 @@ at::Tensor lengths_at_least_one(const PolicyBatch& batch) {
 at::Tensor included(const PolicyBatch& batch) {
   if (batch.include.defined()) return batch.include.to(batch.logp.scalar_type());
   return at::ones({batch.sequences}, batch.logp.options().requires_grad(false));
-}
-
-GroupIndex index_groups(const at::Tensor& group) {
-  const auto [labels, index, counts] = at::_unique2(group, /*sorted=*/true, /*return_inverse=*/true);
-  return {index, labels.size(0)};
 }
 
 }  // namespace temper::objective

@@ -1,17 +1,12 @@
-// What the policy objectives share: bounded ratios and per-token advantages.
+// What the policy objectives share: log-ratios, advantages and sums of tokens or sequences.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include "objective/math.h"
 #include "objective/policy/policy.h"
 
 namespace temper::objective {
-
-// exp() of anything above this is cut off: e^20 is 5e8, far outside every clip range, and its square still
-// fits fp32. A token beyond it has no gradient through its ratio, instead of one that makes the whole step
-// infinite.
-inline constexpr double kMaxLogRatio = 20.0;
-at::Tensor bounded_exp(const at::Tensor& log_ratio);
 
 // logp - logp_old, [M]. A broken promise (std::logic_error) when logp_old is missing.
 at::Tensor log_ratio(const PolicyBatch& batch);
@@ -44,12 +39,5 @@ at::Tensor included(const PolicyBatch& batch);
 // A preset: the common defaults of PolicyAlgorithm under a name, with the given objective.
 std::unique_ptr<PolicyAlgorithm> preset(const std::string& name,
                                         std::unique_ptr<PolicyObjectiveOptions> objective);
-
-// Labels -> indices 0 .. count-1.
-struct GroupIndex {
-  at::Tensor index;  // [S] int64
-  int64_t count = 0;
-};
-GroupIndex index_groups(const at::Tensor& group);
 
 }  // namespace temper::objective

@@ -21,16 +21,6 @@ at::Tensor divergence_score(const std::string& divergence, double alpha, const a
   bug("unknown divergence \"{}\"", divergence);
 }
 
-at::Tensor log1mexp(const at::Tensor& x) {
-  // Near 0 the first form, far below the second: each is inexact on the other's side, so each sees only its
-  // own.
-  const at::Tensor safe = x.clamp_max(-1e-6);
-  const at::Tensor near = safe.ge(-std::log(2.0));
-  const at::Tensor a = (-at::expm1(at::where(near, safe, at::full_like(safe, -0.5)))).log();
-  const at::Tensor b = at::log1p(-at::where(near, at::full_like(safe, -1.0), safe).exp());
-  return at::where(near, a, b);
-}
-
 at::Tensor smoothed_logistic(const at::Tensor& x, double smoothing) {
   const at::Tensor value = -(1 - smoothing) * at::log_sigmoid(x);
   return smoothing == 0 ? value : value - smoothing * at::log_sigmoid(-x);

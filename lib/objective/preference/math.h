@@ -16,9 +16,6 @@ at::Tensor bounded_score_exp(const at::Tensor& x);
 // exp(-x); js log 2 + logsigmoid(x); alpha (exp((alpha - 1) x) - 1) / (alpha - 1), x at alpha = 1.
 at::Tensor divergence_score(const std::string& divergence, double alpha, const at::Tensor& x);
 
-// log(1 - exp(x)) for x < 0; x is cut off at -1e-6.
-at::Tensor log1mexp(const at::Tensor& x);
-
 // -(1 - smoothing) logsigmoid(x) - smoothing logsigmoid(-x).
 at::Tensor smoothed_logistic(const at::Tensor& x, double smoothing);
 

@@ -4,6 +4,7 @@
 //   orpo   -lambda logsigmoid(log odds_w - log odds_l), odds = e^a / (1 - e^a), plus the NLL   arXiv
 //   2403.07691
 // label_smoothing e of simpo and cpo: -(1-e) logsigmoid(u) - e logsigmoid(-u).
+#include "objective/math.h"
 #include "objective/preference/kinds.h"
 #include "objective/preference/math.h"
 

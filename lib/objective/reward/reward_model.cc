@@ -10,7 +10,8 @@
 #include "objective/reward/reward_model.h"
 
 #include "base/error.h"
-#include "objective/policy/ratio.h"
+#include "objective/math.h"
+#include "objective/reward/kinds.h"
 #include "tensor/packed.h"
 
 namespace temper::objective {
@@ -151,27 +152,23 @@ std::unique_ptr<RewardLoss> ProcessOptions::make() const {
 
 }  // namespace
 
-const Registry<RewardLossOptions>& reward_loss_registry() {
-  static const Registry<RewardLossOptions> registry = [] {
-    Registry<RewardLossOptions> r("reward loss");
-    r.add(
-        {"bt",
-         "logistic loss of the difference of a pair's scores, less the record's \"margin\" where it has one",
-         "Bradley & Terry 1952; TRL 1.16", [] { return std::make_unique<PairOptions>("bt"); }});
-    r.add({"margin_bt", "the difference must exceed how much better the chosen one is",
-           "Llama 2, arXiv 2307.09288", [] { return std::make_unique<PairOptions>("margin_bt"); }});
-    r.add({"scaled_bt", "pairs weigh as much as the chosen one is better",
-           "HelpSteer2-Preference, arXiv 2410.01257",
-           [] { return std::make_unique<PairOptions>("scaled_bt"); }});
-    r.add({"listwise", "every right response above every wrong one of its prompt",
-           "Qwen2.5-Math, arXiv 2409.12122", [] { return std::make_unique<ListwiseOptions>(); }});
-    r.add({"regression", "squared error of rated attributes, unrated ones left out",
-           "HelpSteer2, arXiv 2406.08673", [] { return std::make_unique<RegressionOptions>(); }});
-    r.add({"process", "each step of a solution right or wrong", "Lightman et al., arXiv 2305.20050",
-           [] { return std::make_unique<ProcessOptions>(); }});
-    return r;
-  }();
-  return registry;
+std::unique_ptr<RewardLossOptions> bt() {
+  return std::make_unique<PairOptions>("bt");
+}
+std::unique_ptr<RewardLossOptions> margin_bt() {
+  return std::make_unique<PairOptions>("margin_bt");
+}
+std::unique_ptr<RewardLossOptions> scaled_bt() {
+  return std::make_unique<PairOptions>("scaled_bt");
+}
+std::unique_ptr<RewardLossOptions> listwise() {
+  return std::make_unique<ListwiseOptions>();
+}
+std::unique_ptr<RewardLossOptions> regression() {
+  return std::make_unique<RegressionOptions>();
+}
+std::unique_ptr<RewardLossOptions> process() {
+  return std::make_unique<ProcessOptions>();
 }
 
 at::Tensor aggregate_steps(const std::string& how, const at::Tensor& score, const at::Tensor& solution,

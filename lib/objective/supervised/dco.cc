@@ -5,8 +5,8 @@
 // authors divide by their number.
 #include <cmath>
 
+#include "objective/math.h"
 #include "objective/supervised/kinds.h"
-#include "objective/preference/math.h"
 #include "tensor/packed.h"
 
 namespace temper::objective {

@@ -9,8 +9,8 @@
 
 #include <cmath>
 
+#include "objective/math.h"
 #include "objective/supervised/kinds.h"
-#include "objective/preference/math.h"
 #include "tensor/packed.h"
 
 namespace temper::objective {

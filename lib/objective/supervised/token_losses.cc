@@ -6,8 +6,8 @@
 //             mean absolute error, below 1 steeper than nll. Mao, Mohri & Zhong, arXiv 2304.07288
 #include <cmath>
 
+#include "objective/math.h"
 #include "objective/supervised/kinds.h"
-#include "objective/policy/ratio.h"
 
 namespace temper::objective {
 namespace {
