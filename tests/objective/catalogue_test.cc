@@ -19,7 +19,7 @@ TEST_CASE("the catalogue says of every objective where it comes from, what it co
     CHECK(seen.insert(id).second);
     ++families[e["family"]];
     CHECK(e["summary"].get<std::string>().size() > 10);
-    CHECK_MESSAGE(!e["equation"].get<std::string>().empty(), "its notes are missing in notes_*.cc");
+    CHECK_MESSAGE(!e["equation"].get<std::string>().empty(), "its notes are missing in notes.cc");
     if (e["name"] != "nll") CHECK(!e["source"].get<std::string>().empty());
     CHECK(!e["inputs"].empty());
     CHECK(e["fields"].is_array());
