@@ -17,7 +17,7 @@ CLANG_FORMAT = 14  # another one breaks lines elsewhere
 FILE_LINES = 480
 FOLDER_UNITS = 27  # foo.h and foo.cc are one
 COMPARES_TASK = re.compile(r"\btask\s*[=!]=|[=!]=\s*(?:\w+(?:\.|->))*task\b")
-ENDS_PROCESS = re.compile(r"\b(?:abort|exit|_exit|_Exit|quick_exit|terminate)\s*\(")
+ENDS_PROCESS = re.compile(r"\b(?:abort|exit|quick_exit|terminate)\s*\(")  # _exit ends a forked child
 
 
 def files(*rooms):
