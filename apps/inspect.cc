@@ -12,6 +12,7 @@
 #include "common.h"
 #include "objective/inspect.h"
 #include "text/inspect.h"
+#include "task/registry.h"
 #include "train/config.h"
 #include "train/config_paths.h"
 
@@ -75,7 +76,7 @@ int main(int argc, char** argv) {
   return run_app(app, argc, argv, [&]() -> int {
     if (*list) print(inspect_list(file, name));
     if (*config) {
-      RunConfig resolved;
+      RunConfig resolved(task_registry());
       load_startable_config(resolved, file, sets);
       print_text(dump_fields(resolved).dump(2) + "\n");
     }

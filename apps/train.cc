@@ -8,9 +8,10 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "common.h"
+#include "task/registry.h"
 #include "train/config_paths.h"
 #include "train/plan.h"
-#include "train/tasks.h"
+#include "train/run.h"
 
 using namespace temper;
 
@@ -29,7 +30,7 @@ int main(int argc, char** argv) {
   app.add_flag("--plan", plan, "print the resolved config, parameters, memory and steps, and stop");
   app.add_flag("--quiet", quiet, "warnings only");
   return run_app(app, argc, argv, [&] {
-    RunConfig config;
+    RunConfig config(task_registry());
     (plan ? load_run_config : load_startable_config)(config, config_file, sets);
     if (!run.empty()) config.run = run;
     if (plan) {

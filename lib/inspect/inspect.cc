@@ -15,7 +15,12 @@
 #include "text/inspect.h"
 #include "text/template.h"
 #include "run/checkpoint.h"
-#include "train/config.h"
+#include "adapter/adapter.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "reward/reward.h"
+#include "task/registry.h"
+#include "task/sft/inputs.h"
 #include "inspect/departures.h"
 #include "run/folder.h"
 

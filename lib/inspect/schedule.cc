@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "optim/refined.h"
+#include "task/registry.h"
 #include "train/config.h"
 #include "inspect/inspect.h"
 #include "report/svg.h"
@@ -9,7 +10,7 @@ namespace temper {
 
 Json inspect_schedule(const std::string& file, const std::vector<std::string>& sets,
                       const std::string& output) {
-  RunConfig config;
+  RunConfig config(task_registry());
   load_run_config(config, file, sets);
   constexpr int64_t kShown = 10'000'000;
   if (config.updates() > kShown)

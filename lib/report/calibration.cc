@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/progress.h"
-#include "eval/metrics.h"
+#include "base/statistics.h"
 #include "report/parts.h"
 
 namespace temper {

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include "train/config_paths.h"
 
 namespace temper {
 namespace {
@@ -45,9 +44,9 @@ std::string base_of(const std::string& folder) {
 
 }  // namespace
 
-std::vector<RunFile> run_files(const RunConfig& config) {
+std::vector<RunFile> run_files(const std::vector<NamedPath>& paths) {
   std::vector<RunFile> out;
-  for (const auto& [field, path] : config_paths(config)) {
+  for (const auto& [field, path] : paths) {
     if (fs::is_directory(path)) {
       out.push_back(folder_identity(field, path));
       if (const std::string base = base_of(path); !base.empty()) out.push_back(folder_identity(field, base));

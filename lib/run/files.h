@@ -9,7 +9,10 @@
 
 namespace temper {
 
-struct RunConfig;
+// A file or folder that a config names.
+struct NamedPath {
+  std::string field, path;  // "data.train", "x.jsonl"
+};
 
 // A file, or of a folder the files that loaders read, as they are now.
 struct RunFile {
@@ -18,12 +21,10 @@ struct RunFile {
   std::string fingerprint;
 };
 
-// Everything that a field of the config names as a path, and the chat template where it is a file: data,
-// stored responses, model, tokenizer, teachers, their caches, reward models, an earlier run's schedule. What
-// is not there is left out; who reads it says so. Of a folder: weights, tokenizer and configs by their
+// The identity of each path. What is not there is left out; who reads it says so. Of a folder: weights, tokenizer and configs by their
 // endings (.safetensors .json .jsonl .jinja .model .txt .gguf), not subfolders; of an adapter's also those of
 // its base model's. Programs of process rewards are not part of it. Reads every byte, at about 2 GB/s.
-std::vector<RunFile> run_files(const RunConfig& config);
+std::vector<RunFile> run_files(const std::vector<NamedPath>& paths);
 
 Json to_json(const std::vector<RunFile>& files);
 // A line for every file that is not what `before`, a to_json(), says of the same field and path.

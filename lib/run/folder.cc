@@ -5,7 +5,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "run/metrics.h"
-#include "run/files.h"
 
 namespace temper {
 namespace {
@@ -35,8 +34,8 @@ bool never_began(const std::string& folder, const Json& config) {
          list_checkpoints(folder).empty() && !fs::exists(folder + "/final");
 }
 
-std::string data_file(const RunConfig& config) {
-  return config.run + "/data.json";
+std::string data_file(const std::string& run) {
+  return run + "/data.json";
 }
 
 // Of a process that was killed while writing.
@@ -50,12 +49,12 @@ void remove_leftovers(const std::string& folder) {
 }
 
 // Whether the files that the run reads have changed; UserError unless that is accepted.
-bool check_data(const RunConfig& config, bool accept) {
-  if (!fs::exists(data_file(config))) {  // a run of before, or one killed at its start
-    accept_data(config);
+bool check_files(const std::string& run, const std::vector<NamedPath>& reads, bool accept) {
+  if (!fs::exists(data_file(run))) {  // a run of before, or one killed at its start
+    accept_files(run, reads);
     return false;
   }
-  const auto changed = changed_files(read_json_file(data_file(config)), run_files(config), data_file(config));
+  const auto changed = changed_files(read_json_file(data_file(run)), run_files(reads), data_file(run));
   if (changed.empty()) return false;
   std::string text;
   for (const std::string& line : changed) text += "\n  " + line;
@@ -63,37 +62,37 @@ bool check_data(const RunConfig& config, bool accept) {
     user_error(
         "{}: files that this run reads have changed since it was started; put them back, choose another "
         "--run, or go on with --accept-changed-data:{}",
-        config.run, text);
+        run, text);
   }
-  log_warning("{}: goes on with changed files:{}", config.run, text);
+  log_warning("{}: goes on with changed files:{}", run, text);
   return true;
 }
 
 }  // namespace
 
-void accept_data(const RunConfig& config) {
-  write_file_atomic(data_file(config), to_json(run_files(config)).dump(2) + "\n");
+void accept_files(const std::string& run, const std::vector<NamedPath>& reads) {
+  write_file_atomic(data_file(run), to_json(run_files(reads)).dump(2) + "\n");
 }
 
-RunFolder open_run_folder(const RunConfig& config, const std::string& resume, bool accept_changed_data) {
-  const std::string file = config.run + "/config.json";
-  Json now = dump_fields(config);
-  now.erase("run");  // the folder may have been moved
+RunFolder open_run_folder(const std::string& run, Json now, const std::vector<NamedPath>& reads,
+                          const std::string& resume, bool accept_changed_data) {
+  const std::string file = run + "/config.json";
+  now.erase("run");
   RunFolder out;
   const auto begin_anew = [&] {
     write_file_atomic(file, now.dump(2) + "\n");
-    accept_data(config);
+    accept_files(run, reads);
   };
   const auto lock = [&] {
-    out.lock = std::make_unique<FileLock>(config.run + "/lock", config.run);
-    remove_leftovers(config.run);
-    remove_leftovers(config.run + "/checkpoints");
+    out.lock = std::make_unique<FileLock>(run + "/lock", run);
+    remove_leftovers(run);
+    remove_leftovers(run + "/checkpoints");
   };
   if (!fs::exists(file)) {
-    if (resume == "must") user_error("{}: no run to resume here", config.run);
+    if (resume == "must") user_error("{}: no run to resume here", run);
     std::error_code error;
-    if (!fs::create_directories(config.run, error) && error)
-      user_error("{}: cannot create the folder: {}", config.run, error.message());
+    if (!fs::create_directories(run, error) && error)
+      user_error("{}: cannot create the folder: {}", run, error.message());
     lock();
   }
   if (!fs::exists(file)) {
@@ -101,30 +100,30 @@ RunFolder open_run_folder(const RunConfig& config, const std::string& resume, bo
     return out;
   }
   Json before = read_json_file(file);
-  const bool began = !never_began(config.run, before);
+  const bool began = !never_began(run, before);
   if (began && resume == "never")
-    user_error("{}: a run is here already; choose another --run, or --resume auto", config.run);
+    user_error("{}: a run is here already; choose another --run, or --resume auto", run);
   std::vector<std::string> found;
   if (began) differences("", before, now, found);
   if (!found.empty()) {
     std::string text;
     for (const std::string& line : found) text += "\n  " + line;
-    user_error("{}: this run was started with another config; choose another --run, or undo:{}", config.run,
+    user_error("{}: this run was started with another config; choose another --run, or undo:{}", run,
                text);
   }
   if (out.lock == nullptr) lock();
   if (!began) {
     // A mistake was found before the first step (a missing model ...); put right, it may start here.
-    if (resume == "must") user_error("{}: no whole checkpoint to resume from", config.run);
+    if (resume == "must") user_error("{}: no whole checkpoint to resume from", run);
     std::error_code error;
-    fs::remove_all(config.run + "/tokenizer", error);  // trained on what the mistaken config said
+    fs::remove_all(run + "/tokenizer", error);  // trained on what the mistaken config said
     begin_anew();
     return out;
   }
-  out.data_changed = check_data(config, accept_changed_data);
-  out.checkpoints = list_checkpoints(config.run);
+  out.data_changed = check_files(run, reads, accept_changed_data);
+  out.checkpoints = list_checkpoints(run);
   if (out.checkpoints.empty() && resume == "must")
-    user_error("{}: no whole checkpoint to resume from", config.run);
+    user_error("{}: no whole checkpoint to resume from", run);
   return out;
 }
 

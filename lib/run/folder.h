@@ -7,8 +7,9 @@
 #include <vector>
 
 #include "base/lock.h"
+#include "base/json_fwd.h"
 #include "run/checkpoint.h"
-#include "train/config.h"
+#include "run/files.h"
 
 namespace temper {
 
@@ -16,7 +17,7 @@ struct RunFolder {
   std::unique_ptr<FileLock> lock;           // no other process works in the folder while it lives
   std::vector<CheckpointInfo> checkpoints;  // whole and others, in order of steps; none: a new start
   // The files that the run reads are others than at its start, and that was accepted; written down by
-  // accept_data().
+  // accept_files().
   bool data_changed = false;
 };
 
@@ -25,10 +26,11 @@ struct RunFolder {
 // checkpoints. resume: auto; must: UserError without a checkpoint; never: UserError when there is a run.
 // accept_changed_data: changed files are warned about and the run goes on. What a process that was killed
 // left half written is removed. UserError that names the process when another one works in the folder.
-RunFolder open_run_folder(const RunConfig& config, const std::string& resume,
-                          bool accept_changed_data = false);
+// config: resolved; its "run" is left out, as the folder may be moved. reads: all that the config names.
+RunFolder open_run_folder(const std::string& run, Json config, const std::vector<NamedPath>& reads,
+                          const std::string& resume, bool accept_changed_data = false);
 
 // From now on the files as they are belong to the run.
-void accept_data(const RunConfig& config);
+void accept_files(const std::string& run, const std::vector<NamedPath>& reads);
 
 }  // namespace temper

@@ -142,7 +142,7 @@ std::optional<std::string> Health::check(int64_t step, double loss, double grad_
   return bad;
 }
 
-std::vector<std::string> Health::advise(const std::string& task, const MetricsRow& row) {
+std::vector<std::string> Health::advise(const MetricsRow& row, const std::vector<Advice>& of_task) {
   std::vector<std::string> out;
   const auto say = [&](const std::string& key, bool once, std::string text) {
     const auto last = said_.find(key);
@@ -152,13 +152,7 @@ std::vector<std::string> Health::advise(const std::string& task, const MetricsRo
   };
   if (row.split != "train") return out;
   const auto value = [&](const char* name) { return row.find(name); };
-  if (task == "rl" && value("reward") && value("loss") && std::abs(*value("loss")) < 1e-3) {
-    say("loss_near_zero", true,
-        "a loss of about 0 is normal here: at the first update the policy is the one that sampled, so every "
-        "ratio is 1 "
-        "and a group's advantages cancel in the sum, though not in the gradient; watch reward and "
-        "groups_kept");
-  }
+  for (const Advice& advice : of_task) say(advice.key, advice.once, advice.text);
   if (value("truncated").value_or(0) > 0.5) {
     say("truncated", false,
         fmt::format(

@@ -26,6 +26,13 @@ struct HealthOptions : Fields {
   void check(std::vector<std::string>& problems, const std::string& where) const override;
 };
 
+// A line for people about a step's numbers.
+struct Advice {
+  std::string key;    // what it is about: said again after 50 steps at the earliest ...
+  bool once = false;  // ... or never
+  std::string text;
+};
+
 class Health {
  public:
   explicit Health(const HealthOptions& options);
@@ -36,8 +43,8 @@ class Health {
   std::optional<std::string> check(int64_t step, double loss, double grad_norm);
 
   // Lines for people about a finished step's numbers: a warning at its first step and then at most every 50
-  // steps, an explanation once. task: "sft", "rl" ...
-  std::vector<std::string> advise(const std::string& task, const MetricsRow& row);
+  // steps, an explanation once. of_task: what the task has to say of them.
+  std::vector<std::string> advise(const MetricsRow& row, const std::vector<Advice>& of_task = {});
 
   int64_t skipped() const { return skipped_; }  // in the whole run
 

@@ -27,7 +27,7 @@ std::vector<Ids> sample_ids(const Session& s, const std::vector<std::string>& fi
                                                         : s.encoder->supervised(record).ids;
     });
   }
-  const bool whole = s.config.task == "sft" || s.config.task == "distill";
+  const bool whole = s.config.task->learns_completions();
   return drawn(s, s.train_records, count, [&](const Record& record) {
     return whole ? s.encoder->supervised(record).ids : s.encoder->prompt(record);
   });

@@ -1,262 +1,16 @@
 #include "train/config.h"
 
 #include <algorithm>
-#include <cmath>
-#include <set>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/records.h"
-#include "model/families.h"
-#include "model/precision.h"
 
 namespace temper {
 
-void InitSection::fields(FieldVisitor& v) {
-  v.field("family", family, {.help = "model family, as config.json's model_type"});
-  v.field(
-      "tokenizer", tokenizer,
-      {.help = "a folder whose tokenizer is used; left out: one is trained on the run's data", .path = true});
-  v.field("vocab", vocab,
-          {.help = "vocabulary of the tokenizer trained on the run's data", .min = 0, .max = 1 << 20});
-  v.field("hidden", hidden, {.help = "width of the residual stream", .min = 8, .max = 1 << 16});
-  v.field("intermediate", intermediate, {.help = "width inside the MLP", .min = 8, .max = 1 << 20});
-  v.field("layers", layers, {.help = "number of blocks", .min = 1, .max = 1000});
-  v.field("heads", heads, {.help = "query heads", .min = 1, .max = 1024});
-  v.field("kv_heads", kv_heads, {.help = "key/value heads; divides heads", .min = 1, .max = 1024});
-  v.field("max_positions", max_positions,
-          {.help = "longest sequence", .unit = "tokens", .min = 8, .max = 1 << 24});
-  v.field("tied", tied, {.help = "the head is the embedding"});
-  v.field("rope_theta", rope_theta, {.help = "base of the rotary angles", .min = 1});
-  v.field("norm_eps", norm_eps, {.help = "epsilon of the RMS norms", .min = 0});
-}
-
-void InitSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (!given()) return;  // no "init" at all
-  if (find_family(family) == nullptr)
-    problems.push_back(where + ".family: expected one of " + family_names() + ", found \"" + family + "\"");
-  if (hidden % heads != 0)
-    problems.push_back(fmt::format("{}: hidden {} is not a multiple of heads {}", where, hidden, heads));
-  if (heads % kv_heads != 0)
-    problems.push_back(fmt::format("{}: heads {} is not a multiple of kv_heads {}", where, heads, kv_heads));
-  if (hidden % heads == 0 && (hidden / heads) % 2 != 0) {
-    problems.push_back(
-        fmt::format("{}: hidden / heads = {} must be even for rotary positions", where, hidden / heads));
-  }
-}
-
-ModelConfig InitSection::model_config() const {
-  ModelConfig c;
-  c.family = family;
-  c.vocab = vocab;
-  c.hidden = hidden;
-  c.intermediate = intermediate;
-  c.layers = layers;
-  c.heads = heads;
-  c.kv_heads = kv_heads;
-  c.head_dim = hidden / heads;
-  c.max_positions = max_positions;
-  c.tied = tied;
-  c.rope_theta = rope_theta;
-  c.norm_eps = norm_eps;
-  c.qkv_bias = find_family(family)->qkv_bias;
-  c.qk_norm = find_family(family)->qk_norm;
-  return c;
-}
-
-void ModelSection::fields(FieldVisitor& v) {
-  v.field("path", path,
-          {.help = "a Hugging Face model folder; left out: random weights by \"init\"", .path = true});
-  v.field("dtype", dtype, {.help = "compute dtype", .choices = {"auto", "bf16", "f32"}});
-  v.field("quantise", quantise,
-          {.help = "keep the frozen linears of an adapter run, all but the heads, in 8 or 4 bits",
-           .choices = {"none", "int8", "nf4"}});
-  if (quantise == "nf4") {
-    v.field("double_quantisation", double_quantisation,
-            {.help = "the magnitudes of nf4's blocks of 64 in 8 bits too: 4.13 bits a weight, not 4.5"});
-  }
-  v.field("checkpointing", checkpointing,
-          {.help = "recompute blocks in backward to save memory",
-           .choices = {"off", "all", "every_2", "every_3", "every_4", "every_8"}});
-  if (path.empty()) v.section("init", init, "shapes of a model that starts from random weights");
-}
-
-void ModelSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (path.empty() && !init.given()) {
-    problems.push_back(where +
-                       ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
-                       "\"tokenizer\" for random weights");
-  }
-}
-
-QuantFormat ModelSection::quant_format() const {
-  return {quant_kind(quantise), double_quantisation};
-}
-
-int64_t ModelSection::checkpoint_every() const {
-  if (checkpointing == "off") return 0;
-  return checkpointing == "all" ? 1 : checkpointing.back() - '0';
-}
-
-void DataSection::fields(FieldVisitor& v) {
-  v.field("train", train, {.help = "JSONL files to train on", .required = needs_train, .path = true});
-  v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
-  v.field("template", chat_template,
-          {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
-  v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
-  v.field("chat_prompts", chat_prompts,
-          {.help = "a prompt that is a string is asked as a user's chat message, and answered as the "
-                   "assistant's"});
-  v.field("prefix", prefix,
-          {.help = "text before every prompt and example, such as a control token that training taught"});
-  if (task == "sft") {
-    v.field("reward_column", reward_column,
-            {.help = "the column of the rewards, for losses that read them; larger is better"});
-    v.field("weights", weights,
-            {.help = "share of each file of \"train\" in a step's examples; left out: all records alike",
-             .min = 0});
-    v.field("end_weights", end_weights,
-            {.help = "the shares in the last step, linear in between; left out: \"weights\"", .min = 0});
-  }
-  v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
-  v.field("overlong", overlong,
-          {.help = "what happens to longer ones; examples are cut from the right, prompts from the left",
-           .choices = {"drop", "truncate", "error"}});
-  v.field(
-      "targets", targets,
-      {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text and of "
-               "a chat without an assistant turn",
-       .choices = {"auto", "all", "assistant", "completion"}});
-  v.field(
-      "special_tokens", special_tokens,
-      {.help = "special tokens that strings (not chats) spell out: parse as tokens, as transformers does; "
-               "leave as text; auto: parse, but <s> and </s> only where they open or close the string",
-       .choices = {"auto", "parse", "text"}});
-  v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
-}
-
-void DataSection::check(std::vector<std::string>& problems, const std::string& where) const {
-  const auto check_weights = [&](const char* name, const std::vector<double>& w) {
-    if (w.empty()) return;
-    if (w.size() != train.size()) {
-      problems.push_back(fmt::format("{}.{}: {} numbers for {} files of {}.train", where, name, w.size(),
-                                     train.size(), where));
-    } else if (std::all_of(w.begin(), w.end(), [](double x) { return x == 0; })) {
-      problems.push_back(fmt::format("{}.{}: all are 0", where, name));
-    }
-  };
-  check_weights("weights", weights);
-  check_weights("end_weights", end_weights);
-  if (weights.empty() && !end_weights.empty())
-    problems.push_back(where + ".end_weights: give weights too, the shares in the first step");
-  const std::set<std::string> files(train.begin(), train.end());
-  if (!weights.empty() && files.size() < train.size())
-    problems.push_back(where + ".weights: a file of train is named twice");
-}
-
-EncodeSettings DataSection::encoding() const {
-  EncodeSettings out;
-  out.max_tokens = max_tokens;
-  out.overlong = overlong;
-  out.targets = targets;
-  out.special_tokens = special_tokens;
-  out.prefix = prefix;
-  return out;
-}
-
-namespace {
-
-// String prompts as a user's message and string answers to them as the assistant's. Answers that are chats
-// stay: the prompt beside them is what they begin with. Steps and labelled completions stay strings, which
-// the encoder puts into a chat itself.
-void as_chat(Json& record) {
-  const auto message = [](const char* role, Json& value) {
-    if (value.is_string()) value = Json::array({{{"role", role}, {"content", value}}});
-  };
-  const auto each = [&](const char* role, const char* column) {
-    if (!record.contains(column) || !record[column].is_array()) return;
-    for (Json& value : record[column]) message(role, value);
-  };
-  for (const char* answer : {"chosen", "rejected"}) {
-    if (record.contains(answer) && record[answer].is_array()) return;
-  }
-  if (record.contains("prompts")) {
-    each("user", "prompts");
-    each("assistant", "completions");
-  }
-  if (!record.contains("prompt") || !record["prompt"].is_string()) return;
-  message("user", record["prompt"]);
-  for (const char* answer : {"completion", "chosen", "rejected"}) {
-    if (record.contains(answer)) message("assistant", record[answer]);
-  }
-  each("assistant", "demonstrations");
-  if (record.contains("ratings") && record["ratings"].is_array()) each("assistant", "completions");
-}
-
-}  // namespace
-
-void DataSection::adapt(std::vector<Record>& records) const {
-  for (Record& record : records) {
-    if (prompt_column != "prompt") {
-      if (!has_column(record.json, prompt_column)) {
-        user_error("{}: has no column \"{}\", which data.prompt_column names", record.where(), prompt_column);
-      }
-      record.json["prompt"] = record.json[prompt_column];
-    }
-    if (chat_prompts) as_chat(record.json);
-  }
-}
-
-void TrainSection::fields(FieldVisitor& v) {
-  v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
-  v.field("batch_size", given_batch,
-          {.help = task == "rl"             ? "prompts an optimizer step; left out: rollout.prompts_per_step"
-                   : task == "preference"   ? "pairs or labelled answers an optimizer step; left out: 16"
-                   : task == "reward_model" ? "records an optimizer step; left out: 16"
-                                            : "examples an optimizer step; left out: 16",
-           .min = 1});
-  batch_size = given_batch.value_or(task == "rl" ? prompts_per_step : 16);
-  v.field("micro_batch_tokens", micro_batch_tokens,
-          {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
-           .unit = "tokens",
-           .min = 1});
-  if (task == "sft" || task == "distill") return;
-  if (task == "rl") {
-    v.field("updates_per_rollout", updates_per_rollout,
-            {.help = "passes over a rollout batch", .min = 1, .max = 100});
-  }
-  v.field("share_prompts", share_prompts,
-          {.help = "compute a group's prompt once; results do not depend on it"});
-}
-
-void EvalSection::fields(FieldVisitor& v) {
-  v.field("every", every,
-          {.help = "steps between evaluations, also before the first and after the last; 0: none",
-           .unit = "steps",
-           .min = 0});
-  v.field("samples", samples, {.help = "completions a prompt", .min = 1, .max = 1024});
-  v.field("limit", limit, {.help = "evaluate the first so many records; 0: all", .min = 0});
-  v.field("max_new_tokens", max_new_tokens,
-          {.help = "longest completion; 0: rollout's, or 256", .unit = "tokens", .min = 0});
-  v.field("temperature", temperature, {.help = "0: greedy", .min = 0, .max = 100});
-}
-
-void CheckpointSection::fields(FieldVisitor& v) {
-  v.field(
-      "every", every,
-      {.help = "steps between checkpoints; 0: only at the end or on a signal", .unit = "steps", .min = 0});
-  v.field("keep", keep, {.help = "newest checkpoints kept", .min = 1});
-  v.field("best", best, {.help = "also keep the checkpoint with the best evaluation"});
-}
-
 void RunConfig::fields(FieldVisitor& v) {
-  v.field("task", task,
-          {.help = "what to run",
-           .choices = {"sft", "preference", "rl", "reward_model", "distill"},
-           .required = true});
-  const bool rl = task == "rl", distils = task == "distill";
-  train.task = rollout.task = data.task = task;
+  v.choice_here("task", task, task_name, *tasks);
+  data.task = train.task = task.get();
   v.field("seed", seed, {.help = "names all random streams of the run", .min = 0, .max = 0x1p63});
   v.field("device", device, {.help = "cpu or cuda"});
   v.field(
@@ -264,42 +18,14 @@ void RunConfig::fields(FieldVisitor& v) {
       {.help = "threads; 0: all cores. Part of the run: results may depend on it", .min = 0, .max = 1024});
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
-  if (rl) v.section("offline", offline, "scored responses from files");
-  data.needs_train = !offline.replaces_sampling();
   v.section("data", data, "the data");
-  if (distils) v.section("rollout", rollout, "sampling from the student");
-  const bool preferences = task == "preference";
-  const bool scores = task == "reward_model";
-  if (preferences) v.section("pairs", pairs, "where the pairs come from");
-  const bool samples = rl || samples_pairs(*this);
-  if (samples) v.section("rollout", rollout, "generation of the rollout batch");
-  if ((!preferences && !scores) || samples) {
-    v.list("rewards", rewards,
-           samples ? "what completions are scored by" : "what evaluations score completions by");
+  if (const std::string help = task == nullptr ? "" : task->rewards_help(); !help.empty()) {
+    v.list("rewards", rewards, help);
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
-  }
-  if (rl)
-    v.choice("algorithm", "name", algorithm, algorithm_name, objective::policy_registry(),
-             "a preset and overrides of it");
-  if (preferences) {
-    v.choice("algorithm", "name", preference, preference_name, objective::preference_registry(),
-             "a preset and overrides of it");
-    v.section("reference", reference, "the reference model");
-  }
-  if (distils) distill.fields(v);
-  if (task == "sft") {
-    v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
-    v.list("inputs", inputs, "what changes the examples on their way to the model");
-  }
-  if (scores) {
-    v.choice("algorithm", "name", reward_model, reward_model_name, objective::reward_algorithm_registry(),
-             "the loss");
-    v.section("score", score, "how a score is read from the model");
   }
   v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
   v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
            "the learning rate over the run");
-  train.prompts_per_step = rollout.prompts_per_step;
   v.section("train", train, "steps and batches");
   v.section("eval", eval, "evaluation on held-out data during the run");
   v.section("checkpoint", checkpoint, "when to save");
@@ -320,14 +46,7 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
         "set adapter.kind to one of {}, or model.quantise to \"none\"",
         model.quantise, adapter_kind, kinds));
   }
-  if (task == "preference") check_preference(*this, problems);
-  if (task == "rl") check_rl(problems);
-  if (task == "distill") distill.check(problems, rollout);
-}
-
-int64_t RunConfig::updates() const {
-  if (task != "rl") return train.steps;
-  return train.steps * train.updates_per_rollout * rollout.prompts_per_step / train.batch_size;
+  task->check_run(*this, problems);
 }
 
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
@@ -336,7 +55,7 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
-  config.distill.resolve(config.model.dtype);
+  config.task->resolve(config);
   config.optimizer->prepare(config.updates());
   config.schedule->prepare(config.updates());
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();

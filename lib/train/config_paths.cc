@@ -12,7 +12,7 @@ namespace {
 // Goes through a config without changing it and notes what its path fields say.
 class Paths : public FieldVisitor {
  public:
-  std::vector<ConfigPath> found;
+  std::vector<NamedPath> found;
 
   void field(const char*, bool&, const FieldInfo&) override {}
   void field(const char*, int64_t&, const FieldInfo&) override {}
@@ -58,10 +58,10 @@ class Paths : public FieldVisitor {
 
 }  // namespace
 
-std::vector<ConfigPath> config_paths(const RunConfig& config) {
+std::vector<NamedPath> config_paths(const RunConfig& config) {
   Paths paths;
   const_cast<RunConfig&>(config).fields(paths);  // fields() is non-const only because readers share it
-  std::erase_if(paths.found, [](const ConfigPath& p) { return p.field == "run"; });
+  std::erase_if(paths.found, [](const NamedPath& p) { return p.field == "run"; });
   const std::string& chat = config.data.chat_template;
   if (!chat.empty() && chat != "auto" && chat != "chatml") paths.found.push_back({"data.template", chat});
   return paths.found;
@@ -79,7 +79,7 @@ std::vector<std::string> missing_paths(const RunConfig& config) {
 }
 
 void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
-  RunConfig read;
+  RunConfig read(*config.tasks);
   std::string problems;
   try {
     read_config_file(read, path, sets);

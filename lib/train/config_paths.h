@@ -4,16 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "run/files.h"
+
 namespace temper {
 
 struct RunConfig;
 
-struct ConfigPath {
-  std::string field, path;  // "data.train", "x.jsonl"
-};
-
-// All that are not empty, but for the run's own folder.
-std::vector<ConfigPath> config_paths(const RunConfig& config);
+// All that are not empty, but for the run's own folder: data, stored responses, model, tokenizer, teachers,
+// their caches, reward models, an earlier run's schedule, and the chat template where it is a file.
+std::vector<NamedPath> config_paths(const RunConfig& config);
 
 // A line for each that is not there: "data.train: x.jsonl: there is no such file or folder".
 std::vector<std::string> missing_paths(const RunConfig& config);

@@ -6,40 +6,11 @@
 #include <algorithm>
 
 #include "eval/evaluate.h"
-#include "task/distill/distill.h"
-#include "train/examples.h"
-#include "task/preference/preference.h"
-#include "task/reward_model/reward_model.h"
+#include "train/config.h"
 #include "train/session.h"
 
 namespace temper {
 namespace {
-
-// Mean negative log-prob of the held-out targets.
-void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
-  at::NoGradGuard guard;
-  const Examples held_out = encode_examples(s, s.eval_records);
-  const size_t all = s.eval_records.size();
-  leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
-            static_cast<int64_t>(all), "examples");
-  std::vector<Sequence> sequences;
-  for (const Example& e : held_out.examples)
-    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
-  double sum = 0, count = 0;
-  for (const MicroBatch& b :
-       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {
-    sum -= model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
-    count += static_cast<double>(b.targets.token.size(0));
-  }
-  if (count == 0) {
-    out.line = nothing_left(when, "loss");
-    return;
-  }
-  const double loss = sum / count;
-  out.row.values.emplace_back("loss", loss);
-  out.score = -loss;
-  out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
-}
 
 // Completions of the held-out prompts, scored by the run's rewards.
 void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
@@ -54,12 +25,13 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
     if (out.line.empty()) out.line = nothing_left(when, "reward");
     return;
   }
-  SamplingOptions sampling = s.config.rollout;
+  const RolloutSection& rollout = s.config.task->sampling();
+  SamplingOptions sampling = rollout;
   sampling.temperature = s.config.eval.temperature;
   sampling.ban.insert(sampling.ban.end(), s.banned.begin(), s.banned.end());
   if (s.config.eval.max_new_tokens > 0) sampling.max_new_tokens = s.config.eval.max_new_tokens;
   EngineOptions engine;
-  engine.max_batch = s.config.rollout.max_batch;
+  engine.max_batch = rollout.max_batch;
   engine.seed = static_cast<uint64_t>(s.config.seed) ^ 0x6576616cULL;  // apart from the training rollouts
   engine.step = static_cast<uint64_t>(s.state.step);
   engine.end_ids = s.end_ids;
@@ -115,16 +87,13 @@ std::string nothing_left(const std::string& when, const std::string& figure) {
   return fmt::format("{}: no held-out {}, as nothing held out is left", when, figure);
 }
 
-Evaluation evaluate_run(Session& s) {
+Evaluation evaluate_run(Session& s, const HeldOut& held_out) {
   Evaluation out;
   out.row.split = "eval";
   out.row.step = s.state.step;
   const std::string when = s.state.step == 0 ? "before training" : fmt::format("after step {}", s.state.step);
   s.progress->inner("evaluating");
-  if (s.config.task == "sft") evaluate_loss(s, when, out);
-  if (s.config.task == "preference") evaluate_preference(s, when, out);
-  if (s.config.task == "distill") evaluate_distill(s, when, out);
-  if (s.config.task == "reward_model") evaluate_reward_model(s, when, out);
+  if (held_out) held_out(when, out);
   if (s.rewards != nullptr) evaluate_samples(s, when, out);
   return out;
 }

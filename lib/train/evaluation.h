@@ -1,7 +1,8 @@
-// Evaluation during a run: the loss on held-out targets (sft) and, where rewards are configured, scored
+// Evaluation during a run: the task's figures on held-out records and, where rewards are configured, scored
 // completions.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,10 @@ void leave_out(Session& session, Evaluation& out, const std::string& name, int64
 // The line of an evaluation that has nothing to measure `figure` on.
 std::string nothing_left(const std::string& when, const std::string& figure);
 
-Evaluation evaluate_run(Session& session);
+// What a task measures on the held-out records, from the session's model as it is. `when` begins the line for
+// people.
+using HeldOut = std::function<void(const std::string& when, Evaluation& out)>;
+
+Evaluation evaluate_run(Session& session, const HeldOut& held_out);
 
 }  // namespace temper

@@ -13,18 +13,18 @@
 #include "model/load.h"
 #include "model/precision.h"
 #include "text/tokenizer.h"
-#include "task/reward_model/data.h"
 #include "train/session.h"
 
 namespace temper {
 
+int64_t PlanShapes::cache_bytes(const RolloutSection& rollout, int64_t prompts) const {
+  const int64_t batch = std::min(rollout.max_batch, prompts * rollout.group_size);
+  return product("rollout.max_new_tokens: bytes of keys and values",
+                 {batch, rollout.max_new_tokens, model.layers, 2, model.kv_heads * model.head_dim, item_bytes});
+}
+
 Json plan_run(const RunConfig& config) {
-  Heads heads;
-  if (config.task == "reward_model") {
-    const bool rated = objective::RewardObjective(*config.reward_model).wants(objective::RewardRows::kRated);
-    heads = reward_heads(config, rated ? read_jsonl(config.data.train) : std::vector<Record>{}, nullptr);
-  }
-  if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
+  const Heads heads = config.task->heads(config, nullptr, nullptr);
   ModelConfig shape = config.model.init.model_config();
   shape.causal = heads.causal;
   shape.scores = heads.scores;
@@ -109,30 +109,12 @@ Json plan_run(const RunConfig& config) {
       product("train.micro_batch_tokens: bytes of activations", {tokens, every == 1 ? kept + largest : kept});
   const bool head = own && shape.causal && model->head().master.requires_grad();
   const int64_t logits = shape.causal ? 2 * (12 << 20) + (head ? shape.vocab * shape.hidden * 4 : 0) : 0;
-  int64_t cache = 0;
-  if (config.task == "rl" || samples_pairs(config)) {
-    const int64_t prompts = config.task == "rl" ? config.rollout.prompts_per_step : config.train.batch_size;
-    const int64_t batch = std::min(config.rollout.max_batch, prompts * config.rollout.group_size);
-    cache = product("rollout.max_new_tokens: bytes of keys and values",
-                    {batch, config.rollout.max_new_tokens, shape.layers, 2, kv, item});
-  }
-  // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
-  // computed before training.
-  int64_t reference = 0, teachers = 0;
-  if (config.task == "preference" && config.preference->needs().logp_ref) {
-    if (moves_reference(config))
-      reference = trained * 4;
-    else if (own && !caches_reference(config, adapter->can_switch_off()))
-      reference = weights;
-  }
-  for (const TeacherEntry& teacher : config.distill.teachers) {
-    teachers += read_model_config(teacher.path).parameter_count() *
-                static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
-  }
+  const TaskMemory task =
+      config.task->memory(config, {shape, item, weights, trained, adapter->can_switch_off()});
   constexpr int64_t kProgram =
       600 << 20;  // the program, its libraries, and what the allocator and oneDNN keep
-  const int64_t peak = kProgram + weights + masters + state + reference + teachers +
-                       std::max(gradients + activations + logits, cache);
+  const int64_t peak = kProgram + weights + masters + state + task.reference + task.teachers +
+                       std::max(gradients + activations + logits, task.cache);
 
   return {{"config", dump_fields(config)},
           {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
@@ -140,13 +122,13 @@ Json plan_run(const RunConfig& config) {
            {{"weights_bytes", weights},
             {"quantised_bytes", quantised},
             {"masters_bytes", masters},
-            {"reference_bytes", reference},
+            {"reference_bytes", task.reference},
             {"gradients_bytes", gradients},
             {"optimizer_bytes", state},
             {"activations_bytes", activations},
             {"logits_bytes", logits},
-            {"cache_bytes", cache},
-            {"teachers_bytes", teachers},
+            {"cache_bytes", task.cache},
+            {"teachers_bytes", task.teachers},
             {"peak_bytes", peak}}},
           {"steps", {{"steps", config.train.steps}, {"updates", config.updates()}}}};
 }

@@ -49,7 +49,7 @@ class SwitchedOff {
 TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& sequences, bool values) {
   at::NoGradGuard guard;
   LogpOptions options;
-  if (s.config.task == "rl") options.temperature = s.config.rollout.temperature;
+  options.temperature = s.config.task->policy_temperature();
   // Something to join where there is no sequence.
   std::vector<at::Tensor> logp = {at::empty({0}, at::kFloat)}, value = logp;
   for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,

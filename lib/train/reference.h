@@ -14,8 +14,8 @@ namespace temper {
 class Model;
 class Session;
 
-// Log-probs of the targets of all sequences, [M], without gradient; in rl of the distribution at the
-// rollout's temperature. Cut as in the update's own pass: the numbers are the same to the last bit.
+// Log-probs of the targets of all sequences, [M], without gradient, of the distribution at the task's
+// policy_temperature(). Cut as in the update's own pass: the numbers are the same to the last bit.
 at::Tensor logp_of(Session& session, Model& model, const std::vector<Sequence>& sequences);
 
 // logp_of the policy and, from the same pass, the critic's output at the state before each target: [M] both.

@@ -7,22 +7,18 @@
 #include <limits>
 
 #include "base/error.h"
+#include "train/config.h"
 #include "train/reference.h"
 #include "train/session.h"
-#include "task/rl/stored_rollouts.h"
 
 namespace temper {
-namespace {
 
-constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
-
-// Completions of `model` in the order of the requests, with the run's limits, ends and progress.
 std::vector<std::vector<Completion>> complete(Session& s, Model& model,
                                               const std::vector<GenerateRequest>& requests,
                                               const SamplingOptions& sampling, uint64_t seed, uint64_t step,
-                                              bool interruptible = true) {
+                                              bool interruptible) {
   EngineOptions engine;
-  engine.max_batch = s.config.rollout.max_batch;
+  engine.max_batch = s.config.task->sampling().max_batch;
   engine.seed = seed;
   engine.step = step;
   engine.end_ids = s.end_ids;
@@ -37,10 +33,9 @@ Rollout rollout_of(const Completion& c) {
   return {c.ids, c.logp_full, {}, {}, {}, c.text, finish_name(c.finish)};
 }
 
-// The single tokens that rollout.openings are in this tokenizer.
-std::vector<int64_t> opening_ids(const Session& s) {
+std::vector<int64_t> opening_ids(const Session& s, const std::vector<std::string>& openings) {
   std::vector<int64_t> out;
-  for (const std::string& text : s.config.rollout.openings) {
+  for (const std::string& text : openings) {
     const auto ids = s.tokenizer->encode(text, {.parse_special = true});
     if (ids.size() != 1) {
       user_error(
@@ -52,7 +47,6 @@ std::vector<int64_t> opening_ids(const Session& s) {
   return out;
 }
 
-// A completion that was made to begin with a token, which the engine saw as part of the prompt.
 Rollout opened(const Session& s, const Completion& c, int64_t opening, int64_t id) {
   Rollout r = rollout_of(c);
   r.ids.insert(r.ids.begin(), id);
@@ -62,11 +56,36 @@ Rollout opened(const Session& s, const Completion& c, int64_t opening, int64_t i
   return r;
 }
 
+void score(Session& s, std::vector<RolloutGroup>& groups) {
+  std::vector<RewardItem> items;
+  for (const RolloutGroup& g : groups) {
+    for (const Rollout& r : g.rollouts) {
+      items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true),
+                       &s.train_records[g.record].json, static_cast<int64_t>(r.ids.size()),
+                       r.finish == finish_name(FinishReason::kLength), &r.ids});
+    }
+  }
+  s.progress->inner("scoring");
+  const std::vector<ScoredItem> scores = s.rewards->score(items, [&] { s.check_signal(); });
+  auto next = scores.begin();
+  for (RolloutGroup& g : groups) {
+    for (Rollout& r : g.rollouts) {
+      r.reward = next->total;
+      r.parts = next->parts;
+      ++next;
+    }
+  }
+}
+
+namespace {
+
+constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
+
 // The sampled part of each group.
-void sample(Session& s, std::vector<RolloutGroup>& groups) {
-  const RolloutSection& o = s.config.rollout;
-  const std::vector<int64_t> openings = opening_ids(s);
-  const int64_t sampled = o.group_size - o.demonstrations;
+void sample(Session& s, const GroupMake& make, std::vector<RolloutGroup>& groups) {
+  const RolloutSection& o = s.config.task->sampling();
+  const std::vector<int64_t> openings = opening_ids(s, make.openings);
+  const int64_t sampled = o.group_size - make.demonstrations;
   const auto ways = std::max<int64_t>(1, static_cast<int64_t>(openings.size()));
   std::vector<GenerateRequest> requests;
   for (const RolloutGroup& g : groups) {
@@ -90,14 +109,14 @@ void sample(Session& s, std::vector<RolloutGroup>& groups) {
 }
 
 // The record's own completions. They were not drawn, so nothing is known of their log-probs yet.
-void add_demonstrations(const Session& s, RolloutGroup& g) {
+void add_demonstrations(const Session& s, int64_t count, RolloutGroup& g) {
   const Record& record = s.train_records[g.record];
   const std::vector<Answer> shown = s.encoder->demonstrations(record);
-  if (static_cast<int64_t>(shown.size()) < s.config.rollout.demonstrations) {
+  if (static_cast<int64_t>(shown.size()) < count) {
     user_error("{}: rollout.demonstrations asks for {} completions within data.max_tokens, found {}",
-               record.where(), s.config.rollout.demonstrations, shown.size());
+               record.where(), count, shown.size());
   }
-  for (int64_t i = 0; i < s.config.rollout.demonstrations; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     Rollout r;
     r.ids = shown[i].completion;
     r.logp_rollout.assign(r.ids.size(), std::numeric_limits<float>::quiet_NaN());
@@ -105,27 +124,6 @@ void add_demonstrations(const Session& s, RolloutGroup& g) {
     r.finish = kDemonstration;
     r.demonstration = true;
     g.rollouts.push_back(std::move(r));
-  }
-}
-
-void score(Session& s, std::vector<RolloutGroup>& groups) {
-  std::vector<RewardItem> items;
-  for (const RolloutGroup& g : groups) {
-    for (const Rollout& r : g.rollouts) {
-      items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true),
-                       &s.train_records[g.record].json, static_cast<int64_t>(r.ids.size()),
-                       r.finish == finish_name(FinishReason::kLength), &r.ids});
-    }
-  }
-  s.progress->inner("scoring");
-  const std::vector<ScoredItem> scores = s.rewards->score(items, [&] { s.check_signal(); });
-  auto next = scores.begin();
-  for (RolloutGroup& g : groups) {
-    for (Rollout& r : g.rollouts) {
-      r.reward = next->total;
-      r.parts = next->parts;
-      ++next;
-    }
   }
 }
 
@@ -156,6 +154,26 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
   }
 }
 
+// Groups of the draws [first, first + count) of the run's order, scored.
+std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
+                                        const RecordOrder& order, int64_t first, int64_t count,
+                                        const GroupMake& make) {
+  std::vector<RolloutGroup> groups(count);
+  for (int64_t i = 0; i < count; ++i) {
+    RolloutGroup& g = groups[i];
+    g.draw = first + i;
+    g.record = order.at(g.draw);
+    g.prompt = prompts[g.record];
+    g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
+  }
+  sample(s, make, groups);
+  if (make.demonstrations > 0) {
+    for (RolloutGroup& g : groups) add_demonstrations(s, make.demonstrations, g);
+  }
+  score(s, groups);
+  return groups;
+}
+
 }  // namespace
 
 std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
@@ -176,30 +194,12 @@ std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
   return prompts;
 }
 
-std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                                        const RecordOrder& order, int64_t first, int64_t count) {
-  std::vector<RolloutGroup> groups(count);
-  for (int64_t i = 0; i < count; ++i) {
-    RolloutGroup& g = groups[i];
-    g.draw = first + i;
-    g.record = order.at(g.draw);
-    g.prompt = prompts[g.record];
-    g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
-  }
-  sample(s, groups);
-  if (s.config.rollout.demonstrations > 0) {
-    for (RolloutGroup& g : groups) add_demonstrations(s, g);
-  }
-  score(s, groups);
-  return groups;
-}
-
 RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                              const std::vector<RolloutGroup>& stored, const CollectOptions& options) {
+                              const CollectOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const auto seed = static_cast<uint64_t>(s.config.seed);
   const int64_t total = options.groups;
-  const int64_t taken = stored.empty() ? 0 : s.config.offline.stored_prompts(total);
+  const int64_t taken = options.stored_groups;
   const auto wanted = static_cast<size_t>(total - taken);
   RolloutBatch batch;
   batch.cursor = s.state.cursor;
@@ -224,7 +224,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     const int64_t count = options.only_differing ? static_cast<int64_t>(wanted)
                                                  : static_cast<int64_t>(wanted - batch.groups.size());
     const RecordOrder order(static_cast<int64_t>(prompts.size()), seed, s.config.data.order);
-    auto groups = sample_groups(s, prompts, order, batch.cursor, count);
+    auto groups = sample_groups(s, prompts, order, batch.cursor, count, options.make);
     batch.cursor += count;
     batch.generated_groups += count;
     for (RolloutGroup& g : groups) {
@@ -246,6 +246,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
 
   // Stored groups stand evenly among the fresh ones, so that every optimizer step of the batch has its share.
   if (taken > 0) {
+    const std::vector<RolloutGroup>& stored = *options.stored;
     const RecordOrder order(static_cast<int64_t>(stored.size()), seed, s.config.data.order);
     for (int64_t i = 0; i < taken; ++i) {
       const auto at = batch.groups.begin() +
@@ -258,72 +259,6 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   }
   batch.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return batch;
-}
-
-at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
-  SamplingOptions sampling = s.config.rollout;
-  sampling.temperature = 0;
-  std::vector<GenerateRequest> requests;
-  for (const RolloutGroup& g : groups) requests.push_back({g.prompt, 1, static_cast<uint64_t>(g.draw)});
-  const auto completions = complete(s, *s.model, requests, sampling, static_cast<uint64_t>(s.config.seed),
-                                    static_cast<uint64_t>(s.state.step));
-  std::vector<RolloutGroup> greedy = groups;
-  for (size_t g = 0; g < greedy.size(); ++g) greedy[g].rollouts = {rollout_of(completions[g].front())};
-  score(s, greedy);
-  std::vector<double> out;
-  for (size_t g = 0; g < groups.size(); ++g) {
-    out.insert(out.end(), groups[g].rollouts.size(), greedy[g].rollouts.front().reward.value_or(kNull));
-  }
-  return at::tensor(out, at::kDouble).to(at::kFloat);
-}
-
-void reference_rewards(Session& s, RolloutBatch& batch) {
-  constexpr uint64_t kReferenceSeed = 0x7265666572ULL;  // apart from the training rollouts
-  std::vector<RolloutGroup> open;
-  Json& known = batch.reference_rewards;
-  for (const RolloutGroup& g : batch.groups) {
-    const std::string key = std::to_string(g.record);
-    const Json& columns = s.train_records[g.record].json;
-    if (known.contains(key)) continue;
-    if (has_column(columns, "reference_reward")) {
-      if (!columns["reference_reward"].is_number())
-        user_error("{}: reference_reward: expected a number", s.train_records[g.record].where());
-      known[key] = columns["reference_reward"];
-    } else {
-      known[key] = nullptr;  // a record twice in the step is asked once
-      open.push_back(g);
-    }
-  }
-  if (!open.empty()) {
-    const int64_t opening = opening_ids(s).back();
-    SamplingOptions sampling = s.config.rollout;
-    sampling.max_new_tokens -= 1;
-    std::vector<GenerateRequest> requests;
-    for (const RolloutGroup& g : open) {
-      requests.push_back({g.prompt, s.config.rollout.reference_samples, static_cast<uint64_t>(g.record)});
-      requests.back().prompt.push_back(opening);
-    }
-    std::vector<std::vector<Completion>> completions;
-    with_reference(s, [&](Model& reference) {
-      // Not interruptible: a checkpoint must not be written while the adapter is off.
-      completions = complete(s, reference, requests, sampling,
-                             static_cast<uint64_t>(s.config.seed) ^ kReferenceSeed, 0, false);
-    });
-    for (size_t i = 0; i < open.size(); ++i) {
-      open[i].rollouts.clear();
-      for (const Completion& c : completions[i]) open[i].rollouts.push_back(opened(s, c, 1, opening));
-    }
-    score(s, open);
-    for (const RolloutGroup& g : open) {
-      double sum = 0, count = 0;
-      for (const Rollout& r : g.rollouts) {
-        sum += r.reward.value_or(0.0);
-        count += r.reward ? 1 : 0;
-      }
-      known[std::to_string(g.record)] = sum / std::max(count, 1.0);
-    }
-  }
-  for (RolloutGroup& g : batch.groups) g.reference_reward = known[std::to_string(g.record)].get<double>();
 }
 
 }  // namespace temper

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/records.h"
+#include "rollout/engine.h"
 #include "train/rollout_batch.h"
 
 namespace temper {
@@ -15,11 +16,11 @@ namespace temper {
 // Throws UserError when none is left.
 std::vector<std::vector<int64_t>> encode_train_prompts(Session& session);
 
-// Groups of the draws [first, first + count) of the run's order: rollout.group_size completions of each
-// prompt, of them rollout.demonstrations the record's own, the others sampled and, with rollout.openings,
-// made to begin with each of these in equal shares; scored by the run's rewards. prompts: of every record.
-std::vector<RolloutGroup> sample_groups(Session& session, const std::vector<std::vector<int64_t>>& prompts,
-                                        const RecordOrder& order, int64_t first, int64_t count);
+// What a group's completions are, beside plain samples of the policy.
+struct GroupMake {
+  int64_t demonstrations = 0;         // so many are the record's own
+  std::vector<std::string> openings;  // the sampled ones begin with each of these tokens in equal shares
+};
 
 // What a step needs of its rollout batch.
 struct CollectOptions {
@@ -28,21 +29,32 @@ struct CollectOptions {
   bool only_differing = false;  // groups whose rewards are all equal are dropped, and others drawn ...
   int64_t max_rounds = 0;       // ... in so many rounds at most; more is an error that names `rounds_field`
   std::string rounds_field;
+  GroupMake make;
+  const std::vector<RolloutGroup>* stored = nullptr;  // groups that were not sampled here ...
+  int64_t stored_groups = 0;                          // ... and how many of the wanted are of these
 };
 
-// Samples and filters until the wanted groups are there: leftovers of earlier steps first, and what is too
-// many becomes the next step's leftovers. With `stored` groups (stored_rollouts.h), offline.share of the
-// wanted are taken from these, in their own order. Throws UserError when max_rounds do not suffice. The run's
-// state stays as it is until batch.commit().
+// Samples groups of the task's group_size completions in the run's order of records, scores them by the run's
+// rewards and filters until the wanted ones are there: leftovers of earlier steps first, and what is too many
+// becomes the next step's leftovers. prompts: of every record. Stored groups are taken in an order of their
+// own. Throws UserError when max_rounds do not suffice. The run's state stays as it is until batch.commit().
 RolloutBatch collect_rollouts(Session& session, const std::vector<std::vector<int64_t>>& prompts,
-                              const std::vector<RolloutGroup>& stored, const CollectOptions& options);
+                              const CollectOptions& options);
 
-// The reward of one greedy answer to each group's prompt, repeated for each of its sequences: [S], NaN: null.
-at::Tensor greedy_rewards(Session& session, const std::vector<RolloutGroup>& groups);
+// The parts of the above, for what else a task samples in a step.
 
-// Fills reference_reward of each group: the record's "reference_reward" if it has that column, else the mean
-// over rollout.reference_samples answers of the reference model with the last of rollout.openings, computed
-// once for a record and kept in the run's state.
-void reference_rewards(Session& session, RolloutBatch& batch);
+// Completions of `model` in the order of the requests, with the run's ends and progress. interruptible: a
+// signal is heeded, so the state must be one that may be saved.
+std::vector<std::vector<Completion>> complete(Session& session, Model& model,
+                                              const std::vector<GenerateRequest>& requests,
+                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
+                                              bool interruptible = true);
+Rollout rollout_of(const Completion& completion);
+// The single tokens that openings are in this tokenizer. Throws UserError for one that is several.
+std::vector<int64_t> opening_ids(const Session& session, const std::vector<std::string>& openings);
+// A completion that was made to begin with a token, which the engine saw as part of the prompt.
+Rollout opened(const Session& session, const Completion& completion, int64_t opening, int64_t id);
+// Fills the rewards of all rollouts.
+void score(Session& session, std::vector<RolloutGroup>& groups);
 
 }  // namespace temper

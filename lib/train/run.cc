@@ -1,10 +1,11 @@
+#include "train/run.h"
+
 #include <tuple>
 
 #include "base/error.h"
 #include "base/failure.h"
-#include "reward/references.h"
 #include "report/report.h"
-#include "train/tasks.h"
+#include "reward/references.h"
 
 namespace temper {
 
@@ -14,7 +15,7 @@ namespace {
 // ones.
 void check_rewards(Session& s) {
   if (s.rewards == nullptr) return;
-  const bool samples = s.config.task == "rl" || samples_pairs(s.config);
+  const bool samples = s.config.task->scores_samples();
   for (const auto& [used, records, what] : {std::tuple{samples, &s.train_records, "data.train"},
                                             {s.config.eval.every > 0, &s.eval_records, "data.eval"}}) {
     if (!used) continue;
@@ -29,16 +30,7 @@ void run_training(const RunConfig& config, const RunOptions& options) {
   Session session(config, options);
   try {
     check_rewards(session);
-    if (config.task == "sft")
-      train_sft(session);
-    else if (config.task == "preference")
-      train_preference(session);
-    else if (config.task == "distill")
-      train_distill(session);
-    else if (config.task == "reward_model")
-      train_reward_model(session);
-    else
-      train_rl(session);
+    config.task->train(session);
     session.finish();
   } catch (const std::exception& e) {
     const bool told = dynamic_cast<const UserError*>(&e) != nullptr;

@@ -14,12 +14,9 @@
 #include "base/output.h"
 #include "model/generation.h"
 #include "rollout/end_ids.h"
-#include "train/adapter_start.h"
-#include "run/checkpoint.h"
-#include "train/evaluation.h"
 #include "report/report.h"
-#include "task/reward_model/data.h"
-#include "run/folder.h"
+#include "train/adapter_start.h"
+#include "train/config_paths.h"
 
 namespace temper {
 namespace {
@@ -49,11 +46,12 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
   config.data.adapt(train_records);
   config.data.adapt(eval_records);
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
-  folder_ = open_run_folder(config, options_.resume, options_.accept_changed_data);
+  folder_ = open_run_folder(config.run, dump_fields(config), config_paths(config), options_.resume,
+                            options_.accept_changed_data);
   load_text();
   load_model();
   restore();
-  progress = std::make_unique<Progress>(*options_.console, config.train.steps, config.task, state.step);
+  progress = std::make_unique<Progress>(*options_.console, config.train.steps, config.task_name, state.step);
 }
 
 Session::~Session() = default;
@@ -83,11 +81,8 @@ void Session::load_text() {
 void Session::load_model() {
   Precision precision = make_precision(config.model.dtype, config.device);
   precision.quantise = config.model.quant_format();
-  Heads heads;
+  Heads heads = config.task->heads(config, &train_records, tokenizer.get());
   heads.seed = static_cast<uint64_t>(config.seed);
-  if (config.task == "rl" && config.algorithm->needs().critic()) heads.scores = 1;
-  if (config.task == "reward_model") heads = reward_heads(config, train_records, tokenizer.get());
-  if (config.task == "sft" && config.loss->make()->needs().value) heads.scores = 1;
   if (config.model.path.empty()) {
     ModelConfig shape = config.model.init.model_config();
     shape.vocab = tokenizer->vocab_size();
@@ -176,8 +171,7 @@ ForwardOptions Session::forward_options(bool training) const {
   return options;
 }
 
-void Session::begin_update(const std::vector<MicroBatch>& batches,
-                           const std::function<at::Tensor(const MicroBatch&)>& loss) {
+void Session::begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
   struct Run : TrainingRun {
     Run(Session& s, const std::function<double()>& loss) : s(s), probe(loss) {}
     StateTensors forget(const std::string& name) override {
@@ -194,10 +188,7 @@ void Session::begin_update(const std::vector<MicroBatch>& batches,
     }
     double loss() override {
       at::NoGradGuard guard;
-      s.probing = true;
-      const double out = probe();
-      s.probing = false;
-      return out;
+      return probe();
     }
     Session& s;
     const std::function<double()>& probe;
@@ -208,7 +199,7 @@ void Session::begin_update(const std::vector<MicroBatch>& batches,
     double sum = 0;
     for (size_t i = 0; i < batches.size(); ++i) {
       adapter->set_step(seed, updates, i);
-      sum += loss(batches[i]).item<double>();
+      sum += loss(batches[i]).loss.item<double>();
     }
     return sum;
   };
@@ -218,15 +209,15 @@ void Session::begin_update(const std::vector<MicroBatch>& batches,
   if (run.changed) parameters_ = active_parameters(*config.optimizer, *adapter);
 }
 
-UpdateOutcome Session::update(const std::vector<MicroBatch>& batches,
-                              const std::function<at::Tensor(const MicroBatch&)>& loss) {
+UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
   UpdateOutcome outcome;
   begin_update(batches, loss);
   for (size_t i = 0; i < batches.size(); ++i) {
     adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
-    const at::Tensor part = loss(batches[i]);
-    outcome.loss += part.item<double>();
-    if (part.requires_grad()) torch::autograd::backward({part}, {});
+    const LossShare share = loss(batches[i]);
+    outcome.loss += share.loss.item<double>();
+    for (const auto& [name, value] : share.metrics) outcome.metrics[name] += value;
+    if (share.loss.requires_grad()) torch::autograd::backward({share.loss}, {});
   }
   if (const at::Tensor penalty = adapter->penalty(); penalty.defined()) {
     outcome.loss += penalty.item<double>();
@@ -299,7 +290,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
     if (const auto value = row.find(name); value && std::isfinite(*value)) numbers.emplace_back(name, *value);
   }
   progress->end_step(numbers, tokens);
-  for (const std::string& line : health->advise(config.task, row))
+  for (const std::string& line : health->advise(row, config.task->advise(row)))
     progress->message(line, LogLevel::kWarning);
 
   const bool last = state.step == config.train.steps;
@@ -316,13 +307,14 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   if (saves || evaluates) write_report(config.run);
 }
 
-void Session::evaluate_first() {
+void Session::evaluate_first(HeldOut held_out) {
+  held_out_ = std::move(held_out);
   if (config.eval.every > 0 && state.evaluation_due) evaluate();
   state.evaluation_due = false;
 }
 
 void Session::evaluate() {
-  const Evaluation result = evaluate_run(*this);
+  const Evaluation result = evaluate_run(*this, held_out_);
   log->write(result.row);
   log->write_samples(state.step, "eval", result.samples);
   if (!result.line.empty()) progress->message(result.line);
@@ -350,7 +342,7 @@ void Session::save_checkpoint() {
   prune_checkpoints(config.run, config.checkpoint.keep,
                     config.checkpoint.best && state.best ? std::optional(state.best_step) : std::nullopt);
   if (folder_.data_changed) {  // no earlier: the state that was saved until now is of the files of before
-    accept_data(config);
+    accept_files(config.run, config_paths(config));
     folder_.data_changed = false;
   }
 }

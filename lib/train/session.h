@@ -19,19 +19,18 @@
 #include "optim/optimizer.h"
 #include "reward/reward.h"
 #include "rollout/engine.h"
-#include "text/template.h"
-#include "text/tokenizer.h"
 #include "run/checkpoint.h"
-#include "train/config.h"
+#include "run/folder.h"
 #include "run/health.h"
 #include "run/metrics.h"
-#include "train/micro_batch.h"
-#include "run/folder.h"
 #include "run/state.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+#include "train/config.h"
+#include "train/evaluation.h"
+#include "train/micro_batch.h"
 
 namespace temper {
-
-class ReferenceCache;
 
 struct RunOptions {
   std::string resume = "auto";       // auto | must | never
@@ -40,9 +39,17 @@ struct RunOptions {
   bool accept_changed_data = false;  // go on with other files than the run was started with
 };
 
+// A micro-batch's share of an update: the shares of all micro-batches add up to the loss and the metrics.
+struct LossShare {
+  at::Tensor loss;  // a scalar
+  std::map<std::string, double> metrics = {};
+};
+using LossFunction = std::function<LossShare(const MicroBatch&)>;
+
 struct UpdateOutcome {
   double loss = 0, grad_norm = 0, lr = 0;
   bool skipped = false;
+  std::map<std::string, double> metrics;  // the sums of the shares'
 };
 
 class Session {
@@ -61,8 +68,6 @@ class Session {
   std::unique_ptr<Model> model;
   std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
   NamedTensors reference_weights;    // of a moving reference: what trains, as the reference has it; fp32
-  std::map<std::string, std::shared_ptr<const ReferenceCache>> reference_caches;  // "train", "eval"
-  std::vector<std::unique_ptr<Model>> teachers;  // of a distillation; see teachers.h
   std::unique_ptr<Adapter> adapter;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<RewardSet> rewards;  // null: none configured
@@ -72,25 +77,21 @@ class Session {
   std::unique_ptr<Progress> progress;
   std::unique_ptr<Health> health;
 
-  // An adapter asks for a loss: what the update's loss function sees then is not the step's, and its metrics
-  // do not count.
-  bool probing = false;
-
   at::Device device() const { return model->precision().device; }
   ForwardOptions forward_options(bool training) const;
 
-  // One optimizer update. loss(micro-batch) gives the part of the step's loss that the micro-batch holds, so
-  // that the parts of all micro-batches add up to the loss.
-  UpdateOutcome update(const std::vector<MicroBatch>& batches,
-                       const std::function<at::Tensor(const MicroBatch&)>& loss);
+  // One optimizer update. An adapter that asks for losses of its own may call `loss` more than once a
+  // micro-batch.
+  UpdateOutcome update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
   // Before a step's work; throws Interrupted, after saving, when a signal has come.
   void begin_step();
   // Counts the step and writes its row; `shown` go to the progress line. Then evaluation and checkpoint when
   // due.
   void end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens);
-  // The evaluation before the first step, or the one that a signal interrupted. Called once by every loop.
-  void evaluate_first();
+  // The evaluation before the first step, or the one that a signal interrupted. Called once by every loop,
+  // with its held-out figures beside the rewards' for this and all later evaluations; none: the rewards' alone.
+  void evaluate_first(HeldOut held_out = nullptr);
 
   // A message that one start of the run says once.
   void tell_once(const std::string& line, LogLevel level = LogLevel::kInfo);
@@ -111,12 +112,12 @@ class Session {
   void save_checkpoint();
   void evaluate();
   NamedTensors trainable() const;
-  void begin_update(const std::vector<MicroBatch>& batches,
-                    const std::function<at::Tensor(const MicroBatch&)>& loss);
+  void begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
   RunOptions options_;
   std::vector<OptimParameter> parameters_;
   RunFolder folder_;
+  HeldOut held_out_;
   int64_t saved_step_ = -1;
   bool trained_ = false;  // by this process
   std::chrono::steady_clock::time_point step_start_;

@@ -1,6 +1,6 @@
 """TensorBoard events, by TensorBoard's own code (pip install tensorboard==2.21.0, no TensorFlow).
 
-  tensorboard_events.py golden tests/train/golden/events.bin   the records that tests/train/tensorboard_test.cc expects
+  tensorboard_events.py golden tests/run/golden/events.bin   the records that tests/run/tensorboard_test.cc expects
   tensorboard_events.py read FILE_OR_RUN_FOLDER                what TensorBoard's reader sees, as JSON
 """
 import json

@@ -1,6 +1,11 @@
 #include "task/distill/config.h"
 
+#include <c10/core/ScalarType.h>
 #include <fmt/core.h>
+
+#include "model/load.h"
+#include "train/config.h"
+#include "train/plan.h"
 
 namespace temper {
 
@@ -11,7 +16,13 @@ void TeacherEntry::fields(FieldVisitor& v) {
            .choices = {"auto", "bf16", "f32"}});
 }
 
-void DistillConfig::fields(FieldVisitor& v) {
+void OneAnswer::fields(FieldVisitor& v) {
+  v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
+  SamplingOptions::fields(v);
+}
+
+void DistillTask::fields(FieldVisitor& v) {
+  v.section("rollout", rollout, "sampling from the student");
   v.list("teachers", teachers,
          "models whose distributions are learnt; several become the mean of their logits");
   v.field("teacher_cache", cache,
@@ -25,7 +36,7 @@ void DistillConfig::fields(FieldVisitor& v) {
   v.choice("algorithm", "name", algorithm, algorithm_name, objective::distill_registry(), "the divergence");
 }
 
-void DistillConfig::check(std::vector<std::string>& problems, const SamplingOptions& sampling) const {
+void DistillTask::check_run(const RunConfig&, std::vector<std::string>& problems) const {
   using Source = objective::DistillSource;
   if (algorithm == nullptr) return;
   const Source source = algorithm->source();
@@ -49,7 +60,7 @@ void DistillConfig::check(std::vector<std::string>& problems, const SamplingOpti
     if (on_policy_share > 0)
       problem(
           fmt::format("on_policy_share: \"{}\" learns from own samples alone; leave it out", algorithm_name));
-    if (sampling.temperature != 1 || sampling.truncates() || sampling.penalises())
+    if (rollout.temperature != 1 || rollout.truncates() || rollout.penalises())
       problem(
           fmt::format("rollout: \"{}\" is a policy gradient of the student's own distribution; sample at "
                       "temperature 1 without truncation or penalties",
@@ -57,10 +68,19 @@ void DistillConfig::check(std::vector<std::string>& problems, const SamplingOpti
   }
 }
 
-void DistillConfig::resolve(const std::string& dtype) {
+void DistillTask::resolve(const RunConfig& config) {
   for (TeacherEntry& teacher : teachers) {
-    if (teacher.dtype == "auto") teacher.dtype = dtype;
+    if (teacher.dtype == "auto") teacher.dtype = config.model.dtype;
   }
+}
+
+TaskMemory DistillTask::memory(const RunConfig& config, const PlanShapes&) const {
+  TaskMemory out;
+  for (const TeacherEntry& teacher : teachers) {
+    out.teachers += read_model_config(teacher.path).parameter_count() *
+                    static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
+  }
+  return out;
 }
 
 }  // namespace temper

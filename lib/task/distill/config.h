@@ -1,4 +1,4 @@
-// What a distillation's config has beyond the other tasks'.
+// The sections of a config that distillation has.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,14 @@
 
 #include "base/fields.h"
 #include "objective/distill/distill.h"
-#include "rollout/sampler.h"
+#include "train/task.h"
 
 namespace temper {
+
+// One answer to each prompt.
+struct OneAnswer : RolloutSection {
+  void fields(FieldVisitor& v) override;
+};
 
 struct TeacherEntry : Fields {
   std::string path;
@@ -18,18 +23,21 @@ struct TeacherEntry : Fields {
   void fields(FieldVisitor& v) override;
 };
 
-// Its fields stand among those of the whole config.
-struct DistillConfig {
+struct DistillTask : Task {
   std::vector<TeacherEntry> teachers;
   std::string cache;             // a file of temper-generate --teacher-cache
   double on_policy_share = 0.0;  // lambda of GKD
+  OneAnswer rollout;
   std::string algorithm_name = "gjsd";
   std::unique_ptr<objective::DistillOptions> algorithm;
 
-  void fields(FieldVisitor& v);
-  void check(std::vector<std::string>& problems, const SamplingOptions& sampling) const;
-  // "auto" becomes the student's dtype.
-  void resolve(const std::string& dtype);
+  void fields(FieldVisitor& v) override;
+  bool learns_completions() const override { return true; }
+  const RolloutSection& sampling() const override { return rollout; }
+  void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
+  void resolve(const RunConfig& config) override;
+  TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
+  void train(Session& session) const override;  // distill.cc
 };
 
 }  // namespace temper

@@ -1,7 +1,5 @@
 // Distillation: at every target token the student learns the teachers' distribution over the whole
 // vocabulary, on stored completions or on its own samples. Which divergence: the "algorithm" section.
-#include "task/distill/distill.h"
-
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -12,23 +10,27 @@
 #include "objective/distill/distill.h"
 #include "objective/policy/policy.h"
 #include "tensor/gather_logp.h"
-#include "train/examples.h"
-#include "train/tasks.h"
+#include "task/distill/config.h"
 #include "task/distill/teacher_cache.h"
 #include "task/distill/teachers.h"
+#include "train/config.h"
+#include "train/evaluation.h"
+#include "train/examples.h"
+#include "train/session.h"
 
 namespace temper {
 namespace {
 
 // The student beside its teachers on a micro-batch.
-DivergenceResult parts_of(Session& s, const MicroBatch& batch, bool training) {
-  const int64_t vocab = shared_vocabulary(s);
+DivergenceResult parts_of(Session& s, const objective::DistillOptions& algorithm, const Teachers& teachers,
+                          const MicroBatch& batch, bool training) {
+  const int64_t vocab = teachers.shared_vocabulary();
   const Parameter& head = s.model->head();
   const at::Tensor hidden = s.model->hidden(batch.tokens, s.forward_options(training));
   const bool padded = head.compute.size(0) > vocab;
-  return objective::distill_parts(*s.config.distill.algorithm, hidden, head.compute.narrow(0, 0, vocab),
+  return objective::distill_parts(algorithm, hidden, head.compute.narrow(0, 0, vocab),
                                   padded ? head.master.narrow(0, 0, vocab) : head.master,
-                                  teacher_states(s, batch.tokens), batch.targets);
+                                  teachers.states(batch.tokens), batch.targets);
 }
 
 // The student beside a teacher's drawn tokens: the divergence is the cross entropy with them, which is that
@@ -45,20 +47,19 @@ DivergenceResult cached_parts(Session& s, const MicroBatch& batch, const Teacher
           {}};
 }
 
-// What the metrics of a step or an evaluation are the means of, over targets.
-struct Sums {
-  double loss = 0, divergence = 0, nll = 0, teacher_nll = 0, targets = 0;
-  void add(const at::Tensor& value, const DivergenceResult& parts) {
-    const auto sum = [](const at::Tensor& t) {
-      return t.defined() ? t.detach().sum(at::kDouble).item<double>() : 0.0;
-    };
-    loss += sum(value);
-    divergence += sum(parts.divergence);
-    nll += sum(parts.nll);
-    teacher_nll += sum(parts.teacher_nll);
-    targets += static_cast<double>(value.size(0));
-  }
-};
+using Metrics = std::map<std::string, double>;
+
+// What the metrics of a step or an evaluation are the means of, over targets: the sums of a micro-batch.
+Metrics sums_of(const at::Tensor& value, const DivergenceResult& parts) {
+  const auto sum = [](const at::Tensor& t) {
+    return t.defined() ? t.detach().sum(at::kDouble).item<double>() : 0.0;
+  };
+  return {{"loss", sum(value)},
+          {"divergence", sum(parts.divergence)},
+          {"nll", sum(parts.nll)},
+          {"teacher_nll", sum(parts.teacher_nll)},
+          {"targets", static_cast<double>(value.size(0))}};
+}
 
 // A step's sequences and what they point to.
 struct Step {
@@ -70,19 +71,19 @@ struct Step {
 };
 
 // The student's own answers to the records' prompts, one each.
-void sample(Session& s, const Examples& stored, Step& step) {
+void sample(Session& s, const RolloutSection& rollout, const Examples& stored, Step& step) {
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < step.drawn.size(); ++i) {
     step.prompts.push_back(s.encoder->prompt(*stored.records[step.drawn[i]]));
     requests.push_back({step.prompts.back(), 1, static_cast<uint64_t>(s.state.cursor) + i});
   }
   EngineOptions engine;
-  engine.max_batch = s.config.rollout.max_batch;
+  engine.max_batch = rollout.max_batch;
   engine.seed = static_cast<uint64_t>(s.config.seed);
   engine.step = static_cast<uint64_t>(s.state.step);
   engine.end_ids = s.end_ids;
   auto all =
-      generate(*s.model, *s.tokenizer, requests, s.config.rollout, engine, [&](const EngineProgress& p) {
+      generate(*s.model, *s.tokenizer, requests, rollout, engine, [&](const EngineProgress& p) {
         s.check_signal();
         s.progress->inner(
             fmt::format("sampling {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
@@ -108,12 +109,12 @@ std::vector<SampleRow> sample_rows(const Session& s, const Step& step) {
 }
 
 // MiniLLM: an advantage for each token of the step's own samples, [M], from a pass without gradient.
-at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm,
+at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm, const Teachers& teachers,
                       const std::vector<MicroBatch>& batches) {
   at::NoGradGuard guard;
   std::vector<at::Tensor> student, teacher, sequence;
   for (const MicroBatch& batch : batches) {
-    const DivergenceResult parts = parts_of(s, batch, false);
+    const DivergenceResult parts = parts_of(s, minillm, teachers, batch, false);
     student.push_back(-parts.nll);
     teacher.push_back(-parts.teacher_nll);
     sequence.push_back(batch.targets.sequence + batch.sequences.front());
@@ -137,48 +138,101 @@ void drop_long_prompts(Session& s, Examples& stored) {
   stored = std::move(kept);
 }
 
-// Loads teachers and cache and finds what does not fit together. Returns null without a cache.
-std::unique_ptr<TeacherCache> open_teachers(Session& s, const Examples& stored, bool samples) {
+// The longest sequence of the run; throws UserError when the student has too few positions for it.
+int64_t longest_sequence(const Session& s, const Examples& stored, bool samples) {
   const RunConfig& c = s.config;
   int64_t longest = 0;
   for (size_t i = 0; i < stored.examples.size(); ++i) {
     longest = std::max(longest, static_cast<int64_t>(stored.examples[i].ids.size()));
     if (!samples) continue;
     const auto prompt = static_cast<int64_t>(s.encoder->prompt(*stored.records[i]).size());
-    longest = std::max(longest, prompt + c.rollout.max_new_tokens);
+    longest = std::max(longest, prompt + c.task->sampling().max_new_tokens);
   }
   if (longest > s.model->config().max_positions) {
     user_error("{}: the student has {} positions, but sequences may have {} tokens; lower data.max_tokens{}",
                c.model.path.empty() ? "model.init" : c.model.path, s.model->config().max_positions, longest,
                samples ? " or rollout.max_new_tokens" : "");
   }
-  std::unique_ptr<TeacherCache> cache;
-  if (!c.distill.cache.empty()) {
-    cache = std::make_unique<TeacherCache>(c.distill.cache);
-    cache->check(
-        cache_identity(*s.tokenizer, stored.examples, c.data.train, c.data.encoding(), c.data.chat_template));
-  }
-  load_teachers(s, longest);
+  return longest;
+}
+
+// Null: the run has none. Throws UserError when it is of other data.
+std::unique_ptr<TeacherCache> open_cache(const Session& s, const std::string& path, const Examples& stored) {
+  if (path.empty()) return nullptr;
+  const DataSection& data = s.config.data;
+  auto cache = std::make_unique<TeacherCache>(path);
+  cache->check(cache_identity(*s.tokenizer, stored.examples, data.train, data.encoding(), data.chat_template));
   return cache;
+}
+
+// The held-out figures: the run's loss, the divergence from the teachers, and the negative log-likelihood of
+// the targets.
+void evaluate_student(Session& s, const objective::DistillOptions& algorithm, const Teachers& teachers,
+                      const std::string& when, Evaluation& out) {
+  at::NoGradGuard guard;
+  const Examples stored = encode_examples(s, s.eval_records);
+  const size_t all = s.eval_records.size();
+  leave_out(s, out, "left_out", static_cast<int64_t>(all - stored.examples.size()), static_cast<int64_t>(all),
+            "examples");
+  std::vector<Sequence> sequences;
+  for (const Example& e : stored.examples)
+    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
+  const auto batches =
+      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
+  Metrics sums;
+  const auto add = [&](const Metrics& more) {
+    for (const auto& [name, value] : more) sums[name] += value;
+  };
+  // Of a run on a cache alone the held-out tokens are all there is to compare with.
+  const bool beside_teachers = !teachers.empty();
+  for (const MicroBatch& batch : batches) {
+    if (beside_teachers) {
+      const DivergenceResult parts = parts_of(s, algorithm, teachers, batch, false);
+      add(sums_of(algorithm.combine(parts.divergence, parts.nll), parts));
+    } else {
+      const at::Tensor nll = -model_logp(*s.model, batch.tokens, batch.targets).logp;
+      add(sums_of(nll, {{}, nll, {}}));
+    }
+  }
+  const double n = sums["targets"];
+  if (n == 0) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
+  if (beside_teachers) {
+    out.row.values.insert(out.row.values.end(),
+                          {{"loss", sums["loss"] / n}, {"divergence", sums["divergence"] / n}});
+    out.line = fmt::format("{}: held-out loss {:.4f}, divergence {:.4f}, nll {:.4f} (teacher {:.4f})", when,
+                           sums["loss"] / n, sums["divergence"] / n, sums["nll"] / n, sums["teacher_nll"] / n);
+  } else {
+    out.line = fmt::format("{}: held-out nll {:.4f}", when, sums["nll"] / n);
+  }
+  out.row.values.emplace_back("nll", sums["nll"] / n);
+  if (beside_teachers) out.row.values.emplace_back("teacher_nll", sums["teacher_nll"] / n);
+  out.score = -sums["loss"] / n;
 }
 
 }  // namespace
 
-void train_distill(Session& s) {
+void DistillTask::train(Session& s) const {
   const RunConfig& c = s.config;
-  const objective::DistillOptions& algorithm = *c.distill.algorithm;
+  const objective::DistillOptions& algorithm = *this->algorithm;
   const auto* minillm = dynamic_cast<const objective::MiniLlmOptions*>(&algorithm);
   const auto policy_gradient = objective::policy_registry().find("gpg")->make()->objective->make();
-  const double share = minillm != nullptr ? 1 : c.distill.on_policy_share;
+  const double share = minillm != nullptr ? 1 : on_policy_share;
 
   // All records are encoded before the first step, so that a bad line costs no training time.
   Examples stored = encode_train_examples(s);
   if (share > 0) drop_long_prompts(s, stored);
   const auto count = static_cast<int64_t>(stored.examples.size());
-  const auto cache = open_teachers(s, stored, share > 0);
+  const int64_t longest = longest_sequence(s, stored, share > 0);
+  const auto drawn = open_cache(s, cache, stored);
+  const Teachers models(s, *this, longest);
   const RecordOrder order(count, static_cast<uint64_t>(c.seed), c.data.order);
 
-  s.evaluate_first();
+  s.evaluate_first([&](const std::string& when, Evaluation& out) {
+    evaluate_student(s, algorithm, models, when, out);
+  });
   while (s.state.step < c.train.steps) {
     s.begin_step();
 
@@ -187,7 +241,7 @@ void train_distill(Session& s) {
     Step step;
     for (int64_t i = 0; i < c.train.batch_size; ++i) step.drawn.push_back(order.at(s.state.cursor + i));
     if (own) {
-      sample(s, stored, step);
+      sample(s, rollout, stored, step);
       s.log->write_samples(s.state.step + 1, "train", sample_rows(s, step));
     } else {
       for (const int64_t i : step.drawn) {
@@ -206,18 +260,17 @@ void train_distill(Session& s) {
       step.targets += batch.targets.token.size(0);
     }
     at::Tensor advantage;
-    if (minillm != nullptr) advantage = advantages(s, *minillm, batches);
+    if (minillm != nullptr) advantage = advantages(s, *minillm, models, batches);
 
     // The mean over all targets of the step.
-    Sums sums;
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& batch) {
       DivergenceResult parts;
-      if (cache != nullptr) {
+      if (drawn != nullptr) {
         std::vector<int64_t> examples;
         for (const int64_t sequence : batch.sequences) examples.push_back(step.drawn[sequence]);
-        parts = cached_parts(s, batch, cache->rows(examples));
+        parts = cached_parts(s, batch, drawn->rows(examples));
       } else {
-        parts = parts_of(s, batch, true);
+        parts = parts_of(s, algorithm, models, batch, true);
       }
       at::Tensor value = algorithm.combine(parts.divergence, parts.nll);
       if (minillm != nullptr) {
@@ -230,63 +283,22 @@ void train_distill(Session& s) {
         const at::Tensor gradient = (*policy_gradient)(samples).value;
         value = minillm->single_step ? value + gradient : gradient;
       }
-      if (!s.probing) sums.add(value, parts);
-      return value.sum() / static_cast<double>(step.targets);
+      return LossShare{value.sum() / static_cast<double>(step.targets), sums_of(value, parts)};
     });
+    const auto mean = [&](const char* name) { return done.metrics.at(name) / done.metrics.at("targets"); };
 
     MetricsRow row;
     row.values = {{"loss", done.loss}};
-    row.values.emplace_back(cache ? "cross_entropy" : "divergence", sums.divergence / sums.targets);
-    row.values.emplace_back("nll", sums.nll / sums.targets);
-    if (!cache) row.values.emplace_back("teacher_nll", sums.teacher_nll / sums.targets);
+    row.values.emplace_back(drawn ? "cross_entropy" : "divergence", mean("divergence"));
+    row.values.emplace_back("nll", mean("nll"));
+    if (!drawn) row.values.emplace_back("teacher_nll", mean("teacher_nll"));
     row.values.emplace_back("grad_norm", done.grad_norm);
     row.values.emplace_back("lr", done.lr);
-    row.values.emplace_back("targets", sums.targets);
+    row.values.emplace_back("targets", done.metrics.at("targets"));
     row.values.emplace_back("skipped", done.skipped ? 1.0 : 0.0);
     if (share > 0) row.values.emplace_back("on_policy", own ? 1.0 : 0.0);
     s.end_step(std::move(row), {"loss", "divergence", "nll", "grad_norm"}, step.tokens);
   }
-}
-
-void evaluate_distill(Session& s, const std::string& when, Evaluation& out) {
-  at::NoGradGuard guard;
-  const Examples stored = encode_examples(s, s.eval_records);
-  const size_t all = s.eval_records.size();
-  leave_out(s, out, "left_out", static_cast<int64_t>(all - stored.examples.size()), static_cast<int64_t>(all),
-            "examples");
-  std::vector<Sequence> sequences;
-  for (const Example& e : stored.examples)
-    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
-  const auto batches =
-      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
-  Sums sums;
-  // Of a run on a cache alone the held-out tokens are all there is to compare with.
-  const bool beside_teachers = !s.teachers.empty();
-  for (const MicroBatch& batch : batches) {
-    if (beside_teachers) {
-      const DivergenceResult parts = parts_of(s, batch, false);
-      sums.add(s.config.distill.algorithm->combine(parts.divergence, parts.nll), parts);
-    } else {
-      const at::Tensor nll = -model_logp(*s.model, batch.tokens, batch.targets).logp;
-      sums.add(nll, {{}, nll, {}});
-    }
-  }
-  const double n = sums.targets;
-  if (n == 0) {
-    out.line = nothing_left(when, "loss");
-    return;
-  }
-  if (beside_teachers) {
-    out.row.values.insert(out.row.values.end(),
-                          {{"loss", sums.loss / n}, {"divergence", sums.divergence / n}});
-    out.line = fmt::format("{}: held-out loss {:.4f}, divergence {:.4f}, nll {:.4f} (teacher {:.4f})", when,
-                           sums.loss / n, sums.divergence / n, sums.nll / n, sums.teacher_nll / n);
-  } else {
-    out.line = fmt::format("{}: held-out nll {:.4f}", when, sums.nll / n);
-  }
-  out.row.values.emplace_back("nll", sums.nll / n);
-  if (beside_teachers) out.row.values.emplace_back("teacher_nll", sums.teacher_nll / n);
-  out.score = -sums.loss / n;
 }
 
 }  // namespace temper

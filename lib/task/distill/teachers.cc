@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "model/load.h"
+#include "task/distill/config.h"
+#include "train/config.h"
 #include "train/session.h"
 
 namespace temper {
@@ -31,10 +33,10 @@ void check_tokenizer(const Tokenizer& student, const std::string& path, const st
 
 }  // namespace
 
-void load_teachers(Session& s, int64_t longest_tokens) {
+Teachers::Teachers(Session& s, const DistillTask& task, int64_t longest_tokens) {
   const auto where = [](size_t i) { return fmt::format("teachers.{}.path", i); };
-  for (size_t i = 0; i < s.config.distill.teachers.size(); ++i) {
-    const TeacherEntry& teacher = s.config.distill.teachers[i];
+  for (size_t i = 0; i < task.teachers.size(); ++i) {
+    const TeacherEntry& teacher = task.teachers[i];
     const ModelConfig shape = read_model_config(teacher.path);
     check_tokenizer(*s.tokenizer, teacher.path, where(i));
     if (shape.vocab < s.tokenizer->vocab_size()) {
@@ -46,29 +48,26 @@ void load_teachers(Session& s, int64_t longest_tokens) {
                  where(i), teacher.path, shape.max_positions, longest_tokens);
     }
   }
-  for (const TeacherEntry& teacher : s.config.distill.teachers)
-    s.teachers.push_back(Model::load(teacher.path, make_precision(teacher.dtype, s.config.device)));
-  for (const auto& teacher : s.teachers) {
+  for (const TeacherEntry& teacher : task.teachers)
+    models_.push_back(Model::load(teacher.path, make_precision(teacher.dtype, s.config.device)));
+  vocabulary_ = s.model->config().vocab;
+  for (const auto& teacher : models_) vocabulary_ = std::min(vocabulary_, teacher->config().vocab);
+  for (const auto& teacher : models_) {
     if (teacher->config().vocab != s.model->config().vocab) {
       s.progress->message(fmt::format(
           "heads of {} and {} rows for {} tokens: distributions are over the first {}",
-          teacher->config().vocab, s.model->config().vocab, s.tokenizer->vocab_size(), shared_vocabulary(s)));
+          teacher->config().vocab, s.model->config().vocab, s.tokenizer->vocab_size(), vocabulary_));
     }
   }
 }
 
-int64_t shared_vocabulary(const Session& s) {
-  int64_t tokens = s.model->config().vocab;
-  for (const auto& teacher : s.teachers) tokens = std::min(tokens, teacher->config().vocab);
-  return tokens;
-}
+Teachers::~Teachers() = default;
 
-std::vector<TeacherStates> teacher_states(const Session& s, const PackedTokens& tokens) {
+std::vector<TeacherStates> Teachers::states(const PackedTokens& tokens) const {
   at::NoGradGuard guard;
-  const int64_t vocab = shared_vocabulary(s);
   std::vector<TeacherStates> out;
-  for (const auto& teacher : s.teachers)
-    out.push_back({teacher->hidden(tokens), teacher->head().compute.narrow(0, 0, vocab)});
+  for (const auto& teacher : models_)
+    out.push_back({teacher->hidden(tokens), teacher->head().compute.narrow(0, 0, vocabulary_)});
   return out;
 }
 

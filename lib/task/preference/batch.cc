@@ -56,8 +56,8 @@ std::vector<Answer> encode_unit(const Session& s, const Record& record,
 
 }  // namespace
 
-Answers encode_answers(const Session& s, const std::vector<Record>& records) {
-  const objective::PreferenceNeeds needs = s.config.preference->needs();
+Answers encode_answers(const Session& s, const std::vector<Record>& records,
+                       const objective::PreferenceNeeds& needs) {
   Answers out;
   out.unit = needs.label ? 1 : (needs.list ? 0 : 2);
   for (const Record& record : records) {

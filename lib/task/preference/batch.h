@@ -25,7 +25,8 @@ struct Answers {
   int64_t units() const { return unit == 0 ? 0 : static_cast<int64_t>(all.size()) / unit; }
 };
 // Throws UserError for records of another form, and for lists of different lengths.
-Answers encode_answers(const Session& session, const std::vector<Record>& records);
+Answers encode_answers(const Session& session, const std::vector<Record>& records,
+                       const objective::PreferenceNeeds& needs);
 
 // The numbers of some units, in order.
 struct PreferenceStep {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "train/config.h"
+#include "train/plan.h"
 
 namespace temper {
 
@@ -63,34 +64,40 @@ void PairsSection::fields(FieldVisitor& v) {
   }
 }
 
-namespace {
+void PreferenceTask::fields(FieldVisitor& v) {
+  v.section("pairs", pairs, "where the pairs come from");
+  if (samples()) v.section("rollout", rollout, "generation of the rollout batch");
+  v.choice("algorithm", "name", algorithm, algorithm_name, objective::preference_registry(),
+           "a preset and overrides of it");
+  v.section("reference", reference, "the reference model");
+}
 
 // Why the reference's log-probs cannot be computed before training; empty: they can.
-std::string cannot_cache(const RunConfig& c) {
-  const objective::PreferenceNeeds needs = c.preference->needs();
-  if (!needs.logp_ref) return "\"" + c.preference_name + "\" has no reference model";
+std::string PreferenceTask::cannot_cache() const {
+  const objective::PreferenceNeeds needs = algorithm->needs();
+  if (!needs.logp_ref) return "\"" + algorithm_name + "\" has no reference model";
   if (needs.mismatch)
-    return "\"" + c.preference_name +
+    return "\"" + algorithm_name +
            "\" also needs it on prompts with other prompts' answers, new in every step";
-  if (samples_pairs(c)) return "the answers are sampled during training";
-  if (c.reference.sync_every > 0) return "reference.sync_every moves the reference";
-  if (moves_reference(c)) return "each stage has another reference";
+  if (samples()) return "the answers are sampled during training";
+  if (reference.sync_every > 0) return "reference.sync_every moves the reference";
+  if (moves_reference()) return "each stage has another reference";
   return "";
 }
 
-void check_two_policies(const RunConfig& c, const objective::PreferenceNeeds& needs,
-                        std::vector<std::string>& problems) {
+void PreferenceTask::check_two_policies(const RunConfig& c, std::vector<std::string>& problems) const {
+  const objective::PreferenceNeeds needs = algorithm->needs();
   const bool pair = c.adapter_kind == "lora_pair";
   if (pair != needs.other) {
     problems.push_back("adapter.kind: \"lora_pair\" and algorithm \"ofs_dpo\" go together; found \"" +
-                       c.adapter_kind + "\" and \"" + c.preference_name + "\"");
+                       c.adapter_kind + "\" and \"" + algorithm_name + "\"");
   }
   if (!needs.other) return;
   if (c.model.checkpointing != "off") {
     problems.push_back(
         "model.checkpointing: recomputing blocks in backward would mix up the two adapters; use \"off\"");
   }
-  if (c.reference.sync_every > 0 || c.pairs.count_stages() > 1)
+  if (reference.sync_every > 0 || pairs.count_stages() > 1)
     problems.push_back("reference: with two adapters it cannot follow one of them");
   const bool rates =
       c.optimizer != nullptr &&
@@ -104,50 +111,57 @@ void check_two_policies(const RunConfig& c, const objective::PreferenceNeeds& ne
   }
 }
 
-}  // namespace
-
-bool samples_pairs(const RunConfig& c) {
-  return c.task == "preference" && c.pairs.from == "online";
+bool PreferenceTask::moves_reference() const {
+  return algorithm->needs().logp_ref && (reference.sync_every > 0 || pairs.count_stages() > 1);
 }
 
-bool moves_reference(const RunConfig& c) {
-  return c.preference->needs().logp_ref && (c.reference.sync_every > 0 || c.pairs.count_stages() > 1);
+bool PreferenceTask::caches_reference(bool adapter_switches_off) const {
+  if (reference.cache == "auto") return !adapter_switches_off && cannot_cache().empty();
+  return reference.cache == "on";
 }
 
-bool caches_reference(const RunConfig& c, bool adapter_switches_off) {
-  if (c.reference.cache == "auto") return !adapter_switches_off && cannot_cache(c).empty();
-  return c.reference.cache == "on";
-}
-
-void check_preference(const RunConfig& c, std::vector<std::string>& problems) {
-  if (c.preference == nullptr || c.preference->loss == nullptr) return;
-  if (c.reference.cache == "on") {
-    const std::string why = cannot_cache(c);
+void PreferenceTask::check_run(const RunConfig& c, std::vector<std::string>& problems) const {
+  if (algorithm == nullptr || algorithm->loss == nullptr) return;
+  if (reference.cache == "on") {
+    const std::string why = cannot_cache();
     if (!why.empty()) problems.push_back("reference.cache: nothing to compute before training: " + why);
   }
-  if (c.reference.sync_every > 0 && !c.preference->needs().logp_ref)
-    problems.push_back("reference.sync_every: \"" + c.preference_name + "\" has no reference model");
-  if (c.reference.sync_every > 0 && c.pairs.count_stages() > 1)
+  if (reference.sync_every > 0 && !algorithm->needs().logp_ref)
+    problems.push_back("reference.sync_every: \"" + algorithm_name + "\" has no reference model");
+  if (reference.sync_every > 0 && pairs.count_stages() > 1)
     problems.push_back(
         "reference.sync_every: the stages of pairs.from \"ratings\" move the reference already");
-  const objective::PreferenceNeeds needs = c.preference->needs();
-  if (c.pairs.from != "stored" && (needs.label || needs.list)) {
-    problems.push_back("pairs.from: \"" + c.preference_name +
+  const objective::PreferenceNeeds needs = algorithm->needs();
+  if (pairs.from != "stored" && (needs.label || needs.list)) {
+    problems.push_back("pairs.from: \"" + algorithm_name +
                        "\" takes other records than pairs, which are only \"stored\"");
   }
-  check_two_policies(c, needs, problems);
-  if (c.pairs.count_stages() > c.train.steps) {
+  check_two_policies(c, problems);
+  if (pairs.count_stages() > c.train.steps) {
     problems.push_back(
-        fmt::format("pairs.stages: {} stages do not fit {} steps", c.pairs.count_stages(), c.train.steps));
+        fmt::format("pairs.stages: {} stages do not fit {} steps", pairs.count_stages(), c.train.steps));
   }
-  if (!samples_pairs(c)) return;
+  if (!samples()) return;
   if (c.rewards.empty())
     problems.push_back("rewards: online pairs need at least one, such as {\"kind\": \"math\"}");
-  if (c.rollout.group_size < 2)
+  if (rollout.group_size < 2)
     problems.push_back("rollout.group_size: a pair needs at least 2 completions of a prompt");
-  if (c.rollout.temperature == 0)
+  if (rollout.temperature == 0)
     problems.push_back(
         "rollout.temperature: 0 is greedy, so all completions of a prompt would be equal; try 1.0");
+}
+
+TaskMemory PreferenceTask::memory(const RunConfig& config, const PlanShapes& shapes) const {
+  TaskMemory out;
+  if (samples()) out.cache = shapes.cache_bytes(rollout, config.train.batch_size);
+  if (!algorithm->needs().logp_ref) return out;
+  // A moving reference has fp32 weights of its own; a full run's fixed one is a copy unless its log-probs are
+  // computed before training.
+  if (moves_reference())
+    out.reference = shapes.trained * 4;
+  else if (!shapes.switches_off && !caches_reference(shapes.switches_off))
+    out.reference = shapes.weights;
+  return out;
 }
 
 }  // namespace temper

@@ -1,14 +1,15 @@
-// The sections of the config that only preference runs have.
+// The sections of a config that preference optimisation has.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/fields.h"
+#include "objective/preference/preference.h"
+#include "train/task.h"
 
 namespace temper {
-
-struct RunConfig;
 
 // The reference model of a preference run.
 struct ReferenceSection : Fields {
@@ -29,15 +30,34 @@ struct PairsSection : Fields {
   int64_t count_stages() const { return from == "ratings" ? stages : 1; }
 };
 
-// Rules that span the sections of a preference run.
-void check_preference(const RunConfig& config, std::vector<std::string>& problems);
+struct PreferenceTask : Task {
+  PairsSection pairs;
+  RolloutSection rollout;  // online
+  std::string algorithm_name = "dpo";
+  std::unique_ptr<objective::PreferenceAlgorithm> algorithm;
+  ReferenceSection reference;
 
-// Whether completions are sampled during training and scored by the run's rewards.
-bool samples_pairs(const RunConfig& config);
-// Whether the reference's log-probs of the stored answers are computed once, before training. "auto": where
-// the reference is a second model in memory, which then need not stay (adapters are switched off instead).
-bool caches_reference(const RunConfig& config, bool adapter_switches_off);
-// Whether the reference follows the policy, and so has weights of its own in the checkpoints.
-bool moves_reference(const RunConfig& config);
+  void fields(FieldVisitor& v) override;
+  StepUnit step_unit() const override { return {"pairs or labelled answers"}; }
+  bool shares_prompts() const override { return true; }
+  std::string rewards_help() const override { return samples() ? "what completions are scored by" : ""; }
+  bool scores_samples() const override { return samples(); }
+  const RolloutSection& sampling() const override { return rollout; }
+  void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
+  TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
+  void train(Session& session) const override;  // preference.cc
+
+  // Whether completions are sampled during training and scored by the run's rewards.
+  bool samples() const { return pairs.from == "online"; }
+  // Whether the reference's log-probs of the stored answers are computed once, before training. "auto": where
+  // the reference is a second model in memory, which then need not stay (adapters are switched off instead).
+  bool caches_reference(bool adapter_switches_off) const;
+  // Whether the reference follows the policy, and so has weights of its own in the checkpoints.
+  bool moves_reference() const;
+
+ private:
+  std::string cannot_cache() const;
+  void check_two_policies(const RunConfig& config, std::vector<std::string>& problems) const;
+};
 
 }  // namespace temper

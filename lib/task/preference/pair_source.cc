@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "data/pair_forms.h"
+#include "task/preference/config.h"
 #include "task/preference/reference_cache.h"
+#include "train/config.h"
 #include "train/rollouts.h"
 #include "train/session.h"
 
@@ -12,9 +14,8 @@ namespace temper {
 namespace {
 
 // The records' pairs, and how many records gave none.
-std::vector<Record> pair_records(const Session& s, const std::vector<Record>& records, int64_t stage,
+std::vector<Record> pair_records(const PairsSection& o, const std::vector<Record>& records, int64_t stage,
                                  int64_t* without) {
-  const PairsSection& o = s.config.pairs;
   if (o.from == "ratings") return rated_pairs(records, stage, o.stages, without);
   if (o.from == "steps") return step_pairs(records, {o.form, o.attempts, o.separator}, without);
   return records;
@@ -44,21 +45,23 @@ Ends ends_of(const RolloutGroup& group) {
 
 }  // namespace
 
-PairSource::PairSource(Session& s) : s_(s) {
+PairSource::PairSource(Session& s, const PreferenceTask& task) : s_(s), task_(task) {
   const RunConfig& c = s.config;
-  if (samples_pairs(c)) {
+  if (task.samples()) {
     prompts_ = encode_train_prompts(s);
     return;
   }
-  stages_.resize(static_cast<size_t>(c.pairs.count_stages()));
+  stages_.resize(static_cast<size_t>(task.pairs.count_stages()));
   for (size_t i = 0; i < stages_.size(); ++i) encode_stage(static_cast<int64_t>(i));
-  if (stages_.size() > 1) return;
+  if (stages_.size() > 1 || !task.caches_reference(s.adapter->can_switch_off())) return;
   // Every unit that the run will draw, in the steps of its first epoch.
   std::vector<std::vector<int64_t>> first_epoch;
   for (int64_t t = 0; t < c.train.steps && t * c.train.batch_size < stages_[0].answers.units(); ++t)
     first_epoch.push_back(units_of(stages_[0], t));
-  cache_ = reference_cache(s, "train", stages_[0].answers, first_epoch);
+  cache_ = std::make_unique<ReferenceCache>(s, stages_[0].answers, first_epoch);
 }
+
+PairSource::~PairSource() = default;
 
 void PairSource::encode_stage(int64_t index) {
   const RunConfig& c = s_.config;
@@ -67,15 +70,15 @@ void PairSource::encode_stage(int64_t index) {
   stage.first = index * c.train.steps / stages;
   stage.last = (index + 1) * c.train.steps / stages;
   int64_t without = 0;
-  const std::vector<Record> records = pair_records(s_, s_.train_records, index, &without);
+  const std::vector<Record> records = pair_records(task_.pairs, s_.train_records, index, &without);
   const std::string where = stages == 1 ? "" : fmt::format("stage {}: ", index + 1);
   if (without > 0) {
     s_.progress->message(fmt::format(
         "{}{} of {} records give no pair: {}", where, without, s_.train_records.size(),
-        c.pairs.from == "ratings" ? "the two answers' ratings are equal" : "no better partner is there"));
+        task_.pairs.from == "ratings" ? "the two answers' ratings are equal" : "no better partner is there"));
   }
   if (records.empty()) user_error("data.train: {}no record gives a pair", where);
-  stage.answers = encode_answers(s_, records);
+  stage.answers = encode_answers(s_, records, task_.algorithm->needs());
   if (stage.answers.units() == 0) {
     user_error("data.train: {}no record is left: {} are longer than max_tokens {}, {} have equal responses",
                where, stage.answers.dropped, c.data.max_tokens, stage.answers.identical);
@@ -109,13 +112,16 @@ PairDraw PairSource::draw() {
   if (stages_.empty()) return sample();
   const Stage& stage = stages_[stage_of(s_.state.step)];
   s_.state.cursor += s_.config.train.batch_size;
-  return {&stage.answers, units_of(stage, s_.state.step), cache_, {}, 0.0};
+  return {&stage.answers, units_of(stage, s_.state.step), cache_.get(), {}, 0.0};
 }
 
 PairDraw PairSource::sample() {
   const RunConfig& c = s_.config;
-  const RolloutBatch rollouts = collect_rollouts(
-      s_, prompts_, {}, {c.train.batch_size, false, true, c.pairs.max_rounds, "pairs.max_rounds"});
+  const RolloutBatch rollouts = collect_rollouts(s_, prompts_,
+                                                 {.groups = c.train.batch_size,
+                                                  .only_differing = true,
+                                                  .max_rounds = task_.pairs.max_rounds,
+                                                  .rounds_field = "pairs.max_rounds"});
   rollouts.commit(s_.state);
   sampled_ = {};
   std::vector<double> side;  // of each completion: 1 chosen, -1 rejected, 0 neither
@@ -138,21 +144,21 @@ PairDraw PairSource::sample() {
   return out;
 }
 
-Answers held_out_answers(const Session& s, int64_t* count, int64_t* without) {
+Answers PairSource::held_out(int64_t* count, int64_t* without) const {
   std::vector<Record> records;
-  for (int64_t i = 0; i < s.config.pairs.count_stages(); ++i) {
-    for (Record& record : pair_records(s, s.eval_records, i, without)) records.push_back(std::move(record));
+  for (int64_t i = 0; i < task_.pairs.count_stages(); ++i) {
+    for (Record& record : pair_records(task_.pairs, s_.eval_records, i, without))
+      records.push_back(std::move(record));
   }
   *count = static_cast<int64_t>(records.size());
-  return encode_answers(s, records);
+  return encode_answers(s_, records, task_.algorithm->needs());
 }
 
-const ReferenceCache* reference_cache(Session& s, const std::string& name, const Answers& answers,
-                                      const std::vector<std::vector<int64_t>>& steps) {
-  if (!caches_reference(s.config, s.adapter->can_switch_off())) return nullptr;
-  auto& cache = s.reference_caches[name];
-  if (cache == nullptr) cache = std::make_shared<ReferenceCache>(s, answers, steps);
-  return cache.get();
+const ReferenceCache* PairSource::held_out_cache(const Answers& answers, const std::vector<int64_t>& units) {
+  if (!task_.caches_reference(s_.adapter->can_switch_off())) return nullptr;
+  if (held_out_cache_ == nullptr)
+    held_out_cache_ = std::make_unique<ReferenceCache>(s_, answers, std::vector{units});
+  return held_out_cache_.get();
 }
 
 }  // namespace temper

@@ -13,6 +13,7 @@
 namespace temper {
 
 class ReferenceCache;
+struct PreferenceTask;
 
 struct PairDraw {
   const Answers* answers = nullptr;       // the source's
@@ -26,13 +27,20 @@ class PairSource {
  public:
   // Encodes the data, and fills the cache of reference log-probs where the run has one. Throws UserError when
   // nothing is left to learn from.
-  explicit PairSource(Session& session);
+  PairSource(Session& session, const PreferenceTask& task);
+  ~PairSource();
 
   // What step session.state.step learns from; the session's cursor (and leftovers) move on. Sampling may
   // throw Interrupted; then nothing has moved.
   PairDraw draw();
   // Whether the step begins a stage that follows another: pairs of ratings go from easy to hard.
   bool begins_stage(int64_t step) const { return step > 0 && stage_of(step) != stage_of(step - 1); }
+
+  // The held-out pairs or answers, of all stages; of so many records (a stage's each), `without` of which give
+  // no pair.
+  Answers held_out(int64_t* records, int64_t* without) const;
+  // The cache of these answers' reference log-probs, computed when first asked for; null: the run has none.
+  const ReferenceCache* held_out_cache(const Answers& answers, const std::vector<int64_t>& units);
 
  private:
   struct Stage {
@@ -46,19 +54,11 @@ class PairSource {
   PairDraw sample();
 
   Session& s_;
+  const PreferenceTask& task_;
   std::vector<Stage> stages_;
-  const ReferenceCache* cache_ = nullptr;      // of the only stage
+  std::unique_ptr<ReferenceCache> cache_, held_out_cache_;  // of the only stage; null: none
   std::vector<std::vector<int64_t>> prompts_;  // online
   Answers sampled_;                            // online: the newest step's
 };
-
-// The held-out pairs or answers, of all stages; of so many records (a stage's each), `without` of which give
-// no pair.
-Answers held_out_answers(const Session& session, int64_t* records, int64_t* without);
-
-// The cache of these answers' reference log-probs, computed or read when first asked for; null: the run has
-// none. `steps` as in ReferenceCache.
-const ReferenceCache* reference_cache(Session& session, const std::string& name, const Answers& answers,
-                                      const std::vector<std::vector<int64_t>>& steps);
 
 }  // namespace temper

@@ -1,21 +1,22 @@
 // Preference optimisation on pairs or labelled answers: DPO and its kin. Which loss: the "algorithm" section.
 // Which pairs: the "pairs" section. A pair's prompt is computed once; the reference model's log-probs are
 // computed as the steps need them, or once before training (section "reference").
-#include "task/preference/preference.h"
-
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
 #include "base/error.h"
-#include "eval/metrics.h"
+#include "base/statistics.h"
 #include "objective/preference/preference.h"
+#include "task/preference/config.h"
 #include "task/preference/fast_slow.h"
 #include "task/preference/pair_source.h"
-#include "train/reference.h"
 #include "task/preference/reference_cache.h"
-#include "train/tasks.h"
+#include "train/config.h"
+#include "train/evaluation.h"
+#include "train/reference.h"
+#include "train/session.h"
 
 namespace temper {
 namespace {
@@ -52,12 +53,10 @@ void prepare(Session& s, objective::PreferenceObjective& objective, PreferenceSt
   objective.prepare(step.batch);
 }
 
-using Metrics = std::map<std::string, double>;
-
-// Loss of one micro-batch; its metrics are added to `sums`.
-at::Tensor micro_loss(Session& s, const objective::PreferenceObjective& objective, const PreferenceStep& step,
-                      const objective::PreferenceTotals& totals, const MicroBatch& micro, bool training,
-                      FastSlow* two, Metrics& sums) {
+// Share of one micro-batch.
+LossShare micro_loss(Session& s, const objective::PreferenceObjective& objective, const PreferenceStep& step,
+                     const objective::PreferenceTotals& totals, const MicroBatch& micro, bool training,
+                     FastSlow* two) {
   objective::PreferenceBatch batch = slice(step, micro.sequences.front(), micro.sequences.back() + 1);
   LogpOptions options;
   options.log_sum_squares = objective.needs().log_sum_squares;
@@ -72,8 +71,9 @@ at::Tensor micro_loss(Session& s, const objective::PreferenceObjective& objectiv
   batch.logp = logp.logp;
   batch.log_sum_squares = logp.log_sum_squares;
   const auto result = objective(batch, totals);
-  for (const auto& [name, value] : result.metrics) sums[name] += value.item<double>();
-  return result.loss;
+  LossShare share{result.loss};
+  for (const auto& [name, value] : result.metrics) share.metrics[name] = value.item<double>();
+  return share;
 }
 
 std::vector<MicroBatch> cut(Session& s, const PreferenceStep& step) {
@@ -87,62 +87,14 @@ std::unique_ptr<FastSlow> fast_and_slow(Session& s, const objective::PreferenceO
   return std::make_unique<FastSlow>(s, objective.needs().swap_every);
 }
 
-}  // namespace
-
-void train_preference(Session& s) {
-  const RunConfig& c = s.config;
-  objective::PreferenceObjective objective(*c.preference);
-  const auto two = fast_and_slow(s, objective);
-  PairSource source(s);
-  if (moves_reference(c) && s.reference_weights.empty()) move_reference(s, 1.0);
-
-  s.evaluate_first();
-  while (s.state.step < c.train.steps) {
-    s.begin_step();
-    const int64_t t = s.state.step;
-    const PairDraw drawn = source.draw();
-    // From here on nothing interrupts the step, so a reference does not move twice.
-    if (moves_reference(c)) {
-      if (source.begins_stage(t)) move_reference(s, 1.0);
-      if (c.reference.sync_every > 0 && t > 0 && t % c.reference.sync_every == 0)
-        move_reference(s, c.reference.sync_share);
-    }
-    PreferenceStep step = gather(*drawn.answers, drawn.units);
-    prepare(s, objective, step, drawn.units, drawn.cache);
-
-    const auto totals = objective.totals(step.batch);
-    const auto batches = cut(s, step);
-    Metrics sums, of_probes;
-    const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
-      return micro_loss(s, objective, step, totals, micro, true, two.get(), s.probing ? of_probes : sums);
-    });
-
-    MetricsRow row;
-    row.values = drawn.metrics;
-    row.values.insert(row.values.end(), {{"loss", done.loss},
-                                         {"grad_norm", done.grad_norm},
-                                         {"lr", done.lr},
-                                         {"skipped", done.skipped ? 1.0 : 0.0}});
-    for (const auto& [name, value] : sums) {
-      if (name != "loss") row.values.emplace_back(name, value);
-    }
-    if (drawn.sampling_s > 0)
-      row.time = {{"rollout_s", drawn.sampling_s}, {"train_s", s.seconds_in_step() - drawn.sampling_s}};
-    if (two != nullptr) {
-      row.values.emplace_back("fast", static_cast<double>(two->fast()));
-      two->take_turns(sums);
-    }
-    s.end_step(std::move(row), {"reward", "loss", "reward_accuracy", "reward_margin", "grad_norm"},
-               step.tokens);
-  }
-}
-
-void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
+// The held-out figures: loss, implicit rewards and the share of pairs whose chosen answer has the higher one.
+void evaluate_pairs(Session& s, const PreferenceTask& task, PairSource& source, const std::string& when,
+                    Evaluation& out) {
   at::NoGradGuard guard;
-  objective::PreferenceObjective objective(*s.config.preference);
-  if (samples_pairs(s.config)) return;
+  objective::PreferenceObjective objective(*task.algorithm);
+  if (task.samples()) return;
   int64_t records = 0, without = 0;
-  const Answers answers = held_out_answers(s, &records, &without);
+  const Answers answers = source.held_out(&records, &without);
   leave_out(s, out, "left_out", answers.dropped, records, "records");
   if (without + answers.identical > 0) {
     out.row.values.emplace_back("without_pair", static_cast<double>(without + answers.identical));
@@ -156,12 +108,14 @@ void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
   std::vector<int64_t> units;
   for (int64_t u = 0; u < answers.units(); ++u) units.push_back(u);
   PreferenceStep step = gather(answers, units);
-  prepare(s, objective, step, units, reference_cache(s, "eval", answers, {units}));
+  prepare(s, objective, step, units, source.held_out_cache(answers, units));
   const auto totals = objective.totals(step.batch);
   const auto two = fast_and_slow(s, objective);
-  Metrics sums;
-  for (const MicroBatch& micro : cut(s, step))
-    micro_loss(s, objective, step, totals, micro, false, two.get(), sums);
+  std::map<std::string, double> sums;
+  for (const MicroBatch& micro : cut(s, step)) {
+    const LossShare share = micro_loss(s, objective, step, totals, micro, false, two.get());
+    for (const auto& [name, value] : share.metrics) sums[name] += value;
+  }
 
   for (const auto& [name, value] : sums) out.row.values.emplace_back(name, value);
   const double n = static_cast<double>(answers.units());
@@ -181,6 +135,56 @@ void evaluate_preference(Session& s, const std::string& when, Evaluation& out) {
   out.row.values.emplace_back("n", n);
   const char* const what = answers.unit == 1 ? "answers" : (answers.unit == 2 ? "pairs" : "lists");
   out.line += fmt::format(" on {} {}", answers.units(), what);
+}
+
+}  // namespace
+
+void PreferenceTask::train(Session& s) const {
+  const RunConfig& c = s.config;
+  objective::PreferenceObjective objective(*algorithm);
+  const auto two = fast_and_slow(s, objective);
+  PairSource source(s, *this);
+  if (moves_reference() && s.reference_weights.empty()) move_reference(s, 1.0);
+
+  s.evaluate_first(
+      [&](const std::string& when, Evaluation& out) { evaluate_pairs(s, *this, source, when, out); });
+  while (s.state.step < c.train.steps) {
+    s.begin_step();
+    const int64_t t = s.state.step;
+    const PairDraw drawn = source.draw();
+    // From here on nothing interrupts the step, so a reference does not move twice.
+    if (moves_reference()) {
+      if (source.begins_stage(t)) move_reference(s, 1.0);
+      if (reference.sync_every > 0 && t > 0 && t % reference.sync_every == 0)
+        move_reference(s, reference.sync_share);
+    }
+    PreferenceStep step = gather(*drawn.answers, drawn.units);
+    prepare(s, objective, step, drawn.units, drawn.cache);
+
+    const auto totals = objective.totals(step.batch);
+    const auto batches = cut(s, step);
+    const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
+      return micro_loss(s, objective, step, totals, micro, true, two.get());
+    });
+
+    MetricsRow row;
+    row.values = drawn.metrics;
+    row.values.insert(row.values.end(), {{"loss", done.loss},
+                                         {"grad_norm", done.grad_norm},
+                                         {"lr", done.lr},
+                                         {"skipped", done.skipped ? 1.0 : 0.0}});
+    for (const auto& [name, value] : done.metrics) {
+      if (name != "loss") row.values.emplace_back(name, value);
+    }
+    if (drawn.sampling_s > 0)
+      row.time = {{"rollout_s", drawn.sampling_s}, {"train_s", s.seconds_in_step() - drawn.sampling_s}};
+    if (two != nullptr) {
+      row.values.emplace_back("fast", static_cast<double>(two->fast()));
+      two->take_turns(done.metrics);
+    }
+    s.end_step(std::move(row), {"reward", "loss", "reward_accuracy", "reward_margin", "grad_norm"},
+               step.tokens);
+  }
 }
 
 }  // namespace temper

@@ -99,32 +99,6 @@ std::vector<double> ratings_of(const Record& record, const ModelConfig& config) 
   return out;
 }
 
-// The attributes that records rate: names, or as many empty ones as an array has. Sorted, so that the order
-// of the records says nothing.
-std::vector<std::string> rated_attributes(const std::vector<Record>& records) {
-  std::set<std::string> names;
-  size_t count = 0;
-  const Record* first = nullptr;
-  for (const Record& record : records) {
-    if (!has_column(record.json, "ratings")) continue;
-    const Json& ratings = record.json["ratings"];
-    if (!(ratings.is_object() || ratings.is_array()) || ratings.empty()) {
-      user_error("{}: ratings: expected {{\"attribute\": number, ...}} or an array of numbers, found {}",
-                 record.where(), dump_line(ratings).substr(0, 40));
-    }
-    if (first == nullptr) first = &record;
-    if (first->json["ratings"].type() != ratings.type())
-      user_error("{}: ratings: some records have names and others an array ({})", record.where(),
-                 first->where());
-    if (ratings.is_array()) count = std::max(count, ratings.size());
-    if (ratings.is_object()) {
-      for (const auto& [name, value] : ratings.items()) names.insert(name);
-    }
-  }
-  if (count > 0) return std::vector<std::string>(count);
-  return {names.begin(), names.end()};
-}
-
 void add_rows(ScoredUnit& unit, const ScoreReader& reader, const Model& model) {
   for (Answer& answer : unit.answers) {
     answer.completion.insert(answer.completion.end(), reader.question().begin(), reader.question().end());
@@ -186,32 +160,28 @@ ScoredUnit read_unit(const RecordEncoder& encoder, const Record& record,
 
 }  // namespace
 
-Heads reward_heads(const RunConfig& config, const std::vector<Record>& records, const Tokenizer* tokenizer) {
-  Heads heads;
-  if (config.score.verbaliser()) return heads;
-  const objective::RewardObjective objective(*config.reward_model);
-  std::vector<std::string> rated;
-  if (objective.wants(RewardRows::kRated)) rated = rated_attributes(records);
-  const bool named = !rated.empty() && !rated[0].empty();
-  heads.causal = false;
-  heads.seed = static_cast<uint64_t>(config.seed);
-  const bool scored = !config.model.path.empty() && read_model_config(config.model.path).scores > 0;
-  if (scored) {
-    if (tokenizer != nullptr && !config.score.pad_token.empty())
-      heads.pad_id = pad_id_of(config.score, *tokenizer, "score");
-  } else {
-    heads.scores = std::max<int64_t>(1, static_cast<int64_t>(rated.size()));
-    if (named) heads.score_names = rated;
-    if (tokenizer != nullptr) heads.pad_id = pad_id_of(config.score, *tokenizer, "score");
-  }
-  const int64_t scores = scored ? read_model_config(config.model.path).scores : heads.scores;
-  for (const auto& part : objective.parts()) {
-    if (part.needs.head >= scores) {
-      user_error("algorithm.head: {} of {}, but the model has {} score{}, counted from 0", part.needs.head,
-                 part.name, scores, scores == 1 ? "" : "s");
+std::vector<std::string> rated_attributes(const std::vector<Record>& records) {
+  std::set<std::string> names;
+  size_t count = 0;
+  const Record* first = nullptr;
+  for (const Record& record : records) {
+    if (!has_column(record.json, "ratings")) continue;
+    const Json& ratings = record.json["ratings"];
+    if (!(ratings.is_object() || ratings.is_array()) || ratings.empty()) {
+      user_error("{}: ratings: expected {{\"attribute\": number, ...}} or an array of numbers, found {}",
+                 record.where(), dump_line(ratings).substr(0, 40));
+    }
+    if (first == nullptr) first = &record;
+    if (first->json["ratings"].type() != ratings.type())
+      user_error("{}: ratings: some records have names and others an array ({})", record.where(),
+                 first->where());
+    if (ratings.is_array()) count = std::max(count, ratings.size());
+    if (ratings.is_object()) {
+      for (const auto& [name, value] : ratings.items()) names.insert(name);
     }
   }
-  return heads;
+  if (count > 0) return std::vector<std::string>(count);
+  return {names.begin(), names.end()};
 }
 
 ScoredUnits read_units(const RecordEncoder& encoder, const std::vector<Record>& records,

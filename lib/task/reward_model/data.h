@@ -9,7 +9,6 @@
 #include "model/model.h"
 #include "objective/reward/algorithm.h"
 #include "reward/score.h"
-#include "train/config.h"
 #include "train/micro_batch.h"
 
 namespace temper {
@@ -33,9 +32,9 @@ struct ScoredUnits {
   int64_t overlong_answers = 0;  // left out of groups that are there
 };
 
-// The heads and their names that a run's model needs: those of its folder, else one for each attribute that
-// the records rate, else one. tokenizer: for the pad token; null: it is left out. Throws UserError.
-Heads reward_heads(const RunConfig& config, const std::vector<Record>& records, const Tokenizer* tokenizer);
+// The attributes that records rate: names, or as many empty ones as an array has. Sorted, so that the order
+// of the records says nothing.
+std::vector<std::string> rated_attributes(const std::vector<Record>& records);
 
 // Throws UserError for a record of a form that no loss learns from, or a column of another type than it
 // needs.

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "eval/calibration.h"
-#include "eval/metrics.h"
+#include "base/statistics.h"
 #include "train/session.h"
 
 namespace temper {

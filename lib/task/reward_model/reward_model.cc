@@ -1,23 +1,22 @@
 // Reward models: scores of answers learnt from comparisons, groups of right and wrong answers, ratings or
 // steps. Which loss, or sum of losses: the "algorithm" section. A prompt is computed once for all its
 // answers, and a micro-batch is one forward pass, whatever forms of records it holds.
-#include "task/reward_model/reward_model.h"
-
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
+#include "task/reward_model/config.h"
 #include "task/reward_model/data.h"
 #include "task/reward_model/figures.h"
+#include "train/config.h"
+#include "train/evaluation.h"
 #include "train/session.h"
-#include "train/tasks.h"
 
 namespace temper {
 namespace {
 
 using objective::RewardObjective;
 using objective::RewardTerms;
-using Metrics = std::map<std::string, double>;
 
 // What a loss's means are taken over in the whole step, which the data alone says: the scores do not matter.
 std::vector<double> counts_of(const RewardObjective& objective, const ScoredStep& step, int64_t scores) {
@@ -31,21 +30,21 @@ std::vector<double> counts_of(const RewardObjective& objective, const ScoredStep
   return out;
 }
 
-// The share of the step's loss that some units of it hold; metrics are added to `sums`.
-at::Tensor share_of_loss(const RewardObjective& objective, const std::vector<const ScoredUnit*>& units,
-                         const at::Tensor& scores, const std::vector<double>& counts, Metrics& sums) {
-  at::Tensor loss = at::zeros({}, scores.options().requires_grad(false));
+// The share of the step's loss that some units of it hold.
+LossShare share_of_loss(const RewardObjective& objective, const std::vector<const ScoredUnit*>& units,
+                        const at::Tensor& scores, const std::vector<double>& counts) {
+  LossShare share{at::zeros({}, scores.options().requires_grad(false))};
   for (size_t p = 0; p < counts.size(); ++p) {
     const auto& part = objective.parts()[p];
     const auto batch = reward_batch(units, part.needs.rows, scores);
     if (counts[p] == 0 || batch.score.size(0) == 0) continue;
     const RewardTerms terms = (*part.loss)(batch);
-    loss = loss + part.weight / counts[p] * terms.sum;
+    share.loss = share.loss + part.weight / counts[p] * terms.sum;
     const std::string prefix = counts.size() > 1 ? part.name + "/" : "";
-    for (const auto& [name, value] : terms.metrics) sums[prefix + name] += value.item<double>() / counts[p];
-    if (counts.size() > 1) sums[prefix + "loss"] += terms.sum.item<double>() / counts[p];
+    for (const auto& [name, value] : terms.metrics) share.metrics[prefix + name] += value.item<double>() / counts[p];
+    if (counts.size() > 1) share.metrics[prefix + "loss"] += terms.sum.item<double>() / counts[p];
   }
-  return loss;
+  return share;
 }
 
 // Scores of all rows of a micro-batch, [R, A].
@@ -67,8 +66,8 @@ std::vector<const ScoredUnit*> units_of(const ScoredStep& step, const MicroBatch
 }
 
 ScoredUnits units_from(Session& s, const std::vector<Record>& records, const RewardObjective& objective,
-                       const ScoreReader& reader) {
-  return read_units(*s.encoder, records, objective, reader, *s.model, s.config.score.separator);
+                       const ScoreReader& reader, const ScoreOptions& score) {
+  return read_units(*s.encoder, records, objective, reader, *s.model, score.separator);
 }
 
 // What people are told of the records that are not used.
@@ -87,53 +86,15 @@ std::vector<std::string> left_out_of(const ScoredUnits& data, size_t records, in
   return out;
 }
 
-int64_t heads_of(const Session& s) {
-  return s.config.score.verbaliser() ? 1 : s.model->config().scores;
+int64_t heads_of(const Session& s, const ScoreOptions& score) {
+  return score.verbaliser() ? 1 : s.model->config().scores;
 }
 
-}  // namespace
-
-void train_reward_model(Session& s) {
-  const RunConfig& c = s.config;
-  const RewardObjective objective(*c.reward_model);
-  const ScoreReader reader(c.score, *s.tokenizer, "score");
-  const ScoredUnits data = units_from(s, s.train_records, objective, reader);
-  check_units(data, objective, c.data.max_tokens);
-  for (const std::string& line : left_out_of(data, s.train_records.size(), c.data.max_tokens, ""))
-    s.progress->message(line);
-  const RecordOrder order(static_cast<int64_t>(data.all.size()), static_cast<uint64_t>(c.seed), c.data.order);
-
-  s.evaluate_first();
-  while (s.state.step < c.train.steps) {
-    s.begin_step();
-    std::vector<const ScoredUnit*> units;
-    for (int64_t i = 0; i < c.train.batch_size; ++i)
-      units.push_back(&data.all[static_cast<size_t>(order.at(s.state.cursor + i))]);
-    s.state.cursor += c.train.batch_size;
-    const ScoredStep step = make_step(units);
-    const std::vector<double> counts = counts_of(objective, step, heads_of(s));
-
-    Metrics sums, of_probes;
-    const UpdateOutcome done = s.update(cut(s, step), [&](const MicroBatch& micro) {
-      const at::Tensor scores = scores_of(s, reader, step, micro, true);
-      return share_of_loss(objective, units_of(step, micro), scores, counts, s.probing ? of_probes : sums);
-    });
-
-    MetricsRow row;
-    row.values = {{"loss", done.loss},
-                  {"grad_norm", done.grad_norm},
-                  {"lr", done.lr},
-                  {"skipped", done.skipped ? 1.0 : 0.0}};
-    for (const auto& [name, value] : sums) row.values.emplace_back(name, value);
-    s.end_step(std::move(row), {"loss", "accuracy", "margin", "error", "grad_norm"}, step.tokens);
-  }
-}
-
-void evaluate_reward_model(Session& s, const std::string& when, Evaluation& out) {
+// The held-out figures: loss, accuracy with its interval, by margin and by strength, and calibration.
+void evaluate_scores(Session& s, const RewardObjective& objective, const ScoreReader& reader,
+                     const ScoreOptions& score, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
-  const RewardObjective objective(*s.config.reward_model);
-  const ScoreReader reader(s.config.score, *s.tokenizer, "score");
-  const ScoredUnits data = units_from(s, s.eval_records, objective, reader);
+  const ScoredUnits data = units_from(s, s.eval_records, objective, reader, score);
   for (const std::string& line :
        left_out_of(data, s.eval_records.size(), s.config.data.max_tokens, "held-out "))
     s.tell_once(line);
@@ -150,17 +111,55 @@ void evaluate_reward_model(Session& s, const std::string& when, Evaluation& out)
   for (const MicroBatch& micro : cut(s, step)) parts.push_back(scores_of(s, reader, step, micro, false));
   const at::Tensor scores = at::cat(parts).cpu();
 
-  Metrics sums;
-  const at::Tensor loss =
-      share_of_loss(objective, units, scores, counts_of(objective, step, heads_of(s)), sums);
-  out.score = -loss.item<double>();
+  const LossShare all =
+      share_of_loss(objective, units, scores, counts_of(objective, step, heads_of(s, score)));
+  out.score = -all.loss.item<double>();
   out.row.values.emplace_back("loss", -*out.score);
   out.line = fmt::format("{}: held-out loss {:.4f}", when, -*out.score);
-  for (const auto& [name, value] : sums) {
+  for (const auto& [name, value] : all.metrics) {
     if (name != "accuracy") out.row.values.emplace_back(name, value);  // below, with its interval
   }
   add_figures(objective, units, scores, out);
   add_samples(s, step, scores, out);
+}
+
+}  // namespace
+
+void RewardModelTask::train(Session& s) const {
+  const RunConfig& c = s.config;
+  const RewardObjective objective(*algorithm);
+  const ScoreReader reader(score, *s.tokenizer, "score");
+  const ScoredUnits data = units_from(s, s.train_records, objective, reader, score);
+  check_units(data, objective, c.data.max_tokens);
+  for (const std::string& line : left_out_of(data, s.train_records.size(), c.data.max_tokens, ""))
+    s.progress->message(line);
+  const RecordOrder order(static_cast<int64_t>(data.all.size()), static_cast<uint64_t>(c.seed), c.data.order);
+
+  s.evaluate_first([&](const std::string& when, Evaluation& out) {
+    evaluate_scores(s, objective, reader, score, when, out);
+  });
+  while (s.state.step < c.train.steps) {
+    s.begin_step();
+    std::vector<const ScoredUnit*> units;
+    for (int64_t i = 0; i < c.train.batch_size; ++i)
+      units.push_back(&data.all[static_cast<size_t>(order.at(s.state.cursor + i))]);
+    s.state.cursor += c.train.batch_size;
+    const ScoredStep step = make_step(units);
+    const std::vector<double> counts = counts_of(objective, step, heads_of(s, score));
+
+    const UpdateOutcome done = s.update(cut(s, step), [&](const MicroBatch& micro) {
+      const at::Tensor scores = scores_of(s, reader, step, micro, true);
+      return share_of_loss(objective, units_of(step, micro), scores, counts);
+    });
+
+    MetricsRow row;
+    row.values = {{"loss", done.loss},
+                  {"grad_norm", done.grad_norm},
+                  {"lr", done.lr},
+                  {"skipped", done.skipped ? 1.0 : 0.0}};
+    for (const auto& [name, value] : done.metrics) row.values.emplace_back(name, value);
+    s.end_step(std::move(row), {"loss", "accuracy", "margin", "error", "grad_norm"}, step.tokens);
+  }
 }
 
 }  // namespace temper

@@ -1,34 +1,40 @@
-// The sections of a config that only rl has, and what its parts ask of each other.
+#include "task/rl/config.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "train/config.h"
+#include "train/plan.h"
 
 namespace temper {
 
-void RolloutSection::fields(FieldVisitor& v) {
-  const bool rl = task == "rl";
-  if (rl) {
-    v.field("prompts_per_step", prompts_per_step,
-            {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
-  }
-  if (task != "distill")
-    v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
-  v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
-  if (rl) {
-    v.field("demonstrations", demonstrations,
-            {.help = "of a group's completions, so many are the record's own instead of sampled", .min = 0});
-    v.field("openings", openings,
-            {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
-  }
-  if (rl && openings.size() == 2) {
+void RlTask::fields(FieldVisitor& v) {
+  v.section("offline", offline, "scored responses from files");
+  v.section("rollout", rollout, "generation of the rollout batch");
+  v.choice("algorithm", "name", algorithm, algorithm_name, objective::policy_registry(),
+           "a preset and overrides of it");
+}
+
+void RlTask::train_fields(FieldVisitor& v) {
+  v.field("updates_per_rollout", updates_per_rollout,
+          {.help = "passes over a rollout batch", .min = 1, .max = 100});
+}
+
+void RlRollout::fields(FieldVisitor& v) {
+  v.field("prompts_per_step", prompts_per_step,
+          {.help = "prompts of a rollout batch", .min = 1, .max = 1 << 20});
+  RolloutSection::fields(v);
+  v.field("demonstrations", demonstrations,
+          {.help = "of a group's completions, so many are the record's own instead of sampled", .min = 0});
+  v.field("openings", openings,
+          {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
+  if (openings.size() == 2) {
     v.field("reference_samples", reference_samples,
             {.help = "answers of the initial model that a prompt's reference reward is the mean of",
              .min = 1,
              .max = 4096});
   }
-  SamplingOptions::fields(v);
 }
 
 void OfflineSection::fields(FieldVisitor& v) {
@@ -51,12 +57,11 @@ int64_t OfflineSection::stored_prompts(int64_t prompts) const {
   return std::clamp<int64_t>(rounded, 1, prompts);
 }
 
-// What the parts of an rl run ask of each other.
-void RunConfig::check_rl(std::vector<std::string>& problems) const {
+void RlTask::check_run(const RunConfig& config, std::vector<std::string>& problems) const {
   const auto problem = [&](std::string text) { problems.push_back(std::move(text)); };
-  if (rewards.empty() && !offline.replaces_sampling())
+  if (config.rewards.empty() && !offline.replaces_sampling())
     problem("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
-  if (offline.replaces_sampling() && model.path.empty())
+  if (offline.replaces_sampling() && config.model.path.empty())
     problem("model.path: with offline.share 1 there is no data.train to make a tokenizer from; give a model");
   if (algorithm == nullptr) return;
   const objective::Needs needs = algorithm->needs();
@@ -106,14 +111,38 @@ void RunConfig::check_rl(std::vector<std::string>& problems) const {
   }
   if (rollout.temperature == 0)
     problem("rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");
-  if (train.batch_size > rollout.prompts_per_step) {
+  if (config.train.batch_size > rollout.prompts_per_step) {
     problem(
         fmt::format("train.batch_size: {} prompts an optimizer step, but rollout.prompts_per_step gives {}",
-                    train.batch_size, rollout.prompts_per_step));
-  } else if (rollout.prompts_per_step % train.batch_size != 0) {
-    problem(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}", train.batch_size,
+                    config.train.batch_size, rollout.prompts_per_step));
+  } else if (rollout.prompts_per_step % config.train.batch_size != 0) {
+    problem(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}",
+                        config.train.batch_size,
                         rollout.prompts_per_step));
   }
+}
+
+int64_t RlTask::updates(const RunConfig& config) const {
+  return config.train.steps * updates_per_rollout * rollout.prompts_per_step / config.train.batch_size;
+}
+
+Heads RlTask::heads(const RunConfig&, const std::vector<Record>*, const Tokenizer*) const {
+  Heads heads;
+  if (algorithm->needs().critic()) heads.scores = 1;
+  return heads;
+}
+
+TaskMemory RlTask::memory(const RunConfig&, const PlanShapes& shapes) const {
+  return {.cache = shapes.cache_bytes(rollout, rollout.prompts_per_step)};
+}
+
+std::vector<Advice> RlTask::advise(const MetricsRow& row) const {
+  const auto reward = row.find("reward"), loss = row.find("loss");
+  if (!reward || !loss || std::abs(*loss) >= 1e-3) return {};
+  return {{"loss_near_zero", true,
+           "a loss of about 0 is normal here: at the first update the policy is the one that sampled, so every "
+           "ratio is 1 and a group's advantages cancel in the sum, though not in the gradient; watch reward and "
+           "groups_kept"}};
 }
 
 }  // namespace temper

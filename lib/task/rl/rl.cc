@@ -6,10 +6,13 @@
 #include "base/error.h"
 #include "objective/policy/policy.h"
 #include "tensor/packed.h"
+#include "task/rl/config.h"
+#include "task/rl/extra_rewards.h"
+#include "task/rl/stored_rollouts.h"
+#include "train/config.h"
 #include "train/reference.h"
 #include "train/rollouts.h"
-#include "task/rl/stored_rollouts.h"
-#include "train/tasks.h"
+#include "train/session.h"
 
 namespace temper {
 namespace {
@@ -22,20 +25,19 @@ struct Totals {
 
 // Rewards are shaped and become advantages; what is left out of the loss is marked. greedy: as
 // greedy_rewards(), undefined without need.
-void shape_rewards(const Session& s, const RolloutBatch& rollouts, const at::Tensor& greedy,
-                   RolloutTensors& all) {
-  const RunConfig& c = s.config;
-  const objective::PolicyAlgorithm& algorithm = *c.algorithm;
+void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rollouts,
+                   const at::Tensor& greedy, RolloutTensors& all) {
+  const objective::PolicyAlgorithm& algorithm = *task.algorithm;
+  const auto max_new_tokens = static_cast<double>(task.rollout.max_new_tokens);
   const objective::Needs needs = algorithm.needs();
   at::Tensor reward = all.batch.reward;
   const at::Tensor lengths = objective::totals(all.batch).tokens > 0
                                  ? at::bincount(all.batch.sequence, {}, all.batch.sequences)
                                  : at::zeros({all.batch.sequences}, at::kLong);
-  const double buffer =
-      objective::overlong_buffer_tokens(algorithm, static_cast<double>(c.rollout.max_new_tokens));
+  const double buffer = objective::overlong_buffer_tokens(algorithm, max_new_tokens);
   if (buffer > 0) {
-    reward = reward + objective::overlong_penalty(lengths, static_cast<double>(c.rollout.max_new_tokens),
-                                                  buffer, algorithm.overlong_penalty);
+    reward = reward +
+             objective::overlong_penalty(lengths, max_new_tokens, buffer, algorithm.overlong_penalty);
   }
   if (algorithm.mask_truncated || algorithm.keep_one_each)
     all.batch.include = include_mask(algorithm, rollouts.groups);
@@ -60,9 +62,9 @@ void shape_rewards(const Session& s, const RolloutBatch& rollouts, const at::Ten
 
 }  // namespace
 
-void train_rl(Session& s) {
+void RlTask::train(Session& s) const {
   const RunConfig& c = s.config;
-  const objective::PolicyAlgorithm& algorithm = *c.algorithm;
+  const objective::PolicyAlgorithm& algorithm = *this->algorithm;
   const objective::Needs needs = algorithm.needs();
   const auto objective = algorithm.objective->make();
   for (const std::string& line : objective::departures(algorithm))
@@ -70,18 +72,18 @@ void train_rl(Session& s) {
 
   const std::vector<std::vector<int64_t>> prompts = encode_train_prompts(s);
   const std::vector<RolloutGroup> stored =
-      c.offline.on() ? read_stored_rollouts(s) : std::vector<RolloutGroup>();
+      offline.on() ? read_stored_rollouts(s, *this) : std::vector<RolloutGroup>();
 
-  const int64_t parts = c.rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
+  const int64_t parts = rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
   const double max_length =
-      algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(c.rollout.max_new_tokens);
+      algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(rollout.max_new_tokens);
   // Groups that an earlier policy, another model or nobody's sampling gave.
   const bool off_policy =
-      c.offline.on() || algorithm.filter_zero_variance || needs.demonstration || needs.opening;
+      offline.on() || algorithm.filter_zero_variance || needs.demonstration || needs.opening;
   // With one update the policy that is trained is the one that sampled, and its log-probs come with the
   // update's own pass.
   const bool old_pass =
-      c.train.updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
+      updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
 
   bool warned = false;
 
@@ -90,11 +92,17 @@ void train_rl(Session& s) {
     s.begin_step();
 
     // Sample and score.
-    RolloutBatch rollouts = collect_rollouts(
-        s, prompts, stored,
-        {c.rollout.prompts_per_step, old_pass && (off_policy || !needs.critic()),
-         algorithm.filter_zero_variance, algorithm.filter_max_rounds, "algorithm.filter_max_rounds"});
-    if (needs.reference_reward) reference_rewards(s, rollouts);
+    RolloutBatch rollouts =
+        collect_rollouts(s, prompts,
+                         {.groups = rollout.prompts_per_step,
+                          .store_old_logp = old_pass && (off_policy || !needs.critic()),
+                          .only_differing = algorithm.filter_zero_variance,
+                          .max_rounds = algorithm.filter_max_rounds,
+                          .rounds_field = "algorithm.filter_max_rounds",
+                          .make = {rollout.demonstrations, rollout.openings},
+                          .stored = &stored,
+                          .stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0});
+    if (needs.reference_reward) reference_rewards(s, rollout, rollouts);
     const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
     rollouts.commit(s.state);
     RolloutTensors all = rollout_tensors(rollouts.groups);
@@ -106,12 +114,12 @@ void train_rl(Session& s) {
     }
     if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
 
-    shape_rewards(s, rollouts, greedy, all);
+    shape_rewards(s, *this, rollouts, greedy, all);
     const bool warming_up = needs.critic() && s.state.step < algorithm.critic.warmup;  // the policy stays
 
     // Optimizer steps over the batch, part by part, pass by pass.
     Totals sum;
-    for (int64_t pass = 0; pass < c.train.updates_per_rollout; ++pass) {
+    for (int64_t pass = 0; pass < updates_per_rollout; ++pass) {
       for (int64_t part = 0; part < parts; ++part) {
         const int64_t first = all.groups[part * c.train.batch_size],
                       last = all.groups[(part + 1) * c.train.batch_size];
@@ -134,7 +142,7 @@ void train_rl(Session& s) {
           objective::PolicyBatch batch =
               slice(all, first + micro.sequences.front(), first + micro.sequences.back() + 1);
           LogpOptions options;
-          options.temperature = c.rollout.temperature;
+          options.temperature = rollout.temperature;
           options.entropy = true;
           options.top_k = needs.top_k;
           const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
@@ -155,11 +163,11 @@ void train_rl(Session& s) {
           if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();
           const objective::PolicyLoss loss =
               objective::policy_loss(algorithm, *objective, batch, totals, max_length);
-          if (!s.probing) {
-            for (const auto& [name, value] : loss.metrics) sum.sums[name] += value.item<double>();
-          }
-          return warming_up ? loss.critic : loss.loss;
+          LossShare share{warming_up ? loss.critic : loss.loss};
+          for (const auto& [name, value] : loss.metrics) share.metrics[name] = value.item<double>();
+          return share;
         });
+        for (const auto& [name, value] : done.metrics) sum.sums[name] += value;
         sum.updates += 1;
         sum.skipped += done.skipped ? 1 : 0;
         sum.loss += done.loss;

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "task/rl/config.h"
+#include "train/config.h"
 #include "train/logp_file.h"
 #include "train/reference.h"
 #include "train/session.h"
@@ -94,12 +96,12 @@ Answer tokens_of(const Session& s, const Record& record) {
 }
 
 // All that the log-probs of these sequences depend on.
-std::string key_of(const Session& s, const std::vector<Sequence>& sequences) {
+std::string key_of(const Session& s, const RlTask& task, const std::vector<Sequence>& sequences) {
   const RunConfig& c = s.config;
   Fingerprint f;
-  f.add(c.offline.behaviour.empty() ? start_fingerprint(c) : folder_fingerprint(c.offline.behaviour));
+  f.add(task.offline.behaviour.empty() ? start_fingerprint(c) : folder_fingerprint(task.offline.behaviour));
   f.add(c.model.dtype).add(c.device).add(c.threads).add(c.train.micro_batch_tokens);
-  f.add(c.train.share_prompts ? 1 : 0).add(fmt::format("{}", c.rollout.temperature));
+  f.add(c.train.share_prompts ? 1 : 0).add(fmt::format("{}", task.rollout.temperature));
   for (const Sequence& sequence : sequences) {
     for (const auto* ids : {sequence.prompt, sequence.completion})
       f.add(ids->data(), ids->size() * sizeof(int64_t));
@@ -108,7 +110,7 @@ std::string key_of(const Session& s, const std::vector<Sequence>& sequences) {
 }
 
 // Log-probs of the responses that came without.
-void fill_missing(Session& s, std::vector<RolloutGroup>& groups) {
+void fill_missing(Session& s, const RlTask& task, std::vector<RolloutGroup>& groups) {
   std::vector<Rollout*> open;
   std::vector<Sequence> sequences;
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -119,8 +121,8 @@ void fill_missing(Session& s, std::vector<RolloutGroup>& groups) {
     }
   }
   if (open.empty()) return;
-  const std::string& folder = s.config.offline.behaviour;
-  const LogpFile file(s, "behaviour", key_of(s, sequences));
+  const std::string& folder = task.offline.behaviour;
+  const LogpFile file(s, "behaviour", key_of(s, task, sequences));
   int64_t count = 0;
   for (const Sequence& sequence : sequences) count += static_cast<int64_t>(sequence.completion->size());
   at::Tensor logp = file.read(count);
@@ -151,14 +153,14 @@ void fill_missing(Session& s, std::vector<RolloutGroup>& groups) {
 
 }  // namespace
 
-std::vector<RolloutGroup> read_stored_rollouts(Session& s) {
+std::vector<RolloutGroup> read_stored_rollouts(Session& s, const RlTask& task) {
   std::vector<RolloutGroup> groups;
   std::map<std::vector<int64_t>, size_t> open;  // by prompt, the group that still takes responses
   int64_t overlong = 0;
-  std::vector<Record> records = read_jsonl(s.config.offline.files);
+  std::vector<Record> records = read_jsonl(task.offline.files);
   s.config.data.adapt(records);
   for (const Record& record : records) {
-    check_temperature(record, s.config.rollout.temperature);
+    check_temperature(record, task.rollout.temperature);
     const std::optional<double> reward = reward_of(record);
     Answer answer = tokens_of(s, record);
     if (answer.prompt.empty()) {
@@ -166,7 +168,7 @@ std::vector<RolloutGroup> read_stored_rollouts(Session& s) {
       continue;
     }
     auto [it, is_new] = open.try_emplace(answer.prompt, groups.size());
-    if (!is_new && static_cast<int64_t>(groups[it->second].rollouts.size()) == s.config.rollout.group_size) {
+    if (!is_new && static_cast<int64_t>(groups[it->second].rollouts.size()) == task.rollout.group_size) {
       it->second = groups.size();
       is_new = true;
     }
@@ -192,7 +194,7 @@ std::vector<RolloutGroup> read_stored_rollouts(Session& s) {
     s.progress->message(fmt::format("{} of {} stored responses are longer than max_tokens {} and left out",
                                     overlong, records.size(), s.config.data.max_tokens));
   }
-  fill_missing(s, groups);
+  fill_missing(s, task, groups);
   for (RolloutGroup& g : groups) {
     for (Rollout& r : g.rollouts) r.logp_rollout = r.logp_old;
   }

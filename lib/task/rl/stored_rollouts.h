@@ -8,6 +8,7 @@
 namespace temper {
 
 class Session;
+struct RlTask;
 
 // Groups of offline.files: the responses of one prompt, at most rollout.group_size in a group. A line is
 //   {"prompt": text or messages, "completion": text, "reward": number or null,
@@ -17,6 +18,6 @@ class Session;
 // offline.behaviour or else the model that the run starts from, and kept in the cache folder (logp_file.h).
 // Throws UserError naming file and line: a missing column, a log-prob that is not finite or above 0, another
 // number of them than tokens, another temperature than rollout.temperature.
-std::vector<RolloutGroup> read_stored_rollouts(Session& session);
+std::vector<RolloutGroup> read_stored_rollouts(Session& session, const RlTask& task);
 
 }  // namespace temper

@@ -5,9 +5,12 @@
 
 #include <map>
 
+#include "task/sft/config.h"
 #include "task/sft/draws.h"
+#include "train/config.h"
+#include "train/evaluation.h"
 #include "train/examples.h"
-#include "train/tasks.h"
+#include "train/session.h"
 
 namespace temper {
 namespace {
@@ -38,7 +41,7 @@ std::vector<std::vector<int64_t>> units_of(const Session& s, const std::vector<D
   return out;
 }
 
-Draws draws_of(const Session& s, const std::vector<Drawn>& examples,
+Draws draws_of(const Session& s, const SftTask& task, const std::vector<Drawn>& examples,
                const std::vector<std::vector<int64_t>>& units) {
   const DataSection& data = s.config.data;
   std::vector<int64_t> sources;
@@ -47,14 +50,14 @@ Draws draws_of(const Session& s, const std::vector<Drawn>& examples,
     sources.push_back(std::find(data.train.begin(), data.train.end(), file) - data.train.begin());
   }
   return Draws(sources, {static_cast<uint64_t>(s.config.seed), data.order, s.config.train.steps,
-                         s.config.train.batch_size, data.weights, data.end_weights});
+                         s.config.train.batch_size, task.weights, task.end_weights});
 }
 
 // [S] rewards of examples.
-at::Tensor rewards_of(const Session& s, const std::vector<Drawn>& examples) {
+at::Tensor rewards_of(const SftTask& task, const std::vector<Drawn>& examples) {
   std::vector<double> out;
   for (const Drawn& d : examples)
-    out.push_back(number_column(*d.record, s.config.data.reward_column, "loss.name " + s.config.loss_name));
+    out.push_back(number_column(*d.record, task.reward_column, "loss.name " + task.loss_name));
   return at::tensor(out).to(at::kFloat);
 }
 
@@ -85,24 +88,50 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
   return batch;
 }
 
+// Mean negative log-prob of the held-out targets.
+void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
+  at::NoGradGuard guard;
+  const Examples held_out = encode_examples(s, s.eval_records);
+  const size_t all = s.eval_records.size();
+  leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
+            static_cast<int64_t>(all), "examples");
+  std::vector<Sequence> sequences;
+  for (const Example& e : held_out.examples)
+    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
+  double sum = 0, count = 0;
+  for (const MicroBatch& b :
+       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {
+    sum -= model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
+    count += static_cast<double>(b.targets.token.size(0));
+  }
+  if (count == 0) {
+    out.line = nothing_left(when, "loss");
+    return;
+  }
+  const double loss = sum / count;
+  out.row.values.emplace_back("loss", loss);
+  out.score = -loss;
+  out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
+}
+
 }  // namespace
 
-void train_sft(Session& s) {
+void SftTask::train(Session& s) const {
   const RunConfig& c = s.config;
-  const auto loss_fn = c.loss->make();
+  const auto loss_fn = loss->make();
   const objective::SupervisedNeeds needs = loss_fn->needs();
-  Inputs inputs(c.inputs, s);
-  inputs.records();
+  Inputs transforms(inputs, s);
+  transforms.records();
   // All examples are encoded before the first step, so that a bad line costs no training time.
-  const std::vector<Drawn> examples = encode(s, inputs);
+  const std::vector<Drawn> examples = encode(s, transforms);
   if (needs.reward) {
-    const std::string warning = loss_fn->warning(rewards_of(s, examples));
+    const std::string warning = loss_fn->warning(rewards_of(*this, examples));
     if (!warning.empty()) s.progress->message(warning, LogLevel::kWarning);
   }
   const auto units = units_of(s, examples, needs.group);
-  Draws draws = draws_of(s, examples, units);
+  Draws draws = draws_of(s, *this, examples, units);
 
-  s.evaluate_first();
+  s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, when, out); });
   while (s.state.step < c.train.steps) {
     s.begin_step();
 
@@ -117,7 +146,7 @@ void train_sft(Session& s) {
       }
     }
     s.state.cursor += c.train.batch_size;
-    inputs.step(drawn);
+    transforms.step(drawn);
 
     // Packed end to end.
     std::vector<Sequence> sequences;
@@ -132,13 +161,13 @@ void train_sft(Session& s) {
     const bool by_token = loss_fn->unit() == objective::SupervisedUnit::kToken;
     const double count = static_cast<double>(by_token ? targets : c.train.batch_size);
 
-    const at::Tensor reward = needs.reward ? rewards_of(s, drawn).to(s.device()) : at::Tensor();
+    const at::Tensor reward = needs.reward ? rewards_of(*this, drawn).to(s.device()) : at::Tensor();
     const at::Tensor group = at::tensor(groups, at::kLong).to(s.device());
     loss_fn->prepare(reward);
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
-      options.embedding_noise = inputs.embedding_noise(drawn, micro);
-      return (*loss_fn)(forward(s, needs, micro, options, reward, group)).sum() / count;
+      options.embedding_noise = transforms.embedding_noise(drawn, micro);
+      return LossShare{(*loss_fn)(forward(s, needs, micro, options, reward, group)).sum() / count};
     });
 
     MetricsRow row;

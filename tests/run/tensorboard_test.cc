@@ -46,7 +46,7 @@ TEST_CASE("records are the bytes that TensorBoard's own writer makes") {
     const std::string written = read_file(path);
     CHECK(events.bytes() == written.size());
     CHECK(written.find("brain.Event:2") < header);
-    CHECK(written.substr(header) == read_file(test_file("train/golden/events.bin")));
+    CHECK(written.substr(header) == read_file(test_file("run/golden/events.bin")));
   }
   fs::remove(path);
 }

@@ -1,5 +1,5 @@
 // What each input transform makes of a record and of a step's example.
-#include "task/sft/inputs.h"
+#include "task/sft/config.h"
 
 #include <algorithm>
 #include <numeric>
@@ -35,7 +35,7 @@ struct Fixture {
     options.quiet = true;
     console = std::make_unique<Console>(options);
     session = std::make_unique<Session>(config, RunOptions{"never", nullptr, console.get()});
-    transforms = std::make_unique<Inputs>(config.inputs, *session);
+    transforms = std::make_unique<Inputs>(task_of<SftTask>(config).inputs, *session);
     transforms->records();
   }
   // The examples of all records, as step `at` sees them.
@@ -70,7 +70,7 @@ struct Fixture {
   }
 
   TempFolder folder;
-  RunConfig config;
+  RunConfig config(task_registry());
   std::unique_ptr<Console> console;
   std::unique_ptr<Session> session;
   std::unique_ptr<Inputs> transforms;

@@ -107,7 +107,7 @@ TEST_CASE("the plan counts a quantised base; weights that train cannot be quanti
   QuantisedRuns runs;
   const auto plan = [&](const std::string& config, const std::string& name) {
     runs.write(name, config);
-    RunConfig run;
+    RunConfig run(task_registry());
     load_run_config(run, (runs.folder() / name).string(), {});
     return plan_run(run)["memory"];
   };

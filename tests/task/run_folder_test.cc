@@ -9,6 +9,7 @@
 #include "run/folder.h"
 #include "runs.h"
 #include "test.h"
+#include "train/config_paths.h"
 
 using namespace temper;
 
@@ -103,9 +104,9 @@ TEST_CASE("a run's files are the data, the model and all that a config field nam
   config["teachers"] = {{{"path", "teacher/final"}}, {{"path", "nowhere"}}};
   config["model"] = {{"path", "teacher/final"}};
   runs.write("distill.json", config.dump());
-  RunConfig run;
+  RunConfig run(task_registry());
   load_run_config(run, (runs.folder() / "distill.json").string(), {});
-  const auto files = run_files(run);
+  const auto files = run_files(config_paths(run));
   std::vector<std::string> fields;
   for (const RunFile& f : files) fields.push_back(f.field);
   CHECK(fields == std::vector<std::string>{"model.path", "data.train", "teachers.0.path"});
@@ -113,21 +114,21 @@ TEST_CASE("a run's files are the data, the model and all that a config field nam
   // An adapter's scores are its base model's too.
   fs::create_directories(runs.folder() / "judge");
   runs.write("judge/adapter_config.json", Json{{"base_model_name_or_path", teacher}}.dump());
-  RunConfig judged;
+  RunConfig judged(task_registry());
   load_run_config(
       judged, (runs.folder() / "distill.json").string(),
       {"rewards=[{\"kind\": \"model\", \"path\": \"" + (runs.folder() / "judge").string() + "\"}]"});
   std::vector<std::string> paths;
-  for (const RunFile& f : run_files(judged)) {
+  for (const RunFile& f : run_files(config_paths(judged))) {
     if (f.field == "rewards.0.path") paths.push_back(f.path);
   }
   CHECK(paths == std::vector<std::string>{(runs.folder() / "judge").string(), teacher});
 
   // Notes beside the weights are no part of a model.
   put(fs::path(teacher) / "README.md", "notes");
-  CHECK(changed_files(to_json(files), run_files(run), "data.json").empty());
+  CHECK(changed_files(to_json(files), run_files(config_paths(run)), "data.json").empty());
   put(fs::path(teacher) / "model.safetensors", flipped(bytes(fs::path(teacher) / "model.safetensors"), 5000));
-  CHECK(changed_files(to_json(files), run_files(run), "data.json").size() == 2);
+  CHECK(changed_files(to_json(files), run_files(config_paths(run)), "data.json").size() == 2);
   CHECK_THROWS_AS(changed_files(Json::array(), files, "data.json"), UserError);
 }
 

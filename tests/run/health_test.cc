@@ -112,7 +112,7 @@ TEST_CASE("a restored state judges as the undisturbed one") {
   for (int64_t step = 1; step <= 150; ++step) {
     const auto row = MetricsRow{.step = step, .values = {{"truncated", 0.9}, {"reward", 0}, {"loss", 0}}};
     CHECK((whole.check(step, loss_at(step), 1.0) == resumed.check(step, loss_at(step), 1.0)));
-    CHECK(whole.advise("rl", row) == resumed.advise("rl", row));
+    CHECK(whole.advise(row) == resumed.advise(row));
     Health next{HealthOptions()};
     next.restore(parse_json(dump_line(resumed.state()), "test"), "test");
     CHECK(dump_line(next.state()) == dump_line(whole.state()));
@@ -129,11 +129,11 @@ TEST_CASE("a restored state judges as the undisturbed one") {
 
 TEST_CASE("advice comes once or seldom") {
   Health health{HealthOptions()};
-  const auto advise = [&](int64_t step, NamedValues values) {
-    return health.advise("rl", {.step = step, .values = std::move(values)});
+  const auto advise = [&](int64_t step, NamedValues values, const std::vector<Advice>& of_task = {}) {
+    return health.advise({.step = step, .values = std::move(values)}, of_task);
   };
-  CHECK(advise(1, {{"loss", 1e-9}, {"reward", 0.1}}).size() == 1);
-  CHECK(advise(500, {{"loss", 1e-9}, {"reward", 0.1}}).empty());
+  CHECK(advise(1, {}, {{"loss", true, "as it should be"}}) == std::vector<std::string>{"as it should be"});
+  CHECK(advise(500, {}, {{"loss", true, "as it should be"}}).empty());
   CHECK(advise(2, {{"truncated", 0.5}, {"groups_kept", 0.1}, {"rollout_gap", 0.001}}).empty());
   const auto lines = advise(3, {{"truncated", 0.75}, {"groups_kept", 0}});
   REQUIRE(lines.size() == 2);
@@ -143,13 +143,13 @@ TEST_CASE("advice comes once or seldom") {
   CHECK(advise(54, {{"rollout_gap", 0.2}}).size() == 1);
   // Null rewards are named before what would be said of rewards that are all equal.
   Health nulls{HealthOptions()};
-  const auto said = nulls.advise("rl", {.step = 1, .values = {{"groups_kept", 0}, {"null_rewards", 0.25}}});
+  const auto said = nulls.advise({.step = 1, .values = {{"groups_kept", 0}, {"null_rewards", 0.25}}});
   REQUIRE(said.size() == 1);
   CHECK(said[0].find("25 % of the rewards are null") == 0);
-  CHECK(nulls.advise("rl", {.step = 60, .values = {{"groups_kept", 1}, {"null_rewards", 0.25}}}).empty());
-  CHECK(nulls.advise("rl", {.step = 61, .values = {{"groups_kept", 1}, {"null_rewards", 0.5}}}).size() == 1);
-  CHECK(health.advise("rl", {.step = 200, .split = "eval", .values = {{"truncated", 1}}}).empty());
-  CHECK(Health{HealthOptions()}.advise("sft", {.step = 1, .values = {{"loss", 0}, {"reward", 0}}}).empty());
+  CHECK(nulls.advise({.step = 60, .values = {{"groups_kept", 1}, {"null_rewards", 0.25}}}).empty());
+  CHECK(nulls.advise({.step = 61, .values = {{"groups_kept", 1}, {"null_rewards", 0.5}}}).size() == 1);
+  CHECK(health.advise({.step = 200, .split = "eval", .values = {{"truncated", 1}}}).empty());
+  CHECK(health.advise({.step = 200, .split = "eval"}, {{"task", false, "said"}}).empty());
 }
 
 TEST_CASE("options: described, and contradictions named") {

@@ -12,7 +12,8 @@
 #include "run/metrics.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "train/tasks.h"
+#include "task/registry.h"
+#include "train/run.h"
 
 namespace temper {
 
@@ -75,7 +76,7 @@ class Runs {
                                      const std::vector<std::string>& sets = {},
                                      const std::string& resume = "never", bool accept_changed_data = false) {
     const std::string file = folder_.write(name + ".json", config);
-    RunConfig run;
+    RunConfig run(task_registry());
     load_run_config(run, file, sets);
     run.run = (folder_ / name).string();
     const Log log((folder_ / (name + ".log")).string());

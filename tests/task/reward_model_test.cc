@@ -9,7 +9,8 @@
 #include "run/metrics.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "train/tasks.h"
+#include "task/registry.h"
+#include "train/run.h"
 
 using namespace temper;
 
@@ -79,7 +80,7 @@ class Runs {
     const std::string file = folder_.write(name + ".json", kConfig);
     for (const char* part : {"train", "eval"})
       sets.push_back(fmt::format("data.{}=[\"{}.jsonl\"]", part, folder(data)));
-    RunConfig run;
+    RunConfig run(task_registry());
     load_run_config(run, file, sets);
     run.run = folder(name);
     ConsoleOptions options;

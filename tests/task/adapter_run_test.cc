@@ -90,7 +90,7 @@ TEST_CASE("every kind of adapter: a run is planned without its weights") {
   const std::string file = folder.write("run.json", tiny_sft("train.jsonl", 2));
   for (const std::string& kind : kinds()) {
     CAPTURE(kind);
-    RunConfig run;
+    RunConfig run(task_registry());
     load_run_config(run, file, {adapter_json(kind)});
     CHECK(plan_run(run)["memory"]["peak_bytes"].get<double>() > 0);
   }
@@ -103,7 +103,7 @@ TEST_CASE("a LoRA on the head is planned with the matrix that it computes and th
   const int64_t matrix = 280 * 32, factors = 4 * (280 + 32);
   for (const int64_t tied : {0, 1}) {
     const auto memory = [&](const std::string& targets) {
-      RunConfig run;
+      RunConfig run(task_registry());
       load_run_config(run, file,
                       {"adapter={\"kind\": \"lora\", \"rank\": 4, \"targets\": " + targets + "}",
                        tied ? "model.init.tied=true" : "model.init.tied=false"});

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "task/registry.h"
 #include "train/config.h"
 
 using namespace temper;
@@ -15,7 +16,7 @@ namespace {
 // What load_run_config says; "" when it reads the config. Anything but a UserError goes on to the test.
 std::string said(const std::string& path, const std::vector<std::string>& sets = {}) {
   try {
-    RunConfig config;
+    RunConfig config(task_registry());
     load_run_config(config, path, sets);
     CHECK(config.updates() > 0);
     dump_fields(config);
@@ -64,7 +65,7 @@ TEST_CASE("config: every value of the shipped configs replaced by what does not 
   int64_t read = 0, refused = 0;
   for (const std::string& file : shipped_configs()) {
     CAPTURE(file);
-    RunConfig config;
+    RunConfig config(task_registry());
     try {
       load_run_config(config, file, {});
     } catch (const UserError&) {

@@ -277,7 +277,7 @@ TEST_CASE("the plan of a layer schedule counts what is active, and all that was 
   const auto plan = [&](const std::string& adapter, const std::string& dtype) {
     const std::string file = (runs.folder() / "plan.json").string();
     write_file_atomic(file, config_of("sft").dump());
-    RunConfig config;
+    RunConfig config(task_registry());
     load_run_config(config, file, {adapter, "model.dtype=" + dtype, "model.init.tied=true"});
     return plan_run(config);
   };

@@ -1,0 +1,47 @@
+#include "task/reward_model/config.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/load.h"
+#include "task/reward_model/data.h"
+#include "train/config.h"
+
+namespace temper {
+
+void RewardModelTask::fields(FieldVisitor& v) {
+  v.choice("algorithm", "name", algorithm, algorithm_name, objective::reward_algorithm_registry(),
+           "the loss");
+  v.section("score", score, "how a score is read from the model");
+}
+
+Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>* records,
+                             const Tokenizer* tokenizer) const {
+  Heads heads;
+  if (score.verbaliser()) return heads;
+  const objective::RewardObjective losses(*algorithm);
+  std::vector<std::string> rated;
+  if (losses.wants(objective::RewardRows::kRated))
+    rated = rated_attributes(records != nullptr ? *records : read_jsonl(config.data.train));
+  const bool named = !rated.empty() && !rated[0].empty();
+  heads.causal = false;
+  const bool scored = !config.model.path.empty() && read_model_config(config.model.path).scores > 0;
+  if (scored) {
+    if (tokenizer != nullptr && !score.pad_token.empty())
+      heads.pad_id = pad_id_of(score, *tokenizer, "score");
+  } else {
+    heads.scores = std::max<int64_t>(1, static_cast<int64_t>(rated.size()));
+    if (named) heads.score_names = rated;
+    if (tokenizer != nullptr) heads.pad_id = pad_id_of(score, *tokenizer, "score");
+  }
+  const int64_t scores = scored ? read_model_config(config.model.path).scores : heads.scores;
+  for (const auto& part : losses.parts()) {
+    if (part.needs.head >= scores) {
+      user_error("algorithm.head: {} of {}, but the model has {} score{}, counted from 0", part.needs.head,
+                 part.name, scores, scores == 1 ? "" : "s");
+    }
+  }
+  return heads;
+}
+
+}  // namespace temper

@@ -1,0 +1,30 @@
+// The sections of a config that reward models have.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "objective/reward/algorithm.h"
+#include "reward/score.h"
+#include "train/task.h"
+
+namespace temper {
+
+struct RewardModelTask : Task {
+  std::string algorithm_name = "bt";
+  std::unique_ptr<objective::RewardAlgorithm> algorithm;
+  ScoreOptions score;
+
+  void fields(FieldVisitor& v) override;
+  StepUnit step_unit() const override { return {"records"}; }
+  bool shares_prompts() const override { return true; }
+  std::string rewards_help() const override { return ""; }
+  // Those of the model's folder, else one for each attribute that the records rate, else one. Throws
+  // UserError.
+  Heads heads(const RunConfig& config, const std::vector<Record>* records,
+              const Tokenizer* tokenizer) const override;
+  void train(Session& session) const override;  // reward_model.cc
+};
+
+}  // namespace temper

@@ -1,0 +1,61 @@
+// The sections of a config that reinforcement learning has.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "objective/policy/policy.h"
+#include "train/task.h"
+
+namespace temper {
+
+// Scored responses from files, beside or in place of sampled ones.
+struct OfflineSection : Fields {
+  std::vector<std::string> files;
+  double share = 1.0;
+  std::string behaviour;
+  void fields(FieldVisitor& v) override;
+  bool on() const { return !files.empty(); }
+  bool replaces_sampling() const { return on() && share == 1.0; }
+  // Of so many prompts a step, those whose responses are stored ones.
+  int64_t stored_prompts(int64_t prompts) const;
+};
+
+struct RlRollout : RolloutSection {
+  int64_t prompts_per_step = 16;
+  int64_t demonstrations = 0;
+  std::vector<std::string> openings;
+  int64_t reference_samples = 16;
+  void fields(FieldVisitor& v) override;
+};
+
+struct RlTask : Task {
+  OfflineSection offline;
+  RlRollout rollout;
+  std::string algorithm_name = "grpo";
+  std::unique_ptr<objective::PolicyAlgorithm> algorithm;
+  int64_t updates_per_rollout = 1;  // passes over a rollout batch
+
+  void fields(FieldVisitor& v) override;
+  void train_fields(FieldVisitor& v) override;
+  StepUnit step_unit() const override {
+    return {"prompts", rollout.prompts_per_step, "rollout.prompts_per_step"};
+  }
+  bool shares_prompts() const override { return true; }
+  bool needs_train_data() const override { return !offline.replaces_sampling(); }
+  std::string rewards_help() const override { return "what completions are scored by"; }
+  bool scores_samples() const override { return true; }
+  const RolloutSection& sampling() const override { return rollout; }
+  void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
+  int64_t updates(const RunConfig& config) const override;
+  Heads heads(const RunConfig& config, const std::vector<Record>* records,
+              const Tokenizer* tokenizer) const override;
+  double policy_temperature() const override { return rollout.temperature; }
+  TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
+  void train(Session& session) const override;  // rl.cc
+  std::vector<Advice> advise(const MetricsRow& row) const override;
+};
+
+}  // namespace temper

@@ -1,0 +1,12 @@
+// A whole run.
+#pragma once
+
+#include "train/session.h"
+
+namespace temper {
+
+// Runs the config's task from wherever its run folder stands to the end: final/, the report. Throws UserError,
+// Interrupted.
+void run_training(const RunConfig& config, const RunOptions& options);
+
+}  // namespace temper

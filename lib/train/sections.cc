@@ -1,0 +1,223 @@
+#include "train/sections.h"
+
+#include "base/error.h"
+#include "model/families.h"
+#include "train/task.h"
+
+namespace temper {
+
+void InitSection::fields(FieldVisitor& v) {
+  v.field("family", family, {.help = "model family, as config.json's model_type"});
+  v.field(
+      "tokenizer", tokenizer,
+      {.help = "a folder whose tokenizer is used; left out: one is trained on the run's data", .path = true});
+  v.field("vocab", vocab,
+          {.help = "vocabulary of the tokenizer trained on the run's data", .min = 0, .max = 1 << 20});
+  v.field("hidden", hidden, {.help = "width of the residual stream", .min = 8, .max = 1 << 16});
+  v.field("intermediate", intermediate, {.help = "width inside the MLP", .min = 8, .max = 1 << 20});
+  v.field("layers", layers, {.help = "number of blocks", .min = 1, .max = 1000});
+  v.field("heads", heads, {.help = "query heads", .min = 1, .max = 1024});
+  v.field("kv_heads", kv_heads, {.help = "key/value heads; divides heads", .min = 1, .max = 1024});
+  v.field("max_positions", max_positions,
+          {.help = "longest sequence", .unit = "tokens", .min = 8, .max = 1 << 24});
+  v.field("tied", tied, {.help = "the head is the embedding"});
+  v.field("rope_theta", rope_theta, {.help = "base of the rotary angles", .min = 1});
+  v.field("norm_eps", norm_eps, {.help = "epsilon of the RMS norms", .min = 0});
+}
+
+void InitSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (!given()) return;  // no "init" at all
+  if (find_family(family) == nullptr)
+    problems.push_back(where + ".family: expected one of " + family_names() + ", found \"" + family + "\"");
+  if (hidden % heads != 0)
+    problems.push_back(fmt::format("{}: hidden {} is not a multiple of heads {}", where, hidden, heads));
+  if (heads % kv_heads != 0)
+    problems.push_back(fmt::format("{}: heads {} is not a multiple of kv_heads {}", where, heads, kv_heads));
+  if (hidden % heads == 0 && (hidden / heads) % 2 != 0) {
+    problems.push_back(
+        fmt::format("{}: hidden / heads = {} must be even for rotary positions", where, hidden / heads));
+  }
+}
+
+ModelConfig InitSection::model_config() const {
+  ModelConfig c;
+  c.family = family;
+  c.vocab = vocab;
+  c.hidden = hidden;
+  c.intermediate = intermediate;
+  c.layers = layers;
+  c.heads = heads;
+  c.kv_heads = kv_heads;
+  c.head_dim = hidden / heads;
+  c.max_positions = max_positions;
+  c.tied = tied;
+  c.rope_theta = rope_theta;
+  c.norm_eps = norm_eps;
+  c.qkv_bias = find_family(family)->qkv_bias;
+  c.qk_norm = find_family(family)->qk_norm;
+  return c;
+}
+
+void ModelSection::fields(FieldVisitor& v) {
+  v.field("path", path,
+          {.help = "a Hugging Face model folder; left out: random weights by \"init\"", .path = true});
+  v.field("dtype", dtype, {.help = "compute dtype", .choices = {"auto", "bf16", "f32"}});
+  v.field("quantise", quantise,
+          {.help = "keep the frozen linears of an adapter run, all but the heads, in 8 or 4 bits",
+           .choices = {"none", "int8", "nf4"}});
+  if (quantise == "nf4") {
+    v.field("double_quantisation", double_quantisation,
+            {.help = "the magnitudes of nf4's blocks of 64 in 8 bits too: 4.13 bits a weight, not 4.5"});
+  }
+  v.field("checkpointing", checkpointing,
+          {.help = "recompute blocks in backward to save memory",
+           .choices = {"off", "all", "every_2", "every_3", "every_4", "every_8"}});
+  if (path.empty()) v.section("init", init, "shapes of a model that starts from random weights");
+}
+
+void ModelSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (path.empty() && !init.given()) {
+    problems.push_back(where +
+                       ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
+                       "\"tokenizer\" for random weights");
+  }
+}
+
+QuantFormat ModelSection::quant_format() const {
+  return {quant_kind(quantise), double_quantisation};
+}
+
+int64_t ModelSection::checkpoint_every() const {
+  if (checkpointing == "off") return 0;
+  return checkpointing == "all" ? 1 : checkpointing.back() - '0';
+}
+
+void DataSection::fields(FieldVisitor& v) {
+  v.field("train", train, {.help = "JSONL files to train on", .required = task == nullptr || task->needs_train_data(), .path = true});
+  v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
+  v.field("template", chat_template,
+          {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
+  v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
+  v.field("chat_prompts", chat_prompts,
+          {.help = "a prompt that is a string is asked as a user's chat message, and answered as the "
+                   "assistant's"});
+  v.field("prefix", prefix,
+          {.help = "text before every prompt and example, such as a control token that training taught"});
+  v.field("max_tokens", max_tokens, {.help = "longest example or prompt", .unit = "tokens", .min = 2});
+  v.field("overlong", overlong,
+          {.help = "what happens to longer ones; examples are cut from the right, prompts from the left",
+           .choices = {"drop", "truncate", "error"}});
+  v.field(
+      "targets", targets,
+      {.help = "sft: which tokens are learnt; auto: completions and assistant turns, all of a text and of "
+               "a chat without an assistant turn",
+       .choices = {"auto", "all", "assistant", "completion"}});
+  v.field(
+      "special_tokens", special_tokens,
+      {.help = "special tokens that strings (not chats) spell out: parse as tokens, as transformers does; "
+               "leave as text; auto: parse, but <s> and </s> only where they open or close the string",
+       .choices = {"auto", "parse", "text"}});
+  v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
+  if (task != nullptr) task->data_fields(v);
+}
+
+EncodeSettings DataSection::encoding() const {
+  EncodeSettings out;
+  out.max_tokens = max_tokens;
+  out.overlong = overlong;
+  out.targets = targets;
+  out.special_tokens = special_tokens;
+  out.prefix = prefix;
+  return out;
+}
+
+namespace {
+
+// String prompts as a user's message and string answers to them as the assistant's. Answers that are chats
+// stay: the prompt beside them is what they begin with. Steps and labelled completions stay strings, which
+// the encoder puts into a chat itself.
+void as_chat(Json& record) {
+  const auto message = [](const char* role, Json& value) {
+    if (value.is_string()) value = Json::array({{{"role", role}, {"content", value}}});
+  };
+  const auto each = [&](const char* role, const char* column) {
+    if (!record.contains(column) || !record[column].is_array()) return;
+    for (Json& value : record[column]) message(role, value);
+  };
+  for (const char* answer : {"chosen", "rejected"}) {
+    if (record.contains(answer) && record[answer].is_array()) return;
+  }
+  if (record.contains("prompts")) {
+    each("user", "prompts");
+    each("assistant", "completions");
+  }
+  if (!record.contains("prompt") || !record["prompt"].is_string()) return;
+  message("user", record["prompt"]);
+  for (const char* answer : {"completion", "chosen", "rejected"}) {
+    if (record.contains(answer)) message("assistant", record[answer]);
+  }
+  each("assistant", "demonstrations");
+  if (record.contains("ratings") && record["ratings"].is_array()) each("assistant", "completions");
+}
+
+}  // namespace
+
+void DataSection::adapt(std::vector<Record>& records) const {
+  for (Record& record : records) {
+    if (prompt_column != "prompt") {
+      if (!has_column(record.json, prompt_column)) {
+        user_error("{}: has no column \"{}\", which data.prompt_column names", record.where(), prompt_column);
+      }
+      record.json["prompt"] = record.json[prompt_column];
+    }
+    if (chat_prompts) as_chat(record.json);
+  }
+}
+
+void RolloutSection::fields(FieldVisitor& v) {
+  v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
+  v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
+  SamplingOptions::fields(v);
+}
+
+void TrainSection::fields(FieldVisitor& v) {
+  const StepUnit unit = task == nullptr ? StepUnit() : task->step_unit();
+  v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
+  v.field("batch_size", given_batch,
+          {.help = fmt::format("{} an optimizer step; left out: {}", unit.what,
+                               unit.field.empty() ? std::to_string(unit.count) : unit.field),
+           .min = 1});
+  batch_size = given_batch.value_or(unit.count);
+  v.field("micro_batch_tokens", micro_batch_tokens,
+          {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
+           .unit = "tokens",
+           .min = 1});
+  if (task == nullptr) return;
+  task->train_fields(v);
+  if (task->shares_prompts()) {
+    v.field("share_prompts", share_prompts,
+            {.help = "compute a group's prompt once; results do not depend on it"});
+  }
+}
+
+void EvalSection::fields(FieldVisitor& v) {
+  v.field("every", every,
+          {.help = "steps between evaluations, also before the first and after the last; 0: none",
+           .unit = "steps",
+           .min = 0});
+  v.field("samples", samples, {.help = "completions a prompt", .min = 1, .max = 1024});
+  v.field("limit", limit, {.help = "evaluate the first so many records; 0: all", .min = 0});
+  v.field("max_new_tokens", max_new_tokens,
+          {.help = "longest completion; 0: rollout's, or 256", .unit = "tokens", .min = 0});
+  v.field("temperature", temperature, {.help = "0: greedy", .min = 0, .max = 100});
+}
+
+void CheckpointSection::fields(FieldVisitor& v) {
+  v.field(
+      "every", every,
+      {.help = "steps between checkpoints; 0: only at the end or on a signal", .unit = "steps", .min = 0});
+  v.field("keep", keep, {.help = "newest checkpoints kept", .min = 1});
+  v.field("best", best, {.help = "also keep the checkpoint with the best evaluation"});
+}
+
+}  // namespace temper

@@ -1,0 +1,90 @@
+// The sections of a config that runs of every task have. Each lists its fields once; see base/fields.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fields.h"
+#include "data/records.h"
+#include "model/config.h"
+#include "model/precision.h"
+#include "rollout/sampler.h"
+
+namespace temper {
+
+struct Task;
+
+// Shapes of a model that starts from random weights, with a tokenizer trained on the run's own data or taken
+// from a folder.
+struct InitSection : Fields {
+  std::string family = "llama";
+  std::string tokenizer;  // a folder; empty: trained, with `vocab` tokens
+  int64_t vocab = 0, hidden = 256, intermediate = 704, layers = 6, heads = 4, kv_heads = 2,
+          max_positions = 1024;
+  bool tied = true;
+  double rope_theta = 10000.0, norm_eps = 1e-5;
+  void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool given() const { return vocab > 0 || !tokenizer.empty(); }
+  ModelConfig model_config() const;
+};
+
+struct ModelSection : Fields {
+  std::string path;  // a Hugging Face folder; empty: init
+  std::string dtype = "auto";
+  std::string quantise = "none";      // "none", "int8", "nf4"
+  bool double_quantisation = true;    // nf4
+  std::string checkpointing = "off";  // "off", "all", or "every_2" ... "every_8"
+  InitSection init;
+  void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  int64_t checkpoint_every() const;  // 0: off
+  QuantFormat quant_format() const;
+};
+
+struct DataSection : Fields {
+  std::vector<std::string> train, eval;
+  std::string chat_template = "auto";
+  std::string prompt_column = "prompt";      // the column that holds the prompt
+  bool chat_prompts = false;                 // a string prompt becomes a user's message
+  std::string prefix;                        // text before all, such as a control token
+  int64_t max_tokens = 1024;
+  std::string overlong = "drop", targets = "auto", order = "shuffle", special_tokens = "auto";
+  Task* task = nullptr;  // not a field: has fields of its own here
+  void fields(FieldVisitor& v) override;
+  EncodeSettings encoding() const;
+  // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
+  void adapt(std::vector<Record>& records) const;
+};
+
+// How completions are sampled.
+struct RolloutSection : SamplingOptions {
+  int64_t group_size = 8, max_batch = 64;
+  void fields(FieldVisitor& v) override;
+};
+
+struct TrainSection : Fields {
+  int64_t steps = 100;
+  int64_t batch_size = 16;             // of an optimizer step, in what the task counts
+  std::optional<int64_t> given_batch;  // batch_size as given; left out, it is the task's
+  int64_t micro_batch_tokens = 4096;
+  bool share_prompts = true;
+  Task* task = nullptr;  // not a field: has fields of its own here
+  void fields(FieldVisitor& v) override;
+};
+
+struct EvalSection : Fields {
+  int64_t every = 0, samples = 1, limit = 0, max_new_tokens = 0;
+  double temperature = 0.0;
+  void fields(FieldVisitor& v) override;
+};
+
+struct CheckpointSection : Fields {
+  int64_t every = 50, keep = 2;
+  bool best = false;
+  void fields(FieldVisitor& v) override;
+};
+
+}  // namespace temper

@@ -1,0 +1,68 @@
+// What a task is to the parts that all runs share. A task is a folder, lib/task/<name>/, and a line of
+// lib/task/registry.cc: its config sections and checks, the heads of its model, its loop with its held-out
+// figures, what it adds to the plan, and what it advises.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fields.h"
+#include "data/records.h"
+#include "model/model.h"
+#include "run/health.h"
+#include "train/sections.h"
+
+namespace temper {
+
+struct RunConfig;
+struct PlanShapes;
+struct TaskMemory;
+class Session;
+class Tokenizer;
+
+// What train.batch_size counts, and how many a step has where it is left out: a number, or that of a field.
+struct StepUnit {
+  std::string what = "examples";
+  int64_t count = 16;
+  std::string field = {};  // "rollout.prompts_per_step"; empty: none
+};
+
+struct Task : Fields {
+  // Config. fields() lists the task's own sections, which stand at the top level.
+  virtual void data_fields(FieldVisitor& v) {}   // its own fields of the section "data"
+  virtual void train_fields(FieldVisitor& v) {}  // ... and of the section "train"
+  virtual StepUnit step_unit() const { return {}; }
+  virtual bool shares_prompts() const { return false; }     // several sequences of a step may have one prompt
+  virtual bool needs_train_data() const { return true; }    // data.train must be given
+  virtual bool learns_completions() const { return false; }  // ... and holds what is learnt, not prompts alone
+  // What the section "rewards" scores, for people; empty: the task has no such section.
+  virtual std::string rewards_help() const { return "what evaluations score completions by"; }
+  virtual bool scores_samples() const { return false; }  // in training, by the rewards
+  // How completions are sampled: the task's section "rollout", or for evaluations of the others its defaults.
+  virtual const RolloutSection& sampling() const;
+  // Rules that span the sections of the whole config; see Fields::check.
+  virtual void check_run(const RunConfig& config, std::vector<std::string>& problems) const {}
+  // Of a config that was read: replaces what stands for another section's value.
+  virtual void resolve(const RunConfig& config) {}
+  virtual int64_t updates(const RunConfig& config) const;  // optimizer updates of the whole run
+
+  // Model. records: of data.train; null: they have not been read. tokenizer: null as well then.
+  virtual Heads heads(const RunConfig& config, const std::vector<Record>* records,
+                      const Tokenizer* tokenizer) const {
+    return {};
+  }
+  // Temperature of the policy whose log-probs the loss reads.
+  virtual double policy_temperature() const { return 1.0; }
+
+  // What the plan adds for the task (train/plan.h).
+  virtual TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const;
+
+  // The loop, from wherever the session's state stands to the last step. Throws UserError, Interrupted.
+  virtual void train(Session& session) const = 0;
+
+  // For people, on a finished step's numbers.
+  virtual std::vector<Advice> advise(const MetricsRow& row) const { return {}; }
+};
+
+}  // namespace temper
