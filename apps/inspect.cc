@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "common.h"
 #include "objective/inspect.h"
-#include "text/inspect.h"
 #include "task/registry.h"
+#include "text/inspect.h"
 #include "train/config.h"
 #include "train/config_paths.h"
 

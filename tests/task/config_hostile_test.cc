@@ -4,9 +4,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "task/registry.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "task/registry.h"
 #include "train/config.h"
 
 using namespace temper;

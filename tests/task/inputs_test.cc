@@ -1,6 +1,4 @@
 // What each input transform makes of a record and of a step's example.
-#include "task/sft/config.h"
-
 #include <algorithm>
 #include <numeric>
 
@@ -8,6 +6,7 @@
 #include "inspect/departures.h"
 #include "inspect/inspect.h"
 #include "runs.h"
+#include "task/sft/config.h"
 #include "train/session.h"
 
 using namespace temper;

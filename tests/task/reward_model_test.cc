@@ -7,9 +7,9 @@
 #include "objective/reward/algorithm.h"
 #include "reward/model_reward.h"
 #include "run/metrics.h"
+#include "task/registry.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "task/registry.h"
 #include "train/run.h"
 
 using namespace temper;

@@ -1,5 +1,4 @@
 #include "task/rl/config.h"
-
 #include "test.h"
 
 using namespace temper;

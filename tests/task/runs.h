@@ -10,9 +10,9 @@
 
 #include "base/file.h"
 #include "run/metrics.h"
+#include "task/registry.h"
 #include "temp_folder.h"
 #include "test.h"
-#include "task/registry.h"
 #include "train/run.h"
 
 namespace temper {
