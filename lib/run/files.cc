@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/version.h"
 
 namespace temper {
 namespace {
@@ -61,7 +62,7 @@ Json to_json(const std::vector<RunFile>& files) {
   Json out = Json::array();
   for (const RunFile& f : files)
     out.push_back({{"field", f.field}, {"path", f.path}, {"bytes", f.bytes}, {"fingerprint", f.fingerprint}});
-  return {{"files", out}};
+  return {{"temper", version()}, {"files", out}};
 }
 
 std::vector<std::string> changed_files(const Json& before, const std::vector<RunFile>& now,

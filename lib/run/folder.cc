@@ -75,7 +75,8 @@ void accept_files(const std::string& run, const std::vector<NamedPath>& reads) {
 }
 
 RunFolder open_run_folder(const std::string& run, Json now, const std::vector<NamedPath>& reads,
-                          const std::string& resume, bool accept_changed_data) {
+                          const std::string& resume, bool accept_changed_data,
+                          const std::function<Json(const Json&)>& complete) {
   const std::string file = run + "/config.json";
   now.erase("run");
   RunFolder out;
@@ -99,17 +100,18 @@ RunFolder open_run_folder(const std::string& run, Json now, const std::vector<Na
     begin_anew();
     return out;
   }
-  Json before = read_json_file(file);
+  const Json before = read_json_file(file);
   const bool began = !never_began(run, before);
   if (began && resume == "never")
     user_error("{}: a run is here already; choose another --run, or --resume auto", run);
   std::vector<std::string> found;
-  if (began) differences("", before, now, found);
+  if (began) differences("", complete(before), now, found);
   if (!found.empty()) {
     std::string text;
     for (const std::string& line : found) text += "\n  " + line;
-    user_error("{}: this run was started with another config; choose another --run, or undo:{}", run,
-               text);
+    const Json files = fs::exists(data_file(run)) ? read_json_file(data_file(run)) : Json();
+    user_error("{}: this run was started with another config{}; choose another --run, or undo:{}", run,
+               written_by(files), text);
   }
   if (out.lock == nullptr) lock();
   if (!began) {

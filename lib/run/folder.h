@@ -2,6 +2,7 @@
 // start or a continuation is meant.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,8 +28,10 @@ struct RunFolder {
 // accept_changed_data: changed files are warned about and the run goes on. What a process that was killed
 // left half written is removed. UserError that names the process when another one works in the folder.
 // config: resolved; its "run" is left out, as the folder may be moved. reads: all that the config names.
+// complete: a run's config of before with the fields that are new since.
 RunFolder open_run_folder(const std::string& run, Json config, const std::vector<NamedPath>& reads,
-                          const std::string& resume, bool accept_changed_data = false);
+                          const std::string& resume, bool accept_changed_data,
+                          const std::function<Json(const Json&)>& complete);
 
 // From now on the files as they are belong to the run.
 void accept_files(const std::string& run, const std::vector<NamedPath>& reads);

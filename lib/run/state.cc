@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/version.h"
 
 namespace temper {
 namespace {
@@ -28,8 +29,15 @@ const Json& typed(const Json& json, const char* key, Json::value_t type, const s
 
 }  // namespace
 
+std::string written_by(const Json& json) {
+  const Json by = json.is_object() ? json.value("temper", Json()) : Json();
+  if (by == version()) return "";
+  return "; it was written by Temper " + (by.is_string() ? by.get<std::string>() : "0.1 or before");
+}
+
 Json RunState::to_json() const {
-  return {{"step", step},
+  return {{"temper", version()},
+          {"step", step},
           {"updates", updates},
           {"tokens", tokens},
           {"cursor", cursor},
@@ -69,7 +77,7 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.reference_rewards = typed(json, "reference_rewards", object, where);
     s.log = LogPosition::from_json(json.at("log"), where);
   } catch (const Json::exception& e) {
-    user_error("{}: not a run state: {}", where, e.what());
+    user_error("{}: not a run state of Temper {}: {}{}", where, version(), e.what(), written_by(json));
   }
   return s;
 }

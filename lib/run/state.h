@@ -31,4 +31,8 @@ struct RunState {
   static RunState from_json(const Json& json, const std::string& where);  // throws UserError
 };
 
+// For an error about a file that `json` is the content of: "; it was written by Temper 0.1 or before", or ""
+// where this version wrote it.
+std::string written_by(const Json& json);
+
 }  // namespace temper

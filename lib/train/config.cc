@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 
 namespace temper {
 
@@ -59,6 +60,35 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   config.optimizer->prepare(config.updates());
   config.schedule->prepare(config.updates());
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
+}
+
+namespace {
+
+// The members of `more` that `json` lacks, at any depth.
+void add_missing(Json& json, const Json& more) {
+  if (!json.is_object() || !more.is_object()) return;
+  for (const auto& [key, value] : more.items()) {
+    if (json.contains(key))
+      add_missing(json[key], value);
+    else
+      json[key] = value;
+  }
+}
+
+}  // namespace
+
+Json completed_config(const Json& before, const Registry<Task>& tasks) {
+  Json out = before;
+  try {
+    RunConfig config(tasks);
+    read_fields(config, before, "config.json", "");
+    Json now = dump_fields(config);
+    now.erase("run");
+    add_missing(out, now);
+  } catch (const UserError&) {
+    // The difference from today's config says what cannot be read.
+  }
+  return out;
 }
 
 }  // namespace temper

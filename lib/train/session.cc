@@ -47,7 +47,8 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
   config.data.adapt(eval_records);
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
   folder_ = open_run_folder(config.run, dump_fields(config), config_paths(config), options_.resume,
-                            options_.accept_changed_data);
+                            options_.accept_changed_data,
+                            [&](const Json& before) { return completed_config(before, *config.tasks); });
   load_text();
   load_model();
   restore();

@@ -95,6 +95,39 @@ TEST_CASE("changed data is noticed on resume, named, refused, and accepted when 
   CHECK(problem([&] { resume(false); }).empty());
 }
 
+TEST_CASE("a run of an earlier version goes on, with new fields at their defaults, or the error names it") {
+  Runs runs;
+  const std::string config = tiny_sft("train.jsonl", 6);
+  runs(config, "run", kSaving);
+  const fs::path run = runs.folder() / "run";
+  const auto older = [&](const fs::path& file, const std::function<void(Json&)>& change) {
+    Json json = Json::parse(bytes(file));
+    json.erase("temper");
+    change(json);
+    put(file, json.dump());
+  };
+  older(run / "config.json", [](Json& json) {
+    json.erase("samples_logged");
+    json["data"].erase("special_tokens");
+  });
+  older(run / "data.json", [](Json&) {});
+  tear(run, 4, 6);
+  for (int step = 1; step < 4; ++step) {
+    const fs::path checkpoint = run / "checkpoints" / fmt::format("step-{}", step);
+    older(checkpoint / "state.json", [](Json&) {});
+    write_done(checkpoint.string(), step);
+  }
+  CHECK(runs(config, "run", kSaving, "auto").size() == 6);
+
+  older(run / "config.json", [](Json& json) { json["train"]["accumulation"] = 2; });
+  const std::string text = problem([&] { runs(config, "run", kSaving, "auto"); });
+  CHECK(has(text, "train.accumulation: 2 in the run, \"(absent)\" now"));
+  CHECK(has(text, "another config; it was written by Temper 0.1 or before"));
+  const std::string state =
+      problem([] { RunState::from_json({{"temper", "0.0.9"}, {"step", 1}}, "state.json"); });
+  CHECK(has(state, "it was written by Temper 0.0.9"));
+}
+
 TEST_CASE("a run's files are the data, the model and all that a config field names as a path") {
   Runs runs;
   runs(tiny_sft("train.jsonl", 1), "teacher", {"train.steps=1"});

@@ -56,6 +56,7 @@ TEST_CASE("a run state that lacks a key or has one of another type names its fil
   const Json whole = filled().to_json();
   for (const auto& [key, value] : whole.items()) {
     CAPTURE(key);
+    if (key == "temper") continue;  // says who wrote it; older states do not
     Json missing = whole;
     missing.erase(key);
     CHECK_THROWS_WITH_AS(RunState::from_json(missing, "here/state.json"),
