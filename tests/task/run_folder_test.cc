@@ -123,8 +123,9 @@ TEST_CASE("a run of an earlier version goes on, with new fields at their default
   const std::string text = problem([&] { runs(config, "run", kSaving, "auto"); });
   CHECK(has(text, "train.accumulation: 2 in the run, \"(absent)\" now"));
   CHECK(has(text, "another config; it was written by Temper 0.1 or before"));
-  const std::string state =
-      problem([] { RunState::from_json({{"temper", "0.0.9"}, {"step", 1}}, "state.json"); });
+  const std::string state = problem([] {
+    RunState::from_json({{"temper", "0.0.9"}, {"step", 1}}, "state.json");
+  });
   CHECK(has(state, "it was written by Temper 0.0.9"));
 }
 

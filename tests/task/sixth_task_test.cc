@@ -13,7 +13,8 @@ struct ForgetTask : Task {
   double forgotten = 6.0;
 
   void fields(FieldVisitor& v) override {
-    v.field("forgotten", forgotten, {.help = "loss at which a token counts as forgotten", .unit = "nats", .min = 0});
+    v.field("forgotten", forgotten,
+            {.help = "loss at which a token counts as forgotten", .unit = "nats", .min = 0});
   }
   StepUnit step_unit() const override { return {"records", 4}; }
   bool learns_completions() const override { return true; }
@@ -46,7 +47,8 @@ struct ForgetTask : Task {
         const double nll = -logp.detach().sum().item<double>();
         return LossShare{at::relu(logp + forgotten).sum() / targets, {{"nll", nll / targets}}};
       });
-      s.end_step({.values = {{"loss", done.loss}, {"nll", done.metrics.at("nll")}}}, {"loss", "nll"}, targets);
+      s.end_step({.values = {{"loss", done.loss}, {"nll", done.metrics.at("nll")}}}, {"loss", "nll"},
+                 targets);
     }
   }
 };
@@ -80,7 +82,8 @@ TEST_CASE("a sixth task is a struct and a line: its fields, rules, loop, figures
   config["data"]["eval"] = config["data"]["train"];
   config["eval"] = {{"every", 6}};
   config["checkpoint"] = {{"every", 6}, {"keep", 2}};
-  CHECK_THROWS_WITH_AS(forget("wrong", {"forgoten=3"}), doctest::Contains("did you mean \"forgotten\"?"), UserError);
+  CHECK_THROWS_WITH_AS(forget("wrong", {"forgoten=3"}), doctest::Contains("did you mean \"forgotten\"?"),
+                       UserError);
   const auto rows = forget("whole");
   REQUIRE(rows.size() == 15);  // and the evaluations before the first step, after 6 and 12
   CHECK(*rows.front().find("records") == 16);
