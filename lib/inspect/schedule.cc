@@ -1,10 +1,10 @@
 #include "base/error.h"
 #include "base/file.h"
+#include "inspect/inspect.h"
 #include "optim/refined.h"
+#include "report/svg.h"
 #include "task/registry.h"
 #include "train/config.h"
-#include "inspect/inspect.h"
-#include "report/svg.h"
 
 namespace temper {
 

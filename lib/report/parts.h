@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/json.h"
-#include "run/metrics.h"
 #include "report/report.h"
 #include "report/svg.h"
+#include "run/metrics.h"
 
 namespace temper {
 

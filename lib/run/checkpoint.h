@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "tensor/safetensors.h"
 #include "run/done.h"
 #include "run/state.h"
+#include "tensor/safetensors.h"
 
 namespace temper {
 

@@ -21,9 +21,10 @@ struct RunFile {
   std::string fingerprint;
 };
 
-// The identity of each path. What is not there is left out; who reads it says so. Of a folder: weights, tokenizer and configs by their
-// endings (.safetensors .json .jsonl .jinja .model .txt .gguf), not subfolders; of an adapter's also those of
-// its base model's. Programs of process rewards are not part of it. Reads every byte, at about 2 GB/s.
+// The identity of each path. What is not there is left out; who reads it says so. Of a folder: weights,
+// tokenizer and configs by their endings (.safetensors .json .jsonl .jinja .model .txt .gguf), not
+// subfolders; of an adapter's also those of its base model's. Programs of process rewards are not part of it.
+// Reads every byte, at about 2 GB/s.
 std::vector<RunFile> run_files(const std::vector<NamedPath>& paths);
 
 Json to_json(const std::vector<RunFile>& files);

@@ -124,8 +124,7 @@ RunFolder open_run_folder(const std::string& run, Json now, const std::vector<Na
   }
   out.data_changed = check_files(run, reads, accept_changed_data);
   out.checkpoints = list_checkpoints(run);
-  if (out.checkpoints.empty() && resume == "must")
-    user_error("{}: no whole checkpoint to resume from", run);
+  if (out.checkpoints.empty() && resume == "must") user_error("{}: no whole checkpoint to resume from", run);
   return out;
 }
 

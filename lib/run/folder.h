@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "base/lock.h"
 #include "base/json_fwd.h"
+#include "base/lock.h"
 #include "run/checkpoint.h"
 #include "run/files.h"
 

@@ -57,8 +57,8 @@ const T& task_of(const RunConfig& config) {
 // Throws UserError with every problem.
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);
 
-// A resolved config that an earlier version wrote, with the fields that are new since at their defaults; as it
-// is where it cannot be read.
+// A resolved config that an earlier version wrote, with the fields that are new since at their defaults; as
+// it is where it cannot be read.
 Json completed_config(const Json& before, const Registry<Task>& tasks);
 
 }  // namespace temper

@@ -19,8 +19,9 @@ namespace temper {
 
 int64_t PlanShapes::cache_bytes(const RolloutSection& rollout, int64_t prompts) const {
   const int64_t batch = std::min(rollout.max_batch, prompts * rollout.group_size);
-  return product("rollout.max_new_tokens: bytes of keys and values",
-                 {batch, rollout.max_new_tokens, model.layers, 2, model.kv_heads * model.head_dim, item_bytes});
+  return product(
+      "rollout.max_new_tokens: bytes of keys and values",
+      {batch, rollout.max_new_tokens, model.layers, 2, model.kv_heads * model.head_dim, item_bytes});
 }
 
 Json plan_run(const RunConfig& config) {

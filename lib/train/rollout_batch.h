@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "objective/policy/policy.h"
 #include "run/metrics.h"
-#include "train/micro_batch.h"
 #include "run/state.h"
+#include "train/micro_batch.h"
 
 namespace temper {
 
@@ -51,7 +51,7 @@ inline constexpr const char* kStored = "stored";
 struct RolloutBatch {
   std::vector<RolloutGroup> groups;
   int64_t generated_groups = 0, kept_groups = 0;  // of this step's generation
-  int64_t generated_tokens = 0;  // and those of stored responses
+  int64_t generated_tokens = 0;                   // and those of stored responses
   double seconds = 0;
   // What the run's state becomes when all generation of the step is done. A signal during it saves the state
   // as it was before the step, so nothing of this may be in there yet.

@@ -5,8 +5,8 @@
 
 namespace temper {
 
-// Runs the config's task from wherever its run folder stands to the end: final/, the report. Throws UserError,
-// Interrupted.
+// Runs the config's task from wherever its run folder stands to the end: final/, the report. Throws
+// UserError, Interrupted.
 void run_training(const RunConfig& config, const RunOptions& options);
 
 }  // namespace temper

@@ -93,7 +93,10 @@ int64_t ModelSection::checkpoint_every() const {
 }
 
 void DataSection::fields(FieldVisitor& v) {
-  v.field("train", train, {.help = "JSONL files to train on", .required = task == nullptr || task->needs_train_data(), .path = true});
+  v.field("train", train,
+          {.help = "JSONL files to train on",
+           .required = task == nullptr || task->needs_train_data(),
+           .path = true});
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});

@@ -47,9 +47,9 @@ struct ModelSection : Fields {
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
   std::string chat_template = "auto";
-  std::string prompt_column = "prompt";      // the column that holds the prompt
-  bool chat_prompts = false;                 // a string prompt becomes a user's message
-  std::string prefix;                        // text before all, such as a control token
+  std::string prompt_column = "prompt";  // the column that holds the prompt
+  bool chat_prompts = false;             // a string prompt becomes a user's message
+  std::string prefix;                    // text before all, such as a control token
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", order = "shuffle", special_tokens = "auto";
   Task* task = nullptr;  // not a field: has fields of its own here

@@ -13,8 +13,8 @@
 #include "base/memory.h"
 #include "base/output.h"
 #include "model/generation.h"
-#include "rollout/end_ids.h"
 #include "report/report.h"
+#include "rollout/end_ids.h"
 #include "train/adapter_start.h"
 #include "train/config_paths.h"
 

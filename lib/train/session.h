@@ -90,7 +90,8 @@ class Session {
   // due.
   void end_step(MetricsRow row, const std::vector<std::string>& shown, int64_t tokens);
   // The evaluation before the first step, or the one that a signal interrupted. Called once by every loop,
-  // with its held-out figures beside the rewards' for this and all later evaluations; none: the rewards' alone.
+  // with its held-out figures beside the rewards' for this and all later evaluations; none: the rewards'
+  // alone.
   void evaluate_first(HeldOut held_out = nullptr);
 
   // A message that one start of the run says once.

@@ -33,9 +33,11 @@ struct Task : Fields {
   virtual void data_fields(FieldVisitor& v) {}   // its own fields of the section "data"
   virtual void train_fields(FieldVisitor& v) {}  // ... and of the section "train"
   virtual StepUnit step_unit() const { return {}; }
-  virtual bool shares_prompts() const { return false; }     // several sequences of a step may have one prompt
-  virtual bool needs_train_data() const { return true; }    // data.train must be given
-  virtual bool learns_completions() const { return false; }  // ... and holds what is learnt, not prompts alone
+  virtual bool shares_prompts() const { return false; }   // several sequences of a step may have one prompt
+  virtual bool needs_train_data() const { return true; }  // data.train must be given
+  virtual bool learns_completions() const {
+    return false;
+  }  // ... and holds what is learnt, not prompts alone
   // What the section "rewards" scores, for people; empty: the task has no such section.
   virtual std::string rewards_help() const { return "what evaluations score completions by"; }
   virtual bool scores_samples() const { return false; }  // in training, by the rewards

@@ -77,8 +77,9 @@ void DistillTask::resolve(const RunConfig& config) {
 TaskMemory DistillTask::memory(const RunConfig& config, const PlanShapes&) const {
   TaskMemory out;
   for (const TeacherEntry& teacher : teachers) {
-    out.teachers += read_model_config(teacher.path).parameter_count() *
-                    static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
+    out.teachers +=
+        read_model_config(teacher.path).parameter_count() *
+        static_cast<int64_t>(c10::elementSize(make_precision(teacher.dtype, config.device).compute));
   }
   return out;
 }

@@ -1,5 +1,7 @@
 // Distillation: at every target token the student learns the teachers' distribution over the whole
 // vocabulary, on stored completions or on its own samples. Which divergence: the "algorithm" section.
+#include "objective/distill/distill.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -7,12 +9,11 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "objective/distill/distill.h"
 #include "objective/policy/policy.h"
-#include "tensor/gather_logp.h"
 #include "task/distill/config.h"
 #include "task/distill/teacher_cache.h"
 #include "task/distill/teachers.h"
+#include "tensor/gather_logp.h"
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
@@ -82,12 +83,10 @@ void sample(Session& s, const RolloutSection& rollout, const Examples& stored, S
   engine.seed = static_cast<uint64_t>(s.config.seed);
   engine.step = static_cast<uint64_t>(s.state.step);
   engine.end_ids = s.end_ids;
-  auto all =
-      generate(*s.model, *s.tokenizer, requests, rollout, engine, [&](const EngineProgress& p) {
-        s.check_signal();
-        s.progress->inner(
-            fmt::format("sampling {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
-      });
+  auto all = generate(*s.model, *s.tokenizer, requests, rollout, engine, [&](const EngineProgress& p) {
+    s.check_signal();
+    s.progress->inner(fmt::format("sampling {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
+  });
   for (auto& completions : all) step.completions.push_back(std::move(completions.front()));
   for (size_t i = 0; i < step.drawn.size(); ++i) {
     step.sequences.push_back({&step.prompts[i], &step.completions[i].ids, nullptr, static_cast<int64_t>(i)});
@@ -161,7 +160,8 @@ std::unique_ptr<TeacherCache> open_cache(const Session& s, const std::string& pa
   if (path.empty()) return nullptr;
   const DataSection& data = s.config.data;
   auto cache = std::make_unique<TeacherCache>(path);
-  cache->check(cache_identity(*s.tokenizer, stored.examples, data.train, data.encoding(), data.chat_template));
+  cache->check(
+      cache_identity(*s.tokenizer, stored.examples, data.train, data.encoding(), data.chat_template));
   return cache;
 }
 
@@ -202,8 +202,9 @@ void evaluate_student(Session& s, const objective::DistillOptions& algorithm, co
   if (beside_teachers) {
     out.row.values.insert(out.row.values.end(),
                           {{"loss", sums["loss"] / n}, {"divergence", sums["divergence"] / n}});
-    out.line = fmt::format("{}: held-out loss {:.4f}, divergence {:.4f}, nll {:.4f} (teacher {:.4f})", when,
-                           sums["loss"] / n, sums["divergence"] / n, sums["nll"] / n, sums["teacher_nll"] / n);
+    out.line =
+        fmt::format("{}: held-out loss {:.4f}, divergence {:.4f}, nll {:.4f} (teacher {:.4f})", when,
+                    sums["loss"] / n, sums["divergence"] / n, sums["nll"] / n, sums["teacher_nll"] / n);
   } else {
     out.line = fmt::format("{}: held-out nll {:.4f}", when, sums["nll"] / n);
   }
@@ -230,9 +231,8 @@ void DistillTask::train(Session& s) const {
   const Teachers models(s, *this, longest);
   const RecordOrder order(count, static_cast<uint64_t>(c.seed), c.data.order);
 
-  s.evaluate_first([&](const std::string& when, Evaluation& out) {
-    evaluate_student(s, algorithm, models, when, out);
-  });
+  s.evaluate_first(
+      [&](const std::string& when, Evaluation& out) { evaluate_student(s, algorithm, models, when, out); });
   while (s.state.step < c.train.steps) {
     s.begin_step();
 

@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/output.h"
+#include "task/distill/teacher_cache.h"
 #include "tensor/logits.h"
 #include "train/micro_batch.h"
-#include "task/distill/teacher_cache.h"
 
 namespace temper {
 namespace {
@@ -83,8 +83,8 @@ std::vector<DrawnToken> draw_tokens(const float* logits, int64_t vocab, int64_t 
 }
 
 uint64_t write_teacher_cache(const std::string& path, Model& model, const std::string& model_path,
-                         const std::vector<Example>& examples, const CacheIdentity& identity,
-                         const CacheSettings& settings, const std::function<void(int64_t)>& on_progress) {
+                             const std::vector<Example>& examples, const CacheIdentity& identity,
+                             const CacheSettings& settings, const std::function<void(int64_t)>& on_progress) {
   at::NoGradGuard guard;
   const int64_t vocab = identity.tokens, width = model.config().vocab;
   if (width < vocab)

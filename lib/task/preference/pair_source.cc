@@ -157,7 +157,7 @@ Answers PairSource::held_out(int64_t* count, int64_t* without) const {
 const ReferenceCache* PairSource::held_out_cache(const Answers& answers, const std::vector<int64_t>& units) {
   if (!task_.caches_reference(s_.adapter->can_switch_off())) return nullptr;
   if (held_out_cache_ == nullptr)
-    held_out_cache_ = std::make_unique<ReferenceCache>(s_, answers, std::vector{units});
+    held_out_cache_ = std::make_unique<ReferenceCache>(s_, answers, std::vector<std::vector<int64_t>>{units});
   return held_out_cache_.get();
 }
 

@@ -36,8 +36,8 @@ class PairSource {
   // Whether the step begins a stage that follows another: pairs of ratings go from easy to hard.
   bool begins_stage(int64_t step) const { return step > 0 && stage_of(step) != stage_of(step - 1); }
 
-  // The held-out pairs or answers, of all stages; of so many records (a stage's each), `without` of which give
-  // no pair.
+  // The held-out pairs or answers, of all stages; of so many records (a stage's each), `without` of which
+  // give no pair.
   Answers held_out(int64_t* records, int64_t* without) const;
   // The cache of these answers' reference log-probs, computed when first asked for; null: the run has none.
   const ReferenceCache* held_out_cache(const Answers& answers, const std::vector<int64_t>& units);
@@ -57,8 +57,8 @@ class PairSource {
   const PreferenceTask& task_;
   std::vector<Stage> stages_;
   std::unique_ptr<ReferenceCache> cache_, held_out_cache_;  // of the only stage; null: none
-  std::vector<std::vector<int64_t>> prompts_;  // online
-  Answers sampled_;                            // online: the newest step's
+  std::vector<std::vector<int64_t>> prompts_;               // online
+  Answers sampled_;                                         // online: the newest step's
 };
 
 }  // namespace temper

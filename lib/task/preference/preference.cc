@@ -1,6 +1,8 @@
 // Preference optimisation on pairs or labelled answers: DPO and its kin. Which loss: the "algorithm" section.
 // Which pairs: the "pairs" section. A pair's prompt is computed once; the reference model's log-probs are
 // computed as the steps need them, or once before training (section "reference").
+#include "objective/preference/preference.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -8,7 +10,6 @@
 
 #include "base/error.h"
 #include "base/statistics.h"
-#include "objective/preference/preference.h"
 #include "task/preference/config.h"
 #include "task/preference/fast_slow.h"
 #include "task/preference/pair_source.h"

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "eval/calibration.h"
 #include "base/statistics.h"
+#include "eval/calibration.h"
 #include "train/session.h"
 
 namespace temper {

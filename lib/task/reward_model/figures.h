@@ -5,8 +5,8 @@
 
 #include <vector>
 
-#include "train/evaluation.h"
 #include "task/reward_model/data.h"
+#include "train/evaluation.h"
 
 namespace temper {
 

@@ -41,7 +41,8 @@ LossShare share_of_loss(const RewardObjective& objective, const std::vector<cons
     const RewardTerms terms = (*part.loss)(batch);
     share.loss = share.loss + part.weight / counts[p] * terms.sum;
     const std::string prefix = counts.size() > 1 ? part.name + "/" : "";
-    for (const auto& [name, value] : terms.metrics) share.metrics[prefix + name] += value.item<double>() / counts[p];
+    for (const auto& [name, value] : terms.metrics)
+      share.metrics[prefix + name] += value.item<double>() / counts[p];
     if (counts.size() > 1) share.metrics[prefix + "loss"] += terms.sum.item<double>() / counts[p];
   }
   return share;

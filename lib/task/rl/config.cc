@@ -117,8 +117,7 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
                     config.train.batch_size, rollout.prompts_per_step));
   } else if (rollout.prompts_per_step % config.train.batch_size != 0) {
     problem(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}",
-                        config.train.batch_size,
-                        rollout.prompts_per_step));
+                        config.train.batch_size, rollout.prompts_per_step));
   }
 }
 
@@ -139,10 +138,11 @@ TaskMemory RlTask::memory(const RunConfig&, const PlanShapes& shapes) const {
 std::vector<Advice> RlTask::advise(const MetricsRow& row) const {
   const auto reward = row.find("reward"), loss = row.find("loss");
   if (!reward || !loss || std::abs(*loss) >= 1e-3) return {};
-  return {{"loss_near_zero", true,
-           "a loss of about 0 is normal here: at the first update the policy is the one that sampled, so every "
-           "ratio is 1 and a group's advantages cancel in the sum, though not in the gradient; watch reward and "
-           "groups_kept"}};
+  return {
+      {"loss_near_zero", true,
+       "a loss of about 0 is normal here: at the first update the policy is the one that sampled, so every "
+       "ratio is 1 and a group's advantages cancel in the sum, though not in the gradient; watch reward and "
+       "groups_kept"}};
 }
 
 }  // namespace temper

@@ -5,10 +5,10 @@
 
 #include "base/error.h"
 #include "objective/policy/policy.h"
-#include "tensor/packed.h"
 #include "task/rl/config.h"
 #include "task/rl/extra_rewards.h"
 #include "task/rl/stored_rollouts.h"
+#include "tensor/packed.h"
 #include "train/config.h"
 #include "train/reference.h"
 #include "train/rollouts.h"
@@ -36,8 +36,8 @@ void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rol
                                  : at::zeros({all.batch.sequences}, at::kLong);
   const double buffer = objective::overlong_buffer_tokens(algorithm, max_new_tokens);
   if (buffer > 0) {
-    reward = reward +
-             objective::overlong_penalty(lengths, max_new_tokens, buffer, algorithm.overlong_penalty);
+    reward =
+        reward + objective::overlong_penalty(lengths, max_new_tokens, buffer, algorithm.overlong_penalty);
   }
   if (algorithm.mask_truncated || algorithm.keep_one_each)
     all.batch.include = include_mask(algorithm, rollouts.groups);
@@ -92,16 +92,16 @@ void RlTask::train(Session& s) const {
     s.begin_step();
 
     // Sample and score.
-    RolloutBatch rollouts =
-        collect_rollouts(s, prompts,
-                         {.groups = rollout.prompts_per_step,
-                          .store_old_logp = old_pass && (off_policy || !needs.critic()),
-                          .only_differing = algorithm.filter_zero_variance,
-                          .max_rounds = algorithm.filter_max_rounds,
-                          .rounds_field = "algorithm.filter_max_rounds",
-                          .make = {rollout.demonstrations, rollout.openings},
-                          .stored = &stored,
-                          .stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0});
+    RolloutBatch rollouts = collect_rollouts(
+        s, prompts,
+        {.groups = rollout.prompts_per_step,
+         .store_old_logp = old_pass && (off_policy || !needs.critic()),
+         .only_differing = algorithm.filter_zero_variance,
+         .max_rounds = algorithm.filter_max_rounds,
+         .rounds_field = "algorithm.filter_max_rounds",
+         .make = {rollout.demonstrations, rollout.openings},
+         .stored = &stored,
+         .stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0});
     if (needs.reference_reward) reference_rewards(s, rollout, rollouts);
     const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
     rollouts.commit(s.state);

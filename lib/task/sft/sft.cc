@@ -2,6 +2,7 @@
 // together), summed over the whole step and divided by the step's targets (or prompts). What examples go
 // through before: the "inputs" section. Which examples a step takes: data.order, data.weights.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <map>
 
