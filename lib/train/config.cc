@@ -20,7 +20,7 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("model", model, "the model");
   v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
   v.section("data", data, "the data");
-  if (const std::string help = task == nullptr ? "" : task->rewards_help(); !help.empty()) {
+  if (const std::string help = task ? task->rewards_help() : ""; !help.empty()) {
     v.list("rewards", rewards, help);
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
   }

@@ -94,9 +94,7 @@ int64_t ModelSection::checkpoint_every() const {
 
 void DataSection::fields(FieldVisitor& v) {
   v.field("train", train,
-          {.help = "JSONL files to train on",
-           .required = task == nullptr || task->needs_train_data(),
-           .path = true});
+          {.help = "JSONL files to train on", .required = !task || task->needs_train_data(), .path = true});
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
@@ -121,7 +119,7 @@ void DataSection::fields(FieldVisitor& v) {
                "leave as text; auto: parse, but <s> and </s> only where they open or close the string",
        .choices = {"auto", "parse", "text"}});
   v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
-  if (task != nullptr) task->data_fields(v);
+  if (task) task->data_fields(v);
 }
 
 EncodeSettings DataSection::encoding() const {
@@ -184,7 +182,7 @@ void RolloutSection::fields(FieldVisitor& v) {
 }
 
 void TrainSection::fields(FieldVisitor& v) {
-  const StepUnit unit = task == nullptr ? StepUnit() : task->step_unit();
+  const StepUnit unit = task ? task->step_unit() : StepUnit();
   v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
   v.field("batch_size", given_batch,
           {.help = fmt::format("{} an optimizer step; left out: {}", unit.what,
@@ -195,7 +193,7 @@ void TrainSection::fields(FieldVisitor& v) {
           {.help = "tokens of one forward and backward pass; memory, never results, depends on it",
            .unit = "tokens",
            .min = 1});
-  if (task == nullptr) return;
+  if (!task) return;
   task->train_fields(v);
   if (task->shares_prompts()) {
     v.field("share_prompts", share_prompts,
