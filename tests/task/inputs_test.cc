@@ -69,7 +69,7 @@ struct Fixture {
   }
 
   TempFolder folder;
-  RunConfig config(task_registry());
+  RunConfig config{task_registry()};
   std::unique_ptr<Console> console;
   std::unique_ptr<Session> session;
   std::unique_ptr<Inputs> transforms;

@@ -143,7 +143,7 @@ TEST_CASE("a run's files are the data, the model and all that a config field nam
   const auto files = run_files(config_paths(run));
   std::vector<std::string> fields;
   for (const RunFile& f : files) fields.push_back(f.field);
-  CHECK(fields == std::vector<std::string>{"model.path", "data.train", "teachers.0.path"});
+  CHECK(fields == std::vector<std::string>{"teachers.0.path", "model.path", "data.train"});
   CHECK(changed_files(to_json(files), files, "data.json").empty());
   // An adapter's scores are its base model's too.
   fs::create_directories(runs.folder() / "judge");

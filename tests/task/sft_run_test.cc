@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "objective/supervised/supervised.h"
 #include "runs.h"
+#include "task/sft/inputs.h"
 
 using namespace temper;
 
