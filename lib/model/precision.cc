@@ -7,9 +7,10 @@
 namespace temper {
 namespace {
 
+// Processors with AMX have AVX512-BF16 too, and oneDNN uses AMX only where both are there.
 bool has_bf16_units() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16");
+  return __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif
