@@ -8,24 +8,11 @@
 #include "base/error.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
 namespace {
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-template <class F>
-std::string problem(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "";
-}
-
 // No file may grow beyond `bytes` while this lives: what a full disk looks like to a writer.
 class SmallDisk {
  public:

@@ -7,6 +7,7 @@
 #include "inspect/inspect.h"
 #include "runs.h"
 #include "task/sft/config.h"
+#include "told.h"
 #include "train/session.h"
 
 using namespace temper;
@@ -74,10 +75,6 @@ struct Fixture {
   std::unique_ptr<Session> session;
   std::unique_ptr<Inputs> transforms;
 };
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // Texts enough for a tokenizer of 280 tokens.
 std::string with_columns(const std::string& columns) {

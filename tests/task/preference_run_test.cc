@@ -58,19 +58,6 @@ std::vector<std::string> operator+(std::vector<std::string> a, const std::vector
   return a;
 }
 
-// Answers in two manners.
-std::string constitutions() {
-  std::string out;
-  for (int i = 0; i < 16; ++i) {
-    const int a = 1 + i % 4, b = 1 + i / 4;
-    out += fmt::format(
-        "{{\"prompts\": [\"Short. Add {0} and {1}:\", \"Polite. Add {0} and {1}:\"], "
-        "\"completions\": [\" {2}\", \" sir, {2}\"]}}\n",
-        a, b, a + b);
-  }
-  return out;
-}
-
 // A right and a wrong solution of each sum, two steps with the same beginning.
 std::string judged_steps() {
   std::string out;

@@ -9,6 +9,7 @@
 #include "run/folder.h"
 #include "runs.h"
 #include "test.h"
+#include "told.h"
 #include "train/config_paths.h"
 
 using namespace temper;
@@ -36,19 +37,6 @@ std::string flipped(std::string content, size_t at) {
 
 void put(const fs::path& file, const std::string& content) {
   std::ofstream(file, std::ios::binary) << content;
-}
-
-std::string problem(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // DONE as it was before there were checksums, so that damage is found when a checkpoint is taken up.

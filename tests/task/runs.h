@@ -62,6 +62,19 @@ inline std::string arithmetic_pairs() {
   return out;
 }
 
+// The same as answers in two manners.
+inline std::string constitutions() {
+  std::string out;
+  for (int i = 0; i < 16; ++i) {
+    const int a = 1 + i % 4, b = 1 + i / 4;
+    out += fmt::format(
+        "{{\"prompts\": [\"Short. Add {0} and {1}:\", \"Polite. Add {0} and {1}:\"], "
+        "\"completions\": [\" {2}\", \" sir, {2}\"]}}\n",
+        a, b, a + b);
+  }
+  return out;
+}
+
 inline std::string bytes(const std::filesystem::path& file) {  // throws UserError where there is none
   return read_file(file.string());
 }

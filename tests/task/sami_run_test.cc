@@ -20,19 +20,6 @@ const char* const kSami = R"({
   "optimizer": {"name": "adamw", "lr": 0}, "schedule": {"name": "constant"},
   "train": {"steps": 1, "batch_size": 16}, "checkpoint": {"every": 0}, "run": "sami" })";
 
-// Answers in two manners.
-std::string constitutions() {
-  std::string out;
-  for (int i = 0; i < 16; ++i) {
-    const int a = 1 + i % 4, b = 1 + i / 4;
-    out += fmt::format(
-        "{{\"prompts\": [\"Short. Add {0} and {1}:\", \"Polite. Add {0} and {1}:\"], "
-        "\"completions\": [\" {2}\", \" sir, {2}\"]}}\n",
-        a, b, a + b);
-  }
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("sami: the mean is over a response without its end token") {
