@@ -85,7 +85,8 @@ SentencePieceModel::Piece parse_piece(std::string_view message, const std::strin
 
 // The table is a 32-bit size, that many bytes of a double-array trie (Darts), then zero-terminated strings.
 // The library follows its indices unchecked, so each is checked here: children lie in the aligned block of
-// 256 units that a unit's offset leads to, and a leaf's value is a position among the strings.
+// 256 units that a unit's offset leads to, and the unit at the offset itself is, where there is a leaf, a
+// position among the strings. A unit with the highest bit is a leaf, which is not followed, but for the root.
 void check_normalisation_table(std::string_view table, const std::string& where) {
   if (table.empty()) return;
   const auto broken = [&] { user_error("{}: the normalisation table is damaged", where); };
@@ -96,15 +97,18 @@ void check_normalisation_table(std::string_view table, const std::string& where)
   const std::string_view strings = table.substr(4 + trie_bytes);
   if (strings.back() != '\0') broken();
   const size_t units = trie_bytes / 4;
-  for (size_t i = 0; i < units; ++i) {
+  const auto unit_at = [&](size_t i) {
     uint32_t unit = 0;
     std::memcpy(&unit, table.data() + 4 + 4 * i, 4);
-    if (unit >> 31) {
-      if ((unit & 0x7FFFFFFF) >= strings.size()) broken();
-    } else {
-      const size_t offset = static_cast<size_t>(unit >> 10) << ((unit & (1U << 9)) >> 6);
-      if (((i ^ offset) | 0xFF) >= units) broken();
-    }
+    return unit;
+  };
+  for (size_t i = 0; i < units; ++i) {
+    const uint32_t unit = unit_at(i);
+    if (unit >> 31 && i > 0) continue;
+    const size_t offset = static_cast<size_t>(unit >> 10) << ((unit & (1U << 9)) >> 6);
+    if (((i ^ offset) | 0xFF) >= units) broken();
+    const bool has_leaf = (unit >> 8 & 1) != 0;
+    if (has_leaf && (unit_at(i ^ offset) & 0x7FFFFFFF) >= strings.size()) broken();
   }
 }
 

@@ -207,6 +207,10 @@ TEST_CASE("a truncated or damaged tokenizer.model never crashes") {
     }
   }
   check_complaint(complaint("tokenizer.model", ""), "no pieces");
+  // A node of its normalisation table promises a leaf and leads to a unit that is none.
+  check_complaint(
+      complaint("tokenizer.model", read_file(test_file("fuzz/corpus/sentencepiece/leaf_outside_strings"))),
+      "the normalisation table is damaged");
   check_complaint(complaint("tokenizer.model", "{\"not\": \"a model\"}"), "not a SentencePiece model");
 }
 
