@@ -49,7 +49,7 @@ void add_options(CLI::App& app, Arguments& a) {
       ->required()
       ->type_size(1)
       ->allow_extra_args(false);
-  app.add_option("--combine", a.combine, "sum, product or min of several rewards")
+  app.add_option("--combine", a.combine, "sum, product or min of several rewards, or the first that can tell")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   app.add_option("--k", a.eval.k, "k of pass@k and its kin; default: the powers of two up to --n")

@@ -24,6 +24,18 @@ void print(const Json& value) {
   print_text(dump_line(value) + "\n");
 }
 
+// {field: value} of "field=value" each.
+Json overrides_of(const std::vector<std::string>& sets) {
+  Json out = Json::object();
+  for (const std::string& set : sets) {
+    const size_t equals = set.find('=');
+    if (equals == std::string::npos) user_error("--set {}: expected field=value", set);
+    const std::string field = set.substr(0, equals);
+    out[field] = json_or_text(set.substr(equals + 1), "--set " + field.substr(0, 80));
+  }
+  return out;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -68,6 +80,11 @@ int main(int argc, char** argv) {
   objective->add_option("name", name)->required();
   objective->add_option("--input", input, "a batch as JSON; .jsonl: a batch a line")->required();
   objective->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
+  auto* reward = app.add_subcommand("reward", "one reward on completions, a score a line, without a model");
+  reward->add_option("kind", name)->required();
+  reward->add_option("--input", input, "JSONL: completion, and the columns that the reward reads")
+      ->required();
+  reward->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
   auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
   shapes->add_option("folder", file)->required();
   auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
@@ -97,14 +114,9 @@ int main(int argc, char** argv) {
     if (*render)
       print(inspect_template(model, chat_template, read_json_file(input), input, generation_prompt));
     if (*logprob) inspect_logprob(model, adapter, dtype, input, print);
+    if (*reward) inspect_reward_file(name, input, overrides_of(sets), print);
     if (*objective) {
-      Json overrides = Json::object();
-      for (const std::string& set : sets) {
-        const size_t equals = set.find('=');
-        if (equals == std::string::npos) user_error("--set {}: expected field=value", set);
-        const std::string field = set.substr(0, equals);
-        overrides[field] = json_or_text(set.substr(equals + 1), "--set " + field.substr(0, 80));
-      }
+      const Json overrides = overrides_of(sets);
       if (input.ends_with(".jsonl"))
         inspect_objective_file(name, input, overrides, print);
       else

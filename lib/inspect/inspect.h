@@ -17,6 +17,12 @@ using PrintLine = std::function<void(const Json&)>;
 // "preference/dpo". Throws UserError for a name that is not there, with the nearest one.
 Json inspect_list(const std::string& kind, const std::string& name);
 
+// One reward on a completion a line, {"completion", "prompt"?, "tokens"?, "ids"?, the columns of its record}
+// ->
+// {"score", and what the reward read of the line}.
+void inspect_reward_file(const std::string& kind, const std::string& file, const Json& options,
+                         const PrintLine& print);
+
 // JSONL lines {"text": ...}; each line's result goes to `print`.
 void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,
                            const PrintLine& print);

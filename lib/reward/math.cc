@@ -25,10 +25,19 @@ class Math : public Reward {
   }
 
   std::optional<std::string> answer(const RewardItem& item) const override {
-    const auto number = read(item);
+    const auto number = given(item);
     return number ? std::optional(canonical(*number)) : std::nullopt;
   }
   bool knows_answers() const override { return true; }
+  Json read(const RewardItem& item) const override {
+    Json out = Reward::read(item);
+    out["references"] = Json::array();
+    for (const std::string& text : column_texts(item.columns, column_, "math")) {
+      const auto reference = read_reference(text);
+      out["references"].push_back(reference ? Json(canonical(*reference)) : Json(nullptr));
+    }
+    return out;
+  }
   std::optional<std::string> check(const Json& columns) const override {
     const auto texts = column_texts(&columns, column_, "math");
     for (const std::string& text : texts) {
@@ -40,7 +49,7 @@ class Math : public Reward {
   }
 
  private:
-  std::optional<Number> read(const RewardItem& item) const {
+  std::optional<Number> given(const RewardItem& item) const {
     auto number = read_answer(item.completion, place_, strict_);
     if (number && worked_out_ && !number->worked_out) number.reset();
     return number;
@@ -48,7 +57,7 @@ class Math : public Reward {
 
   // An array of references holds alternatives: any of them will do.
   std::optional<double> score_one(const RewardItem& item) const {
-    const auto number = read(item);
+    const auto number = given(item);
     bool readable = false;
     for (const std::string& text : column_texts(item.columns, column_, "math")) {
       const auto reference = read_reference(text);

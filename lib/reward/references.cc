@@ -11,6 +11,7 @@ std::vector<std::string> check_references(const RewardSet& rewards, const std::v
     std::string first;
   };
   std::vector<Unreadable> of(rewards.names().size());
+  size_t untold = 0;  // records that no reward that counts can score
   for (const Record& record : records) {
     std::vector<std::optional<std::string>> reasons;
     try {
@@ -18,15 +19,19 @@ std::vector<std::string> check_references(const RewardSet& rewards, const std::v
     } catch (const UserError& error) {
       user_error("{}: {}", record.where(), error.what());
     }
+    bool told = false;
     for (size_t r = 0; r < reasons.size(); ++r) {
       if (reasons[r] && of[r].count++ == 0) of[r].first = record.where() + ": " + *reasons[r];
+      told = told || (!reasons[r] && rewards.weights()[r] != 0);
     }
+    untold += told ? 0 : 1;
   }
   std::vector<std::string> out;
   for (size_t r = 0; r < of.size(); ++r) {
     const std::string& name = rewards.names()[r];
     if (of[r].count == 0) continue;
-    if (of[r].count == records.size() && rewards.weights()[r] != 0) {
+    const bool none = of[r].count == records.size() && rewards.weights()[r] != 0;
+    if (none && (!rewards.takes_first() || untold == records.size())) {
       user_error("{}: reward {} can score none of the {} records, every reward would be null; {}", what, name,
                  records.size(), of[r].first);
     }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace temper {
 namespace {
@@ -16,10 +17,14 @@ constexpr std::chrono::milliseconds kWait(100);
 std::optional<double> combined(const std::string& how, const std::vector<double>& weights,
                                const std::vector<std::optional<double>>& parts) {
   std::optional<double> total;
+  bool counts = false;
   for (size_t r = 0; r < parts.size(); ++r) {
     if (weights[r] == 0) continue;
+    counts = true;
+    if (!parts[r] && how == "first") continue;
     if (!parts[r]) return std::nullopt;
     const double part = weights[r] * *parts[r];
+    if (how == "first") return part;
     if (!total)
       total = part;
     else if (how == "sum")
@@ -29,7 +34,7 @@ std::optional<double> combined(const std::string& how, const std::vector<double>
     else
       *total = std::min(*total, part);
   }
-  return total ? total : std::optional(0.0);  // nothing has a weight: rewards that are only watched
+  return total || counts ? total : std::optional(0.0);  // nothing has a weight: rewards only watched
 }
 
 struct Summary {
@@ -56,8 +61,14 @@ struct Summary {
 }  // namespace
 
 const std::vector<std::string>& reward_combinations() {
-  static const std::vector<std::string> names = {"sum", "product", "min"};
+  static const std::vector<std::string> names = {"sum", "product", "min", "first"};
   return names;
+}
+
+Json Reward::read(const RewardItem& item) const {
+  if (!knows_answers()) return Json::object();
+  const auto given = answer(item);
+  return {{"answer", given ? Json(*given) : Json(nullptr)}};
 }
 
 void RewardEntry::fields(FieldVisitor& v) {
@@ -76,7 +87,7 @@ RewardSet::RewardSet(const std::vector<RewardEntry>& entries, std::string combin
     : combine_(std::move(combine)) {
   const auto& known = reward_combinations();
   if (std::find(known.begin(), known.end(), combine_) == known.end()) {
-    user_error("rewards: expected one of sum, product, min to combine them, found \"{}\"", combine_);
+    user_error("rewards: expected one of sum, product, min, first to combine them, found \"{}\"", combine_);
   }
   if (entries.empty()) user_error("rewards: expected at least one, as {{\"kind\": \"math\"}}");
   std::set<std::string> taken;

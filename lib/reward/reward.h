@@ -39,6 +39,9 @@ class Reward {
   // nullopt: none, or this reward knows no answers.
   virtual std::optional<std::string> answer(const RewardItem& item) const { return std::nullopt; }
   virtual bool knows_answers() const { return false; }
+  // For people who look into it: what was read of the completion and of the columns, such as {"answer":
+  // "1/2", "references": ["1/2", null]}.
+  virtual Json read(const RewardItem& item) const;
   // It waits for something outside this process, so score() is better called beside other work.
   virtual bool external() const { return false; }
   // Called beside a score() that waits for something outside: it throws soon, and nobody reads what it
@@ -64,12 +67,13 @@ struct RewardEntry : Fields {
 };
 
 struct ScoredItem {
-  std::optional<double> total;               // combined; null when any part with a weight is null
+  // Combined. Null when any part with a weight is null; of "first", when all are.
+  std::optional<double> total;
   std::vector<std::optional<double>> parts;  // per reward, unweighted
 };
 
-// The weighted combination of several rewards: "sum" of weight x score, their "product", or their "min", over
-// the rewards whose weight is not 0.
+// The weighted combination of several rewards: "sum" of weight x score, their "product", their "min", or
+// the "first" that can tell, over the rewards whose weight is not 0.
 class RewardSet {
  public:
   // Throws UserError for an unknown combination, no rewards, or two of one name; starts external programs.
@@ -81,6 +85,7 @@ class RewardSet {
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<double>& weights() const { return weights_; }
   std::vector<std::optional<std::string>> check(const Json& columns) const;  // every reward's
+  bool takes_first() const { return combine_ == "first"; }
   // By the first reward that knows answers.
   std::optional<std::string> answer(const RewardItem& item) const;
   bool knows_answers() const { return answering().has_value(); }

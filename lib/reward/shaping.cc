@@ -33,6 +33,7 @@ class Cosine : public Reward {
   }
   std::optional<std::string> answer(const RewardItem& item) const override { return verifier_->answer(item); }
   bool knows_answers() const override { return verifier_->knows_answers(); }
+  Json read(const RewardItem& item) const override { return verifier_->read(item); }
   bool external() const override { return verifier_->external(); }
   std::optional<std::string> check(const Json& columns) const override { return verifier_->check(columns); }
   void interrupt() override { verifier_->interrupt(); }
@@ -72,7 +73,8 @@ class Repetition : public Reward {
   std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
     std::vector<std::optional<double>> scores;
     for (const RewardItem& item : items) {
-      if (!words_ && item.ids == nullptr) bug("reward repetition: the items carry no token ids");
+      if (!words_ && item.ids == nullptr)
+        user_error("reward repetition: unit \"tokens\" needs the completion's token ids; or count \"words\"");
       const double share = repeated_share(words_ ? word_ids(item.completion) : *item.ids);
       scores.emplace_back(share > 0 ? penalty_ * share : 0.0);
     }

@@ -307,6 +307,12 @@ TEST_CASE("rewards: combinations") {
   CHECK(a[3].parts[1] == -1.0);
   CHECK(b[0].total == 1.0);
   CHECK(b[1].total == -1.0);
+  const auto d = RewardSet(entries(three), "first").score(items);
+  CHECK(d[0].total == 2.0);
+  CHECK(d[1].total == 2.0);
+  CHECK(d[3].total == -0.5);
+  const std::string blind = R"([{"kind": "math"}, {"kind": "format", "pattern": "hash", "weight": 0}])";
+  CHECK_FALSE(RewardSet(entries(blind), "first").score({items[3]})[0].total.has_value());
   CHECK(c[0].total == 0.5);
   CHECK(c[1].total == -0.5);
   const auto metrics = sum.metrics(a);
@@ -356,6 +362,10 @@ TEST_CASE("rewards: what no reward can read is told with its share, and all of i
     CHECK(has(told(kind, bad), "none of the 3 records"));
   }
   CHECK(has(told(R"({"kind": "math", "weight": 0})", bad), "cannot score 3 of 3 records"));
+  const auto first = [&](const std::string& kinds) { return RewardSet(entries("[" + kinds + "]"), "first"); };
+  const std::string math = R"({"kind": "math"})", exact = R"(, {"kind": "exact"})";
+  CHECK(check_references(first(math + exact), bad, "data.train").size() == 2);
+  CHECK_THROWS_AS(check_references(first(math + exact), last, "data.train"), UserError);
   for (const char* kind : {R"({"kind": "exact"})", R"({"kind": "contains", "column": "answer"})",
                            R"({"kind": "regex", "column": "answer"})"}) {
     CAPTURE(kind);

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# temper-inspect reward: every kind that needs no model, on completions of a file.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/reward.sh
+set -euo pipefail
+bin=${TEMPER_BIN:?}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAIL: $*"; exit 1; }
+
+cat > "$work/pairs.jsonl" <<'JSON'
+{"completion": "so \\boxed{0.50}", "answer": "1/2", "tokens": 50}
+{"completion": "so \\boxed{3}", "answer": ["1/2", "x^2"], "tokens": 100}
+{"completion": "no idea", "answer": "x^2", "tokens": 1}
+JSON
+scores() {  # kind [options] -> the scores with blanks between
+  "$bin/temper-inspect" reward "$@" --input "$work/pairs.jsonl" > "$work/out"
+  python3 -c 'import json, sys; print(*[json.loads(line)["score"] for line in open(sys.argv[1])])' "$work/out"
+}
+expect() {  # scores kind [options]
+  local want=$1
+  shift
+  local got
+  got=$(scores "$@")
+  [ "$got" = "$want" ] || fail "$*: $got, not $want"
+}
+expect "1.0 0.0 None" math
+grep -qF '{"score":1.0,"answer":"1/2","references":["1/2"]}' "$work/out" || fail "what math read: $(cat "$work/out")"
+grep -qF '{"score":0.0,"answer":"3","references":["1/2",null]}' "$work/out" || fail "what math read: $(cat "$work/out")"
+expect "5.0 -5.0 None" math --set correct=5 --set incorrect=-5
+expect "0.0 0.0 0.0" exact
+expect "1.0 1.0 0.0" contains --set 'texts=["so"]'
+expect "1.0 1.0 0.0" regex --set 'pattern=boxed'
+expect "0.0 0.0 0.0" format --set pattern=think_answer
+expect "0.75 -0.5 None" cosine --set max_tokens=100
+expect "0.0 -1.0 0.0" overlong --set max_tokens=100 --set cache=20
+expect "0.0 0.0 0.0" repetition --set ngram=2 --set unit=words
+echo '{"completion": "a a a a a", "ids": [5, 5, 5, 5, 5]}' > "$work/ids.jsonl"
+"$bin/temper-inspect" reward repetition --set ngram=2 --set penalty=-1 --input "$work/ids.jsonl" > "$work/out"
+[ "$(cat "$work/out")" = '{"score":-0.75}' ] || fail "repetition: $(cat "$work/out")"
+printf '%s\n' 'import json, sys' 'for line in sys.stdin:' '  x = json.loads(line)' \
+  '  print(json.dumps({"id": x["id"], "score": len(x["completion"])}), flush=True)' > "$work/length.py"
+expect "15.0 12.0 7.0" process --set "command=[\"python3\", \"$work/length.py\"]"
+
+refused() {  # text command...
+  local text=$1
+  shift
+  "$@" > "$work/out" 2> "$work/err" && fail "not refused: $*"
+  [ "$(wc -l < "$work/err")" = 1 ] && grep -qF "$text" "$work/err" || fail "$*: $(cat "$work/err")"
+}
+refused 'did you mean "math"' "$bin/temper-inspect" reward maths --input "$work/pairs.jsonl"
+refused 'did you mean "column"' "$bin/temper-inspect" reward math --set colum=x --input "$work/pairs.jsonl"
+refused 'pairs.jsonl:1: ' "$bin/temper-inspect" reward math --set column=reply --input "$work/pairs.jsonl"
+refused 'needs the completion'"'"'s token ids' "$bin/temper-inspect" reward repetition --input "$work/pairs.jsonl"
+echo '{"answer": 1}' > "$work/bad.jsonl"
+refused 'bad.jsonl:1: expected {"completion"' "$bin/temper-inspect" reward math --input "$work/bad.jsonl"
+echo "ok"
