@@ -185,10 +185,15 @@ std::optional<Number> read_answer(std::string_view text, const std::string& plac
 }
 
 std::optional<Number> read_reference(std::string_view text) {
+  // A solution says where its answer is; elsewhere it has other numbers and equations.
+  std::optional<Mark> last;
+  for (const auto& mark : {hash_mark(text), tag_mark(text), boxed_mark(text)}) {
+    if (mark && (!last || mark->at > last->at)) last = mark;
+  }
+  if (last) return read_number(last->slot.substr(0, kMaxSlot));
   if (auto bare = read_number(text)) return bare;
   for (const Mark& mark : all_marks(text)) {
-    const auto number = read_number(mark.slot.substr(0, kMaxSlot));
-    if (number || !mark.prose) return number;
+    if (const auto number = read_number(mark.slot.substr(0, kMaxSlot))) return number;
   }
   return std::nullopt;
 }

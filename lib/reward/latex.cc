@@ -14,6 +14,7 @@ struct Replacement {
 
 constexpr std::string_view kForeignText("\x1e", 1);
 constexpr std::string_view kThinText("\x1f", 1);
+constexpr std::string_view kApproxText("\x1d", 1);
 
 // Commands without arguments. "" drops the command.
 constexpr Replacement kCommands[] = {
@@ -23,14 +24,14 @@ constexpr Replacement kCommands[] = {
     {"cdot", "*"},       {"ast", "*"},        {"div", "/"},         {"frac", "\\frac"},
     {"dfrac", "\\frac"}, {"tfrac", "\\frac"}, {"cfrac", "\\frac"},  {"overline", "\\overline"},
     {"circ", "°"},       {"degree", "°"},     {"percent", "%"},     {"textdollar", "$"},
-    {"mathdollar", "$"}, {"pounds", "£"},     {"euro", "€"},        {"approx", "="},
+    {"mathdollar", "$"}, {"pounds", "£"},     {"euro", "€"},        {"approx", kApproxText},
     {"Rightarrow", "="}, {"implies", "="},    {"rightarrow", "="},  {"to", "="},
 };
 
 // Commands whose argument is text or styled text: the braces go, the content stays.
-constexpr std::string_view kTextCommands[] = {"text",   "textbf", "textit", "textrm", "mathrm",
-                                              "mathbf", "mathit", "mathsf", "mbox",   "operatorname",
-                                              "boxed",  "fbox",   "bm",     "emph",   "underline"};
+constexpr std::string_view kTextCommands[] = {
+    "textnormal", "text", "textbf",       "textit", "textrm", "mathrm", "mathbf", "mathit",
+    "mathsf",     "mbox", "operatorname", "boxed",  "fbox",   "bm",     "emph",   "underline"};
 
 // Characters outside ASCII.
 constexpr Replacement kCharacters[] = {
@@ -42,7 +43,7 @@ constexpr Replacement kCharacters[] = {
     {"∗", "*"},
     {"÷", "/"},
     {"⁄", "/"},
-    {"≈", "="},
+    {"≈", kApproxText},
     {"→", "="},
     {"⇒", "="},
     {"％", "%"},
@@ -169,6 +170,8 @@ class Cleaner {
       out_ += kForeign;  // a set
     else if (c != '!')
       out_ += ' ';  // spaces, line breaks, \( \) \[ \]
+    else            // a negative space takes back the one behind it: 32,\! 349
+      while (at_ < text_.size() && text_[at_] == ' ') ++at_;
   }
 
   void character() {

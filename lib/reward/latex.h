@@ -10,6 +10,8 @@ namespace temper {
 constexpr char kForeign = '\x1e';
 // A thin space, which may group digits.
 constexpr char kThin = '\x1f';
+// \approx: what follows is the same number, rounded.
+constexpr char kApprox = '\x1d';
 
 // Drops sizing commands, math delimiters and markdown bold; \text{x} and its like become " x "; operators
 // become

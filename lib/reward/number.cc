@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "reward/latex.h"
+#include "reward/number_context.h"
 
 namespace temper {
 namespace {
@@ -22,14 +23,7 @@ constexpr Scale kScales[] = {{"hundred", 100},        {"thousand", 1000},       
 
 constexpr std::string_view kCurrencies[] = {"US$", "USD", "EUR", "GBP", "INR", "Rs.", "Rs", "$",
                                             "€",   "£",   "¥",   "₹",   "₽", "₩",   "₫"};
-constexpr std::string_view kUnitLetters = "mglshdLNJWVACFKH";  // "5 m" has a unit, "5 x" a variable
 
-bool digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || static_cast<uint8_t>(c) >= 0x80;
-}
 bool blank(char c) {
   return c == ' ' || c == '\n' || c == kThin;
 }
@@ -178,6 +172,8 @@ class Reader {
       if (!inner || inner->scaled) return false;
       skip_blanks(next);
       if (peek(next) != close) return false;
+      // (2,251,252) may be a tuple.
+      if (close == ')' && text_.substr(at, next - at).find(',') != std::string_view::npos) return false;
       out.value = inner->value;
       out.reduced = inner->worked_out;
       at = next + 1;
@@ -338,28 +334,16 @@ class Reader {
   std::string_view text_;
 };
 
-// Whether what follows a number is a unit, a closing mark or nothing.
-bool is_unit(std::string_view rest) {
-  std::string letters;
-  for (size_t i = 0; i < rest.size(); ++i) {
-    const char c = rest[i];
-    if (c == '^' && !letters.empty()) {  // cm^2, m^{-1}
-      size_t end = i + 1;
-      while (end < rest.size() &&
-             (digit(rest[end]) || rest[end] == '{' || rest[end] == '}' || rest[end] == '-'))
-        ++end;
-      i = end - 1;
-    } else if (digit(c) || c == kForeign || c == '\\' || c == '=' || c == '<' || c == '>' || c == '+' ||
-               c == '^' || (c == '(' && i == 0) || (c == '!' && i == 0)) {
-      return false;
-    } else if (letter(c)) {
-      letters += c;
-    }
-  }
-  return letters.size() != 1 || kUnitLetters.find(letters[0]) != std::string_view::npos;
+// A number with a unit in parentheses as a whole: (118 dollars).
+std::string_view without_parentheses(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \n"), end = text.find_last_not_of(" \n");
+  if (begin == std::string_view::npos || text[begin] != '(' || text[end] != ')') return text;
+  const std::string_view inner = text.substr(begin + 1, end - begin - 1);
+  return inner.find_first_of("(),") == std::string_view::npos ? inner : text;
 }
 
 std::optional<Number> read_whole(std::string_view text) {
+  text = without_parentheses(text);
   Reader reader(text);
   reader.spaces_group = true;
   size_t at = 0;
@@ -369,7 +353,7 @@ std::optional<Number> read_whole(std::string_view text) {
 }
 
 std::string_view after_equals(std::string_view text) {
-  const size_t equals = text.rfind('=');
+  const size_t equals = text.find_last_of(std::string{'=', kApprox});
   return equals == std::string_view::npos ? text : text.substr(equals + 1);
 }
 
@@ -444,7 +428,20 @@ std::string canonical(const Number& number) {
 
 std::optional<Number> read_number(std::string_view text) {
   const std::string plain = plain_math(text);
-  return read_whole(after_equals(plain));
+  std::string_view rest = plain;
+  // Of "1/3 is about 0.333" the exact value counts.
+  for (size_t approx = rest.find(kApprox); approx != std::string_view::npos; approx = rest.find(kApprox)) {
+    const std::string_view exact = rest.substr(0, approx);
+    const size_t equals = exact.rfind('=');
+    if (equals == std::string_view::npos || names_a_number(exact.substr(0, equals))) {
+      if (auto number = read_whole(equals == std::string_view::npos ? exact : exact.substr(equals + 1)))
+        return number;
+    }
+    rest = rest.substr(approx + 1);
+  }
+  const size_t equals = rest.rfind('=');
+  if (equals == std::string_view::npos) return read_whole(rest);
+  return names_a_number(rest.substr(0, equals)) ? read_whole(rest.substr(equals + 1)) : std::nullopt;
 }
 
 std::optional<Number> read_sentence(std::string_view text) {

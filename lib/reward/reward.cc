@@ -7,7 +7,6 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/json.h"
 
 namespace temper {
 namespace {
@@ -63,12 +62,6 @@ struct Summary {
 const std::vector<std::string>& reward_combinations() {
   static const std::vector<std::string> names = {"sum", "product", "min", "first"};
   return names;
-}
-
-Json Reward::read(const RewardItem& item) const {
-  if (!knows_answers()) return Json::object();
-  const auto given = answer(item);
-  return {{"answer", given ? Json(*given) : Json(nullptr)}};
 }
 
 void RewardEntry::fields(FieldVisitor& v) {

@@ -63,6 +63,50 @@ TEST_CASE("answers: numbers are read exactly") {
   CHECK(read("1/2/3") == "none");
 }
 
+TEST_CASE("numbers: an equation, an inequality, a list or a product of letters is no number") {
+  for (const char* text :
+       {"x^2 + y^2 = 13", "34x+45y-20z+100=0", "2x = 10", "xy + 1 = 5", "x=-6, x=2", "x <= 1", "x < 1",
+        "x \\le 1", "x \\ne 3", "|x| = 3", "20xy", "3s^2", "16m^{2}-64n^{2}", "-2n^2 - n", "5m - 3", "7ab",
+        "(2,251,252)", "(1,000)", "x \\approx y"}) {
+    CAPTURE(text);
+    CHECK(read(text) == "none");
+  }
+  const std::pair<const char*, const char*> numbers[] = {{"x = 5", "5"},
+                                                         {"x_1 = 5", "5"},
+                                                         {"f(2) = 5", "5"},
+                                                         {"AB = 5", "5"},
+                                                         {"P(X=2) = 1/3", "1/3"},
+                                                         {"x = y = 5", "5"},
+                                                         {"Total cost = 5", "5"},
+                                                         {"12*3 = 36", "36"},
+                                                         {"x-coordinate = 5", "5"},
+                                                         {"20cm", "20"},
+                                                         {"5 m^2", "5"},
+                                                         {"5 m^{-2}", "5"},
+                                                         {"20 dollars", "20"},
+                                                         {"6 ft-lbs", "6"},
+                                                         {"\\frac{1}{3} \\approx 0.333", "1/3"},
+                                                         {"x = 2/3 ≈ 0.67", "2/3"},
+                                                         {"32,\\! 349", "32349"},
+                                                         {"125\\textnormal{ miles}", "125"},
+                                                         {"\\left(118 \\text{ dollars}\\right)", "118"}};
+  for (const auto& [text, value] : numbers) {
+    CAPTURE(text);
+    CHECK(read(text) == value);
+  }
+}
+
+TEST_CASE("numbers: a solution as reference is its last box, whatever stands behind it") {
+  const auto reference = [](const char* text) {
+    const auto number = read_reference(text);
+    return number ? canonical(*number) : std::string("none");
+  };
+  CHECK(reference("So we get $\\boxed{7}$. To check, $3a+2b=44$, which holds.") == "7");
+  CHECK(reference("Hence the maximum of $\\boxed{28}$ is achieved when $x= -4$.") == "28");
+  CHECK(reference("$\\boxed{1}$, no, $\\boxed{x^2}$: the answer is 3") == "none");
+  CHECK(reference("3 + 4 = 7\n#### 7") == "7");
+}
+
 TEST_CASE("answers: what only restates the question can be refused") {
   MathOptions options;
   const Json reference = {{"answer", 36}};
