@@ -46,8 +46,10 @@ void quantise_int8(const Tensor& w, QuantisedMatrix& m) {
       absmax[r] = largest_magnitude(row, m.columns);
       const float scale =
           1.0f / std::max(absmax[r], kSmallest) * 127.0f;  // in this order, as PyTorch divides
-      for (int64_t c = 0; c < m.columns; ++c)
-        codes[r * m.columns + c] = static_cast<int8_t>(std::nearbyint(row[c] * scale));
+      for (int64_t c = 0; c < m.columns; ++c) {
+        const float code = std::nearbyint(row[c] * scale);  // not finite in a row of zeros
+        codes[r * m.columns + c] = std::isfinite(code) ? static_cast<int8_t>(code) : 0;
+      }
     }
   });
 }
