@@ -15,6 +15,7 @@ class Math : public Reward {
         place_(options.answer_in),
         strict_(options.strict),
         worked_out_(options.worked_out),
+        tolerance_(options.tolerance),
         correct_(options.correct),
         incorrect_(options.incorrect) {}
 
@@ -63,14 +64,14 @@ class Math : public Reward {
       const auto reference = read_reference(text);
       if (!reference) continue;
       readable = true;
-      if (number && same_number(*number, *reference)) return correct_;
+      if (number && same_number(*number, *reference, tolerance_)) return correct_;
     }
     return readable ? std::optional(incorrect_) : std::nullopt;
   }
 
   std::string column_, place_;
   bool strict_, worked_out_;
-  double correct_, incorrect_;
+  double tolerance_, correct_, incorrect_;
 };
 
 }  // namespace
@@ -87,6 +88,12 @@ void MathOptions::fields(FieldVisitor& v) {
   v.field(
       "worked_out", worked_out,
       {.help = "products, powers and fractions that can be reduced do not count: 12*3 is no answer to 12*3"});
+  v.field(
+      "tolerance", tolerance,
+      {.help = "relative distance up to which a decimal is an exact value that is no integer: 0.333333 is "
+               "1/3; 0: none",
+       .min = 0,
+       .max = 0.01});
   v.field("correct", correct, {.help = "score of a right answer"});
   v.field("incorrect", incorrect, {.help = "score of a wrong one or of none"});
 }

@@ -10,6 +10,7 @@ struct MathOptions : RewardOptions {
   std::string answer_in = "auto";
   bool strict = false;
   bool worked_out = false;
+  double tolerance = 1e-6;
   double correct = 1.0, incorrect = 0.0;
   void fields(FieldVisitor& v) override;
   std::unique_ptr<Reward> make() const override;

@@ -74,6 +74,7 @@ class Reader {
     Rational value;
     bool power = false;     // it has an exponent
     bool fraction = false;  // it is or holds a \frac
+    bool decimal = false;   // it is or holds a decimal that may be rounded
     bool reduced = true;    // that fraction's numerator and denominator are coprime, and it is not an integer
   };
 
@@ -82,6 +83,7 @@ class Reader {
     Factor left;
     if (!factor(at, depth, left)) return false;
     out.value = left.value;
+    out.decimal = left.decimal;
     out.worked_out = !left.power && left.reduced;
     bool divided = false;
     for (int factors = 2;; ++factors) {
@@ -103,6 +105,7 @@ class Reader {
       const bool fraction = op == '/' && !right.power && coprime(left.value, right.value);
       out.worked_out = factors == 2 && !left.power && !left.fraction && (scientific || fraction);
       out.value = *result;
+      out.decimal = out.decimal || right.decimal;
       divided = divided || op == '/';
       at = next;
     }
@@ -175,12 +178,15 @@ class Reader {
       // (2,251,252) may be a tuple.
       if (close == ')' && text_.substr(at, next - at).find(',') != std::string_view::npos) return false;
       out.value = inner->value;
+      out.decimal = inner->decimal;
       out.reduced = inner->worked_out;
       at = next + 1;
       return true;
     }
     bool whole = false;
+    const size_t start = at;
     if (!decimal(at, out.value, whole)) return false;
+    out.decimal = !whole && text_.substr(start, at - start).find('\\') == std::string_view::npos;
     return !whole || mixed(at, depth, out);
   }
 
@@ -202,6 +208,7 @@ class Reader {
     if (!result) return false;
     out.value = *result;
     out.fraction = true;
+    out.decimal = parts[0].decimal || parts[1].decimal;
     out.reduced = coprime(parts[0].value, parts[1].value);
     at = next;
     return true;
@@ -242,7 +249,13 @@ class Reader {
     std::string whole, fraction, repeating;
     size_t next = at;
     digits(next, whole);
-    if (peek(next) == '.' && (digit(peek(next + 1)) || text_.substr(next + 1, 10) == "\\overline{")) {
+    // 1000,99: behind four digits a comma does not group.
+    const bool comma = peek(next) == ',' && whole.size() > 3 && next - at == whole.size() &&
+                       digit(peek(next + 1)) && !digit(peek(next + 3));
+    if (comma) {
+      ++next;
+      while (digit(peek(next))) fraction += text_[next++];
+    } else if (peek(next) == '.' && (digit(peek(next + 1)) || text_.substr(next + 1, 10) == "\\overline{")) {
       ++next;
       while (digit(peek(next))) fraction += text_[next++];
       if (text_.substr(next, 10) == "\\overline{") {
@@ -416,15 +429,6 @@ bool entangled(std::string_view text, size_t begin, size_t end) {
 }
 
 }  // namespace
-
-bool same_number(const Number& a, const Number& b) {
-  if (a.scaled && b.scaled) return *a.scaled == *b.scaled;
-  return a.value == b.value || (a.scaled && *a.scaled == b.value) || (b.scaled && a.value == *b.scaled);
-}
-
-std::string canonical(const Number& number) {
-  return (number.scaled && !number.percent ? *number.scaled : number.value).to_string();
-}
 
 std::optional<Number> read_number(std::string_view text) {
   const std::string plain = plain_math(text);

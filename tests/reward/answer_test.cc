@@ -96,6 +96,28 @@ TEST_CASE("numbers: an equation, an inequality, a list or a product of letters i
   }
 }
 
+TEST_CASE("numbers: a decimal is a fraction within the tolerance, and never another integer or decimal") {
+  MathOptions options;
+  const auto score = [&](const char* text, const char* reference) {
+    return math_score(options, std::string("\\boxed{") + text + "}", {{"answer", reference}});
+  };
+  CHECK(score("0.0833333333333333", "\\frac{1}{12}") == 1.0);
+  CHECK(score("0.333333", "1/3") == 1.0);
+  CHECK(score("-0.333333", "1/3") == 0.0);
+  CHECK(score("1/3", "0.333333") == 1.0);
+  CHECK(score("0.33333", "1/3") == 0.0);
+  CHECK(score("0.999999999", "1") == 0.0);
+  CHECK(score("1000000.1", "1000000") == 0.0);
+  CHECK(score("0.3333331", "0.333333") == 0.0);
+  CHECK(score("0.\\overline{3}", "1/3") == 1.0);
+  CHECK(score("1000,99", "1000.99") == 1.0);
+  CHECK(score("1000,990", "1000.99") == 0.0);
+  options.tolerance = 0;
+  CHECK(score("0.333333", "1/3") == 0.0);
+  options.tolerance = 0.01;
+  CHECK(score("0.33", "1/3") == 1.0);
+}
+
 TEST_CASE("numbers: a solution as reference is its last box, whatever stands behind it") {
   const auto reference = [](const char* text) {
     const auto number = read_reference(text);

@@ -1,0 +1,35 @@
+#include <cmath>
+
+#include "reward/number.h"
+
+namespace temper {
+namespace {
+
+// Whether a decimal x is y, which is exact and no integer, but for its last digits.
+bool rounds(const Rational& x, const Rational& y, double tolerance) {
+  if (tolerance <= 0 || y.is_integer()) return false;
+  const auto magnitude = [](const Rational& r) { return r.is_negative() ? r.negated() : r; };
+  const auto difference = x.plus(y.negated());
+  const auto parts = Rational::of(std::llround(1 / tolerance));
+  const auto grown = difference ? magnitude(*difference).times(parts) : std::nullopt;
+  const auto room = grown ? magnitude(y).plus(grown->negated()) : std::nullopt;
+  return room && !room->is_negative();
+}
+
+}  // namespace
+
+bool same_number(const Number& a, const Number& b, double tolerance) {
+  const auto same = [&](const Rational& x, const Rational& y) {
+    return x == y || (a.decimal && !b.decimal && rounds(x, y, tolerance)) ||
+           (b.decimal && !a.decimal && rounds(y, x, tolerance));
+  };
+  if (a.scaled && b.scaled) return same(*a.scaled, *b.scaled);
+  return same(a.value, b.value) || (a.scaled && same(*a.scaled, b.value)) ||
+         (b.scaled && same(a.value, *b.scaled));
+}
+
+std::string canonical(const Number& number) {
+  return (number.scaled && !number.percent ? *number.scaled : number.value).to_string();
+}
+
+}  // namespace temper
