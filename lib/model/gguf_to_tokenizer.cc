@@ -167,6 +167,7 @@ Stages stages(const GgufVocabulary& v) {
 std::string tokenizer_json(const GgufVocabulary& v, const std::string& where) {
   std::unordered_set<std::string_view> seen;
   for (const std::string& token : v.tokens) {
+    quoted(token, where);  // checks it: all that follows may name any of them
     if (!seen.insert(token).second)
       user_error("{}: tokenizer.ggml.tokens: {} stands twice", where, quoted(token.substr(0, 100), where));
   }
@@ -183,7 +184,6 @@ std::string tokenizer_json(const GgufVocabulary& v, const std::string& where) {
   const char* separator = "\n";
   for (size_t i = 0; i < v.tokens.size(); ++i) {
     if (!is_added(v.types[i])) continue;
-    quoted(v.tokens[i], where);  // checks it
     out += std::string(separator) + "    " + added_token(v, i).dump();
     separator = ",\n";
   }
