@@ -47,12 +47,6 @@ struct RunConfig : Fields {
   int64_t updates() const { return task->updates(*this); }  // optimizer updates of the whole run
 };
 
-// What the run's task has of its own. Throws std::bad_cast when the run is of another task.
-template <class T>
-const T& task_of(const RunConfig& config) {
-  return dynamic_cast<const T&>(*config.task);
-}
-
 // The config of a file with its layers and --set overrides; threads, "auto" dtype and batch size resolved.
 // Throws UserError with every problem.
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);

@@ -35,9 +35,8 @@ struct Task : Fields {
   virtual StepUnit step_unit() const { return {}; }
   virtual bool shares_prompts() const { return false; }   // several sequences of a step may have one prompt
   virtual bool needs_train_data() const { return true; }  // data.train must be given
-  virtual bool learns_completions() const {
-    return false;
-  }  // ... and holds what is learnt, not prompts alone
+  // ... and what is learnt stands in it, not prompts alone.
+  virtual bool learns_completions() const { return false; }
   // What the section "rewards" scores, for people; empty: the task has no such section.
   virtual std::string rewards_help() const { return "what evaluations score completions by"; }
   virtual bool scores_samples() const { return false; }  // in training, by the rewards

@@ -17,7 +17,7 @@ CLANG_FORMAT = 14  # another one breaks lines elsewhere
 FILE_LINES = 480
 FOLDER_UNITS = 27  # foo.h and foo.cc are one
 KNOWS_TASK = re.compile(  # by its name, or by its struct
-    r"\btask(?:_name)?\s*[=!]=|[=!]=\s*(?:\w+(?:\.|->))*task(?:_name)?\b|\btask_of<|cast<[^<>]*\w+Task\b")
+    r"\btask(?:_name)?\s*[=!]=|[=!]=\s*(?:\w+(?:\.|->))*task(?:_name)?\b|cast<[^<>]*\w+Task\b")
 ENDS_PROCESS = re.compile(r"\b(?:abort|exit|quick_exit|terminate)\s*\(")  # _exit ends a forked child
 
 

@@ -35,7 +35,7 @@ struct Fixture {
     options.quiet = true;
     console = std::make_unique<Console>(options);
     session = std::make_unique<Session>(config, RunOptions{"never", nullptr, console.get()});
-    transforms = std::make_unique<Inputs>(task_of<SftTask>(config).inputs, *session);
+    transforms = std::make_unique<Inputs>(dynamic_cast<const SftTask&>(*config.task).inputs, *session);
     transforms->records();
   }
   // The examples of all records, as step `at` sees them.
