@@ -1,4 +1,4 @@
-// The verifier of answers that are numbers.
+// The verifier of answers in mathematics.
 #pragma once
 
 #include "reward/reward.h"
@@ -11,8 +11,10 @@ struct MathOptions : RewardOptions {
   bool strict = false;
   bool worked_out = false;
   double tolerance = 1e-6;
+  std::vector<std::string> kinds;  // of references; empty: all
   double correct = 1.0, incorrect = 0.0;
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
   std::unique_ptr<Reward> make() const override;
 };
 

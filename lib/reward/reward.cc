@@ -120,7 +120,10 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
   }
   std::vector<ScoredItem> out(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
-    for (size_t r = 0; r < rewards_.size(); ++r) out[i].parts.push_back(scores[r].at(i));
+    for (size_t r = 0; r < rewards_.size(); ++r) {
+      out[i].parts.push_back(scores[r].at(i));
+      out[i].compared_as.push_back(rewards_[r]->compared_as(items[i]));
+    }
     out[i].total = combined(combine_, weights_, out[i].parts);
   }
   return out;
@@ -153,6 +156,10 @@ std::map<std::string, double> RewardSet::metrics(const std::vector<ScoredItem>& 
     Summary part;
     for (const ScoredItem& item : scored) part.add(item.parts.at(r));
     part.write(names_[r], out);
+    for (const ScoredItem& item : scored) {
+      if (const auto& kind = item.compared_as.at(r))
+        out[names_[r] + "/as_" + *kind] += 1.0 / static_cast<double>(scored.size());
+    }
     for (const auto& [counter, value] : rewards_[r]->counters())
       out[names_[r] + "/" + counter] = static_cast<double>(value);
   }

@@ -42,6 +42,9 @@ class Reward {
   // For people who look into it: what was read of the completion and of the columns, such as {"answer":
   // "1/2", "references": ["1/2", null]}.
   virtual Json read(const RewardItem& item) const;
+  // What the item is compared as, such as "number" or "interval", for the metrics; nullopt: it is not, or
+  // this reward knows no kinds.
+  virtual std::optional<std::string> compared_as(const RewardItem& item) const { return std::nullopt; }
   // It waits for something outside this process, so score() is better called beside other work.
   virtual bool external() const { return false; }
   // Called beside a score() that waits for something outside: it throws soon, and nobody reads what it
@@ -69,7 +72,8 @@ struct RewardEntry : Fields {
 struct ScoredItem {
   // Combined. Null when any part with a weight is null; of "first", when all are.
   std::optional<double> total;
-  std::vector<std::optional<double>> parts;  // per reward, unweighted
+  std::vector<std::optional<double>> parts;             // per reward, unweighted
+  std::vector<std::optional<std::string>> compared_as;  // per reward
 };
 
 // The weighted combination of several rewards: "sum" of weight x score, their "product", their "min", or
@@ -92,7 +96,8 @@ class RewardSet {
   // The first reward that knows answers, as an index of names().
   std::optional<int64_t> answering() const;
   // Of one batch: "<name>/mean", "<name>/std" (population, nulls left out), "<name>/null" (share),
-  // "total/mean" ..., and each reward's running counters as "<name>/<counter>".
+  // "total/mean" ..., "<name>/as_<kind>" (share of the items compared as that), and each reward's running
+  // counters as "<name>/<counter>".
   std::map<std::string, double> metrics(const std::vector<ScoredItem>& scored) const;
 
  private:

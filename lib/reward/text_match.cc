@@ -1,6 +1,6 @@
 #include "reward/text_match.h"
 
-#include "reward/answer.h"
+#include "answer/place.h"
 #include "reward/columns.h"
 #include "reward/normalise.h"
 

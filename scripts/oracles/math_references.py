@@ -3,26 +3,37 @@
 
   math_references.py build/bin/temper-inspect MATH.jsonl [--column solution] [--show 20]
 
-Prints the share that is read, and every reference of which the two read different values. Needs pip install math-verify==0.9.0.
+math-verify reads each reference's last box, sympy spells its reading anew, and the reward must find that equal to the reference.
+Prints how many are read as what kind, and the references of which the readings differ. Needs pip install math-verify==0.9.0.
 """
 import argparse
+import collections
 import json
 import subprocess
 import tempfile
 
-from math_verify import parse, verify
+import sympy
+from math_verify import parse
 
 
 def last_box(text):
     start = text.rfind("\\boxed")
     if start < 0:
         return text
-    depth, i = 0, text.index("{", start)
-    for j in range(i, len(text)):
+    depth = 0
+    for j in range(text.find("{", start), len(text)):
         depth += {"{": 1, "}": -1}.get(text[j], 0)
         if depth == 0:
-            return text[i + 1 : j]
+            return text[text.index("{", start) + 1 : j]
     return text
+
+
+def spelled_anew(box):
+    """math-verify's reading as sympy writes it; None where it reads nothing but text."""
+    found = parse(f"${box}$", parsing_timeout=None)
+    if not found or isinstance(found[0], str):
+        return None
+    return sympy.latex(found[0])
 
 
 def main():
@@ -33,24 +44,20 @@ def main():
     p.add_argument("--show", type=int, default=20)
     args = p.parse_args()
     texts = [json.loads(line)[args.column] for line in open(args.file)]
+    anew = [spelled_anew(last_box(text)) for text in texts]
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as lines:
-        for text in texts:
-            lines.write(json.dumps({"completion": "", "answer": text}) + "\n")
+        for text, other in zip(texts, anew):
+            lines.write(json.dumps({"completion": f"\\boxed{{{other}}}", "answer": text}) + "\n")
         lines.flush()
         out = subprocess.run([args.inspect, "reward", "math", "--input", lines.name], capture_output=True, text=True, check=True).stdout
-    read = differ = 0
-    for text, line in zip(texts, out.splitlines()):
-        value = json.loads(line)["references"][0]
-        if value is None:
-            continue
-        read += 1
-        box = last_box(text)
-        theirs, ours = parse(f"${box}$", parsing_timeout=None), parse(f"${value}$", parsing_timeout=None)
-        if not verify(theirs, ours, timeout_seconds=None):
-            differ += 1
-            if differ <= args.show:
-                print(f"differs: {box!r} is read as {value}; math-verify reads {theirs}")
-    print(f"{read} of {len(texts)} references are read ({100 * read / len(texts):.1f} %), {differ} otherwise than by math-verify")
+    rows = [json.loads(line) for line in out.splitlines()]
+    kinds = collections.Counter(row.get("kind", "unread") for row in rows)
+    differ = [(last_box(t), row["references"][0], a, row) for t, a, row in zip(texts, anew, rows) if a is not None and row["score"] != 1]
+    for box, ours, theirs, row in differ[: args.show]:
+        print(f"{row['score']}: {box!r} is read as {ours!r}; math-verify reads {theirs!r}, here {row['answer']!r}")
+    read = len(rows) - kinds["unread"]
+    print(f"{read} of {len(rows)} references are read ({100 * read / len(rows):.1f} %): {dict(kinds.most_common())}")
+    print(f"{sum(a is not None for a in anew)} are read by math-verify as more than text, {len(differ)} of them otherwise")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import re
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -93,8 +94,8 @@ HAND = [
     ("72", "The answer is 72 apples, which is more than 50.", "auto", True),
     ("72", "48 + 24 = 72", "auto", True),
     ("72", "The answer is 48 + 24 = 72.", "auto", True),
-    ("72", "The answer is 48 + 24", "auto", False, "a sum is work left undone"),
-    ("72", "\\boxed{48+24}", "auto", False, "a sum is work left undone"),
+    ("72", "The answer is 48 + 24", "auto", True),
+    ("72", "\\boxed{48+24}", "auto", True),
     ("72", "\\boxed{72", "auto", True, "an unclosed box is no mark, so the last number counts"),
     ("72", "\\boxed{\\boxed{72}}", "auto", True),
     ("72", "\\boxed{71} or rather \\boxed{72}", "auto", True),
@@ -171,7 +172,7 @@ HAND = [
     ("5", "\\boxed{x \\approx 5}", "auto", True),
     ("5", "\\boxed{5 < x}", "auto", False),
     ("5", "\\boxed{(5, 6)}", "auto", False),
-    ("5", "\\boxed{[5]}", "boxed", False),
+    ("5", "\\boxed{[5]}", "boxed", True),
     ("5", "\\boxed{5!}", "auto", False),
     ("5", "The answer is 5!", "auto", True),
     ("5", "The answer is: \n\n5", "auto", True),
@@ -195,21 +196,21 @@ HAND = [
     ("Janet makes 9 * 2 = $18.\n#### 18", "18", "auto", True),
     ("so \\boxed{\\frac{3}{4}} it is", "0.75", "auto", True),
     ("A: 18", "18", "auto", True),
-    ("yes", "5", "auto", None),
+    ("yes", "5", "auto", False),
     ("", "5", "auto", None),
-    ("x^2 + 1", "5", "auto", None),
-    ("(3, 4)", "3", "auto", None),
-    ("3, 4", "3", "auto", None),
+    ("x^2 + 1", "5", "auto", False),
+    ("(3, 4)", "3", "auto", False),
+    ("3, 4", "3", "auto", False),
     ("1/0", "5", "auto", None),
-    ("5\\pi", "5", "auto", None),
-    ("2 + 3", "5", "auto", None, "a sum is no number"),
-    ("10^99999999999", "5", "auto", None, "too large to hold"),
+    ("5\\pi", "5", "auto", False),
+    ("2 + 3", "5", "auto", True),
+    ("10^99999999999", "5", "auto", False),
     ("1" + "0" * 2000, "5", "auto", None, "too large to hold"),
     ("5", "\\boxed{" + "9" * 3000 + "}", "auto", False),
     ("5", "\\boxed{10^{10^{10}}}", "auto", False),
     ("5", "\\boxed{9^9^9^9}", "auto", False),
     ("5", "\\boxed{1e999999999}", "auto", False),
-    ("12:30", "12", "auto", None),
+    ("12:30", "12", "auto", False),
     ("5", "#### five", "auto", False),
     ("5", "It is 5%.", "last", True),
     ("2.5", "5/2", "auto", True),
@@ -241,6 +242,12 @@ def math_verify_says(reference, completion):
         return None
 
 
+def other_units(reference, completion):
+    """Whether both have units and not the same: 365 apples is no answer to 365 cm."""
+    units = [set(re.findall(r"apples|cm|dollars|\\\$|\\mathrm\{m\}|circ|%", text)) for text in (reference, completion)]
+    return all(units) and units[0] != units[1]
+
+
 def math_rows():
     rng = random.Random(1)
     rows = []
@@ -252,7 +259,8 @@ def math_rows():
                 frame = FRAMES[0][1]
                 place = FRAMES[0][0]
             reference = rng.choice([str(value), rng.choice(forms)])
-            rows.append((reference, frame.format(form), place, True, "", form))
+            if not other_units(reference, form):
+                rows.append((reference, frame.format(form), place, True, "", form))
             other = VALUES[rng.randrange(len(VALUES))]
             if other != value and other * 100 != value and value * 100 != other:
                 rows.append((str(other), frame.format(form), place, False, "", form))

@@ -367,8 +367,8 @@ refuses "log-probs of a reward model" 'no language-model head' "$bin/temper-insp
 refuses "a reward model as GGUF" 'sequence classification' "$bin/temper-convert" scored/final out.gguf --to gguf
 refuses "weights beyond those of another shape" 'not of one shape' "$bin/temper-convert" scored/final beyond --beyond sft/final
 reward() { refuses "$1" "$2" "$t" rl.json --set "rewards=[$3]" --run rl-model; }
-printf '{"prompt": "a", "answer": "(1,2)"}\n{"prompt": "b", "answer": "x"}\n' > odd.jsonl
-refuses "references that are no numbers" 'data.train: reward math can score none of the 2 records.*odd.jsonl:1' "$t" rl.json --set 'rewards=[{"kind": "math"}]' --set 'data.train=["odd.jsonl"]' --run new
+printf '{"prompt": "a", "answer": "$ $"}\n{"prompt": "b", "answer": ""}\n' > odd.jsonl
+refuses "references that are no answers" 'data.train: reward math can score none of the 2 records.*odd.jsonl:1' "$t" rl.json --set 'rewards=[{"kind": "math"}]' --set 'data.train=["odd.jsonl"]' --run new
 refuses "references that no evaluation can read" '--data: reward math can score none.*odd.jsonl:1' "$bin/temper-eval" --model sft/final --data odd.jsonl --reward math
 reward "a reward model that is not there" 'nowhere' '{"kind": "model", "path": "nowhere"}'
 reward "a reward model without scores" 'score head' '{"kind": "model", "path": "sft/final"}'

@@ -10,7 +10,7 @@ fail() { echo "FAIL: $*"; exit 1; }
 cat > "$work/pairs.jsonl" <<'JSON'
 {"completion": "so \\boxed{0.50}", "answer": "1/2", "tokens": 50}
 {"completion": "so \\boxed{3}", "answer": ["1/2", "x^2"], "tokens": 100}
-{"completion": "no idea", "answer": "x^2", "tokens": 1}
+{"completion": "no idea", "answer": "", "tokens": 1}
 JSON
 scores() {  # kind [options] -> the scores with blanks between
   "$bin/temper-inspect" reward "$@" --input "$work/pairs.jsonl" > "$work/out"
@@ -24,8 +24,37 @@ expect() {  # scores kind [options]
   [ "$got" = "$want" ] || fail "$*: $got, not $want"
 }
 expect "1.0 0.0 None" math
-grep -qF '{"score":1.0,"answer":"1/2","references":["1/2"]}' "$work/out" || fail "what math read: $(cat "$work/out")"
-grep -qF '{"score":0.0,"answer":"3","references":["1/2",null]}' "$work/out" || fail "what math read: $(cat "$work/out")"
+grep -qF '{"score":1.0,"answer":"1/2","references":["1/2"],"answer_kind":"number","kind":"number"}' "$work/out" || fail "what math read: $(cat "$work/out")"
+grep -qF '{"score":0.0,"answer":"3","references":["1/2","x^2"],"answer_kind":"number","kind":"number"}' "$work/out" || fail "what math read: $(cat "$work/out")"
+expect "1.0 0.0 None" math --set 'kinds=["number"]'
+expect "None 0.0 None" math --set 'kinds=["expression"]'
+
+# Every kind of answer, as it is read.
+cat > "$work/kinds.jsonl" <<'JSON'
+{"kind": "number", "completion": "#### 1,080", "answer": "1080 \\text{ dollars}", "read": "1080"}
+{"kind": "expression", "completion": "\\boxed{\\sqrt{12}}", "answer": "2\\sqrt{3}", "read": "2*sqrt(3)"}
+{"kind": "equation", "completion": "\\boxed{2x - y + 3 = 0}", "answer": "y = 2x + 3", "read": "y = 2*x + 3"}
+{"kind": "inequality", "completion": "\\boxed{(3, \\infty)}", "answer": "x > 3", "read": "x > 3"}
+{"kind": "tuple", "completion": "the answer is (3, -1).", "answer": "(3,-1)", "read": "(3, -1)"}
+{"kind": "interval", "completion": "\\boxed{[2,5)}", "answer": "[2, 5)", "read": "[2, 5)"}
+{"kind": "union", "completion": "\\boxed{x \\ne 0}", "answer": "(-\\infty, 0) \\cup (0, \\infty)", "read": "(-oo, 0) u (0, oo)"}
+{"kind": "set", "completion": "\\boxed{\\{2, 1\\}}", "answer": "\\{1, 2\\}", "read": "{1, 2}"}
+{"kind": "list", "completion": "\\boxed{1 - \\sqrt{2}, 1 + \\sqrt{2}}", "answer": "1 \\pm \\sqrt{2}", "read": "1 + sqrt(2), 1 - sqrt(2)"}
+{"kind": "matrix", "completion": "\\boxed{\\begin{bmatrix} 1 & 0.5 \\end{bmatrix}}", "answer": "\\begin{pmatrix} 1 & \\frac12 \\end{pmatrix}", "read": "[1, 1/2]"}
+{"kind": "base", "completion": "\\boxed{1011}", "answer": "1011_2", "read": "1011_2"}
+{"kind": "ratio", "completion": "\\boxed{6:4}", "answer": "3:2", "read": "3:2"}
+{"kind": "time", "completion": "\\boxed{3:45 PM}", "answer": "3:45 \\text{ p.m.}", "read": "3:45 pm"}
+{"kind": "choice", "completion": "The answer is (C).", "answer": "C", "read": "C"}
+{"kind": "text", "completion": "\\boxed{\\text{Even}}", "answer": "even", "read": "even"}
+JSON
+"$bin/temper-inspect" reward math --input "$work/kinds.jsonl" > "$work/out"
+python3 - "$work/kinds.jsonl" "$work/out" <<'PY' || fail "kinds"
+import json, sys
+wanted, found = ([json.loads(line) for line in open(file)] for file in sys.argv[1:])
+assert len(wanted) == len(found) == 15
+for w, f in zip(wanted, found):
+    assert (f["score"], f["kind"], f["references"]) == (1.0, w["kind"], [w["read"]]), f"{w}: {f}"
+PY
 expect "5.0 -5.0 None" math --set correct=5 --set incorrect=-5
 expect "0.0 0.0 0.0" exact
 expect "1.0 1.0 0.0" contains --set 'texts=["so"]'
@@ -49,6 +78,7 @@ refused() {  # text command...
 }
 refused 'did you mean "math"' "$bin/temper-inspect" reward maths --input "$work/pairs.jsonl"
 refused 'did you mean "column"' "$bin/temper-inspect" reward math --set colum=x --input "$work/pairs.jsonl"
+refused 'no kind "numbers" (known: number, ' "$bin/temper-inspect" reward math --set 'kinds=["numbers"]' --input "$work/pairs.jsonl"
 refused 'pairs.jsonl:1: ' "$bin/temper-inspect" reward math --set column=reply --input "$work/pairs.jsonl"
 refused 'needs the completion'"'"'s token ids' "$bin/temper-inspect" reward repetition --input "$work/pairs.jsonl"
 echo '{"answer": 1}' > "$work/bad.jsonl"

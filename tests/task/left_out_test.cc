@@ -143,9 +143,9 @@ TEST_CASE("left out: rl's prompts follow data.overlong") {
 TEST_CASE("left out: what a reward cannot read is known before the first step, and no step shows nan") {
   LeftOut runs;
   runs.write("half.jsonl",
-             "{\"prompt\": \"1+1=\", \"answer\": \"2\"}\n{\"prompt\": \"p\", \"answer\": \"(1,2)\"}\n");
+             "{\"prompt\": \"1+1=\", \"answer\": \"2\"}\n{\"prompt\": \"p\", \"answer\": \"$ $\"}\n");
   runs.write("odd.jsonl",
-             "{\"prompt\": \"1+1=\", \"answer\": \"x^2\"}\n{\"prompt\": \"p\", \"answer\": \"(1,2)\"}\n");
+             "{\"prompt\": \"1+1=\", \"answer\": \"\"}\n{\"prompt\": \"p\", \"answer\": \"$ $\"}\n");
   const auto with = [&](const char* name, std::vector<std::string> more = {}) {
     more.push_back("data.train=" + runs.file(name));
     more.emplace_back("train.batch_size=1");
@@ -155,7 +155,7 @@ TEST_CASE("left out: what a reward cannot read is known before the first step, a
   const std::string math = "rewards=[{\"kind\": \"math\"}]";
   const auto rows = runs(kRl, "half", with("half.jsonl", {math}));
   has(runs.said("half"), "data.train: reward math cannot score 1 of 2 records, their rewards are null");
-  has(runs.said("half"), "half.jsonl:2: column \"answer\" holds no number: \"(1,2)\"");
+  has(runs.said("half"), "half.jsonl:2: column \"answer\" holds no answer: \"$ $\"");
   CHECK(*rows[1].find("null_rewards") == 1);  // the second prompt's
   CHECK_FALSE(rows[1].find("reward").has_value());
   CHECK(runs.said("half").find("nan") == std::string::npos);

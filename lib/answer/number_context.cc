@@ -1,11 +1,11 @@
-#include "reward/number_context.h"
+#include "answer/number_context.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <string>
 
-#include "reward/latex.h"
+#include "answer/latex.h"
 
 namespace temper {
 namespace {
@@ -17,6 +17,11 @@ constexpr std::string_view kUnits[] = {
     "cm", "mm", "km", "kg", "mg",  "ml",  "mL",  "dl",  "dL",  "cl",  "kJ",  "Hz",  "kW",  "MW", "GB",
     "MB", "ft", "in", "lb", "lbs", "oz",  "mi",  "yd",  "hr",  "hrs", "min", "sec", "am",  "pm", "AM",
     "PM", "th", "st", "nd", "rd",  "mph", "kph", "bps", "pts", "pt",  "USD", "EUR", "GBP", "pct"};
+
+// Words of one or two letters between those of units.
+constexpr std::string_view kLittleWords[] = {"a",  "of", "in", "to", "is", "on", "or", "an",
+                                             "by", "at", "so", "as", "if", "he", "it", "we",
+                                             "my", "no", "up", "sq", "cu", "OK"};
 
 bool is_unit_word(std::string_view word) {
   if (word.size() == 1) return kUnitLetters.find(word[0]) != std::string_view::npos;
@@ -35,30 +40,65 @@ bool skip_unit_exponent(std::string_view rest, size_t& i) {
   return !braced || (i < rest.size() && rest[i++] == '}');
 }
 
+// xy and abc, but not the names AB and sum.
+bool product_of_letters(std::string_view text) {
+  std::string run;
+  for (const char c : text) {
+    if (blank(c) || c == '$') continue;
+    if (c < 'a' || c > 'z' || run.size() == 3) return false;
+    run += c;
+  }
+  return run.size() == 2 || (run.size() == 3 && run[1] == run[0] + 1 && run[2] == run[1] + 1);
+}
+
 }  // namespace
+
+std::string_view without_blanks(std::string_view text) {
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
 
 bool is_unit(std::string_view rest) {
   size_t touching = 0;
   while (touching < rest.size() && letter(rest[touching])) ++touching;
   if (touching > 0 && !is_unit_word(rest.substr(0, touching))) return false;
   if (touching == 1 && rest.substr(1, 1) == "^") return false;
-  std::string letters;
+  size_t words = 0, symbols = 0;  // symbols: runs of one or two letters that no unit is called
   for (size_t i = 0; i < rest.size();) {
     const char c = rest[i];
-    if (c == '^' && !letters.empty()) {
-      if (!skip_unit_exponent(rest, i)) return false;
+    if (c == '^' && words > 0) {
+      // "5 m^2" is an area, "5 s^2" a product; "9.8 m/s^2" has a unit.
+      const size_t first = i > 0 && letter(rest[i - 1]) && (i < 2 || !letter(rest[i - 2])) ? i - 1 : i;
+      const bool variable = first < i && rest[first] != 'm' && (first == 0 || rest[first - 1] != '/');
+      if (symbols > 0 || variable || !skip_unit_exponent(rest, i)) return false;
       continue;
     }
-    const bool joins_words =
-        c == '-' && i > 0 && letter(rest[i - 1]) && i + 1 < rest.size() && letter(rest[i + 1]);
+    const bool joins_words = c == '-' && i > 0 && letter(rest[i - 1]) && i + 1 < rest.size() &&
+                             letter(rest[i + 1]) && words > symbols;
     if (digit(c) || c == kForeign || c == kApprox || c == '\\' || c == '=' || c == '<' || c == '>' ||
-        c == '+' || c == '^' || (c == '(' && i == 0) || (c == '!' && i == 0) || (c == '-' && !joins_words)) {
+        c == '+' || c == '*' || c == '^' || c == '_' || (c == '(' && i == 0) || (c == '!' && i == 0) ||
+        (c == '-' && !joins_words)) {
       return false;
     }
-    if (letter(c)) letters += c;
-    ++i;
+    if (!letter(c)) {
+      ++i;
+      continue;
+    }
+    const size_t begin = i;
+    while (i < rest.size() && letter(rest[i])) ++i;
+    const std::string_view word = rest.substr(begin, i - begin);
+    ++words;
+    const bool little =
+        std::find(std::begin(kLittleWords), std::end(kLittleWords), word) != std::end(kLittleWords);
+    if (word.size() < 3 && !is_unit_word(word) && !little) ++symbols;
+    // "3 and x" are two.
+    const bool joins = word == "and" || word == "or";
+    if (joins && rest.substr(i).find_first_not_of(" $.") != std::string_view::npos &&
+        rest.substr(i).size() < 5)
+      return false;
   }
-  return letters.size() != 1 || kUnitLetters.find(letters[0]) != std::string_view::npos;
+  return symbols == 0;
 }
 
 bool names_a_number(std::string_view left) {
@@ -89,7 +129,7 @@ bool names_a_number(std::string_view left) {
         (digit(c) && !subscript) || c == kForeign || c == '|')
       operators = true;
   }
-  return !(letters && operators);
+  return !(letters && operators) && !product_of_letters(left);
 }
 
 }  // namespace temper

@@ -1,23 +1,21 @@
-#include "reward/latex.h"
+#include "answer/latex.h"
 
 #include <array>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
+#include "answer/characters.h"
+
 namespace temper {
 namespace {
-
-struct Replacement {
-  std::string_view from, to;
-};
 
 constexpr std::string_view kForeignText("\x1e", 1);
 constexpr std::string_view kThinText("\x1f", 1);
 constexpr std::string_view kApproxText("\x1d", 1);
 
 // Commands without arguments. "" drops the command.
-constexpr Replacement kCommands[] = {
+constexpr Spelling kCommands[] = {
     {"left", ""},        {"right", ""},       {"big", ""},          {"Big", ""},
     {"bigl", ""},        {"bigr", ""},        {"displaystyle", ""}, {"textstyle", ""},
     {"limits", ""},      {"quad", " "},       {"qquad", " "},       {"times", "*"},
@@ -34,7 +32,7 @@ constexpr std::string_view kTextCommands[] = {
     "mathsf",     "mbox", "operatorname", "boxed",  "fbox",   "bm",     "emph",   "underline"};
 
 // Characters outside ASCII.
-constexpr Replacement kCharacters[] = {
+constexpr Spelling kCharacters[] = {
     {"−", "-"},
     {"–", "-"},
     {"×", "*"},
@@ -53,21 +51,6 @@ constexpr Replacement kCharacters[] = {
     {"\u2008", kThinText},
     {"\u200a", kThinText},
     {"\u200b", ""},
-    {"½", "\\frac{1}{2}"},
-    {"¼", "\\frac{1}{4}"},
-    {"¾", "\\frac{3}{4}"},
-    {"⅓", "\\frac{1}{3}"},
-    {"⅔", "\\frac{2}{3}"},
-    {"⅛", "\\frac{1}{8}"},
-    {"⅜", "\\frac{3}{8}"},
-    {"⅝", "\\frac{5}{8}"},
-    {"⅞", "\\frac{7}{8}"},
-    {"⅕", "\\frac{1}{5}"},
-    {"⅖", "\\frac{2}{5}"},
-    {"⅗", "\\frac{3}{5}"},
-    {"⅘", "\\frac{4}{5}"},
-    {"⅙", "\\frac{1}{6}"},
-    {"⅚", "\\frac{5}{6}"},
     {"π", kForeignText},
     {"√", kForeignText},
     {"∞", kForeignText},
@@ -75,9 +58,17 @@ constexpr Replacement kCharacters[] = {
     {"≤", kForeignText},
     {"≥", kForeignText},
     {"…", kForeignText},
+    {"₀", kForeignText},
+    {"₁", kForeignText},
+    {"₂", kForeignText},
+    {"₃", kForeignText},
+    {"₄", kForeignText},
+    {"₅", kForeignText},
+    {"₆", kForeignText},
+    {"₇", kForeignText},
+    {"₈", kForeignText},
+    {"₉", kForeignText},
 };
-
-constexpr std::string_view kSuperscripts[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
 
 bool letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -161,6 +152,10 @@ class Cleaner {
 
   void symbol_command() {
     const char c = at_ + 1 < text_.size() ? text_[at_ + 1] : '\\';
+    if (c == '\\' && at_ + 2 < text_.size() && letter(text_[at_ + 2])) {  // "\\frac", escaped once too often
+      ++at_;
+      return command();
+    }
     at_ += 2;
     if (c == ',')
       out_ += kThin;
@@ -170,23 +165,35 @@ class Cleaner {
       out_ += kForeign;  // a set
     else if (c != '!')
       out_ += ' ';  // spaces, line breaks, \( \) \[ \]
-    else            // a negative space takes back the one behind it: 32,\! 349
+    else {          // a negative space takes back those beside it: 32, \! 349
+      while (!out_.empty() && out_.back() == ' ') out_.pop_back();
       while (at_ < text_.size() && text_[at_] == ' ') ++at_;
+    }
   }
 
   void character() {
     if (superscripts()) return;
-    for (const auto& [from, to] : kCharacters) {
+    if (spelled(kCharacters) || spelled(kVulgarFractions)) return;
+    out_ += text_[at_++];
+  }
+
+  template <size_t N>
+  bool spelled(const Spelling (&table)[N]) {
+    for (const auto& [from, to] : table) {
       if (!next_is(from)) continue;
       out_ += to;
       at_ += from.size();
-      return;
+      return true;
     }
-    out_ += text_[at_++];
+    return false;
   }
 
   bool superscripts() {
     std::string digits;
+    if (next_is(kSuperscriptMinus)) {
+      digits = "-";
+      at_ += kSuperscriptMinus.size();
+    }
     for (bool found = true; found;) {
       found = false;
       for (size_t d = 0; d < 10 && !found; ++d) {

@@ -1,12 +1,13 @@
-#include "reward/number.h"
+#include "answer/numeral.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdint>
 #include <string>
 #include <utility>
 
-#include "reward/latex.h"
-#include "reward/number_context.h"
+#include "answer/latex.h"
+#include "answer/number_context.h"
 
 namespace temper {
 namespace {
@@ -24,32 +25,30 @@ constexpr Scale kScales[] = {{"hundred", 100},        {"thousand", 1000},       
 constexpr std::string_view kCurrencies[] = {"US$", "USD", "EUR", "GBP", "INR", "Rs.", "Rs", "$",
                                             "€",   "£",   "¥",   "₹",   "₽", "₩",   "₫"};
 
-bool blank(char c) {
-  return c == ' ' || c == '\n' || c == kThin;
-}
-
 // A recursive-descent reader over the output of plain_math().
 class Reader {
  public:
-  explicit Reader(std::string_view text) : text_(text) {}
-
-  // What may stand between two groups of digits besides a comma or a thin space.
-  bool spaces_group = false;
+  Reader(std::string_view text, bool spaces_group) : text_(text), spaces_group_(spaces_group) {}
 
   // A number with sign, currency, percent sign and scale word at `at`; moves `at` behind it. nullopt: no
   // number there, or one that cannot be held.
   std::optional<Number> number(size_t& at, int depth = 0) const {
     bool negative = false, signed_already = false;
+    std::string_view currency;
     while (true) {
       skip_blanks(at);
       if (!signed_already && (peek(at) == '-' || peek(at) == '+')) {
         negative = peek(at++) == '-';
         signed_already = true;
-      } else if (!skip_currency(at)) {
+      } else if (const std::string_view name = skip_currency(at); !name.empty()) {
+        currency = name;
+      } else {
         break;
       }
     }
     Number out;
+    // A "$" may as well open a formula.
+    if (currency.find('$') == std::string_view::npos) out.unit = currency;
     if (!product(at, depth, out)) return std::nullopt;
     if (negative) out.value = out.value.negated();
     return scale(at, out) ? std::optional(out) : std::nullopt;
@@ -60,13 +59,14 @@ class Reader {
   }
   char peek(size_t at) const { return at < text_.size() ? text_[at] : '\0'; }
 
-  bool skip_currency(size_t& at) const {
+  // Its name; "" when there is none.
+  std::string_view skip_currency(size_t& at) const {
     for (const std::string_view name : kCurrencies) {
       if (text_.substr(at, name.size()) != name) continue;
       at += name.size();
-      return true;
+      return name;
     }
-    return false;
+    return {};
   }
 
  private:
@@ -266,8 +266,8 @@ class Reader {
     }
     if (whole.empty() && fraction.empty() && repeating.empty()) return false;
     whole_number = fraction.empty() && repeating.empty();
-    auto value =
-        repeating.empty() ? Rational::from_digits(whole, fraction) : repeated(whole, fraction, repeating);
+    auto value = repeating.empty() ? Rational::from_digits(whole, fraction)
+                                   : Rational::repeating(whole, fraction, repeating);
     if ((peek(next) == 'e' || peek(next) == 'E') && value) {
       size_t after = next + 1;
       if (peek(after) == '-' || peek(after) == '+' ? digit(peek(after + 1)) : digit(peek(after))) {
@@ -292,7 +292,7 @@ class Reader {
     const size_t first = next - at;
     at = next;
     const char separator = peek(next);
-    const bool may_group = separator == ',' || separator == kThin || (separator == ' ' && spaces_group);
+    const bool may_group = separator == ',' || separator == kThin || (separator == ' ' && spaces_group_);
     if (!may_group || first == 0 || first > 3 || out[0] == '0') return;
     std::string grouped = out;
     while (peek(next) == separator && digit(peek(next + 1)) && digit(peek(next + 2)) &&
@@ -302,19 +302,6 @@ class Reader {
     }
     out = grouped;
     at = next;
-  }
-
-  // w.f(r): (digits of wfr - digits of wf) / (10^|f| (10^|r| - 1)).
-  static std::optional<Rational> repeated(const std::string& whole, const std::string& fraction,
-                                          const std::string& repeating) {
-    if (repeating.size() > 100 || fraction.size() > 100) return std::nullopt;
-    const auto all = Rational::from_digits(whole + fraction + repeating, ""),
-               head = Rational::from_digits(whole + fraction, "");
-    const auto nines =
-        Rational::from_digits(std::string(repeating.size(), '9') + std::string(fraction.size(), '0'), "");
-    if (!all || !head || !nines) return std::nullopt;
-    const auto difference = all->plus(head->negated());
-    return difference ? difference->over(*nines) : std::nullopt;
   }
 
   // A percent sign or a scale word behind the numeral.
@@ -331,7 +318,7 @@ class Reader {
       std::string word(text_.substr(next, std::min<size_t>(end - next, 12)));
       std::transform(word.begin(), word.end(), word.begin(),
                      [](unsigned char c) { return c < 128 ? std::tolower(c) : c; });
-      out.percent = word == "percent" || word == "pct";
+      out.percent = word == "percent" || word == "percentage" || word == "pct";
       for (const auto& [name, value] : kScales) {
         if (word == name) factor = Rational::of(value);
       }
@@ -345,135 +332,13 @@ class Reader {
   }
 
   std::string_view text_;
+  bool spaces_group_;
 };
-
-// A number with a unit in parentheses as a whole: (118 dollars).
-std::string_view without_parentheses(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \n"), end = text.find_last_not_of(" \n");
-  if (begin == std::string_view::npos || text[begin] != '(' || text[end] != ')') return text;
-  const std::string_view inner = text.substr(begin + 1, end - begin - 1);
-  return inner.find_first_of("(),") == std::string_view::npos ? inner : text;
-}
-
-std::optional<Number> read_whole(std::string_view text) {
-  text = without_parentheses(text);
-  Reader reader(text);
-  reader.spaces_group = true;
-  size_t at = 0;
-  auto number = reader.number(at);
-  if (!number) return std::nullopt;
-  return is_unit(text.substr(at)) ? number : std::nullopt;
-}
-
-std::string_view after_equals(std::string_view text) {
-  const size_t equals = text.find_last_of(std::string{'=', kApprox});
-  return equals == std::string_view::npos ? text : text.substr(equals + 1);
-}
-
-// The start of a number in running text at or behind `from`, its sign included; npos when there is none.
-// Digits in words (H2O) and exponents are passed over.
-size_t find_number(std::string_view text, size_t from) {
-  for (size_t i = from; i < text.size(); ++i) {
-    const bool starts = digit(text[i]) || (text[i] == '.' && i + 1 < text.size() && digit(text[i + 1])) ||
-                        text.substr(i, 5) == "\\frac";
-    if (!starts) continue;
-    size_t before = i;
-    while (before > from && (text[before - 1] == '{' || text[before - 1] == '(')) --before;
-    const char previous = before > 0 ? text[before - 1] : ' ';
-    if (text[i] != '\\' &&
-        (previous == '^' || previous == '_' || (letter(previous) && static_cast<uint8_t>(previous) < 0x80))) {
-      while (i + 1 < text.size() && (digit(text[i + 1]) || letter(text[i + 1]))) ++i;
-      continue;
-    }
-    // A sign counts when nothing stands before it that it could be subtracted from.
-    size_t sign = i;
-    while (sign > from && (text[sign - 1] == '$' || static_cast<uint8_t>(text[sign - 1]) >= 0x80)) --sign;
-    if (sign > from && text[sign - 1] == '-') {
-      const char left = sign > 1 ? text[sign - 2] : ' ';
-      if (!digit(left) && !letter(left) && left != ')' && left != '}' && left != '%') return sign - 1;
-    }
-    return i;
-  }
-  return std::string_view::npos;
-}
-
-bool operator_char(char c) {
-  return c == '+' || c == '*' || c == '/' || c == '^' || c == kForeign;
-}
-
-// Whether the number at [begin, end) is a member of a list or of work left undone.
-bool entangled(std::string_view text, size_t begin, size_t end) {
-  while (begin > 0 && (blank(text[begin - 1]) || text[begin - 1] == '$')) --begin;
-  if (begin > 0 && operator_char(text[begin - 1])) return true;
-  const size_t direct = end;
-  while (end < text.size() && (blank(text[end]) || text[end] == '$')) ++end;
-  if (end >= text.size()) return false;
-  size_t next = end;
-  bool joins = false;
-  if (operator_char(text[end]) || text[end] == ',' || text[end] == '-') {
-    joins = text[end] != '/' || end != direct || (end + 1 < text.size() && !letter(text[end + 1]));
-    ++next;
-  } else {
-    for (const std::string_view word : {"or ", "and ", "to "}) {
-      if (text.substr(end, word.size()) == word) {
-        joins = true;
-        next += word.size();
-      }
-    }
-  }
-  if (!joins) return false;
-  while (next < text.size() &&
-         (blank(text[next]) || text[next] == '$' || text[next] == '(' || text[next] == '-'))
-    ++next;
-  return next < text.size() && (digit(text[next]) || text[next] == '\\' || text[next] == kForeign);
-}
 
 }  // namespace
 
-std::optional<Number> read_number(std::string_view text) {
-  const std::string plain = plain_math(text);
-  std::string_view rest = plain;
-  // Of "1/3 is about 0.333" the exact value counts.
-  for (size_t approx = rest.find(kApprox); approx != std::string_view::npos; approx = rest.find(kApprox)) {
-    const std::string_view exact = rest.substr(0, approx);
-    const size_t equals = exact.rfind('=');
-    if (equals == std::string_view::npos || names_a_number(exact.substr(0, equals))) {
-      if (auto number = read_whole(equals == std::string_view::npos ? exact : exact.substr(equals + 1)))
-        return number;
-    }
-    rest = rest.substr(approx + 1);
-  }
-  const size_t equals = rest.rfind('=');
-  if (equals == std::string_view::npos) return read_whole(rest);
-  return names_a_number(rest.substr(0, equals)) ? read_whole(rest.substr(equals + 1)) : std::nullopt;
-}
-
-std::optional<Number> read_sentence(std::string_view text) {
-  const std::string plain = plain_math(text);
-  const std::string_view part = after_equals(plain);
-  if (auto whole = read_whole(part)) return whole;
-  const size_t start = find_number(part, 0);
-  if (start == std::string_view::npos) return std::nullopt;
-  Reader reader(part);
-  size_t at = start;
-  auto number = reader.number(at);
-  if (!number || entangled(part, start, at)) return std::nullopt;
-  return number;
-}
-
-std::optional<Number> read_last(std::string_view text) {
-  const std::string plain = plain_math(text);
-  Reader reader(plain);
-  std::optional<Number> last;
-  for (size_t at = find_number(plain, 0); at != std::string::npos; at = find_number(plain, at)) {
-    size_t end = at;
-    last = reader.number(end);
-    if (!last) {
-      while (end < plain.size() && (digit(plain[end]) || plain[end] == ',')) ++end;
-    }
-    at = std::max(end, at + 1);
-  }
-  return last;
+std::optional<Number> numeral_at(std::string_view text, size_t& at, bool spaces_group) {
+  return Reader(text, spaces_group).number(at);
 }
 
 }  // namespace temper

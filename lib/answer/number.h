@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "reward/rational.h"
+#include "answer/rational.h"
 
 namespace temper {
 
@@ -14,12 +14,14 @@ struct Number {
   std::optional<Rational> scaled;  // with its percent sign or scale word: 1/2, 3000000
   bool percent = false;
   bool decimal = false;    // has a decimal point, so that it may be rounded
+  std::string unit;        // what stands behind it, or a currency before it: "cm^2", "€"
   bool worked_out = true;  // an integer, decimal, scientific notation, mixed number or reduced fraction
 };
 
-// Equal as rationals. Where only one of the two has a percent sign or a scale word, either of its readings
-// counts: a question about percentages is answered by "50" and by "50%".
-// tolerance: relative, of a decimal beside an exact value that is no integer (0.333333 beside 1/3).
+// Equal as rationals, of units that are both known (answer/measure.h) in the same measure. Where only one of
+// the two has a percent sign or a scale word, either of its readings counts: a question about percentages is
+// answered by "50" and by "50%". tolerance: relative, of a decimal beside an exact value that is no integer
+// (0.333333 beside 1/3).
 bool same_number(const Number& a, const Number& b, double tolerance = 0);
 
 // The spelling that equal numbers share, for counting votes.

@@ -1,0 +1,87 @@
+#include "answer/modular.h"
+
+#include <flint/fmpz.h>
+
+namespace temper {
+namespace {
+
+using Value = std::optional<uint64_t>;
+
+uint64_t times(uint64_t a, uint64_t b) {
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b % kPrime);
+}
+
+uint64_t to_power(uint64_t base, uint64_t exponent) {
+  uint64_t out = 1;
+  for (; exponent > 0; exponent >>= 1) {
+    if ((exponent & 1) != 0) out = times(out, base);
+    base = times(base, base);
+  }
+  return out;
+}
+
+Value inverse(uint64_t a) {
+  return a == 0 ? Value() : to_power(a, kPrime - 2);
+}
+
+Value of_rational(const Rational& value) {
+  const uint64_t over = fmpz_fdiv_ui(fmpq_numref(value.get()), kPrime);
+  if (value.is_integer()) return over;
+  const Value under = inverse(fmpz_fdiv_ui(fmpq_denref(value.get()), kPrime));
+  return under ? Value(times(over, *under)) : Value();
+}
+
+Value power(const Expression& e, uint64_t point) {
+  const auto exponent = rational_value(e.args[1]);
+  if (!exponent || !exponent->is_integer()) return std::nullopt;
+  const Value base = value_mod_prime(e.args[0], point);
+  if (!base) return std::nullopt;
+  // Fermat: exponents count modulo kPrime - 1, but for those of 0.
+  if (*base == 0) return exponent->is_negative() ? Value() : Value(exponent->is_zero() ? 1 : 0);
+  return to_power(*base, fmpz_fdiv_ui(fmpq_numref(exponent->get()), kPrime - 1));
+}
+
+}  // namespace
+
+uint64_t coordinate(std::string_view symbol, uint64_t point) {
+  uint64_t z = 0x9e3779b97f4a7c15U * (point + 1);
+  for (const char c : symbol) z = (z ^ static_cast<uint8_t>(c)) * 0x100000001b3U;
+  for (const uint64_t factor : {0xbf58476d1ce4e5b9U, 0x94d049bb133111ebU}) z = (z ^ (z >> 29)) * factor;
+  return z ^ (z >> 32);
+}
+
+std::optional<uint64_t> value_mod_prime(const Expression& e, uint64_t point) {
+  switch (e.op) {
+    case Op::kRational:
+      return of_rational(e.value);
+    case Op::kSymbol:
+      return coordinate(e.name, point) % kPrime;
+    case Op::kPi:
+      return coordinate("\\pi", point) % kPrime;
+    case Op::kPower:
+      return power(e, point);
+    case Op::kNegate: {
+      const Value a = value_mod_prime(e.args[0], point);
+      return a ? Value(*a == 0 ? 0 : kPrime - *a) : a;
+    }
+    case Op::kDivide: {
+      const Value a = value_mod_prime(e.args[0], point), b = value_mod_prime(e.args[1], point);
+      const Value under = b ? inverse(*b) : Value();
+      return a && under ? Value(times(*a, *under)) : Value();
+    }
+    case Op::kAdd:
+    case Op::kMultiply: {
+      uint64_t out = e.op == Op::kAdd ? 0 : 1;
+      for (const Expression& arg : e.args) {
+        const Value a = value_mod_prime(arg, point);
+        if (!a) return a;
+        out = e.op == Op::kAdd ? (out + *a) % kPrime : times(out, *a);
+      }
+      return out;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace temper
