@@ -7,7 +7,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "base/version.h"
 #include "common.h"
+#include "dist/launch.h"
+#include "dist/ranks.h"
 #include "task/registry.h"
 #include "train/config_paths.h"
 #include "train/plan.h"
@@ -15,10 +18,48 @@
 
 using namespace temper;
 
+namespace {
+
+// The command line of one rank.
+std::vector<std::string> without_launch_options(int argc, char** argv) {
+  std::vector<std::string> out;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool ours = word == "--ranks" || word == "--restarts";
+    if (ours)
+      ++i;
+    else if (word.rfind("--ranks=", 0) != 0 && word.rfind("--restarts=", 0) != 0)
+      out.push_back(word);
+  }
+  return out;
+}
+
+// What must be the same on all ranks.
+std::string rank_settings(const RunConfig& config) {
+  return fmt::format("version {}\n{}", version(), dump_fields(config).dump(2));
+}
+
+// The other ranks hear why this one ends.
+void train_as(Ranks& ranks, const RunConfig& config, const RunOptions& options) {
+  try {
+    run_training(config, options);
+  } catch (const PeerLost&) {
+    throw;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& e) {
+    ranks.leave(e.what());
+    throw;
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app{"Trains what CONFIG.json says. The run folder can be continued at any time.", "temper-train"};
   std::string config_file, run, resume = "auto";
   std::vector<std::string> sets;
+  LaunchOptions launch{.ranks = 0};
   bool plan = false, quiet = false, accept_changed_data = false;
   app.add_option("config", config_file, "the config file (JSON, comments allowed)")->required();
   app.add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
@@ -27,11 +68,16 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "must", "never"}));
   app.add_flag("--accept-changed-data", accept_changed_data,
                "go on although files that the run reads (data, models, caches) have changed since its start");
+  app.add_option("--ranks", launch.ranks,
+                 "train in so many processes on this machine, which share the work of each step");
+  app.add_option("--restarts", launch.restarts, "with --ranks: how often all begin again when one was lost");
   app.add_flag("--plan", plan, "print the resolved config, parameters, memory and steps, and stop");
   app.add_flag("--quiet", quiet, "warnings only");
-  return run_app(app, argc, argv, [&] {
+  return run_app(app, argc, argv, [&]() -> int {
+    if (app.count("--ranks") > 0 && !plan) return launch_ranks(launch, without_launch_options(argc, argv));
+    const Place place = find_place(process_environment());
     RunConfig config(task_registry());
-    (plan ? load_run_config : load_startable_config)(config, config_file, sets);
+    (plan ? load_run_config : load_startable_config)(config, config_file, sets, place.local_world);
     if (!run.empty()) config.run = run;
     if (plan) {
       print_text(plan_run(config).dump(2) + "\n");
@@ -39,11 +85,18 @@ int main(int argc, char** argv) {
     }
     at::set_num_threads(static_cast<int>(config.threads));
     ConsoleOptions console_options;
-    console_options.quiet = quiet;
+    console_options.quiet = quiet || place.rank > 0;
     Console console(console_options);
     StopSignal stop;
-    run_training(config, {resume, &stop, &console, accept_changed_data});
-    console.line("done: " + config.run + "/final, " + config.run + "/report.html");
-    return kExitDone;
+    try {
+      Ranks ranks(place, rank_settings(config));
+      train_as(ranks, config, {resume, &stop, &console, accept_changed_data, &ranks});
+      if (ranks.first()) console.line("done: " + config.run + "/final, " + config.run + "/report.html");
+      return kExitDone;
+    } catch (const PeerLost& e) {
+      std::fprintf(stderr, "temper-train: %s; start the run again and it goes on from its last checkpoint\n",
+                   e.what());
+      return kExitRetry;
+    }
   });
 }

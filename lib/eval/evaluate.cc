@@ -128,11 +128,8 @@ Json finite_or_null(double value) {
 
 }  // namespace
 
-EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<EvalPrompt>& prompts,
-                    RewardSet& rewards, const EvalOptions& options, const SamplingOptions& sampling,
-                    const EngineOptions& engine,
-                    const std::function<void(const EngineProgress&)>& on_progress,
-                    const std::function<void()>& on_wait) {
+std::vector<GenerateRequest> eval_requests(const std::vector<EvalPrompt>& prompts, const RewardSet& rewards,
+                                           const EvalOptions& options) {
   resolved_k(options);  // before the long part
   verifier_index(rewards, options);
   for (const EvalPrompt& prompt : prompts) {
@@ -140,13 +137,23 @@ EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<
   }
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < prompts.size(); ++i) requests.push_back({prompts[i].ids, options.samples, i});
-  return score_completions(prompts, generate(model, tokenizer, requests, sampling, engine, on_progress),
-                           rewards, options, on_wait);
+  return requests;
+}
+
+EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<EvalPrompt>& prompts,
+                    RewardSet& rewards, const EvalOptions& options, const SamplingOptions& sampling,
+                    const EngineOptions& engine,
+                    const std::function<void(const EngineProgress&)>& on_progress,
+                    const std::function<void()>& on_wait) {
+  const auto requests = eval_requests(prompts, rewards, options);
+  return score_completions(
+      prompts, generate(model, tokenizer, requests, sampling, engine, on_progress), rewards, options,
+      [&](const std::vector<RewardItem>& items) { return rewards.score(items, on_wait); });
 }
 
 EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                              std::vector<std::vector<Completion>> completions, RewardSet& rewards,
-                             const EvalOptions& options, const std::function<void()>& on_wait) {
+                             const EvalOptions& options, const ScoreItems& score) {
   const auto ks = resolved_k(options);
   const int64_t verifier = verifier_index(rewards, options);
   std::vector<RewardItem> items;
@@ -156,7 +163,7 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                        static_cast<int64_t>(c.ids.size()), c.finish == FinishReason::kLength, &c.ids});
     }
   }
-  const std::vector<ScoredItem> scored = rewards.score(items, on_wait);
+  const std::vector<ScoredItem> scored = score ? score(items) : rewards.score(items);
 
   EvalResult result;
   result.prompts = static_cast<int64_t>(completions.size());

@@ -74,9 +74,14 @@ EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<
                     const std::function<void(const EngineProgress&)>& on_progress = {},
                     const std::function<void()>& on_wait = {});
 
-// The second half of evaluate(): completions [prompt][sample] that exist already.
+// The first half of evaluate(): what is generated. Throws as evaluate().
+std::vector<GenerateRequest> eval_requests(const std::vector<EvalPrompt>& prompts, const RewardSet& rewards,
+                                           const EvalOptions& options);
+
+// The second half: completions [prompt][sample] that exist already. score: in the place of rewards.score().
+using ScoreItems = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
 EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                              std::vector<std::vector<Completion>> completions, RewardSet& rewards,
-                             const EvalOptions& options, const std::function<void()>& on_wait = {});
+                             const EvalOptions& options, const ScoreItems& score = {});
 
 }  // namespace temper

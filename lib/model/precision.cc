@@ -28,7 +28,9 @@ Precision make_precision(const std::string& dtype, const std::string& device) {
   if (precision.device.is_cuda() && !at::hasCUDA()) {
     user_error("device: \"{}\" asked for, but this LibTorch sees no GPU; try \"cpu\"", device);
   }
-  if (!precision.device.is_cpu() && !precision.device.is_cuda()) {
+  // A device of the tests, where they have registered one.
+  const bool of_tests = precision.device.is_privateuseone() && c10::is_privateuse1_backend_registered();
+  if (!precision.device.is_cpu() && !precision.device.is_cuda() && !of_tests) {
     user_error("device: expected \"cpu\" or \"cuda\", found \"{}\"", device);
   }
   if (dtype == "auto") {

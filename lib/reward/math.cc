@@ -37,12 +37,12 @@ class Math : public Reward {
       const auto reference = usable_reference(text);
       out["references"].push_back(reference ? Json(to_string(*reference)) : Json(nullptr));
     }
-    if (const auto kind = compared_as(item)) out["kind"] = *kind;
+    if (const auto kind = compared_as(*item.columns)) out["kind"] = *kind;
     return out;
   }
 
-  std::optional<std::string> compared_as(const RewardItem& item) const override {
-    for (const std::string& text : column_texts(item.columns, options_.column, "math"))
+  std::optional<std::string> compared_as(const Json& columns) const override {
+    for (const std::string& text : column_texts(&columns, options_.column, "math"))
       if (const auto reference = usable_reference(text)) return std::string(name_of(reference->kind));
     return std::nullopt;
   }
@@ -78,7 +78,7 @@ class Math : public Reward {
   // Votes are counted of records without a reference too.
   Looking looking_for(const RewardItem& item) const {
     const bool known = item.columns != nullptr && has_column(*item.columns, options_.column);
-    const auto kind = known ? compared_as(item) : std::nullopt;
+    const auto kind = known ? compared_as(*item.columns) : std::nullopt;
     return kind && *kind != name_of(AnswerKind::kNumber) ? Looking::kAny : Looking::kNumbers;
   }
 

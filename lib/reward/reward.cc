@@ -120,10 +120,7 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
   }
   std::vector<ScoredItem> out(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
-    for (size_t r = 0; r < rewards_.size(); ++r) {
-      out[i].parts.push_back(scores[r].at(i));
-      out[i].compared_as.push_back(rewards_[r]->compared_as(items[i]));
-    }
+    for (size_t r = 0; r < rewards_.size(); ++r) out[i].parts.push_back(scores[r].at(i));
     out[i].total = combined(combine_, weights_, out[i].parts);
   }
   return out;
@@ -147,6 +144,12 @@ std::optional<std::string> RewardSet::answer(const RewardItem& item) const {
   return index ? rewards_[static_cast<size_t>(*index)]->answer(item) : std::nullopt;
 }
 
+std::optional<std::string> RewardSet::compared_as(const Json& columns) const {
+  for (const auto& reward : rewards_)
+    if (auto kind = reward->compared_as(columns)) return kind;
+  return std::nullopt;
+}
+
 std::map<std::string, double> RewardSet::metrics(const std::vector<ScoredItem>& scored) const {
   std::map<std::string, double> out;
   Summary total;
@@ -156,10 +159,6 @@ std::map<std::string, double> RewardSet::metrics(const std::vector<ScoredItem>& 
     Summary part;
     for (const ScoredItem& item : scored) part.add(item.parts.at(r));
     part.write(names_[r], out);
-    for (const ScoredItem& item : scored) {
-      if (const auto& kind = item.compared_as.at(r))
-        out[names_[r] + "/as_" + *kind] += 1.0 / static_cast<double>(scored.size());
-    }
     for (const auto& [counter, value] : rewards_[r]->counters())
       out[names_[r] + "/" + counter] = static_cast<double>(value);
   }

@@ -42,9 +42,9 @@ class Reward {
   // For people who look into it: what was read of the completion and of the columns, such as {"answer":
   // "1/2", "references": ["1/2", null]}.
   virtual Json read(const RewardItem& item) const;
-  // What the item is compared as, such as "number" or "interval", for the metrics; nullopt: it is not, or
-  // this reward knows no kinds.
-  virtual std::optional<std::string> compared_as(const RewardItem& item) const { return std::nullopt; }
+  // What completions of a record are compared as, such as "number" or "interval", for the metrics; nullopt:
+  // this reward knows no kinds, or cannot score the record.
+  virtual std::optional<std::string> compared_as(const Json& columns) const { return std::nullopt; }
   // It waits for something outside this process, so score() is better called beside other work.
   virtual bool external() const { return false; }
   // Called beside a score() that waits for something outside: it throws soon, and nobody reads what it
@@ -72,8 +72,7 @@ struct RewardEntry : Fields {
 struct ScoredItem {
   // Combined. Null when any part with a weight is null; of "first", when all are.
   std::optional<double> total;
-  std::vector<std::optional<double>> parts;             // per reward, unweighted
-  std::vector<std::optional<std::string>> compared_as;  // per reward
+  std::vector<std::optional<double>> parts;  // per reward, unweighted
 };
 
 // The weighted combination of several rewards: "sum" of weight x score, their "product", their "min", or
@@ -93,10 +92,12 @@ class RewardSet {
   // By the first reward that knows answers.
   std::optional<std::string> answer(const RewardItem& item) const;
   bool knows_answers() const { return answering().has_value(); }
+  // By the first reward that knows kinds.
+  std::optional<std::string> compared_as(const Json& columns) const;
   // The first reward that knows answers, as an index of names().
   std::optional<int64_t> answering() const;
   // Of one batch: "<name>/mean", "<name>/std" (population, nulls left out), "<name>/null" (share),
-  // "total/mean" ..., "<name>/as_<kind>" (share of the items compared as that), and each reward's running
+  // "total/mean" ..., and each reward's running
   // counters as "<name>/<counter>".
   std::map<std::string, double> metrics(const std::vector<ScoredItem>& scored) const;
 

@@ -37,8 +37,8 @@ class Cosine : public Reward {
   bool external() const override { return verifier_->external(); }
   std::optional<std::string> check(const Json& columns) const override { return verifier_->check(columns); }
   void interrupt() override { verifier_->interrupt(); }
-  std::optional<std::string> compared_as(const RewardItem& item) const override {
-    return verifier_->compared_as(item);
+  std::optional<std::string> compared_as(const Json& columns) const override {
+    return verifier_->compared_as(columns);
   }
   std::map<std::string, int64_t> counters() const override { return verifier_->counters(); }
 

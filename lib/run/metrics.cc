@@ -175,54 +175,67 @@ LogPosition LogPosition::from_json(const Json& json, const std::string& where) {
   return out;
 }
 
+struct MetricsLog::Files {
+  explicit Files(const fs::path& folder)
+      : metrics((folder / kMetricsFile).string()),
+        samples((folder / kSamplesFile).string()),
+        events((folder / kEventsFile).string()) {}
+  LineWriter metrics, samples;
+  EventWriter events;
+};
+
+MetricsLog::MetricsLog() = default;
+
 MetricsLog::MetricsLog(const std::string& run_folder, const LogPosition& from, int64_t samples_per_step,
                        int64_t step)
-    : metrics_((fs::path(run_folder) / kMetricsFile).string()),
-      samples_((fs::path(run_folder) / kSamplesFile).string()),
-      events_(std::make_unique<EventWriter>((fs::path(run_folder) / kEventsFile).string())),
-      samples_per_step_(samples_per_step) {
+    : files_(std::make_unique<Files>(run_folder)), samples_per_step_(samples_per_step) {
   const auto file = [&](const char* name) { return (fs::path(run_folder) / name).string(); };
   const auto say = [&](const char* name, const char* what) {
     log_warning("{}: shorter than it was when the checkpoint was written: {}", file(name), what);
   };
-  for (auto [name, lines, bytes] : {std::tuple{kMetricsFile, &metrics_, from.metrics_bytes},
-                                    {kSamplesFile, &samples_, from.samples_bytes}}) {
+  for (auto [name, lines, bytes] : {std::tuple{kMetricsFile, &files_->metrics, from.metrics_bytes},
+                                    {kSamplesFile, &files_->samples, from.samples_bytes}}) {
     if (lines->bytes() < bytes) {
       say(name, "earlier rows are missing from now on");
       bytes = rows_until(file(name), step);
     }
     lines->truncate_to(bytes);
   }
-  if (events_->bytes() < from.events_bytes) say(kEventsFile, "begun anew");
-  events_->truncate_to(events_->bytes() < from.events_bytes ? 0 : from.events_bytes);
+  EventWriter& events = files_->events;
+  if (events.bytes() < from.events_bytes) say(kEventsFile, "begun anew");
+  events.truncate_to(events.bytes() < from.events_bytes ? 0 : from.events_bytes);
 }
 
 MetricsLog::~MetricsLog() = default;
 
 void MetricsLog::write(const MetricsRow& row) {
-  metrics_.write(dump_line(to_json(row)));
+  if (files_ == nullptr) return;
+  files_->metrics.write(dump_line(to_json(row)));
   NamedValues scalars;
   for (const auto& [name, value] : row.values) scalars.emplace_back(row.split + "/" + name, value);
   for (const auto& [name, value] : row.time) scalars.emplace_back(row.split + "_time/" + name, value);
-  events_->scalars(row.step, scalars, wall_time());
+  files_->events.scalars(row.step, scalars, wall_time());
 }
 
 void MetricsLog::write_samples(int64_t step, const std::string& split,
                                const std::vector<SampleRow>& samples) {
+  if (files_ == nullptr) return;
   const size_t count = std::min(samples.size(), static_cast<size_t>(std::max<int64_t>(samples_per_step_, 0)));
-  for (size_t i = 0; i < count; ++i) samples_.write(dump_line(sample_json(step, split, samples[i])));
+  for (size_t i = 0; i < count; ++i) files_->samples.write(dump_line(sample_json(step, split, samples[i])));
 }
 
 void MetricsLog::write_text(int64_t step, const std::string& tag, const std::string& text) {
-  events_->text(step, tag, text, wall_time());
+  if (files_ != nullptr) files_->events.text(step, tag, text, wall_time());
 }
 
 LogPosition MetricsLog::sync() {
-  metrics_.sync();
-  samples_.sync();
-  events_->sync();
-  return {
-      .metrics_bytes = metrics_.bytes(), .samples_bytes = samples_.bytes(), .events_bytes = events_->bytes()};
+  if (files_ == nullptr) return {};
+  files_->metrics.sync();
+  files_->samples.sync();
+  files_->events.sync();
+  return {.metrics_bytes = files_->metrics.bytes(),
+          .samples_bytes = files_->samples.bytes(),
+          .events_bytes = files_->events.bytes()};
 }
 
 std::vector<MetricsRow> read_metrics(const std::string& path) {

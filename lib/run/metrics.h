@@ -70,6 +70,8 @@ class MetricsLog {
   // write_samples call.
   explicit MetricsLog(const std::string& run_folder, const LogPosition& from = {},
                       int64_t samples_per_step = 16, int64_t step = 0);
+  // Writes nothing.
+  MetricsLog();
   ~MetricsLog();
 
   // TensorBoard tags: "<split>/<name>" and "<split>_time/<name>".
@@ -83,9 +85,9 @@ class MetricsLog {
   LogPosition sync();
 
  private:
-  LineWriter metrics_, samples_;
-  std::unique_ptr<EventWriter> events_;
-  int64_t samples_per_step_;
+  struct Files;
+  std::unique_ptr<Files> files_;  // null: nowhere
+  int64_t samples_per_step_ = 0;
 };
 
 Json to_json(const MetricsRow& row);

@@ -50,10 +50,13 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
   task->check_run(*this, problems);
 }
 
-void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
+void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
+                     int64_t processes) {
   read_config_file(config, path, sets);
   config.train.given_batch = config.train.batch_size;
-  if (config.threads == 0) config.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  if (config.threads == 0)
+    config.threads =
+        std::max<int64_t>(1, std::thread::hardware_concurrency() / std::max<int64_t>(1, processes));
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
   config.task->resolve(config);

@@ -49,7 +49,9 @@ struct RunConfig : Fields {
 
 // The config of a file with its layers and --set overrides; threads, "auto" dtype and batch size resolved.
 // Throws UserError with every problem.
-void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);
+// processes: of this run on this machine; threads 0 are the processors by them.
+void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
+                     int64_t processes = 1);
 
 // A resolved config that an earlier version wrote, with the fields that are new since at their defaults; as
 // it is where it cannot be read.

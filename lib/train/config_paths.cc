@@ -78,7 +78,8 @@ std::vector<std::string> missing_paths(const RunConfig& config) {
   return out;
 }
 
-void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets) {
+void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
+                           int64_t processes) {
   RunConfig read(*config.tasks);
   std::string problems;
   try {
@@ -89,7 +90,7 @@ void load_startable_config(RunConfig& config, const std::string& path, const std
   for (const std::string& line : missing_paths(read))
     problems += fmt::format("{}{}: {}", problems.empty() ? "" : "\n", path, line);
   if (!problems.empty()) throw UserError(problems);
-  load_run_config(config, path, sets);
+  load_run_config(config, path, sets, processes);
 }
 
 }  // namespace temper

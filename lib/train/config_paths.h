@@ -18,6 +18,7 @@ std::vector<NamedPath> config_paths(const RunConfig& config);
 std::vector<std::string> missing_paths(const RunConfig& config);
 
 // load_run_config (config.h) of a run that is to start: what is not there is among the problems it throws.
-void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets);
+void load_startable_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
+                           int64_t processes = 1);
 
 }  // namespace temper

@@ -8,6 +8,7 @@
 #include "eval/evaluate.h"
 #include "train/config.h"
 #include "train/session.h"
+#include "train/shared.h"
 
 namespace temper {
 namespace {
@@ -37,14 +38,21 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   engine.end_ids = s.end_ids;
   EvalOptions options;
   options.samples = s.config.eval.samples;
-  const EvalResult result = evaluate(
-      *s.model, *s.tokenizer, prompts, *s.rewards, options, sampling, engine,
-      [&](const EngineProgress& p) {
-        s.check_signal();
-        s.progress->inner(
-            fmt::format("evaluating {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
-      },
-      [&] { s.check_signal(); });
+  const auto generated = [&](const std::vector<GenerateRequest>& mine) {
+    return generate(*s.model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
+      s.check_signal();
+      s.progress->inner(
+          fmt::format("evaluating {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
+    });
+  };
+  const auto scored = [&](const std::vector<RewardItem>& items) {
+    return shared_scores(s.ranks, items, [&](const std::vector<RewardItem>& mine) {
+      return s.rewards->score(mine, [&] { s.check_signal(); });
+    });
+  };
+  const auto requests = eval_requests(prompts, *s.rewards, options);
+  const EvalResult result = score_completions(prompts, shared_completions(s.ranks, requests, generated),
+                                              *s.rewards, options, scored);
 
   for (const Figure& f : result.figures) out.row.values.emplace_back(f.name, f.value);
   // The headline: the share of correct answers where a verifier says what is correct, else the reward.

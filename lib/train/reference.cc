@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "train/session.h"
+#include "train/shared.h"
 
 namespace temper {
 namespace {
@@ -50,14 +51,20 @@ TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& se
   at::NoGradGuard guard;
   LogpOptions options;
   options.temperature = s.config.task->policy_temperature();
-  // Something to join where there is no sequence.
-  std::vector<at::Tensor> logp = {at::empty({0}, at::kFloat)}, value = logp;
-  for (const MicroBatch& b : cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
-                                                    s.config.train.share_prompts, s.device())) {
+  const auto batches = cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
+                                              s.config.train.share_prompts, s.device());
+  std::vector<at::Tensor> logp(batches.size()), value(values ? batches.size() : 0);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    if (!s.ranks.mine(i)) continue;
+    const MicroBatch& b = batches[i];
     const at::Tensor hidden = model.hidden(b.tokens);
-    logp.push_back(
-        selective_logp(hidden, model.head().compute, model.head().master, b.targets, options).logp);
-    if (values) value.push_back(model_scores(model, hidden, b.targets.source).select(1, 0));
+    logp[i] =
+        selective_logp(hidden, model.head().compute, model.head().master, b.targets, options).logp.cpu();
+    if (values) value[i] = model_scores(model, hidden, b.targets.source).select(1, 0).cpu();
+  }
+  for (std::vector<at::Tensor>* numbers : {&logp, &value}) {
+    share_numbers(s.ranks, batches, *numbers);
+    numbers->push_back(at::empty({0}, at::kFloat));  // something to join where there is no sequence
   }
   return {at::cat(logp), at::cat(value)};
 }
@@ -70,6 +77,14 @@ at::Tensor logp_of(Session& s, Model& model, const std::vector<Sequence>& sequen
 
 TokenNumbers logp_and_values(Session& s, const std::vector<Sequence>& sequences) {
   return pass_over(s, *s.model, sequences, true);
+}
+
+LogpResult on_host(LogpResult result) {
+  for (at::Tensor* t : {&result.logp, &result.entropy, &result.log_sum_squares, &result.top_logp,
+                        &result.top_token, &result.mean_logp, &result.cosine}) {
+    if (t->defined()) *t = t->cpu();
+  }
+  return result;
 }
 
 void with_reference(Session& s, const std::function<void(Model&)>& body) {

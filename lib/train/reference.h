@@ -7,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "tensor/logp.h"
 #include "train/micro_batch.h"
 
 namespace temper {
@@ -23,6 +24,10 @@ struct TokenNumbers {
   at::Tensor logp, value;
 };
 TokenNumbers logp_and_values(Session& session, const std::vector<Sequence>& sequences);
+
+// Where objectives compute, whatever device the model is on: their numbers are few, and the same bits
+// everywhere.
+LogpResult on_host(LogpResult result);
 
 // Runs `body` with the reference model: session.reference_weights where a moving reference has any, else the
 // weights that the run started from. Those are, of an adapter run, the base with the adapter off; of a full

@@ -172,6 +172,15 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
                      static_cast<double>(batch.kept_groups) / static_cast<double>(batch.generated_groups));
   }
   out.emplace_back("null_rewards", (count - rewards) / count);
+  // What the rewards compared the answers as, in shares of the groups.
+  std::map<std::string, double> kinds;
+  for (const RolloutGroup& g : batch.groups) {
+    const auto kind =
+        s.rewards == nullptr ? std::nullopt : s.rewards->compared_as(s.train_records[g.record].json);
+    if (kind) kinds[*kind] += 1;
+  }
+  for (const auto& [kind, groups] : kinds)
+    out.emplace_back("compared_as/" + kind, groups / static_cast<double>(batch.groups.size()));
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include "train/config.h"
 #include "train/reference.h"
 #include "train/session.h"
+#include "train/shared.h"
 
 namespace temper {
 
@@ -22,10 +23,12 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
   engine.seed = seed;
   engine.step = step;
   engine.end_ids = s.end_ids;
-  return generate(model, *s.tokenizer, requests, sampling, engine, [&](const EngineProgress& p) {
-    if (interruptible) s.check_signal();
-    s.progress->inner(
-        fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
+  return shared_completions(s.ranks, requests, [&](const std::vector<GenerateRequest>& mine) {
+    return generate(model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
+      if (interruptible) s.check_signal();
+      s.progress->inner(
+          fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
+    });
   });
 }
 
@@ -66,7 +69,9 @@ void score(Session& s, std::vector<RolloutGroup>& groups) {
     }
   }
   s.progress->inner("scoring");
-  const std::vector<ScoredItem> scores = s.rewards->score(items, [&] { s.check_signal(); });
+  const std::vector<ScoredItem> scores = shared_scores(
+      s.ranks, items,
+      [&](const std::vector<RewardItem>& mine) { return s.rewards->score(mine, [&] { s.check_signal(); }); });
   auto next = scores.begin();
   for (RolloutGroup& g : groups) {
     for (Rollout& r : g.rollouts) {

@@ -32,10 +32,11 @@ void run_training(const RunConfig& config, const RunOptions& options) {
     check_rewards(session);
     config.task->train(session);
     session.finish();
+    session.ranks.end();
   } catch (const std::exception& e) {
     const bool told = dynamic_cast<const UserError*>(&e) != nullptr;
     const std::string why = told ? e.what() : machine_failure(e);
-    if (!why.empty()) write_report(config.run, {"failed", why});
+    if (!why.empty() && session.ranks.first()) write_report(config.run, {"failed", why});
     throw;
   }
 }

@@ -9,11 +9,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/output.h"
 #include "model/generation.h"
-#include "report/report.h"
 #include "rollout/end_ids.h"
 #include "train/adapter_start.h"
 #include "train/config_paths.h"
@@ -37,7 +37,8 @@ const at::Tensor& checked(const std::map<std::string, at::Tensor>& loaded, const
 
 }  // namespace
 
-Session::Session(const RunConfig& run, const RunOptions& options) : config(run), options_(options) {
+Session::Session(const RunConfig& run, const RunOptions& options)
+    : config(run), ranks(options.ranks == nullptr ? alone_ : *options.ranks), options_(options) {
   if (!config.data.train.empty()) train_records = read_jsonl(config.data.train);
   if (!config.data.eval.empty()) eval_records = read_jsonl(config.data.eval);
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
@@ -46,16 +47,41 @@ Session::Session(const RunConfig& run, const RunOptions& options) : config(run),
   config.data.adapt(train_records);
   config.data.adapt(eval_records);
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
-  folder_ = open_run_folder(config.run, dump_fields(config), config_paths(config), options_.resume,
-                            options_.accept_changed_data,
-                            [&](const Json& before) { return completed_config(before, *config.tasks); });
-  load_text();
+  // Rank 0 makes what the others read.
+  if (ranks.first()) {
+    open_folder();
+    load_text();
+  }
+  ranks.from_first("");
+  if (!ranks.first()) {
+    load_text();
+    folder_.checkpoints = list_checkpoints(config.run);
+  }
   load_model();
   restore();
   progress = std::make_unique<Progress>(*options_.console, config.train.steps, config.task_name, state.step);
 }
 
 Session::~Session() = default;
+
+void Session::open_folder() {
+  Json now = dump_fields(config);
+  if (!ranks.alone()) now["ranks"] = ranks.world();
+  const auto complete = [&](Json before) {
+    const int64_t had = before.value("ranks", int64_t{1});
+    before.erase("ranks");
+    before = completed_config(before, *config.tasks);
+    if (!ranks.alone()) before["ranks"] = ranks.world();
+    if (had != ranks.world()) {
+      log_info("{}: goes on with {} ranks, {} until now: the numbers differ by rounding", config.run,
+               ranks.world(), had);
+      before["threads"] = config.threads;
+    }
+    return before;
+  };
+  folder_ = open_run_folder(config.run, std::move(now), config_paths(config), options_.resume,
+                            options_.accept_changed_data, complete);
+}
 
 void Session::load_text() {
   std::string folder = config.model.path.empty() ? config.model.init.tokenizer : config.model.path;
@@ -105,7 +131,7 @@ void Session::load_model() {
   end_ids = temper::end_ids(*model, *tokenizer, chat.get());
   adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
   adapter->set_base_model(config.model.path);
-  adapter->set_work_folder(config.run);
+  adapter->set_work_folder(ranks.first() ? config.run : fmt::format("{}/rank-{}", config.run, ranks.rank()));
   parameters_ = active_parameters(*config.optimizer, *adapter);
   optimizer = config.optimizer->make(parameters_);
   health = std::make_unique<Health>(config.health);
@@ -113,6 +139,7 @@ void Session::load_model() {
 
 // Damage leaves no trace: what a checkpoint that is passed over has changed is made anew.
 void Session::restore() {
+  if (!ranks.first()) return restore_as_first();
   const auto taken =
       take_newest(folder_.checkpoints, [&](LoadedCheckpoint loaded, const CheckpointInfo& info) {
         try {
@@ -137,11 +164,36 @@ void Session::restore() {
     }
     adapter->start(adapter_start(*this));
   }
-  if (folder_.data_changed) {  // these speak of records that may be others now
-    state.leftovers = Json::array();
-    state.reference_rewards = Json::object();
-  }
   log = std::make_unique<MetricsLog>(config.run, state.log, config.samples_logged, state.step);
+  ranks.from_first(dump_line({{"step", taken.value_or(-1)}, {"data_changed", folder_.data_changed}}));
+  if (folder_.data_changed) forget_records();
+}
+
+// The checkpoint that rank 0 has taken, whatever else this rank sees in the folder.
+void Session::restore_as_first() {
+  const Json taken = parse_json(ranks.from_first(""), "rank 0");
+  const int64_t step = taken["step"].get<int64_t>();
+  folder_.data_changed = taken["data_changed"].get<bool>();
+  if (step < 0) {
+    adapter->start(adapter_start(*this));
+  } else {
+    const auto all = list_checkpoints(config.run);
+    const auto meant =
+        std::find_if(all.begin(), all.end(), [&](const CheckpointInfo& c) { return c.step == step; });
+    if (meant == all.end())
+      user_error("{}: rank {} does not see the checkpoint of step {}; all ranks need one shared run folder",
+                 config.run, ranks.rank(), step);
+    take_up(read_checkpoint(*meant), meant->folder);
+    saved_step_ = state.step;
+  }
+  log = std::make_unique<MetricsLog>();
+  if (folder_.data_changed) forget_records();
+}
+
+// What speaks of records that may be others now.
+void Session::forget_records() {
+  state.leftovers = Json::array();
+  state.reference_rewards = Json::object();
 }
 
 void Session::take_up(LoadedCheckpoint loaded, const std::string& where) {
@@ -172,89 +224,15 @@ ForwardOptions Session::forward_options(bool training) const {
   return options;
 }
 
-void Session::begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
-  struct Run : TrainingRun {
-    Run(Session& s, const std::function<double()>& loss) : s(s), probe(loss) {}
-    StateTensors forget(const std::string& name) override {
-      // The list holds the tensors too.
-      std::erase_if(s.parameters_, [&](const OptimParameter& p) { return p.name == name; });
-      changed = true;
-      return s.optimizer->forget(name);
-    }
-    void add(const std::string& name, const StateTensors& state) override {
-      for (OptimParameter& p : active_parameters(*s.config.optimizer, *s.adapter)) {
-        if (p.name == name) s.optimizer->add(std::move(p), state);
-      }
-      changed = true;
-    }
-    double loss() override {
-      at::NoGradGuard guard;
-      return probe();
-    }
-    Session& s;
-    const std::function<double()>& probe;
-    bool changed = false;
-  };
-  const auto seed = static_cast<uint64_t>(config.seed), updates = static_cast<uint64_t>(state.updates);
-  const std::function<double()> probe = [&] {
-    double sum = 0;
-    for (size_t i = 0; i < batches.size(); ++i) {
-      adapter->set_step(seed, updates, i);
-      sum += loss(batches[i]).loss.item<double>();
-    }
-    return sum;
-  };
-  Run run(*this, probe);
-  adapter->begin_update(state.updates, run);
-  // In the adapter's order, so that sums over them do not depend on who joined when.
-  if (run.changed) parameters_ = active_parameters(*config.optimizer, *adapter);
-}
-
-UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
-  UpdateOutcome outcome;
-  begin_update(batches, loss);
-  for (size_t i = 0; i < batches.size(); ++i) {
-    adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
-    const LossShare share = loss(batches[i]);
-    outcome.loss += share.loss.item<double>();
-    for (const auto& [name, value] : share.metrics) outcome.metrics[name] += value;
-    if (share.loss.requires_grad()) torch::autograd::backward({share.loss}, {});
-  }
-  if (const at::Tensor penalty = adapter->penalty(); penalty.defined()) {
-    outcome.loss += penalty.item<double>();
-    torch::autograd::backward({penalty}, {});
-  }
-  adapter->end_backward();
-  outcome.grad_norm = gradient_norm(parameters_);
-  outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, config.updates());
-  const auto problem = health->check(state.step + 1, outcome.loss, outcome.grad_norm);
-  if (problem) {
-    progress->message(*problem, LogLevel::kWarning);
-    outcome.skipped = true;
-  } else {
-    clip_gradients(parameters_, outcome.grad_norm, config.optimizer->clip_norm);
-    if (adapter->lr_factors_change()) {
-      for (const OptimParameter& p : active_parameters(*config.optimizer, *adapter))
-        optimizer->set_lr_factor(p.name, p.lr_factor);
-    }
-    const auto start = Clock::now();
-    optimizer->step(outcome.lr);
-    outcome.lr = optimizer->rate(outcome.lr);
-    adapter->refresh();
-    optimizer_seconds_ += seconds_since(start);
-  }
-  // Undefined, not zero: the next step's first micro-batch then hands its gradient over without a copy.
-  for (OptimParameter& p : parameters_) p.value.mutable_grad() = at::Tensor();
-  ++state.updates;
-  return outcome;
-}
-
 void Session::check_signal() {
-  const int signal = options_.stop == nullptr ? 0 : options_.stop->pending();
+  if (ranks.alone() && options_.stop != nullptr) stop_for(options_.stop->pending());
+}
+
+void Session::stop_for(int signal) {
   if (signal == 0) return;
   progress->message("stopping: saving first");
   save_checkpoint();
-  write_report(config.run, {"stopped", fmt::format("signal {} after step {}", signal, state.step)});
+  report({"stopped", fmt::format("signal {} after step {}", signal, state.step)});
   throw Interrupted(signal);
 }
 
@@ -263,7 +241,10 @@ void Session::tell_once(const std::string& line, LogLevel level) {
 }
 
 void Session::begin_step() {
-  check_signal();
+  int signal = options_.stop == nullptr ? 0 : options_.stop->pending();
+  for (const std::string& theirs : ranks.gather(std::to_string(signal)))
+    signal = std::max(signal, std::stoi(theirs));
+  stop_for(signal);
   step_start_ = Clock::now();
   optimizer_seconds_ = 0;
   progress->begin_step(state.step + 1);
@@ -305,7 +286,11 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   const bool saves =
       last || best || (config.checkpoint.every > 0 && state.step % config.checkpoint.every == 0);
   if (saves) save_checkpoint();
-  if (saves || evaluates) write_report(config.run);
+  if (saves || evaluates) report();
+}
+
+void Session::report(const ReportStatus& status) {
+  if (ranks.first()) write_report(config.run, status);
 }
 
 void Session::evaluate_first(HeldOut held_out) {
@@ -332,8 +317,24 @@ NamedTensors Session::trainable() const {
   return out;
 }
 
+// The numbers of a step are compared at each step, the weights where they are kept.
+void Session::demand_same_weights() {
+  if (ranks.alone()) return;
+  Fingerprint print;
+  for (const auto& [name, tensor] : trainable()) {
+    const at::Tensor bytes = tensor.cpu().contiguous();
+    print.add(bytes.const_data_ptr(), bytes.nbytes());
+  }
+  ranks.demand_same(print.hex(), fmt::format("weights after step {}", state.step));
+}
+
 void Session::save_checkpoint() {
   if (saved_step_ == state.step) return;
+  demand_same_weights();
+  if (!ranks.first()) {
+    saved_step_ = state.step;
+    return;
+  }
   state.log = log->sync();
   state.health = health->state();
   AdapterState of_adapter = adapter->state();
@@ -349,6 +350,7 @@ void Session::save_checkpoint() {
 }
 
 void Session::finish() {
+  if (!ranks.first()) return;
   const std::string whole = config.run + "/final";
   bool done = !trained_;
   try {
@@ -365,7 +367,7 @@ void Session::finish() {
     write_done(folder.path(), state.step);
     folder.replace();
   }
-  write_report(config.run, {"finished", ""});
+  report({"finished", ""});
 }
 
 std::vector<OptimParameter> active_parameters(const OptimizerOptions& optimizer, Adapter& adapter) {

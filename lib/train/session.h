@@ -15,8 +15,10 @@
 #include "base/progress.h"
 #include "base/signals.h"
 #include "data/records.h"
+#include "dist/ranks.h"
 #include "model/model.h"
 #include "optim/optimizer.h"
+#include "report/report.h"
 #include "reward/reward.h"
 #include "rollout/engine.h"
 #include "run/checkpoint.h"
@@ -37,6 +39,7 @@ struct RunOptions {
   const StopSignal* stop = nullptr;  // asked between steps and during generation
   Console* console = nullptr;
   bool accept_changed_data = false;  // go on with other files than the run was started with
+  Ranks* ranks = nullptr;            // the run's processes; null: this one alone
 };
 
 // A micro-batch's share of an update: the shares of all micro-batches add up to the loss and the metrics.
@@ -60,6 +63,9 @@ class Session {
   ~Session();
 
   const RunConfig& config;
+  // Every rank has the whole of what stands below and takes every step; passes of the model, sampling and
+  // scoring are shared out, and rank 0 alone writes.
+  Ranks& ranks;
   RunState state;
   std::vector<Record> train_records, eval_records;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -84,6 +90,11 @@ class Session {
   // micro-batch.
   UpdateOutcome update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
+  // The sums of what `of` gives of each micro-batch, without an update; the ranks share the micro-batches.
+  std::map<std::string, double> sums_over(
+      const std::vector<MicroBatch>& batches,
+      const std::function<std::map<std::string, double>(const MicroBatch&)>& of);
+
   // Before a step's work; throws Interrupted, after saving, when a signal has come.
   void begin_step();
   // Counts the step and writes its row; `shown` go to the progress line. Then evaluation and checkpoint when
@@ -98,7 +109,8 @@ class Session {
   void tell_once(const std::string& line, LogLevel level = LogLevel::kInfo);
 
   // For long work inside a step or an evaluation during which nothing of the state changes (generation):
-  // saves and throws Interrupted when a signal has come.
+  // saves and throws Interrupted when a signal has come. With several ranks it waits for begin_step(), where
+  // all hear of it.
   void check_signal();
   double seconds_in_step() const;
 
@@ -106,16 +118,24 @@ class Session {
   void finish();
 
  private:
+  void open_folder();
   void load_text();
   void load_model();
   void restore();
+  void restore_as_first();
+  void forget_records();
+  void stop_for(int signal);
   void take_up(LoadedCheckpoint loaded, const std::string& where);
+  void join_gradients(UpdateOutcome& outcome);
+  void report(const ReportStatus& status = {});
+  void demand_same_weights();
   void save_checkpoint();
   void evaluate();
   NamedTensors trainable() const;
   void begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
   RunOptions options_;
+  Ranks alone_;
   std::vector<OptimParameter> parameters_;
   RunFolder folder_;
   HeldOut held_out_;

@@ -32,7 +32,7 @@ Completion said(const std::string& text, FinishReason finish = FinishReason::kEn
 
 // Two prompts that want 5, one whose reference cannot be read.
 struct Fixture {
-  Json five = {{"answer", 5}}, none = {{"answer", "none"}};
+  Json five = {{"answer", 5}}, none = {{"answer", ""}};
   std::vector<EvalPrompt> prompts = {{{1}, "2 + 3", &five}, {{2}, "1 + 4", &five}, {{3}, "?", &none}};
   std::vector<std::vector<Completion>> completions = {
       {said("5"), said("6"), said("6"), said("5.0")},

@@ -319,6 +319,8 @@ TEST_CASE("rewards: combinations") {
   CHECK(metrics.at("math/mean") == doctest::Approx(2.0 / 3));
   CHECK(metrics.at("math/std") == doctest::Approx(std::sqrt(2.0 / 9)));
   CHECK(metrics.at("math/null") == 0.25);
+  CHECK(sum.compared_as(columns) == "number");
+  CHECK(sum.compared_as(unreadable) == "text");
   CHECK(metrics.at("format/mean") == 0.0);
   CHECK(metrics.at("total/mean") == doctest::Approx(1.5));
   CHECK(sum.names() == std::vector<std::string>{"math", "contains", "format"});

@@ -179,21 +179,16 @@ void evaluate_student(Session& s, const objective::DistillOptions& algorithm, co
     sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
   const auto batches =
       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
-  Metrics sums;
-  const auto add = [&](const Metrics& more) {
-    for (const auto& [name, value] : more) sums[name] += value;
-  };
   // Of a run on a cache alone the held-out tokens are all there is to compare with.
   const bool beside_teachers = !teachers.empty();
-  for (const MicroBatch& batch : batches) {
+  Metrics sums = s.sums_over(batches, [&](const MicroBatch& batch) {
     if (beside_teachers) {
       const DivergenceResult parts = parts_of(s, algorithm, teachers, batch, false);
-      add(sums_of(algorithm.combine(parts.divergence, parts.nll), parts));
-    } else {
-      const at::Tensor nll = -model_logp(*s.model, batch.tokens, batch.targets).logp;
-      add(sums_of(nll, {{}, nll, {}}));
+      return sums_of(algorithm.combine(parts.divergence, parts.nll), parts);
     }
-  }
+    const at::Tensor nll = -model_logp(*s.model, batch.tokens, batch.targets).logp;
+    return sums_of(nll, {{}, nll, {}});
+  });
   const double n = sums["targets"];
   if (n == 0) {
     out.line = nothing_left(when, "loss");

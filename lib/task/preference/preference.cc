@@ -64,11 +64,11 @@ LossShare micro_loss(Session& s, const objective::PreferenceObjective& objective
   if (two != nullptr) {
     two->select_slow();
     batch.logp_other =
-        model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)).logp;
+        model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)).logp.cpu();
     two->select_fast();
   }
   const LogpResult logp =
-      model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training));
+      on_host(model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)));
   batch.logp = logp.logp;
   batch.log_sum_squares = logp.log_sum_squares;
   const auto result = objective(batch, totals);
@@ -112,11 +112,9 @@ void evaluate_pairs(Session& s, const PreferenceTask& task, PairSource& source, 
   prepare(s, objective, step, units, source.held_out_cache(answers, units));
   const auto totals = objective.totals(step.batch);
   const auto two = fast_and_slow(s, objective);
-  std::map<std::string, double> sums;
-  for (const MicroBatch& micro : cut(s, step)) {
-    const LossShare share = micro_loss(s, objective, step, totals, micro, false, two.get());
-    for (const auto& [name, value] : share.metrics) sums[name] += value;
-  }
+  auto sums = s.sums_over(cut(s, step), [&](const MicroBatch& micro) {
+    return micro_loss(s, objective, step, totals, micro, false, two.get()).metrics;
+  });
 
   for (const auto& [name, value] : sums) out.row.values.emplace_back(name, value);
   const double n = static_cast<double>(answers.units());

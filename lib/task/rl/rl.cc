@@ -146,18 +146,19 @@ void RlTask::train(Session& s) const {
           options.entropy = true;
           options.top_k = needs.top_k;
           const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
-          const LogpResult result =
-              selective_logp(hidden, s.model->head().compute, s.model->head().master, micro.targets, options);
+          const LogpResult result = on_host(selective_logp(hidden, s.model->head().compute,
+                                                           s.model->head().master, micro.targets, options));
           if (needs.critic()) {
             const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
             batch.value =
                 model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source)
-                    .select(1, 0);
+                    .select(1, 0)
+                    .cpu();
             batch.token_score = batch.value.detach();
           }
           batch.logp = result.logp;
           batch.entropy = result.entropy;
-          batch.token = micro.targets.token;
+          batch.token = micro.targets.token.cpu();
           batch.top_logp = result.top_logp;
           batch.top_token = result.top_token;
           if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();

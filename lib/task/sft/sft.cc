@@ -99,17 +99,17 @@ void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
   std::vector<Sequence> sequences;
   for (const Example& e : held_out.examples)
     sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
-  double sum = 0, count = 0;
-  for (const MicroBatch& b :
-       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {
-    sum -= model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
-    count += static_cast<double>(b.targets.token.size(0));
-  }
-  if (count == 0) {
+  auto sums = s.sums_over(
+      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device()),
+      [&](const MicroBatch& b) -> std::map<std::string, double> {
+        const double logp = model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
+        return {{"logp", logp}, {"targets", static_cast<double>(b.targets.token.size(0))}};
+      });
+  if (sums["targets"] == 0) {
     out.line = nothing_left(when, "loss");
     return;
   }
-  const double loss = sum / count;
+  const double loss = -sums["logp"] / sums["targets"];
   out.row.values.emplace_back("loss", loss);
   out.score = -loss;
   out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);

@@ -1,0 +1,29 @@
+// Which of how many processes this one is.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace temper {
+
+struct Place {
+  int64_t rank = 0, world = 1;              // of all processes of the run
+  int64_t local_rank = 0, local_world = 1;  // of those on this machine
+  std::string address;  // of the process that keeps the store: rank 0, or torchrun's agent
+  int64_t port = 0;
+  bool agent_keeps_store = false;
+  int64_t attempt = 0;  // how often the run has been started again before
+};
+
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+Environment process_environment();
+
+// From the variables of torchrun and of temper-train --ranks (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR ...),
+// of Slurm's srun (SLURM_PROCID ...) or of Open MPI's mpirun (OMPI_COMM_WORLD_RANK ...); with none of these,
+// one process alone. Slurm and MPI name no port: MASTER_PORT, or 29500, and MASTER_ADDR where there are
+// several machines. Throws UserError for what is no number, is missing, or does not fit together.
+Place find_place(const Environment& environment);
+
+}  // namespace temper

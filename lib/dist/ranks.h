@@ -1,0 +1,71 @@
+// What the processes of a run say to each other, over torch's c10d: sums, gathered bytes, and that one is
+// gone.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "dist/place.h"
+
+namespace temper {
+
+// The exit code for "another process of the run was lost, start all again", as sysexits.h has it.
+constexpr int kExitRetry = 75;
+
+// Another rank is dead, hangs or cannot be reached: the run can be started again from its last checkpoint.
+// Programs exit with kExitRetry.
+class PeerLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Every rank calls the same members in the same order. All but sum() of tensors are small. No call waits
+// longer for a rank that has stopped than kSilence; ranks that work, however long, are waited for.
+class Ranks {
+ public:
+  Ranks();  // one alone: nothing is said
+  // Throws UserError when the others cannot be met (a port that is taken, another version ...).
+  // settings: what must be the same on all ranks; UserError that names the rank which has others.
+  Ranks(const Place& place, const std::string& settings);
+  ~Ranks();
+  Ranks(const Ranks&) = delete;
+  Ranks& operator=(const Ranks&) = delete;
+
+  int64_t rank() const { return rank_; }
+  int64_t world() const { return world_; }
+  bool first() const { return rank_ == 0; }
+  bool alone() const { return world_ == 1; }
+  // How the items of a list are shared out.
+  bool mine(size_t i) const { return static_cast<int64_t>(i) % world_ == rank_; }
+
+  // In place, the same bits on every rank, and again when called again.
+  void sum(const std::vector<at::Tensor>& tensors);  // fp32, of the same shapes everywhere
+  void sum(std::map<std::string, double>& numbers);  // of all names that some rank has
+  double sum(double number);
+  // The bytes of every rank, in their order.
+  std::vector<std::string> gather(const std::string& mine);
+  // Rank 0's.
+  std::string from_first(const std::string& bytes);
+  // Throws UserError unless all ranks say the same: `what` has gone apart.
+  void demand_same(const std::string& bytes, const std::string& what);
+  // The last call of a run that went well: rank 0, which keeps the store, goes last.
+  void end();
+  // Tells the others why this rank ends, so that they end with the same words. Throws nothing.
+  void leave(const std::string& why) noexcept;
+
+ private:
+  struct Group;
+
+  void meet();
+
+  int64_t rank_ = 0, world_ = 1;
+  std::unique_ptr<Group> group_;  // null: alone
+};
+
+}  // namespace temper

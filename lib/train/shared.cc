@@ -1,0 +1,130 @@
+#include "train/shared.h"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/json.h"
+
+namespace temper {
+namespace {
+
+std::string bytes_of(const Json& json) {
+  const auto bytes = Json::to_cbor(json);
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string pack(const Completions& all) {
+  Json json = Json::array();
+  for (const auto& completions : all) {
+    Json& row = json.emplace_back(Json::array());
+    for (const Completion& c : completions)
+      row.push_back({c.ids, c.logp, c.logp_full, static_cast<int>(c.finish), c.text, c.raw_text});
+  }
+  return bytes_of(json);
+}
+
+Completions unpack(const std::string& bytes) {
+  Completions out;
+  for (const Json& row : Json::from_cbor(bytes)) {
+    auto& completions = out.emplace_back();
+    for (const Json& c : row) {
+      Completion& to = completions.emplace_back();
+      to.ids = c[0].get<std::vector<int64_t>>();
+      to.logp = c[1].get<std::vector<float>>();
+      to.logp_full = c[2].get<std::vector<float>>();
+      to.finish = static_cast<FinishReason>(c[3].get<int>());
+      to.text = c[4].get<std::string>();
+      to.raw_text = c[5].get<std::string>();
+    }
+  }
+  return out;
+}
+
+std::string pack(const std::vector<ScoredItem>& items) {
+  const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
+  Json json = Json::array();
+  for (const ScoredItem& item : items) {
+    Json parts = Json::array();
+    for (const auto& part : item.parts) parts.push_back(number(part));
+    json.push_back({number(item.total), std::move(parts)});
+  }
+  return bytes_of(json);
+}
+
+std::vector<ScoredItem> unpack_scores(const std::string& bytes) {
+  const auto optional = [](const Json& json) {
+    return json.is_null() ? std::nullopt : std::optional(json.get<double>());
+  };
+  std::vector<ScoredItem> out;
+  for (const Json& row : Json::from_cbor(bytes)) {
+    ScoredItem& item = out.emplace_back();
+    item.total = optional(row[0]);
+    for (const Json& part : row[1]) item.parts.push_back(optional(part));
+  }
+  return out;
+}
+
+// Every world-th item is this rank's.
+template <class T>
+std::vector<T> mine_of(const Ranks& ranks, const std::vector<T>& items) {
+  std::vector<T> out;
+  for (size_t i = 0; i < items.size(); ++i)
+    if (ranks.mine(i)) out.push_back(items[i]);
+  return out;
+}
+
+// Of what each rank has made of its items, all in their order.
+template <class T>
+std::vector<T> dealt_back(std::vector<std::vector<T>> of_ranks, size_t count) {
+  std::vector<T> out;
+  for (size_t i = 0; i < count; ++i)
+    out.push_back(std::move(of_ranks[i % of_ranks.size()].at(i / of_ranks.size())));
+  return out;
+}
+
+}  // namespace
+
+Completions shared_completions(
+    Ranks& ranks, const std::vector<GenerateRequest>& requests,
+    const std::function<Completions(const std::vector<GenerateRequest>&)>& generate) {
+  if (ranks.alone()) return generate(requests);
+  const auto mine = mine_of(ranks, requests);
+  std::vector<Completions> all;
+  for (const std::string& theirs : ranks.gather(pack(mine.empty() ? Completions() : generate(mine))))
+    all.push_back(unpack(theirs));
+  return dealt_back(std::move(all), requests.size());
+}
+
+std::vector<ScoredItem> shared_scores(
+    Ranks& ranks, const std::vector<RewardItem>& items,
+    const std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>& score) {
+  if (ranks.alone()) return score(items);
+  const auto mine = mine_of(ranks, items);
+  std::vector<std::vector<ScoredItem>> all;
+  for (const std::string& theirs : ranks.gather(pack(mine.empty() ? std::vector<ScoredItem>() : score(mine))))
+    all.push_back(unpack_scores(theirs));
+  return dealt_back(std::move(all), items.size());
+}
+
+void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::vector<at::Tensor>& numbers) {
+  if (ranks.alone() || numbers.empty()) return;
+  std::string mine;
+  for (at::Tensor& t : numbers) {
+    if (!t.defined()) continue;
+    t = t.to(at::kCPU, at::kFloat).contiguous();
+    mine.append(static_cast<const char*>(t.const_data_ptr()), t.nbytes());
+  }
+  const std::vector<std::string> all = ranks.gather(mine);
+  std::vector<size_t> at(all.size(), 0);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const size_t owner = i % all.size();
+    numbers[i] = at::empty({batches[i].targets.token.size(0)}, at::kFloat);
+    std::memcpy(numbers[i].mutable_data_ptr(), all[owner].data() + at[owner], numbers[i].nbytes());
+    at[owner] += numbers[i].nbytes();
+  }
+}
+
+}  // namespace temper

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""One run in several processes, on a tiny model of each task: the numbers of one process but for rounding, the same bytes each time
+and after a rank was killed, another number of ranks on resume, and one line for what cannot work.
+  TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/ranks.py [--kills N] [--tasks sft,rl] [--stops]
+--kills: a task's ranks killed. --stops: also a rank that hangs, half a minute."""
+import argparse, contextlib, glob, json, os, random, re, signal, socket, subprocess, sys, tempfile, time
+
+from faults import configs, outcome, program
+
+STEPS = {"sft": 6, "preference": 4, "rl": 4, "reward_model": 4, "distill": 4}
+
+
+def command(config, folder, *options):
+    return [program, config, "--run", folder, "--quiet", *options]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def place(rank, world, port):
+    """As torchrun sets it."""
+    return {**os.environ, "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(world),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+def together(commands, port, seconds=300):
+    """Each command a rank; their exit codes and what they said."""
+    ranks = [subprocess.Popen(c, env=place(r, len(commands), port), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for r, c in enumerate(commands)]
+    said = [p.communicate(timeout=seconds)[1].decode() for p in ranks]
+    return [p.returncode for p in ranks], said
+
+
+class Ranks:
+    def __init__(self, work):
+        self.work, self.failed, self.done = work, 0, 0
+
+    def check(self, right, what):
+        self.done += 1
+        if not right:
+            self.failed += 1
+            print(f"FAIL: {what}", flush=True)
+
+    def run(self, task, name, *options, code=0):
+        process = subprocess.run(command(f"{self.work}/{task}.json", f"{self.work}/{name}", *options), capture_output=True, text=True, timeout=600)
+        self.check(process.returncode == code, f"{name}: exit code {process.returncode}, not {code}: {process.stderr}")
+        return process.stderr
+
+    def rows(self, name):
+        with open(f"{self.work}/{name}/metrics.jsonl") as lines:
+            return [json.loads(line) for line in lines]
+
+    def near(self, a, b):
+        """Metrics but for rounding, which a few steps at a high rate enlarge."""
+        one, other = self.rows(a), self.rows(b)
+        self.check(len(one) == len(other), f"{b}: {len(other)} rows, {a} has {len(one)}")
+        for x, y in zip(one, other):
+            for key in x.keys() | y.keys():
+                u, v = x.get(key), y.get(key)
+                if key == "time" or u == v:
+                    continue
+                numbers = all(isinstance(n, (int, float)) for n in (u, v))
+                self.check(numbers and abs(u - v) <= 2e-4 * (1 + abs(u)), f"{b}: step {x['step']} {x['split']} {key}: {v}, {a} has {u}")
+
+    def same_bytes(self, a, b):
+        one, other = outcome(f"{self.work}/{a}"), outcome(f"{self.work}/{b}")
+        for key in sorted(one.keys() | other.keys()):
+            self.check(one.get(key) == other.get(key), f"{b}: {key} is not as in {a}")
+
+    def three(self, task):
+        config, folder = f"{self.work}/{task}.json", f"{self.work}/{task}-3"
+        codes, said = together([command(config, folder)] * 3, free_port())
+        self.check(codes == [0, 0, 0], f"{task}: three ranks by torchrun's variables: {codes} {said}")
+
+    def kills(self, task, count, rng):
+        for k in range(count):
+            name = f"{task}-killed-{k}"
+            launcher = subprocess.Popen(command(f"{self.work}/{task}.json", f"{self.work}/{name}", "--ranks", "2", "--restarts", "3"),
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            # Once it has begun to train, at some moment of a second.
+            while launcher.poll() is None and not os.path.exists(f"{self.work}/{name}/metrics.jsonl"):
+                time.sleep(0.01)
+            time.sleep(rng.random())
+            ranks = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True).stdout.split()
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended
+                if len(ranks) == 2:
+                    os.kill(int(rng.choice(ranks)), signal.SIGKILL)
+            said = launcher.communicate(timeout=600)[1].decode()
+            self.check(launcher.returncode == 0, f"{name}: exit code {launcher.returncode}: {said}")
+            self.same_bytes(f"{task}-2", name)
+
+    def wait_for_checkpoint(self, process, name):
+        while process.poll() is None and not glob.glob(f"{self.work}/{name}/checkpoints/*/DONE"):
+            time.sleep(0.01)
+
+    def other_number(self):
+        """Stopped with two ranks, resumed with one, and the other way round."""
+        for first, then in ((["--ranks", "2"], []), ([], ["--ranks", "2"])):
+            name = f"sft-from-{len(first)}"
+            process = subprocess.Popen(command(f"{self.work}/sft-long.json", f"{self.work}/{name}", *first), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.wait_for_checkpoint(process, name)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=300)
+            self.check(process.returncode == 143, f"{name}: stopped with {process.returncode}, not 143")
+            said = subprocess.run([c for c in command(f"{self.work}/sft-long.json", f"{self.work}/{name}", *then) if c != "--quiet"],
+                                  capture_output=True, text=True, timeout=300)
+            self.check(said.returncode == 0 and "until now" in said.stderr + said.stdout, f"{name}: {said.returncode} {said.stderr}")
+
+    def refusals(self):
+        config = f"{self.work}/sft.json"
+
+        def refused(what, pattern, *options):
+            said = self.run("sft", "refused", *options, code=2)
+            self.check(len(said.splitlines()) == 1 and re.search(pattern, said), f"{what}: {said}")
+        refused("no ranks", "--ranks: expected at least 1", "--ranks", "0")
+        refused("more ranks than processors", "ranks on [0-9]+ processors", "--ranks", "9999")
+        codes, said = together([command(config, f"{self.work}/apart"), command(config, f"{self.work}/apart", "--set", "seed=7")], free_port())
+        self.check(codes == [2, 2] and all(len(s.splitlines()) == 1 and "was started with another config" in s for s in said), f"another config: {codes} {said}")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            process = subprocess.run(command(config, f"{self.work}/taken"), env=place(0, 2, taken.getsockname()[1]), capture_output=True, text=True, timeout=300)
+        self.check(process.returncode == 2 and len(process.stderr.splitlines()) == 1, f"a taken port: {process.returncode} {process.stderr}")
+        for variables, pattern in (({"RANK": "2", "WORLD_SIZE": "2"}, "rank 2 of 2"), ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK: expected a number"), ({"RANK": "0"}, "WORLD_SIZE is missing")):
+            process = subprocess.run(command(config, f"{self.work}/odd"), env={**os.environ, **variables}, capture_output=True, text=True, timeout=60)
+            self.check(process.returncode == 2 and re.search(pattern, process.stderr), f"{variables}: {process.returncode} {process.stderr}")
+
+    def hangs(self):
+        launcher = subprocess.Popen(command(f"{self.work}/sft-long.json", f"{self.work}/hangs", "--ranks", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.wait_for_checkpoint(launcher, "hangs")
+        rank = int(subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True).stdout.split()[1])
+        os.kill(rank, signal.SIGSTOP)
+        said = launcher.communicate(timeout=120)[1].decode()
+        self.check(launcher.returncode == 75 and re.search("has not been heard of|was lost during", said), f"a rank that hangs: {launcher.returncode} {said}")
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--kills", type=int, default=1)
+    p.add_argument("--tasks", default=",".join(STEPS))
+    p.add_argument("--stops", action="store_true")
+    args = p.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        configs(work)
+        ranks, rng = Ranks(work), random.Random(1)
+        for task, steps in STEPS.items():
+            with open(f"{work}/{task}.json") as file:
+                config = json.load(file)
+            with open(f"{work}/{task}-long.json", "w") as file:
+                json.dump(config, file)
+            config["train"]["steps"], config["eval"]["every"] = steps, steps
+            with open(f"{work}/{task}.json", "w") as file:
+                json.dump(config, file)
+        ranks.run("sft-long", "base")
+        for task in args.tasks.split(","):
+            for name, options in ((f"{task}-1", []), (f"{task}-2", ["--ranks", "2"]), (f"{task}-2-again", ["--ranks", "2"])):
+                ranks.run(task, name, *options)
+            ranks.three(task)
+            ranks.near(f"{task}-1", f"{task}-2")
+            ranks.near(f"{task}-1", f"{task}-3")
+            ranks.same_bytes(f"{task}-2", f"{task}-2-again")
+            ranks.kills(task, args.kills, rng)
+        ranks.other_number()
+        ranks.refusals()
+        if args.stops:
+            ranks.hangs()
+        print(f"{ranks.done} checks, {ranks.failed} failed")
+        sys.exit(1 if ranks.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

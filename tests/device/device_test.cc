@@ -1,0 +1,113 @@
+// Every task, objective, adapter and optimizer on a device whose memory the host cannot read, beside the CPU.
+#include <ATen/ATen.h>
+
+#include "adapter/adapter.h"
+#include "base/error.h"
+#include "device/fake_device.h"
+#include "model/precision.h"
+#include "optim/optimizer.h"
+#include "task/runs.h"
+
+using namespace temper;
+
+namespace {
+
+// Runs of each config on both, two steps.
+struct Devices {
+  Devices() {
+    fake::start();
+    runs.write("pairs.jsonl", arithmetic_pairs());
+    runs(tiny_sft((runs.folder() / "train.jsonl").string(), 12), "base");
+  }
+  std::string base() const { return (runs.folder() / "base/final").string(); }
+  std::string on_base(const std::string& task, const std::string& data, Json more = Json::object()) const {
+    Json config = {{"task", task},
+                   {"threads", 1},
+                   {"model", {{"path", base()}, {"dtype", "f32"}}},
+                   {"data", {{"train", {(runs.folder() / data).string()}}, {"max_tokens", 100}}},
+                   {"optimizer", {{"name", "adamw"}, {"lr", 1e-3}}},
+                   {"train", {{"steps", 2}, {"batch_size", 4}, {"micro_batch_tokens", 60}}},
+                   {"checkpoint", {{"every", 0}}},
+                   {"run", "r"}};
+    config.update(more);
+    return config.dump();
+  }
+  std::string rl() const {
+    return on_base("rl", "train.jsonl",
+                   {{"rollout", {{"prompts_per_step", 4}, {"group_size", 4}, {"max_new_tokens", 6}}},
+                    {"rewards", {{{"kind", "contains"}, {"texts", {"1", "2", "3"}}}}}});
+  }
+  void compare(const std::string& config, const std::string& name, const std::vector<std::string>& sets = {},
+               double tolerance = 1e-4) {
+    CAPTURE(name);
+    const auto cpu = runs(config, "cpu-" + name, sets);
+    auto on_fake = sets;
+    on_fake.emplace_back("device=fake");
+    check_same(cpu, runs(config, "fake-" + name, on_fake), tolerance);
+    ++compared;
+  }
+
+  Runs runs;
+  int compared = 0;
+};
+
+std::string safe(std::string name) {
+  for (char& c : name)
+    if (c == '/') c = '-';
+  return name;
+}
+
+}  // namespace
+
+TEST_CASE("fake device: the host cannot read its memory, and sees what it copies") {
+  fake::start();
+  const at::Device device(c10::kPrivateUse1, 0);
+  const at::Tensor host = at::arange(12, at::kFloat).view({3, 4}), there = host.to(device);
+  CHECK(there.device() == device);
+  CHECK(at::equal(there.cpu(), host));
+  CHECK(at::allclose(at::mm(there, there.t()).cpu(), at::mm(host, host.t())));
+  CHECK(at::equal(there.narrow(1, 1, 2).add_(1).cpu(), host.narrow(1, 1, 2) + 1));
+  const int64_t reads = fake::counters().scalars_read;
+  CHECK(there.sum().item<float>() == doctest::Approx(host.sum().item<float>() + 6));
+  CHECK(fake::counters().scalars_read == reads + 1);
+  CHECK_THROWS_WITH(at::add(there, host), doctest::Contains("on the fake device"));
+  CHECK_THROWS_WITH_AS(make_precision("f32", "quantum"), doctest::Contains("expected \"cpu\" or \"cuda\""),
+                       UserError);
+}
+
+TEST_CASE("fake device: every task, and how each kind of thing trains") {
+  Devices d;
+  const std::string pairs = (d.runs.folder() / "pairs.jsonl").string();
+  const std::string sft = d.on_base("sft", "train.jsonl");
+  d.compare(sft, "sft");
+  d.compare(sft, "sft-recomputed", {"model.checkpointing=all"});
+  d.compare(d.on_base("preference", "pairs.jsonl"), "dpo");
+  d.compare(d.on_base("reward_model", "pairs.jsonl"), "reward-model");
+  d.compare(d.on_base("distill", "train.jsonl", {{"teachers", {{{"path", d.base()}}}}}), "distill");
+  d.compare(d.rl(), "grpo");
+  d.compare(d.rl(), "grpo-updates", {"updates_per_rollout=2", "train.batch_size=2", "algorithm.kl_coef=0.1"});
+  d.compare(d.rl(), "ppo", {"algorithm={\"name\": \"ppo\"}"});
+  d.compare(d.rl(), "grpo-lora", {"adapter={\"kind\": \"lora\", \"rank\": 2, \"dropout\": 0.1}"});
+  MESSAGE(d.compared << " runs agree");
+}
+
+TEST_CASE("fake device: every adapter") {
+  Devices d;
+  const std::string sft = d.on_base("sft", "train.jsonl");
+  for (const auto& entry : adapter_registry().entries()) {
+    if (entry.name == "full") continue;
+    d.compare(sft, safe(entry.name), {"adapter={\"kind\": \"" + entry.name + "\"}"});
+  }
+  MESSAGE(d.compared << " adapters agree");
+}
+
+TEST_CASE("fake device: every optimizer") {
+  Devices d;
+  const std::string sft = d.on_base("sft", "train.jsonl");
+  for (const auto& entry : optimizer_registry().entries()) {
+    // SOAP's bases are of a QR decomposition, which magnifies rounding.
+    d.compare(sft, safe(entry.name), {"optimizer={\"name\": \"" + entry.name + "\", \"lr\": 1e-3}"},
+              entry.name == "soap" ? 5e-3 : 1e-4);
+  }
+  MESSAGE(d.compared << " optimizers agree");
+}

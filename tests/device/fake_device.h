@@ -1,0 +1,25 @@
+// An accelerator for the tests: a device whose memory the host cannot read.
+//
+// Its type is PrivateUse1 under the name "fake". A tensor's address lies in a reservation without access, so
+// host code that reads or writes through it faults; the bytes are in a second mapping at a fixed distance,
+// which only the device knows. Operators run as the CPU's on copies, views are the real ones, and tensors of
+// one operator must be on one device, as CUDA's kernels want it. What it cannot show: missing
+// synchronisation, and CUDA's own rounding.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace temper::fake {
+
+struct Counters {
+  int64_t operators = 0, scalars_read = 0, to_device = 0, to_host = 0;  // copies, whole tensors
+  std::map<std::string, int64_t> by_name;                               // operators
+};
+Counters& counters();
+
+// Registers the device; once a process.
+void start();
+
+}  // namespace temper::fake
