@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "tensor/device.h"
 
 namespace temper {
 namespace {
@@ -25,9 +26,7 @@ Precision make_precision(const std::string& dtype, const std::string& device) {
   } catch (const std::exception&) {
     user_error("device: expected \"cpu\" or \"cuda\", found \"{}\"", device);
   }
-  if (precision.device.is_cuda() && !at::hasCUDA()) {
-    user_error("device: \"{}\" asked for, but this LibTorch sees no GPU; try \"cpu\"", device);
-  }
+  if (precision.device.is_cuda()) load_cuda();
   // A device of the tests, where they have registered one.
   const bool of_tests = precision.device.is_privateuseone() && c10::is_privateuse1_backend_registered();
   if (!precision.device.is_cpu() && !precision.device.is_cuda() && !of_tests) {

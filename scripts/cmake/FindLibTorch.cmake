@@ -1,5 +1,6 @@
 # Finds the LibTorch that scripts/setup.sh took out of the PyPI wheel. The wheel's own CMake config asks for a
-# whole CUDA toolkit, which a machine without a GPU does not have; libtorch_cpu and libc10 need none of it.
+# whole CUDA toolkit, which a machine without a GPU does not have; libtorch_cpu and libc10 need none of it. libtorch_cuda is
+# loaded when a run asks for a GPU (tensor/device.h), so that one build serves both kinds of machine.
 # Input: TEMPER_LIBTORCH, a folder with include/ and lib/. Gives the target LibTorch::LibTorch.
 set(TEMPER_LIBTORCH "$ENV{HOME}/.cache/temper/libtorch-2.15.0" CACHE PATH "LibTorch folder (include/, lib/)")
 if(NOT EXISTS ${TEMPER_LIBTORCH}/lib/libtorch_cpu.so)
@@ -13,11 +14,6 @@ if(NOT TARGET LibTorch::LibTorch)
   list(GET gomp 0 gomp)
   target_link_libraries(LibTorch::LibTorch INTERFACE
     ${TEMPER_LIBTORCH}/lib/libtorch_cpu.so ${TEMPER_LIBTORCH}/lib/libc10.so ${gomp})
-  # With --as-needed off for libtorch_cuda: its registrars run only when the library is loaded.
-  if(EXISTS ${TEMPER_LIBTORCH}/lib/libtorch_cuda.so)
-    target_link_libraries(LibTorch::LibTorch INTERFACE
-      -Wl,--no-as-needed ${TEMPER_LIBTORCH}/lib/libtorch_cuda.so ${TEMPER_LIBTORCH}/lib/libc10_cuda.so -Wl,--as-needed)
-  endif()
   # The two small CUDA libraries beside libtorch_cpu are needed by its own references.
   target_link_options(LibTorch::LibTorch INTERFACE -Wl,-rpath,${TEMPER_LIBTORCH}/lib -Wl,-rpath-link,${TEMPER_LIBTORCH}/lib)
 endif()

@@ -368,6 +368,8 @@ refuses "a reward model as GGUF" 'sequence classification' "$bin/temper-convert"
 refuses "weights beyond those of another shape" 'not of one shape' "$bin/temper-convert" scored/final beyond --beyond sft/final
 reward() { refuses "$1" "$2" "$t" rl.json --set "rewards=[$3]" --run rl-model; }
 printf '{"prompt": "a", "answer": "$ $"}\n{"prompt": "b", "answer": ""}\n' > odd.jsonl
+refuses "a GPU where LibTorch has none" 'device: "cuda": .*(without CUDA|cannot be loaded|no NVIDIA driver)' "$t" sft.json --set device=cuda --run new
+refuses "a GPU, for generating" 'device: "cuda"' "$bin/temper-generate" --model sft/final --device cuda --prompt 1
 refuses "references that are no answers" 'data.train: reward math can score none of the 2 records.*odd.jsonl:1' "$t" rl.json --set 'rewards=[{"kind": "math"}]' --set 'data.train=["odd.jsonl"]' --run new
 refuses "references that no evaluation can read" '--data: reward math can score none.*odd.jsonl:1' "$bin/temper-eval" --model sft/final --data odd.jsonl --reward math
 reward "a reward model that is not there" 'nowhere' '{"kind": "model", "path": "nowhere"}'
