@@ -5,6 +5,9 @@
 #include "base/error.h"
 #include "device/fake_device.h"
 #include "model/precision.h"
+#include "objective/policy/policy.h"
+#include "objective/preference/preference.h"
+#include "objective/supervised/supervised.h"
 #include "optim/optimizer.h"
 #include "task/runs.h"
 
@@ -120,4 +123,63 @@ TEST_CASE("fake device: every optimizer") {
               entry.name == "soap" ? 5e-3 : 1e-4);
   }
   MESSAGE(d.compared << " optimizers agree");
+}
+
+TEST_CASE("fake device: every objective") {
+  Devices d;
+  for (const std::string& name : objective::policy_registry().names()) {
+    std::vector<std::string> sets = {"algorithm.name=" + name, "algorithm.filter_max_rounds=1000"};
+    if (name == "luffy") sets.emplace_back("rollout.demonstrations=1");
+    if (name == "adaptthink") {
+      sets.emplace_back(R"(rollout.openings=["<|im_end|>", "<|im_start|>"])");
+      sets.emplace_back("rollout.reference_samples=2");
+    }
+    d.compare(d.rl(), name, sets, 2e-3);
+  }
+  std::string labelled;
+  for (int i = 0; i < 16; ++i)
+    labelled += fmt::format("{{\"prompt\": \"Add {} and 1:\", \"completion\": \" {}\", \"label\": {}}}\n", i,
+                            i + i % 2, i % 2 == 1);
+  d.runs.write("labelled.jsonl", labelled);
+  for (const std::string& name : objective::preference_registry().names()) {
+    const objective::PreferenceNeeds needs = objective::preference_registry().find(name)->make()->needs();
+    if (needs.list || needs.other) continue;  // of lists of answers and of two adapters
+    d.compare(d.on_base("preference", needs.label ? "labelled.jsonl" : "pairs.jsonl"), name,
+              {"algorithm.name=" + name}, 2e-3);
+  }
+  std::string scored;
+  for (int i = 0; i < 16; ++i)
+    scored += fmt::format("{{\"prompt\": \"Add {} and 1:\", \"completion\": \" {}\", \"reward\": {}}}\n",
+                          i / 2, i, i % 2);
+  d.runs.write("scored.jsonl", scored);
+  for (const std::string& name : objective::supervised_registry().names())
+    d.compare(d.on_base("sft", "scored.jsonl"), name, {"loss.name=" + name}, 2e-3);
+  MESSAGE(d.compared << " objectives agree");
+}
+
+TEST_CASE("fake device: what a micro-batch and a decoded token cost of it") {
+  Devices d;
+  const std::string sft = d.on_base("sft", "train.jsonl");
+  const auto counted = [&](const std::string& config, const std::string& name,
+                           std::vector<std::string> sets) {
+    sets.emplace_back("device=fake");
+    const fake::Counters before = fake::counters();
+    d.runs(config, name, sets);
+    const fake::Counters& after = fake::counters();
+    return fake::Counters{after.operators - before.operators, after.scalars_read - before.scalars_read,
+                          after.to_device - before.to_device, after.to_host - before.to_host};
+  };
+  // Of the same run with twice the micro-batches, and with longer answers.
+  const auto whole = counted(sft, "whole", {"train.steps=8", "train.micro_batch_tokens=1000"}),
+             cut = counted(sft, "cut", {"train.steps=8", "train.micro_batch_tokens=30"});
+  const auto shorter = counted(d.rl(), "short", {"rollout.min_new_tokens=4", "rollout.max_new_tokens=4"}),
+             longer = counted(d.rl(), "long", {"rollout.min_new_tokens=12", "rollout.max_new_tokens=12"});
+  MESSAGE("sft, 8 steps: " << whole.scalars_read << " scalars read, cut into more micro-batches "
+                           << cut.scalars_read);
+  MESSAGE("8 more tokens of 16 sequences, twice: " << longer.operators - shorter.operators << " operators, "
+                                                   << longer.scalars_read - shorter.scalars_read
+                                                   << " scalars, " << longer.to_host - shorter.to_host
+                                                   << " copies to the host");
+  CHECK(whole.scalars_read <= cut.scalars_read);
+  CHECK(longer.to_host > shorter.to_host);  // the logits of each token, for the sampler
 }
