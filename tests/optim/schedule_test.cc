@@ -66,7 +66,8 @@ TEST_CASE("rewarm starts at the floor where the earlier run ended") {
 }
 
 TEST_CASE("refined schedules follow the authors' code, and constant norms give linear decay") {
-  for (const Json& item : read_json_file(test_file("optim/golden/schedules.json"))["refined"]) {
+  const Json golden = read_json_file(test_file("optim/golden/schedules.json"));
+  for (const Json& item : golden["refined"]) {
     const auto norms = item["norms"].get<std::vector<double>>();
     for (const std::string name : {"adam", "sgd"}) {
       CAPTURE(name);
