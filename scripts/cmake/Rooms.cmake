@@ -22,6 +22,15 @@ function(temper_torch target)
   file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/include/fmt/fmt SYMBOLIC)
   target_include_directories(${target} BEFORE PUBLIC $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include/fmt>
                                                     $<INSTALL_INTERFACE:include/temper-fmt>)
+  if(TEMPER_SANITIZE MATCHES thread)
+    # Before LibTorch, whose libgomp it stands in front of; by its path, as it is nobody's to export.
+    if(NOT TARGET temper_tsan_openmp)
+      add_library(temper_tsan_openmp SHARED ${CMAKE_SOURCE_DIR}/tests/tsan/openmp.cc)
+      set_target_properties(temper_tsan_openmp PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+    endif()
+    add_dependencies(${target} temper_tsan_openmp)
+    target_link_libraries(${target} PUBLIC ${CMAKE_BINARY_DIR}/libtemper_tsan_openmp.so)
+  endif()
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
   # at::parallel_for is compiled into our kernels; it must run on the OpenMP runtime that libtorch itself
   # uses, so we compile for OpenMP and link the wheel's own libgomp, never the system's. clang's OpenMP is
