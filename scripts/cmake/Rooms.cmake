@@ -30,6 +30,7 @@ function(temper_torch target)
     endif()
     add_dependencies(${target} temper_tsan_openmp)
     target_link_libraries(${target} PUBLIC ${CMAKE_BINARY_DIR}/libtemper_tsan_openmp.so)
+    target_link_options(${target} PUBLIC -Wl,-rpath,${CMAKE_BINARY_DIR})
   endif()
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
   # at::parallel_for is compiled into our kernels; it must run on the OpenMP runtime that libtorch itself
