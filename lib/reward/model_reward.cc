@@ -156,9 +156,9 @@ class ModelReward : public Reward {
     Json& prompt = out.json["prompt"];
     if (options_.chat_prompts && prompt.is_string())
       prompt = Json::array({{{"role", "user"}, {"content", prompt}}});
+    const bool chat = prompt.is_array();  // a new column may move it
     out.json["completion"] = item.completion;
-    if (prompt.is_array())
-      out.json["completion"] = Json::array({{{"role", "assistant"}, {"content", item.completion}}});
+    if (chat) out.json["completion"] = Json::array({{{"role", "assistant"}, {"content", item.completion}}});
     return out;
   }
 
