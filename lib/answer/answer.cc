@@ -29,7 +29,9 @@ const char* sign_of(Relation relation) {
   return "";
 }
 
-std::string bare(const FinalAnswer& answer) {
+}  // namespace
+
+std::string to_string(const FinalAnswer& answer) {
   switch (answer.kind) {
     case AnswerKind::kNumber:
       return canonical(*answer.number);
@@ -74,8 +76,6 @@ std::string bare(const FinalAnswer& answer) {
   return {};
 }
 
-}  // namespace
-
 std::string_view name_of(AnswerKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
@@ -83,10 +83,6 @@ std::string_view name_of(AnswerKind kind) {
 const std::vector<std::string>& answer_kinds() {
   static const std::vector<std::string> names(std::begin(kNames), std::end(kNames));
   return names;
-}
-
-std::string to_string(const FinalAnswer& answer) {
-  return bare(answer);
 }
 
 }  // namespace temper
