@@ -59,6 +59,9 @@ class Adapter {
   virtual bool parks_in_memory() const { return false; }
   // A term of the update's loss beside the data's, [] with a gradient; undefined: none.
   virtual at::Tensor penalty() { return {}; }
+  // Tensors besides trainable() whose gradients the backward passes add up, for end_backward(): ranks sum
+  // them too.
+  virtual std::vector<at::Tensor> gradient_carriers() const { return {}; }
   // After the backward passes, before clipping and the optimizer's step: all gradients are there.
   virtual void end_backward() {}
   virtual AdapterState state() { return {}; }

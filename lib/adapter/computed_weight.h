@@ -16,6 +16,7 @@ class ComputedWeight {
   void set_base(const at::Tensor& to);  // writes into the model's own matrix, rounded to its dtype
   void set(const at::Tensor& values);   // [V, H] fp32: what stands in from now on
   void set_enabled(bool enabled);
+  at::Tensor master() const { return own_.master; }  // whose gradient take_gradient() gives
   // Undefined when nothing reached it. It is the caller's, and the next backward passes begin a new one.
   at::Tensor take_gradient();
   void merge();  // what stands in is the model's own from now on

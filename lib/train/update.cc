@@ -57,20 +57,21 @@ std::map<std::string, double> Session::sums_over(
   return sums;
 }
 
-// Every rank gets the sums of all. A parameter that no micro-batch reached keeps none.
+// Every rank gets the sums of all. What no micro-batch reached keeps no gradient.
 void Session::join_gradients(UpdateOutcome& outcome) {
   if (ranks.alone()) return;
   at::NoGradGuard guard;
-  std::vector<at::Tensor> reached = {at::zeros({static_cast<int64_t>(parameters_.size())}, at::kFloat)};
-  for (size_t i = 0; i < parameters_.size(); ++i)
-    reached[0][static_cast<int64_t>(i)] = parameters_[i].value.grad().defined() ? 1.0F : 0.0F;
-  ranks.sum(reached);
+  std::vector<at::Tensor> all = adapter->gradient_carriers();
+  for (const OptimParameter& p : parameters_) all.push_back(p.value);
+  const at::Tensor reached = at::zeros({static_cast<int64_t>(all.size())}, at::kFloat);
+  for (size_t i = 0; i < all.size(); ++i)
+    reached[static_cast<int64_t>(i)] = all[i].grad().defined() ? 1.0F : 0.0F;
+  ranks.sum({reached});
   std::vector<at::Tensor> gradients;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& value = parameters_[i].value;
-    if (reached[0][static_cast<int64_t>(i)].item<float>() == 0) continue;
-    if (!value.grad().defined()) value.mutable_grad() = at::zeros_like(value);
-    gradients.push_back(value.grad());
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (reached[static_cast<int64_t>(i)].item<float>() == 0) continue;
+    if (!all[i].grad().defined()) all[i].mutable_grad() = at::zeros_like(all[i]);
+    gradients.push_back(all[i].grad());
   }
   ranks.sum(gradients);
   outcome.metrics["\n"] = outcome.loss;  // one exchange; no metric is called so

@@ -8,6 +8,12 @@ import argparse, contextlib, glob, json, os, random, re, signal, socket, subproc
 from faults import configs, outcome, program
 
 STEPS = {"sft": 6, "preference": 4, "rl": 4, "reward_model": 4, "distill": 4}
+# What trains changes on the way, and a second model learns.
+VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2, "state": "offload"}}),
+            "increlora": ("sft", {"adapter": {"kind": "increlora", "warmup": 2, "interval": 2, "target": 4}}),
+            "embedding": ("sft", {"adapter": {"kind": "dora", "rank": 4, "targets": ["embed_tokens", "lm_head", "q_proj"]}}),
+            "ist": ("sft", {"adapter": {"kind": "ist", "rank": 4, "measure_every": 2}}),
+            "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}})}
 
 
 def command(config, folder, *options):
@@ -162,6 +168,16 @@ def main():
             ranks.near(f"{task}-1", f"{task}-3")
             ranks.same_bytes(f"{task}-2", f"{task}-2-again")
             ranks.kills(task, args.kills, rng)
+        for name, (task, change) in VARIANTS.items():
+            with open(f"{work}/{task}.json") as file:
+                config = {**json.load(file), **change}
+            with open(f"{work}/{name}.json", "w") as file:
+                json.dump(config, file)
+            ranks.run(name, f"{name}-1")
+            ranks.run(name, f"{name}-2", "--ranks", "2")
+            ranks.run(name, f"{name}-2-again", "--ranks", "2")
+            ranks.near(f"{name}-1", f"{name}-2")
+            ranks.same_bytes(f"{name}-2", f"{name}-2-again")
         ranks.other_number()
         ranks.refusals()
         if args.stops:

@@ -141,6 +141,12 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
   }
 
   // dL/ddW is complete: the scores, and the chain rule down to the components.
+  std::vector<Tensor> gradient_carriers() const override {
+    std::vector<Tensor> out;
+    for (const Grown& m : modules_) out.push_back(m.delta);
+    return out;
+  }
+
   void end_backward() override {
     const at::NoGradGuard no_grad;
     for (Grown& m : modules_) {

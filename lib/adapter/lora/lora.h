@@ -95,6 +95,7 @@ class LoraAdapter : public Adapter, public LinearDelta {
 
   std::vector<std::pair<std::string, at::Tensor>> trainable() override;
   void refresh() override;
+  std::vector<at::Tensor> gradient_carriers() const override;
   void end_backward() override;
   void start(const AdapterStart& from) override;
   AdapterState state() override;

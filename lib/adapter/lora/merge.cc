@@ -33,6 +33,13 @@ Tensor LoraAdapter::merged_weight(const LoraModule& m) const {
   return m.magnitude.defined() ? merged * factors(m) : merged;
 }
 
+std::vector<Tensor> LoraAdapter::gradient_carriers() const {
+  std::vector<Tensor> out;
+  for (const LoraModule& m : modules_)
+    if (m.whole) out.push_back(m.whole->master());
+  return out;
+}
+
 // The gradient of f (W + s B A), f DoRA's factors: m / length, and the length is a constant of the step.
 void LoraAdapter::end_backward() {
   const at::NoGradGuard no_grad;
