@@ -174,10 +174,9 @@ std::optional<int> order(const Expression& a, const Expression& b, Work& work) {
 }
 
 std::optional<bool> proportional(const Expression& a, const Expression& b, bool positive, Work& work) {
-  // a(p) b(q) = a(q) b(p) for all p and q: with q one fixed point, a * b(q) = b * a(q), its values as
-  // rationals.
+  // a(p) b(q) = a(q) b(p) for all points p and one fixed q, in the field; then the quotient's sign, or all of
+  // it, in balls.
   const int64_t cost = cost_of(a) + cost_of(b);
-  uint64_t reference_point = 0;
   bool by_field = true;
   std::optional<uint64_t> a0, b0;
   for (uint64_t point = 0; point < kFieldPoints && by_field; ++point) {
@@ -200,8 +199,7 @@ std::optional<bool> proportional(const Expression& a, const Expression& b, bool 
   BallOptions options;
   int compared = 0;
   std::optional<Ball> first;
-  for (uint64_t point = reference_point; point < kMostPoints && compared < (by_field ? 1 : kBallPoints);
-       ++point) {
+  for (uint64_t point = 0; point < kMostPoints && compared < (by_field ? 1 : kBallPoints); ++point) {
     if (!work.spend(5 * cost)) return std::nullopt;
     options.point = point;
     options.precision = kFine;

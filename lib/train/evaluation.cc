@@ -40,18 +40,20 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   options.samples = s.config.eval.samples;
   const auto generated = [&](const std::vector<GenerateRequest>& mine) {
     return generate(*s.model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
-      s.check_signal();
+      s.check_signal_in_share();
       s.progress->inner(
           fmt::format("evaluating {}/{}, {} tokens", p.finished, p.total, format_count(p.tokens)));
     });
   };
+  const auto stop = [&](int signal) { s.stop_for(signal); };
   const auto scored = [&](const std::vector<RewardItem>& items) {
-    return shared_scores(s.ranks, items, [&](const std::vector<RewardItem>& mine) {
-      return s.rewards->score(mine, [&] { s.check_signal(); });
-    });
+    const auto score = [&](const std::vector<RewardItem>& mine) {
+      return s.rewards->score(mine, [&] { s.check_signal_in_share(); });
+    };
+    return shared_scores(s.ranks, items, score, stop);
   };
   const auto requests = eval_requests(prompts, *s.rewards, options);
-  const EvalResult result = score_completions(prompts, shared_completions(s.ranks, requests, generated),
+  const EvalResult result = score_completions(prompts, shared_completions(s.ranks, requests, generated, stop),
                                               *s.rewards, options, scored);
 
   for (const Figure& f : result.figures) out.row.values.emplace_back(f.name, f.value);

@@ -23,13 +23,14 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
   engine.seed = seed;
   engine.step = step;
   engine.end_ids = s.end_ids;
-  return shared_completions(s.ranks, requests, [&](const std::vector<GenerateRequest>& mine) {
+  const auto generated = [&](const std::vector<GenerateRequest>& mine) {
     return generate(model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
-      if (interruptible) s.check_signal();
+      if (interruptible) s.check_signal_in_share();
       s.progress->inner(
           fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
     });
-  });
+  };
+  return shared_completions(s.ranks, requests, generated, [&](int signal) { s.stop_for(signal); });
 }
 
 Rollout rollout_of(const Completion& c) {
@@ -69,9 +70,11 @@ void score(Session& s, std::vector<RolloutGroup>& groups) {
     }
   }
   s.progress->inner("scoring");
-  const std::vector<ScoredItem> scores = shared_scores(
-      s.ranks, items,
-      [&](const std::vector<RewardItem>& mine) { return s.rewards->score(mine, [&] { s.check_signal(); }); });
+  const auto scored = [&](const std::vector<RewardItem>& mine) {
+    return s.rewards->score(mine, [&] { s.check_signal_in_share(); });
+  };
+  const std::vector<ScoredItem> scores =
+      shared_scores(s.ranks, items, scored, [&](int signal) { s.stop_for(signal); });
   auto next = scores.begin();
   for (RolloutGroup& g : groups) {
     for (Rollout& r : g.rollouts) {

@@ -17,6 +17,7 @@
 #include "rollout/end_ids.h"
 #include "train/adapter_start.h"
 #include "train/config_paths.h"
+#include "train/shared.h"
 
 namespace temper {
 namespace {
@@ -226,6 +227,12 @@ ForwardOptions Session::forward_options(bool training) const {
 
 void Session::check_signal() {
   if (ranks.alone() && options_.stop != nullptr) stop_for(options_.stop->pending());
+}
+
+void Session::check_signal_in_share() const {
+  const int signal = options_.stop == nullptr ? 0 : options_.stop->pending();
+  if (signal == 0) return;
+  throw SignalSeen(signal);
 }
 
 void Session::stop_for(int signal) {

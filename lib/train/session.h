@@ -108,10 +108,14 @@ class Session {
   // A message that one start of the run says once.
   void tell_once(const std::string& line, LogLevel level = LogLevel::kInfo);
 
-  // For long work inside a step or an evaluation during which nothing of the state changes (generation):
-  // saves and throws Interrupted when a signal has come. With several ranks it waits for begin_step(), where
-  // all hear of it.
+  // For long work inside a step or an evaluation during which nothing of the state changes: saves and throws
+  // Interrupted when a signal has come. With several ranks it waits for begin_step(), where all hear of it.
   void check_signal();
+  // The same inside of what shared.h shares out: with several ranks it throws SignalSeen, which ends this
+  // rank's part and reaches the others with what they gather; all then call stop_for().
+  void check_signal_in_share() const;
+  // On all ranks at once, and not for 0: saves and throws Interrupted.
+  void stop_for(int signal);
   double seconds_in_step() const;
 
   // final/ (weights or adapter, tokenizer), the last checkpoint, the report.
@@ -124,7 +128,6 @@ class Session {
   void restore();
   void restore_as_first();
   void forget_records();
-  void stop_for(int signal);
   void take_up(LoadedCheckpoint loaded, const std::string& where);
   void join_gradients(UpdateOutcome& outcome);
   void report(const ReportStatus& status = {});

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -85,26 +86,55 @@ std::vector<T> dealt_back(std::vector<std::vector<T>> of_ranks, size_t count) {
   return out;
 }
 
+// The parts of all ranks, in their order; where one has seen a signal, all stop.
+template <class Part>
+std::vector<std::string> gathered(Ranks& ranks, const StopAll& stop, const Part& part) {
+  std::string mine;
+  int signal = 0;
+  try {
+    mine = "+" + part();
+  } catch (const SignalSeen& seen) {
+    mine = "!" + std::to_string(seen.signal);
+  }
+  std::vector<std::string> all = ranks.gather(mine);
+  for (std::string& theirs : all) {
+    if (theirs[0] == '!') signal = std::max(signal, std::stoi(theirs.substr(1)));
+    theirs.erase(0, 1);
+  }
+  if (signal != 0) stop(signal);
+  return all;
+}
+
+template <class Part>
+auto alone(const StopAll& stop, const Part& part) {
+  try {
+    return part();
+  } catch (const SignalSeen& seen) {
+    stop(seen.signal);
+    throw;
+  }
+}
+
 }  // namespace
 
-Completions shared_completions(
-    Ranks& ranks, const std::vector<GenerateRequest>& requests,
-    const std::function<Completions(const std::vector<GenerateRequest>&)>& generate) {
-  if (ranks.alone()) return generate(requests);
+Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>& requests,
+                               const Generate& generate, const StopAll& stop) {
+  if (ranks.alone()) return alone(stop, [&] { return generate(requests); });
   const auto mine = mine_of(ranks, requests);
   std::vector<Completions> all;
-  for (const std::string& theirs : ranks.gather(pack(mine.empty() ? Completions() : generate(mine))))
+  for (const std::string& theirs :
+       gathered(ranks, stop, [&] { return pack(mine.empty() ? Completions() : generate(mine)); }))
     all.push_back(unpack(theirs));
   return dealt_back(std::move(all), requests.size());
 }
 
-std::vector<ScoredItem> shared_scores(
-    Ranks& ranks, const std::vector<RewardItem>& items,
-    const std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>& score) {
-  if (ranks.alone()) return score(items);
+std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items, const Score& score,
+                                      const StopAll& stop) {
+  if (ranks.alone()) return alone(stop, [&] { return score(items); });
   const auto mine = mine_of(ranks, items);
   std::vector<std::vector<ScoredItem>> all;
-  for (const std::string& theirs : ranks.gather(pack(mine.empty() ? std::vector<ScoredItem>() : score(mine))))
+  for (const std::string& theirs :
+       gathered(ranks, stop, [&] { return pack(mine.empty() ? std::vector<ScoredItem>() : score(mine)); }))
     all.push_back(unpack_scores(theirs));
   return dealt_back(std::move(all), items.size());
 }

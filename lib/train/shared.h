@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 #include "dist/ranks.h"
@@ -15,14 +16,23 @@ namespace temper {
 
 using Completions = std::vector<std::vector<Completion>>;  // [request][sample]
 
-// Whole requests, so that a prompt is computed once for all its samples.
-Completions shared_completions(
-    Ranks& ranks, const std::vector<GenerateRequest>& requests,
-    const std::function<Completions(const std::vector<GenerateRequest>&)>& generate);
+// A signal came while a rank did its part.
+class SignalSeen : public std::runtime_error {
+ public:
+  explicit SignalSeen(int signal) : std::runtime_error("a signal"), signal(signal) {}
+  int signal;
+};
+// Called on all ranks with the signal that one of them has seen; it throws.
+using StopAll = std::function<void(int signal)>;
 
-std::vector<ScoredItem> shared_scores(
-    Ranks& ranks, const std::vector<RewardItem>& items,
-    const std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>& score);
+// Whole requests, so that a prompt is computed once for all its samples.
+using Generate = std::function<Completions(const std::vector<GenerateRequest>&)>;
+Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>& requests,
+                               const Generate& generate, const StopAll& stop);
+
+using Score = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
+std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items, const Score& score,
+                                      const StopAll& stop);
 
 // Numbers of the targets of each micro-batch, fp32: this rank's are given, undefined ones come from the
 // others.

@@ -20,6 +20,12 @@ def command(config, folder, *options):
     return [program, config, "--run", folder, "--quiet", *options]
 
 
+def children(process):
+    with contextlib.suppress(OSError), open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        return file.read().split()
+    return []
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -89,7 +95,7 @@ class Ranks:
             while launcher.poll() is None and not os.path.exists(f"{self.work}/{name}/metrics.jsonl"):
                 time.sleep(0.01)
             time.sleep(rng.random())
-            ranks = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True).stdout.split()
+            ranks = children(launcher)
             with contextlib.suppress(ProcessLookupError):  # it may just have ended
                 if len(ranks) == 2:
                     os.kill(int(rng.choice(ranks)), signal.SIGKILL)
@@ -114,6 +120,21 @@ class Ranks:
                                   capture_output=True, text=True, timeout=300)
             self.check(said.returncode == 0 and "until now" in said.stderr + said.stdout, f"{name}: {said.returncode} {said.stderr}")
 
+    def stopped(self, count, rng):
+        """A signal at any moment, also while ranks sample: all save and leave, and the end is the undisturbed one."""
+        self.run("rl-long", "rl-whole", "--ranks", "2")
+        for k in range(count):
+            name = f"rl-stopped-{k}"
+            process = subprocess.Popen(command(f"{self.work}/rl-long.json", f"{self.work}/{name}", "--ranks", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            while process.poll() is None and not os.path.exists(f"{self.work}/{name}/metrics.jsonl"):
+                time.sleep(0.01)
+            time.sleep(rng.random())
+            process.send_signal(signal.SIGTERM)
+            said = process.communicate(timeout=300)[1].decode()
+            self.check(process.returncode in (0, 143), f"{name}: stopped with {process.returncode}: {said}")
+            self.run("rl-long", name, "--ranks", "2")
+            self.same_bytes("rl-whole", name)
+
     def refusals(self):
         config = f"{self.work}/sft.json"
 
@@ -136,8 +157,7 @@ class Ranks:
     def hangs(self):
         launcher = subprocess.Popen(command(f"{self.work}/sft-long.json", f"{self.work}/hangs", "--ranks", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.wait_for_checkpoint(launcher, "hangs")
-        rank = int(subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True).stdout.split()[1])
-        os.kill(rank, signal.SIGSTOP)
+        os.kill(int(children(launcher)[1]), signal.SIGSTOP)
         said = launcher.communicate(timeout=120)[1].decode()
         self.check(launcher.returncode == 75 and re.search("has not been heard of|was lost during", said), f"a rank that hangs: {launcher.returncode} {said}")
 
@@ -179,6 +199,7 @@ def main():
             ranks.near(f"{name}-1", f"{name}-2")
             ranks.same_bytes(f"{name}-2", f"{name}-2-again")
         ranks.other_number()
+        ranks.stopped(2, rng)
         ranks.refusals()
         if args.stops:
             ranks.hangs()
