@@ -2,6 +2,7 @@
 #pragma once
 
 #include <iterator>
+#include <string>
 #include <string_view>
 
 namespace temper {
@@ -19,5 +20,20 @@ constexpr Spelling kVulgarFractions[] = {
 
 constexpr std::string_view kSuperscripts[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
 constexpr std::string_view kSuperscriptMinus = "⁻";
+
+// The digits that a run of raised or lowered ones at `at` stands for; moves behind it. "": there is none.
+inline std::string digits_of_run(std::string_view text, size_t& at, const std::string_view (&digits)[10]) {
+  std::string out;
+  for (bool found = true; found;) {
+    found = false;
+    for (size_t d = 0; d < 10 && !found; ++d) {
+      if (text.substr(at, digits[d].size()) != digits[d]) continue;
+      out += static_cast<char>('0' + d);
+      at += digits[d].size();
+      found = true;
+    }
+  }
+  return out;
+}
 
 }  // namespace temper

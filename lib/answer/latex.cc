@@ -194,15 +194,7 @@ class Cleaner {
       digits = "-";
       at_ += kSuperscriptMinus.size();
     }
-    for (bool found = true; found;) {
-      found = false;
-      for (size_t d = 0; d < 10 && !found; ++d) {
-        if (!next_is(kSuperscripts[d])) continue;
-        digits += static_cast<char>('0' + d);
-        at_ += kSuperscripts[d].size();
-        found = true;
-      }
-    }
+    digits += digits_of_run(text_, at_, kSuperscripts);
     if (!digits.empty()) out_ += "^{" + digits + "}";
     return !digits.empty();
   }

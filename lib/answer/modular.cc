@@ -7,28 +7,24 @@ namespace {
 
 using Value = std::optional<uint64_t>;
 
-uint64_t times(uint64_t a, uint64_t b) {
-  return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b % kPrime);
-}
-
 uint64_t to_power(uint64_t base, uint64_t exponent) {
   uint64_t out = 1;
   for (; exponent > 0; exponent >>= 1) {
-    if ((exponent & 1) != 0) out = times(out, base);
-    base = times(base, base);
+    if ((exponent & 1) != 0) out = field_product(out, base);
+    base = field_product(base, base);
   }
   return out;
 }
 
 Value inverse(uint64_t a) {
-  return a == 0 ? Value() : to_power(a, kPrime - 2);
+  return a == 0 ? Value() : field_inverse(a);
 }
 
 Value of_rational(const Rational& value) {
   const uint64_t over = fmpz_fdiv_ui(fmpq_numref(value.get()), kPrime);
   if (value.is_integer()) return over;
   const Value under = inverse(fmpz_fdiv_ui(fmpq_denref(value.get()), kPrime));
-  return under ? Value(times(over, *under)) : Value();
+  return under ? Value(field_product(over, *under)) : Value();
 }
 
 Value power(const Expression& e, uint64_t point) {
@@ -42,6 +38,14 @@ Value power(const Expression& e, uint64_t point) {
 }
 
 }  // namespace
+
+uint64_t field_product(uint64_t a, uint64_t b) {
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b % kPrime);
+}
+// By Fermat.
+uint64_t field_inverse(uint64_t a) {
+  return to_power(a, kPrime - 2);
+}
 
 uint64_t coordinate(std::string_view symbol, uint64_t point) {
   uint64_t z = 0x9e3779b97f4a7c15U * (point + 1);
@@ -67,7 +71,7 @@ std::optional<uint64_t> value_mod_prime(const Expression& e, uint64_t point) {
     case Op::kDivide: {
       const Value a = value_mod_prime(e.args[0], point), b = value_mod_prime(e.args[1], point);
       const Value under = b ? inverse(*b) : Value();
-      return a && under ? Value(times(*a, *under)) : Value();
+      return a && under ? Value(field_product(*a, *under)) : Value();
     }
     case Op::kAdd:
     case Op::kMultiply: {
@@ -75,7 +79,7 @@ std::optional<uint64_t> value_mod_prime(const Expression& e, uint64_t point) {
       for (const Expression& arg : e.args) {
         const Value a = value_mod_prime(arg, point);
         if (!a) return a;
-        out = e.op == Op::kAdd ? (out + *a) % kPrime : times(out, *a);
+        out = e.op == Op::kAdd ? (out + *a) % kPrime : field_product(out, *a);
       }
       return out;
     }

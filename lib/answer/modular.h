@@ -11,6 +11,10 @@ namespace temper {
 
 constexpr uint64_t kPrime = (uint64_t{1} << 61) - 1;
 
+// a * b and, for a that is not 0, 1 / a in that field.
+uint64_t field_product(uint64_t a, uint64_t b);
+uint64_t field_inverse(uint64_t a);
+
 // A number that looks random, of a symbol and the point's index; for all symbols and points the same on every
 // machine.
 uint64_t coordinate(std::string_view symbol, uint64_t point);

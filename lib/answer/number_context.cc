@@ -1,6 +1,7 @@
 #include "answer/number_context.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdint>
 #include <iterator>
 #include <string>
@@ -57,6 +58,13 @@ std::string_view without_blanks(std::string_view text) {
   while (!text.empty() && blank(text.front())) text.remove_prefix(1);
   while (!text.empty() && blank(text.back())) text.remove_suffix(1);
   return text;
+}
+
+std::string half_of_day(std::string_view text) {
+  std::string out;
+  for (const char c : text)
+    if (c != '.' && c != ' ') out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
 }
 
 bool is_unit(std::string_view rest) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "answer/latex.h"
@@ -21,6 +22,9 @@ inline bool letter(char c) {
 
 // Without the blanks at its ends.
 std::string_view without_blanks(std::string_view text);
+
+// "am" of " a.m.", "A.M." ...
+std::string half_of_day(std::string_view text);
 
 // Whether what follows a number is a unit, a closing mark or nothing. Letters that touch the number are a
 // unit only where they are a known one: 20xy and 3s^2 are products.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "answer/formula_reader.h"
+#include "answer/number_context.h"
 #include "answer/real_set.h"
 #include "answer/term_reader.h"
 
@@ -163,9 +164,7 @@ class AnswerReader {
       half += peek().text;
       advance();
     }
-    half.erase(std::remove_if(half.begin(), half.end(), [](char c) { return c == '.' || c == ' '; }),
-               half.end());
-    std::transform(half.begin(), half.end(), half.begin(), [](unsigned char c) { return std::tolower(c); });
+    half = half_of_day(half);
     if (half == "am" || half == "pm") {
       out.kind = AnswerKind::kTime;
       out.text = half;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "answer/measure.h"
+#include "answer/number_context.h"
 #include "answer/real_set.h"
 #include "answer/same_expression.h"
 
@@ -42,29 +43,28 @@ Expression product(Expression a, Expression b) {
 struct Fraction {
   Expression over, under;
 };
-// A formula as one fraction, without cancelling anything: what it is over decides where it is 0.
-Fraction as_fraction(const Expression& e) {
+// A formula as one fraction, without cancelling anything: what it is over decides where it is 0. nullopt: it
+// becomes too large, as a continued fraction does, which doubles with each level.
+std::optional<Fraction> as_fraction(const Expression& e) {
+  constexpr int64_t kMostCost = 3000;
   const Expression one = Expression::number(Rational::of(1));
-  if (e.op == Op::kNegate) {
-    Fraction inner = as_fraction(e.args[0]);
-    return {Expression::of(Op::kNegate, {inner.over}), inner.under};
-  }
-  if (e.op == Op::kDivide) {
-    Fraction a = as_fraction(e.args[0]), b = as_fraction(e.args[1]);
-    return {product(a.over, b.under), product(a.under, b.over)};
-  }
-  if (e.op != Op::kAdd && e.op != Op::kMultiply) return {e, one};
-  Fraction out = as_fraction(e.args[0]);
-  for (size_t i = 1; i < e.args.size(); ++i) {
-    Fraction next = as_fraction(e.args[i]);
-    const bool whole = next.under.op == Op::kRational;
-    if (e.op == Op::kMultiply)
-      out.over = product(std::move(out.over), std::move(next.over));
+  const bool combines =
+      e.op == Op::kNegate || e.op == Op::kDivide || e.op == Op::kAdd || e.op == Op::kMultiply;
+  if (!combines) return Fraction{e, one};
+  std::optional<Fraction> out = as_fraction(e.args[0]);
+  if (out && e.op == Op::kNegate) out->over = Expression::of(Op::kNegate, {out->over});
+  for (size_t i = 1; i < e.args.size() && out; ++i) {
+    std::optional<Fraction> next = as_fraction(e.args[i]);
+    if (!next) return std::nullopt;
+    if (e.op == Op::kDivide) std::swap(next->over, next->under);
+    const bool whole = next->under.op == Op::kRational && next->under.value == Rational::of(1);
+    if (e.op == Op::kAdd)
+      out->over = Expression::of(
+          Op::kAdd, {product(std::move(out->over), next->under), product(std::move(next->over), out->under)});
     else
-      out.over = Expression::of(
-          Op::kAdd, {product(std::move(out.over), next.under), product(std::move(next.over), out.under)});
-    if (!whole || next.under.value != Rational::of(1))
-      out.under = product(std::move(out.under), std::move(next.under));
+      out->over = product(std::move(out->over), std::move(next->over));
+    if (!whole) out->under = product(std::move(out->under), std::move(next->under));
+    if (cost_of(out->over) + cost_of(out->under) > kMostCost) return std::nullopt;
   }
   return out;
 }
@@ -144,7 +144,7 @@ class Comparison {
     return is_quantity(other) && &other == &b ? std::nullopt : Verdict(false);
   }
 
-  // A formula of the value in base units; false: their units measure different things.
+  // A formula of the value, in base units where a unit is given.
   static Expression in_units(const FinalAnswer& a, const std::optional<Measure>& unit) {
     Expression value =
         a.kind == Kind::kNumber ? Expression::number(a.number->value, a.number->decimal) : a.value;
@@ -206,16 +206,14 @@ class Comparison {
                        zero_b = difference(b.sides[0], b.sides[1]);
       const Verdict plain = proportional(zero_a, zero_b, false, work_);
       if (plain != Verdict(false)) return plain;
-      return proportional(as_fraction(zero_a).over, as_fraction(zero_b).over, false, work_);
+      const auto of_a = as_fraction(zero_a), of_b = as_fraction(zero_b);
+      return of_a && of_b ? proportional(of_a->over, of_b->over, false, work_) : std::nullopt;
     }
     // y = 2x for 2x.
     const FinalAnswer &equation = a.kind == Kind::kEquation ? a : b,
                       &other = a.kind == Kind::kEquation ? b : a;
-    if (equation.name.empty() && other.kind == Kind::kExpression && !other.name.empty()) return false;
-    if (is_quantity(other) && !other.name.empty()) {  // "2x = 10" is not yet "x = 5"
-      return false;
-    }
-    if (equation.name.empty() || !is_quantity(other)) return false;
+    // "2x = 10" is not yet "x = 5".
+    if (equation.name.empty() || !is_quantity(other) || !other.name.empty()) return false;
     FinalAnswer right;
     right.kind = Kind::kExpression;
     right.value = equation.sides[1];
@@ -240,10 +238,7 @@ class Comparison {
     }
     const FinalAnswer &ratio = shown(a) ? a : b, &other = shown(a) ? b : a;
     if (other.kind == Kind::kNumber && ratio.kind == Kind::kTime) {  // 10 am
-      std::string half = other.number->unit;
-      half.erase(std::remove_if(half.begin(), half.end(), [](char c) { return c == '.' || c == ' '; }),
-                 half.end());
-      std::transform(half.begin(), half.end(), half.begin(), [](unsigned char c) { return std::tolower(c); });
+      const std::string half = half_of_day(other.number->unit);
       const bool on_the_hour =
           std::all_of(ratio.parts.begin() + 1, ratio.parts.end(),
                       [](const FinalAnswer& part) { return part.number && part.number->value.is_zero(); });

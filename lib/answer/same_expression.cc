@@ -108,6 +108,11 @@ Verdict in_balls(const Expression& a, const Expression& b, BallOptions options, 
   return std::nullopt;
 }
 
+// Of oo and -oo; 0 for all else.
+int infinite_sign(const Expression& e) {
+  return e.op == Op::kInfinity ? 1 : e.op == Op::kNegate && e.args[0].op == Op::kInfinity ? -1 : 0;
+}
+
 Verdict equal(const Expression& a, const Expression& b, Work& work) {
   const auto x = rational_value(a), y = rational_value(b);
   if (x && y) return *x == *y;
@@ -126,10 +131,7 @@ Verdict equal(const Expression& a, const Expression& b, Work& work) {
     const Verdict natural = in_balls(a, b, options, work);
     return common == natural ? common : std::nullopt;
   }
-  const auto sign = [](const Expression& e) {
-    return e.op == Op::kInfinity ? 1 : e.op == Op::kNegate && e.args[0].op == Op::kInfinity ? -1 : 0;
-  };
-  const int of_a = sign(a), of_b = sign(b);
+  const int of_a = infinite_sign(a), of_b = infinite_sign(b);
   const bool endless_a = has_op(a, Op::kInfinity), endless_b = has_op(b, Op::kInfinity);
   if ((endless_a && of_a == 0) || (endless_b && of_b == 0)) return std::nullopt;  // sums of infinities
   return of_a == of_b;
@@ -152,11 +154,8 @@ std::optional<bool> same_expression(const Expression& a, const Expression& b, do
 }
 
 std::optional<int> order(const Expression& a, const Expression& b, Work& work) {
-  const auto endless = [](const Expression& e) {
-    return e.op == Op::kInfinity ? 1 : e.op == Op::kNegate && e.args[0].op == Op::kInfinity ? -1 : 0;
-  };
-  if (endless(a) != 0 || endless(b) != 0)
-    return endless(a) == endless(b) ? 0 : endless(a) < endless(b) ? -1 : 1;
+  if (infinite_sign(a) != 0 || infinite_sign(b) != 0)
+    return infinite_sign(a) == infinite_sign(b) ? 0 : infinite_sign(a) < infinite_sign(b) ? -1 : 1;
   if (!is_constant(a) || !is_constant(b)) return std::nullopt;
   const Verdict same = equal(a, b, work);
   if (!same) return std::nullopt;
@@ -189,10 +188,7 @@ std::optional<bool> proportional(const Expression& a, const Expression& b, bool 
       a0 = x;
       b0 = y;
     } else {
-      const auto product = [](uint64_t u, uint64_t v) {
-        return static_cast<uint64_t>(static_cast<unsigned __int128>(u) * v % kPrime);
-      };
-      if (product(*x, *b0) != product(*y, *a0)) return false;
+      if (field_product(*x, *b0) != field_product(*y, *a0)) return false;
     }
   }
   if (by_field && !positive) return true;

@@ -262,10 +262,12 @@ class Tokeniser {
     }
     if (next_is(kSuperscriptMinus)) {
       at_ += kSuperscriptMinus.size();
-      return spelled("^{-" + run_of(kSuperscripts) + "}");
+      return spelled("^{-" + digits_of_run(text_, at_, kSuperscripts) + "}");
     }
-    if (const std::string power = run_of(kSuperscripts); !power.empty()) return spelled("^{" + power + "}");
-    if (const std::string index = run_of(kSubscripts); !index.empty()) return spelled("_{" + index + "}");
+    if (const std::string power = digits_of_run(text_, at_, kSuperscripts); !power.empty())
+      return spelled("^{" + power + "}");
+    if (const std::string index = digits_of_run(text_, at_, kSubscripts); !index.empty())
+      return spelled("_{" + index + "}");
     const size_t begin = at_;
     while (at_ < text_.size() && static_cast<uint8_t>(text_[at_]) >= 0x80) {
       if (at_ > begin && (static_cast<uint8_t>(text_[at_]) & 0xC0) != 0x80 && known_character()) break;
@@ -273,20 +275,6 @@ class Tokeniser {
     }
     push(Kind::kText, text_.substr(begin, at_ - begin));
     return true;
-  }
-  // The digits that a run of raised or lowered ones stands for; moves behind it.
-  std::string run_of(const std::string_view (&digits)[10]) {
-    std::string out;
-    for (bool found = true; found;) {
-      found = false;
-      for (size_t d = 0; d < 10 && !found; ++d) {
-        if (!next_is(digits[d])) continue;
-        out += static_cast<char>('0' + d);
-        at_ += digits[d].size();
-        found = true;
-      }
-    }
-    return out;
   }
   bool known_character() const {
     const auto here = [&](const Spelling& s) { return next_is(s.from); };

@@ -50,13 +50,7 @@ std::string up_to_factor(const Expression& zero) {
   for (uint64_t point = 1; point <= kPoints && first && *first != 0; ++point) {
     const auto value = value_mod_prime(zero, point);
     if (!value) break;
-    // value / first, by Fermat.
-    unsigned __int128 inverse = 1, base = *first;
-    for (uint64_t exponent = kPrime - 2; exponent > 0; exponent >>= 1) {
-      if ((exponent & 1) != 0) inverse = inverse * base % kPrime;
-      base = base * base % kPrime;
-    }
-    out += fmt::format("{:x}.", static_cast<uint64_t>(inverse * *value % kPrime));
+    out += fmt::format("{:x}.", field_product(field_inverse(*first), *value));
   }
   return out.empty() ? to_string(zero) : out;
 }

@@ -1,6 +1,7 @@
 #include "reward/math.h"
 
 #include <algorithm>
+#include <map>
 
 #include "answer/place.h"
 #include "answer/same_answer.h"
@@ -92,10 +93,13 @@ class Math : public Reward {
   // answer leaves the score open, unless another one is right.
   std::optional<double> score_one(const RewardItem& item) const {
     bool told = false, open = false;
+    std::map<Looking, std::optional<FinalAnswer>> answers;  // read once for all references
     for (const std::string& text : column_texts(item.columns, options_.column, "math")) {
       const auto reference = usable_reference(text);
       if (!reference) continue;
-      const auto found = given(item, looking_for(*reference));
+      const Looking looking = looking_for(*reference);
+      if (answers.count(looking) == 0) answers[looking] = given(item, looking);
+      const auto& found = answers[looking];
       const auto same = found ? same_answer(*reference, *found, options_.tolerance) : std::optional(false);
       if (same == std::optional(true)) return options_.correct;
       // The answer to a number is one: a tower of powers, words or 1/0 are wrong, told apart from it or not.

@@ -298,6 +298,7 @@ TEST_CASE("kinds: hostile formulas are given up, not computed") {
                                  repeated("{", 2000, "1"),
                                  repeated("\\frac{1}{", 300, "2") + repeated("}", 300),
                                  repeated("\\sqrt", 1000, "2"),
+                                 "y = " + repeated("1+\\frac{1}{x+", 35, "x") + repeated("}", 35),
                                  "9" + repeated("!", 1000),
                                  "((((9!)!)!)!)",
                                  repeated("\\sin ", 900, "x"),
@@ -323,6 +324,7 @@ TEST_CASE("kinds: hostile formulas are given up, not computed") {
     REQUIRE(answer);
     CHECK(same_answer(*answer, *answer, 1e-6) != std::optional(false));
     same_answer(*answer, *read_value("2\\pi"), 1e-6);
+    same_answer(*answer, *read_value("xz = y + 1"), 1e-6);
     vote(*answer);
     to_string(*answer);
     // Milliseconds; the bound is for slow machines and sanitizers.
