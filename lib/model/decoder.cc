@@ -80,13 +80,12 @@ struct VirtualRows {
 // The batch with a first segment of `ids`, which all its roots continue.
 PackedTokens behind_virtual_tokens(const PackedTokens& batch, const std::vector<int64_t>& ids) {
   const auto n = static_cast<int64_t>(ids.size());
-  PackedTokens out;
-  out.ids = at::cat({at::tensor(ids, at::kLong).to(batch.ids.device()), batch.ids});
-  out.positions = at::cat({at::arange(n, batch.positions.options()), batch.positions + n});
-  out.segments.push_back({0, n, -1});
+  std::vector<Segment> segments = {{0, n, -1}};
   for (const Segment& s : batch.segments)
-    out.segments.push_back({s.begin + n, s.end + n, s.parent < 0 ? 0 : s.parent + 1});
-  return out;
+    segments.push_back({s.begin + n, s.end + n, s.parent < 0 ? 0 : s.parent + 1});
+  return packed(at::cat({at::tensor(ids, at::kLong).to(batch.ids.device()), batch.ids}),
+                at::cat({at::arange(n, batch.positions.options()), batch.positions + n}),
+                std::move(segments));
 }
 
 class Decoder : public Model {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "model/load.h"
+#include "tensor/device_ops.h"
 
 namespace temper {
 
@@ -42,6 +43,7 @@ Parameter* Model::find(const std::string& name) {
 
 at::Tensor Model::logits(const at::Tensor& hidden) {
   at::NoGradGuard guard;
+  if (!hidden.is_cpu()) return on_device::mm_f32(hidden, head().compute.t());
   return at::linear(hidden, head().compute).to(at::kFloat);
 }
 

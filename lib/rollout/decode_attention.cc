@@ -253,7 +253,6 @@ void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector
 at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                             const std::vector<DecodeRow>& rows, int64_t layer, double scale, int64_t window) {
   if (rows.empty()) return at::empty_like(q);
-  if (!q.is_cpu()) return reference::decode_attention(q, k, v, rows, layer, scale, window);
   const Tensor qc = q.contiguous(), kc = k.contiguous(), vc = v.contiguous();
   Tensor out = at::empty_like(qc);
   if (q.scalar_type() == at::kFloat) {
@@ -269,18 +268,6 @@ at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
 void store_prompt(const KvRun& run, int64_t layer, const Tensor& k, const Tensor& v) {
   const KvShape& shape = run.shape();
   const int64_t n = k.size(0), d = shape.head_dim;
-  if (!k.is_cpu()) {
-    for (int64_t begin = 0; begin < n; begin += kBlockTokens) {
-      const int64_t count = std::min(kBlockTokens, n - begin);
-      run.keys(begin / kBlockTokens, layer)
-          .narrow(2, 0, count)
-          .copy_(k.narrow(0, begin, count).permute({1, 2, 0}));
-      run.values(begin / kBlockTokens, layer)
-          .narrow(1, 0, count)
-          .copy_(v.narrow(0, begin, count).transpose(0, 1));
-    }
-    return;
-  }
   const auto store = [&](auto zero) {
     using T = decltype(zero);
     const T *kp = k.const_data_ptr<T>(), *vp = v.const_data_ptr<T>();

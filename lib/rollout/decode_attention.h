@@ -1,4 +1,5 @@
-// Attention of a decoding step: one new token a sequence against its cached keys and values.
+// Attention of a decoding step on the CPU: one new token a sequence against its cached keys and values. On an
+// accelerator: device_decode.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,7 +26,7 @@ at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::
                             int64_t window = 0);
 
 namespace reference {
-// The same by whole-tensor operations, sequence by sequence: what runs on other devices.
+// The same by whole-tensor operations, sequence by sequence.
 at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::vector<DecodeRow>& rows, int64_t layer, double scale,
                             int64_t window = 0);

@@ -13,6 +13,9 @@
 #include "base/error.h"
 #include "rollout/banned_texts.h"
 #include "rollout/decode_attention.h"
+#include "rollout/device_decode.h"
+#include "rollout/device_sampler.h"
+#include "tensor/device_ops.h"
 #include "tensor/ops.h"
 
 namespace temper {
@@ -29,33 +32,53 @@ double attention_scale(const ModelConfig& config) {
 class PrefillContext : public AttentionContext {
  public:
   PrefillContext(const ModelConfig& config, const PackedTokens& batch, std::vector<const KvRun*> runs)
-      : config_(config), batch_(batch), runs_(std::move(runs)) {}
+      : config_(config), batch_(batch), runs_(std::move(runs)) {
+    if (!batch.ids.is_cpu()) places_ = places_of(runs_);
+  }
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override {
-    for (size_t i = 0; i < runs_.size(); ++i) {
-      const Segment& s = batch_.segments[i];
-      store_prompt(*runs_[i], layer, k.narrow(0, s.begin, s.length()), v.narrow(0, s.begin, s.length()));
-    }
+    store(layer, k, v);
     return packed_attention(q, k, v, batch_, attention_scale(config_), config_.window(layer));
   }
 
  private:
+  void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const {
+    if (places_.defined()) {
+      const KvArena& arena = runs_.front()->arena();
+      at::Tensor keys = arena.keys(layer), values = arena.values(layer);
+      on_device::put_rows(keys, 0, places_, k);
+      on_device::put_rows(values, 0, places_, v);
+      return;
+    }
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      const Segment& s = batch_.segments[i];
+      store_prompt(*runs_[i], layer, k.narrow(0, s.begin, s.length()), v.narrow(0, s.begin, s.length()));
+    }
+  }
+
   const ModelConfig& config_;
   const PackedTokens& batch_;
   std::vector<const KvRun*> runs_;  // one a segment
+  at::Tensor places_;               // of the tokens in the arena of an accelerator
 };
 
 // One new token of every sequence.
 class DecodeContext : public AttentionContext {
  public:
   DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows)
-      : config_(config), rows_(std::move(rows)) {}
+      : config_(config), rows_(std::move(rows)) {
+    if (!rows_.front().own->shape().options.device().is_cpu()) plan_.emplace(rows_);
+  }
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override {
-    return decode_attention(q, k, v, rows_, layer, attention_scale(config_), config_.window(layer));
+    const double scale = attention_scale(config_);
+    const int64_t window = config_.window(layer);
+    return plan_ ? plan_->attend(q, k, v, layer, scale, window)
+                 : decode_attention(q, k, v, rows_, layer, scale, window);
   }
 
  private:
   const ModelConfig& config_;
   std::vector<DecodeRow> rows_;
+  std::optional<DecodePlan> plan_;  // on an accelerator
 };
 
 // A request whose prompt is computed and whose samples are not all under way.
@@ -232,21 +255,44 @@ class Engine {
 
   // Draws the next token of each sequence from its row of hidden states and lets the finished ones go.
   void sample(const at::Tensor& hidden, const std::vector<Sequence*>& sequences) {
-    at::Tensor logits = model_.logits(hidden).to(at::kCPU).contiguous();
+    const at::Tensor logits = model_.logits(hidden);
+    const std::vector<SampledToken> tokens = !logits.is_cpu() && samples_on_device(sampling_)
+                                                 ? draw_there(logits, sequences)
+                                                 : draw_here(logits.cpu().contiguous(), sequences);
+    for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
+    std::erase_if(active_, [&](const auto& s) { return s->request == kFinished; });
+  }
+
+  std::vector<int64_t> banned_for(const Sequence& s) const {
+    std::vector<int64_t> banned = bans_.after(s.streamed);
+    if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens)
+      banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
+    return banned;
+  }
+
+  std::vector<SampledToken> draw_here(at::Tensor logits, const std::vector<Sequence*>& sequences) const {
     float* rows = logits.mutable_data_ptr<float>();
     const int64_t vocab = logits.size(1);
     std::vector<SampledToken> tokens(sequences.size());
     at::parallel_for(0, static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         Sequence& s = *sequences[i];
-        std::vector<int64_t> banned = bans_.after(s.streamed);
-        if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens)
-          banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
-        tokens[i] = sample_token(rows + i * vocab, vocab, sampling_, s.seen, banned, s.random.uniform());
+        tokens[i] =
+            sample_token(rows + i * vocab, vocab, sampling_, s.seen, banned_for(s), s.random.uniform());
       }
     });
-    for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
-    std::erase_if(active_, [&](const auto& s) { return s->request == kFinished; });
+    return tokens;
+  }
+
+  std::vector<SampledToken> draw_there(const at::Tensor& logits,
+                                       const std::vector<Sequence*>& sequences) const {
+    std::vector<std::vector<int64_t>> banned;
+    std::vector<double> uniform;
+    for (Sequence* s : sequences) {
+      banned.push_back(banned_for(*s));
+      uniform.push_back(s->random.uniform());
+    }
+    return sample_tokens(logits, sampling_, banned, uniform);
   }
 
   void accept(Sequence& s, const SampledToken& token) {

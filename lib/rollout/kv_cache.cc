@@ -2,7 +2,19 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace temper {
+
+KvPool::KvPool(const KvShape& shape) : shape_(shape) {
+  if (!shape.options.device().is_cpu())
+    arena_.emplace(shape.layers, shape.heads, shape.head_dim, shape.options);
+}
+
+int64_t KvPool::bytes() const {
+  if (arena_) return arena_->bytes();
+  return made_ * shape_.layers * shape_.heads * shape_.run() * item_bytes();
+}
 
 at::Tensor KvPool::take() {
   if (free_.empty()) {
@@ -20,9 +32,22 @@ int64_t KvPool::item_bytes() const {
 
 KvRun::~KvRun() {
   for (at::Tensor& block : blocks_) pool_->give(std::move(block));
+  if (pool_->has_arena()) pool_->arena().give(stretch_);
 }
 
 void KvRun::extend(int64_t tokens) {
+  if (pool_->has_arena()) {
+    KvArena& arena = pool_->arena();
+    if (length_ + tokens > stretch_.tokens) {
+      // Twice the room: what is copied over a run's life is no more than what it holds.
+      const KvArena::Stretch larger = arena.take(std::max(length_ + tokens, 2 * stretch_.tokens));
+      if (length_ > 0) arena.copy(stretch_, larger, length_);
+      arena.give(stretch_);
+      stretch_ = larger;
+    }
+    length_ += tokens;
+    return;
+  }
   length_ += tokens;
   while (static_cast<int64_t>(blocks_.size()) * kBlockTokens < length_) {
     blocks_.push_back(pool_->take());

@@ -1,12 +1,15 @@
-// Keys and values of decoded tokens, in blocks that one kernel reads end to end.
+// Keys and values of decoded tokens: on the CPU in blocks that one kernel reads end to end, on an accelerator
+// in stretches of an arena.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/config.h"
+#include "rollout/kv_arena.h"
 
 namespace temper {
 
@@ -26,19 +29,23 @@ struct KvShape {
 };
 
 // Hands out blocks [layers, heads, run()] and takes them back; keeps what was given back for the next caller.
+// On an accelerator it has an arena instead.
 class KvPool {
  public:
-  explicit KvPool(const KvShape& shape) : shape_(shape) {}
+  explicit KvPool(const KvShape& shape);
   const KvShape& shape() const { return shape_; }
   at::Tensor take();
   void give(at::Tensor block) { free_.push_back(std::move(block)); }
-  int64_t bytes() const { return made_ * shape_.layers * shape_.heads * shape_.run() * item_bytes(); }
+  KvArena& arena() { return *arena_; }
+  bool has_arena() const { return arena_.has_value(); }
+  int64_t bytes() const;
 
  private:
   int64_t item_bytes() const;
   KvShape shape_;
   std::vector<at::Tensor> free_;
   int64_t made_ = 0;
+  std::optional<KvArena> arena_;
 };
 
 // The keys and values of consecutive tokens: a prompt's, or those of one sequence after its prompt.
@@ -53,7 +60,11 @@ class KvRun {
   int64_t length() const { return length_; }
   // Makes room for `tokens` more, whose keys and values are then stored layer by layer.
   void extend(int64_t tokens);
-  // Views of a block's keys [heads, head_dim, kBlockTokens] and values [heads, kBlockTokens, head_dim].
+  // Where the tokens stand in the arena; on an accelerator alone.
+  const KvArena::Stretch& stretch() const { return stretch_; }
+  const KvArena& arena() const { return pool_->arena(); }
+  // Views of a block's keys [heads, head_dim, kBlockTokens] and values [heads, kBlockTokens, head_dim]; on
+  // the CPU alone.
   at::Tensor keys(int64_t block, int64_t layer) const;
   at::Tensor values(int64_t block, int64_t layer) const;
 
@@ -74,6 +85,7 @@ class KvRun {
   KvPool* pool_;
   std::vector<at::Tensor> blocks_;
   std::vector<void*> data_;
+  KvArena::Stretch stretch_;
   int64_t length_ = 0;
 };
 

@@ -1,7 +1,7 @@
-// Attention of a packed batch on the CPU. Work is cut into (tree of segments) x (key/value head); each piece
-// runs on one thread from start to end, so sums have one order whatever the number of threads. Inside a
-// piece, blocks of query rows (all query heads of the key/value head together) meet each ancestor's keys in
-// one matrix product.
+// Attention of a packed batch; on the CPU by the kernels below. Work is cut into (tree of segments) x
+// (key/value head); each piece runs on one thread from start to end, so sums have one order whatever the
+// number of threads. Inside a piece, blocks of query rows (all query heads of the key/value head together)
+// meet each ancestor's keys in one matrix product.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "tensor/device_attention.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/ops.h"
@@ -266,10 +267,8 @@ Shape shape_of(const Tensor& q, const Tensor& k, double scale, int64_t window) {
           window};
 }
 
-// out [N, Q, D], lse [Q, N]
-std::pair<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v,
-                                            const std::vector<Segment>& segments, double scale,
-                                            int64_t window) {
+Attended attention_forward(const Tensor& q, const Tensor& k, const Tensor& v,
+                           const std::vector<Segment>& segments, double scale, int64_t window) {
   const Shape s = shape_of(q, k, scale, window);
   Tensor out = at::empty_like(q), lse = at::empty({s.q_heads, s.tokens}, q.options().dtype(at::kFloat));
   const auto trees = trees_of(segments);
@@ -287,42 +286,62 @@ std::pair<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, co
   return {out, lse};
 }
 
+std::array<Tensor, 3> attention_backward(const Tensor& dout, const Tensor& q, const Tensor& k,
+                                         const Tensor& v, const Attended& attended,
+                                         const std::vector<Segment>& segments, double scale, int64_t window) {
+  const Shape s = shape_of(q, k, scale, window);
+  Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
+  const auto trees = trees_of(segments);
+  auto run = [&](auto zero) {
+    using T = decltype(zero);
+    for_each_piece(trees, s, [&](const Tree& tree, int64_t head) {
+      backward_piece(s, segments, tree, head, q.const_data_ptr<T>(), k.const_data_ptr<T>(),
+                     v.const_data_ptr<T>(), attended.out.const_data_ptr<T>(), dout.const_data_ptr<T>(),
+                     attended.lse.const_data_ptr<float>(), dq.mutable_data_ptr<T>(), dk.mutable_data_ptr<T>(),
+                     dv.mutable_data_ptr<T>());
+    });
+  };
+  if (q.scalar_type() == at::kFloat)
+    run(float{});
+  else
+    run(c10::BFloat16{});
+  return {dq, dk, dv};
+}
+
 struct PackedAttention : Function<PackedAttention> {
+  struct Batch : torch::CustomClassHolder {
+    std::vector<Segment> segments;              // on the CPU
+    std::shared_ptr<const AttentionPlan> plan;  // elsewhere
+    double scale = 1;
+    int64_t window = 0;
+  };
+  static Attended run(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& batch,
+                      double scale, int64_t window) {
+    if (q.is_cpu()) return attention_forward(q, k, v, batch.segments, scale, window);
+    if (batch.plan == nullptr) bug("packed_attention: a batch on {} without a plan", q.device().str());
+    return on_device::attention(q, k, v, *batch.plan, scale, window);
+  }
   static Tensor forward(AutogradContext* ctx, const Tensor& q, const Tensor& k, const Tensor& v,
-                        const std::vector<Segment>* segments, double scale, int64_t window) {
-    auto [out, lse] = attention_forward(q, k, v, *segments, scale, window);
-    std::vector<int64_t> flat;
-    for (const Segment& s : *segments) flat.insert(flat.end(), {s.begin, s.end, s.parent});
-    ctx->saved_data["segments"] = flat;
-    ctx->saved_data["scale"] = scale;
-    ctx->saved_data["window"] = window;
-    ctx->save_for_backward({q, k, v, out, lse});
-    return out;
+                        const PackedTokens* batch, double scale, int64_t window) {
+    const Attended attended = run(q, k, v, *batch, scale, window);
+    auto kept = c10::make_intrusive<Batch>();
+    if (q.is_cpu()) kept->segments = batch->segments;
+    kept->plan = batch->plan, kept->scale = scale, kept->window = window;
+    ctx->saved_data["batch"] = c10::IValue::make_capsule(kept);
+    ctx->save_for_backward({q, k, v, attended.out, attended.lse});
+    return attended.out;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4];
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
+    const Attended attended{saved[3], saved[4]};
     const Tensor dout = grads[0].contiguous();
-    const auto flat = ctx->saved_data["segments"].toIntVector();
-    std::vector<Segment> segments(flat.size() / 3);
-    for (size_t i = 0; i < segments.size(); ++i)
-      segments[i] = {flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]};
-    const Shape s = shape_of(q, k, ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt());
-    Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
-    const auto trees = trees_of(segments);
-    auto run = [&](auto zero) {
-      using T = decltype(zero);
-      for_each_piece(trees, s, [&](const Tree& tree, int64_t head) {
-        backward_piece(s, segments, tree, head, q.const_data_ptr<T>(), k.const_data_ptr<T>(),
-                       v.const_data_ptr<T>(), out.const_data_ptr<T>(), dout.const_data_ptr<T>(),
-                       lse.const_data_ptr<float>(), dq.mutable_data_ptr<T>(), dk.mutable_data_ptr<T>(),
-                       dv.mutable_data_ptr<T>());
-      });
-    };
-    if (q.scalar_type() == at::kFloat)
-      run(float{});
-    else
-      run(c10::BFloat16{});
+    const auto capsule = ctx->saved_data["batch"].toCapsule();
+    const auto& batch = static_cast<const Batch&>(*capsule);
+    auto [dq, dk, dv] =
+        q.is_cpu()
+            ? attention_backward(dout, q, k, v, attended, batch.segments, batch.scale, batch.window)
+            : on_device::attention_backward(dout, q, k, v, attended, *batch.plan, batch.scale, batch.window);
     return {dq, dk, dv, Tensor(), Tensor(), Tensor()};
   }
 };
@@ -331,13 +350,12 @@ struct PackedAttention : Function<PackedAttention> {
 
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& batch,
                         double scale, int64_t window) {
-  const bool kernel = q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16);
-  if (!kernel) return reference::packed_attention(q, k, v, batch, scale, window);
-  const Tensor qc = q.contiguous(), kc = k.contiguous(), vc = v.contiguous();
-  if (wants_grad({&q, &k, &v})) {
-    return PackedAttention::apply(qc, kc, vc, &batch.segments, scale, window);
-  }
-  return attention_forward(qc, kc, vc, batch.segments, scale, window).first;
+  if (!has_kernel(q)) return reference::packed_attention(q, k, v, batch, scale, window);
+  // ATen's kernels want each head's numbers side by side and no more.
+  const auto prepared = [](const Tensor& x) { return !x.is_cpu() && x.stride(-1) == 1 ? x : x.contiguous(); };
+  const Tensor qc = prepared(q), kc = prepared(k), vc = prepared(v);
+  if (wants_grad({&q, &k, &v})) return PackedAttention::apply(qc, kc, vc, &batch, scale, window);
+  return PackedAttention::run(qc, kc, vc, batch, scale, window).out;
 }
 
 namespace reference {

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "tensor/device_logits.h"
 #include "tensor/kernels.h"
 #include "tensor/logits.h"
 
@@ -20,6 +21,7 @@ struct Rows {
   Tensor lse_student, lse_teacher;  // [M] of logits / temperature
   Tensor lse_plain;                 // [M] of the student's logits, temperature 1
   Tensor reverse;                   // [M] KL(S || M) of the mixture M; beta 1: KL(S || T); beta 0: unused
+  explicit Rows(const Tensor& reverse) : reverse(reverse) {}  // an accelerator's form needs no more
   explicit Rows(int64_t n)
       : lse_student(at::empty({n}, at::kFloat)),
         lse_teacher(at::empty_like(lse_student)),
@@ -191,6 +193,12 @@ struct Divergence : Function<Divergence> {
                                const std::vector<TeacherStates>* teachers, const DivergenceOptions* options) {
     const DivergenceOptions& o = *options;
     const Tensor &token = targets->token, &source = targets->source;
+    if (!hidden.is_cpu()) {
+      const auto f = on_device::divergence_forward(hidden, head, *teachers, token, source, o);
+      keep(ctx, hidden, head, head_master, token, source, Rows(f.reverse), *teachers, o);
+      ctx->mark_non_differentiable({f.teacher_nll});
+      return {f.divergence, f.nll, f.teacher_nll};
+    }
     const int64_t all = source.size(0), vocab = head.size(0);
     Rows rows(all);
     Tensor distance = at::empty({all}, at::kFloat), nll = at::empty({all}, at::kFloat),
@@ -220,19 +228,25 @@ struct Divergence : Function<Divergence> {
             }
           });
         });
+    keep(ctx, hidden, head, head_master, token, source, rows, *teachers, o);
+    ctx->mark_non_differentiable({teacher_nll});
+    return {distance, nll, teacher_nll};
+  }
+
+  static void keep(AutogradContext* ctx, const Tensor& hidden, const Tensor& head, const Tensor& head_master,
+                   const Tensor& token, const Tensor& source, const Rows& rows,
+                   const std::vector<TeacherStates>& teachers, const DivergenceOptions& o) {
     ctx->saved_data["beta"] = o.beta;
     ctx->saved_data["temperature"] = o.temperature;
     ctx->saved_data["chunk_rows"] = o.chunk_rows;
     ctx->saved_data["master_dtype"] = static_cast<int64_t>(head_master.scalar_type());
     variable_list saved = {hidden, head, token, source};
     for (const Tensor& t : rows.list()) saved.push_back(t);
-    for (const TeacherStates& teacher : *teachers) {
+    for (const TeacherStates& teacher : teachers) {
       saved.push_back(teacher.hidden);
       saved.push_back(teacher.head);
     }
     ctx->save_for_backward(saved);
-    ctx->mark_non_differentiable({teacher_nll});
-    return {distance, nll, teacher_nll};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -246,15 +260,21 @@ struct Divergence : Function<Divergence> {
     std::vector<TeacherStates> teachers;
     for (size_t i = 8; i < saved.size(); i += 2) teachers.push_back({saved[i], saved[i + 1]});
     const auto gradient = [&](size_t i) {
-      return grads[i].defined() ? grads[i].contiguous() : at::zeros_like(rows.lse_student);
+      return grads[i].defined() ? grads[i].contiguous() : at::zeros_like(rows.reverse);
     };
     Tensor dhidden, dhead;
-    if (ctx->needs_input_grad(0)) dhidden = at::zeros(student.hidden.sizes(), at::kFloat);
-    if (ctx->needs_input_grad(2)) dhead = at::zeros(student.head.sizes(), at::kFloat);
-    dispatch(student.hidden.scalar_type(), "divergence", [&](auto zero) {
-      run_backward<decltype(zero)>(student, teachers, saved[2], saved[3], rows, gradient(0), gradient(1), o,
-                                   dhidden, dhead);
-    });
+    const auto floats = student.hidden.options().dtype(at::kFloat);
+    if (ctx->needs_input_grad(0)) dhidden = at::zeros(student.hidden.sizes(), floats);
+    if (ctx->needs_input_grad(2)) dhead = at::zeros(student.head.sizes(), floats);
+    if (!student.hidden.is_cpu()) {
+      on_device::divergence_backward(student.hidden, student.head, teachers, saved[2], saved[3], rows.reverse,
+                                     gradient(0), gradient(1), o, dhidden, dhead);
+    } else {
+      dispatch(student.hidden.scalar_type(), "divergence", [&](auto zero) {
+        run_backward<decltype(zero)>(student, teachers, saved[2], saved[3], rows, gradient(0), gradient(1), o,
+                                     dhidden, dhead);
+      });
+    }
     if (dhidden.defined()) dhidden = dhidden.to(student.hidden.scalar_type());
     if (dhead.defined())
       dhead = dhead.to(static_cast<at::ScalarType>(ctx->saved_data["master_dtype"].toInt()));
@@ -268,7 +288,7 @@ DivergenceResult divergence(const Tensor& hidden, const Tensor& head, const Tens
                             const std::vector<TeacherStates>& teachers, const Targets& targets,
                             const DivergenceOptions& options) {
   if (teachers.empty()) bug("divergence: no teacher");
-  if (!has_kernel(hidden)) bug("divergence: the kernel is for fp32 and bf16 on the CPU");
+  if (!has_kernel(hidden)) bug("divergence: the kernels are for fp32 and bf16");
   std::vector<TeacherStates> frozen;
   for (const TeacherStates& t : teachers) {
     if (t.head.size(0) != head.size(0))

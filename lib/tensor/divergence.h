@@ -31,7 +31,7 @@ struct DivergenceResult {
 
 // The formula is objective::DistillOptions on dense logits, the teachers' being their mean. hidden [N, H] and
 // head [V, H] are the student's in the compute dtype; head_master receives the head's gradient (fp32) when it
-// requires one. On the CPU, in fp32 or bf16.
+// requires one. In fp32 or bf16.
 DivergenceResult divergence(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& head_master,
                             const std::vector<TeacherStates>& teachers, const Targets& targets,
                             const DivergenceOptions& options);

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "tensor/device_logits.h"
 #include "tensor/kernels.h"
 #include "tensor/logits.h"
 
@@ -67,6 +68,12 @@ struct GatherLogp : Function<GatherLogp> {
                         const Tensor& head_master, const Tensor& source, const Tensor& token,
                         int64_t chunk_rows) {
     const int64_t all = source.size(0), vocab = head.size(0), draws = token.size(1);
+    ctx->saved_data["chunk_rows"] = chunk_rows;
+    ctx->saved_data["master_dtype"] = static_cast<int64_t>(head_master.scalar_type());
+    if (!hidden.is_cpu()) {
+      ctx->save_for_backward({hidden, head, source, token, Tensor()});
+      return on_device::gather_logp_forward(hidden, head, source, token, chunk_rows);
+    }
     Tensor logp = at::empty({all, draws}, at::kFloat), lse = at::empty({all}, at::kFloat);
     dispatch(hidden.scalar_type(), "gather_logp", [&](auto zero) {
       using T = decltype(zero);
@@ -84,8 +91,6 @@ struct GatherLogp : Function<GatherLogp> {
                           });
                         });
     });
-    ctx->saved_data["chunk_rows"] = chunk_rows;
-    ctx->saved_data["master_dtype"] = static_cast<int64_t>(head_master.scalar_type());
     ctx->save_for_backward({hidden, head, source, token, lse});
     return logp;
   }
@@ -93,12 +98,19 @@ struct GatherLogp : Function<GatherLogp> {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor &hidden = saved[0], &head = saved[1];
     Tensor dhidden, dhead;
-    if (ctx->needs_input_grad(0)) dhidden = at::zeros(hidden.sizes(), at::kFloat);
-    if (ctx->needs_input_grad(2)) dhead = at::zeros(head.sizes(), at::kFloat);
-    dispatch(hidden.scalar_type(), "gather_logp", [&](auto zero) {
-      run_backward<decltype(zero)>(hidden, head, saved[2], saved[3], saved[4], grads[0].contiguous(),
-                                   ctx->saved_data["chunk_rows"].toInt(), dhidden, dhead);
-    });
+    const auto floats = hidden.options().dtype(at::kFloat);
+    if (ctx->needs_input_grad(0)) dhidden = at::zeros(hidden.sizes(), floats);
+    if (ctx->needs_input_grad(2)) dhead = at::zeros(head.sizes(), floats);
+    const Tensor grad = grads[0].contiguous();
+    const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt();
+    if (!hidden.is_cpu()) {
+      on_device::gather_logp_backward(hidden, head, saved[2], saved[3], grad, chunk_rows, dhidden, dhead);
+    } else {
+      dispatch(hidden.scalar_type(), "gather_logp", [&](auto zero) {
+        run_backward<decltype(zero)>(hidden, head, saved[2], saved[3], saved[4], grad, chunk_rows, dhidden,
+                                     dhead);
+      });
+    }
     if (dhidden.defined()) dhidden = dhidden.to(hidden.scalar_type());
     if (dhead.defined())
       dhead = dhead.to(static_cast<at::ScalarType>(ctx->saved_data["master_dtype"].toInt()));

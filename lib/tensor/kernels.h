@@ -37,8 +37,10 @@ inline std::optional<at::Tensor> maybe(const at::Tensor& t) {
 // y = x W^T (+ bias) without a gradient, by what is fastest for so many rows; in linear.cc.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
+// The two types that models compute in: on the CPU by the kernels here, elsewhere by namespace on_device. All
+// else is the reference's.
 inline bool has_kernel(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+  return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
 }
 
 }  // namespace temper

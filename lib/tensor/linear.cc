@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tensor/device_ops.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/ops.h"
@@ -49,6 +50,7 @@ Tensor transposed(const Tensor& yt) {
 // dy^T x in fp32: [out, in].
 Tensor weight_gradient(const Tensor& dy, const Tensor& x) {
   const int64_t n = dy.size(0), out = dy.size(1), in = x.size(1);
+  if (!x.is_cpu()) return on_device::mm_f32(dy.t(), x);
   if (!has_kernel(x)) return at::mm(dy.to(at::kFloat).t(), x.to(at::kFloat));
   Tensor dw = at::empty({out, in}, x.options().dtype(at::kFloat));
   dispatch(x.scalar_type(), "linear", [&](auto zero) {
@@ -121,7 +123,7 @@ struct Embedding : Function<Embedding> {
 }  // namespace
 
 Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const bool few = has_kernel(x) && weight.scalar_type() == x.scalar_type() && x.size(0) > 1 &&
+  const bool few = x.is_cpu() && has_kernel(x) && weight.scalar_type() == x.scalar_type() && x.size(0) > 1 &&
                    x.size(0) <= few_rows(x.scalar_type());
   if (!few) return at::linear(x, weight, maybe(bias));
   const Tensor y = transposed(at::mm(weight, x.t()));

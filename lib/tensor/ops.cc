@@ -4,11 +4,13 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "tensor/device_ops.h"
 #include "tensor/kernels.h"
 #include "tensor/vec.h"
 
-// Each operation: a kernel templated on the activation's dtype, an autograd Function around it, and the
-// public entry, which takes the composite in namespace reference on devices that have no kernel here.
+// Each operation: a kernel of the CPU templated on the activation's dtype, an autograd Function around it,
+// which takes the form in namespace on_device elsewhere, and the public entry, which takes the composite in
+// namespace reference for other types.
 
 namespace temper {
 namespace {
@@ -22,8 +24,9 @@ constexpr int64_t kRowGrain = 16;  // rows a thread takes at least
 
 // ------------------------------------------------------------------------------------------------ RMS norm
 
-// y [R, H], rstd [R]
+// y [R, H], rstd of each row
 std::pair<Tensor, Tensor> rms_norm_forward(const Tensor& x, const Tensor& weight, double eps) {
+  if (!x.is_cpu()) return on_device::rms_norm(x, weight.detach(), eps);
   const int64_t width = x.size(-1), rows = x.numel() / std::max<int64_t>(width, 1);
   Tensor y = at::empty_like(x), rstd = at::empty({rows}, x.options().dtype(at::kFloat));
   const Tensor w = weight.detach().to(at::kFloat).contiguous();
@@ -62,8 +65,12 @@ struct RmsNorm : Function<RmsNorm> {
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &weight = saved[1], &rstd = saved[2];
     const Tensor dy = grads[0].contiguous();
-    const int64_t width = x.size(-1), rows = rstd.size(0);
     const bool weight_grad = ctx->needs_input_grad(1);
+    if (!x.is_cpu()) {
+      const auto [dx, dw] = on_device::rms_norm_backward(dy, x, weight.detach(), rstd, weight_grad);
+      return {dx, dw.defined() ? dw.to(weight.scalar_type()) : dw, Tensor()};
+    }
+    const int64_t width = x.size(-1), rows = rstd.size(0);
     const Tensor w = weight.detach().to(at::kFloat).contiguous();
     Tensor dx = at::empty_like(x);
     // One partial sum a block of rows, added in order: the result does not depend on the thread count.
@@ -129,6 +136,10 @@ void copy_heads(const T* src, int64_t src_row, T* dst, int64_t dst_row, int64_t 
 
 Tensor rotated(const Tensor& x, const Tensor& cos, const Tensor& sin, float sign) {
   Tensor y = at::empty(x.sizes(), x.options());
+  if (!x.is_cpu()) {
+    on_device::rotate(x, cos, sin, sign, y);
+    return y;
+  }
   const int64_t row = x.size(1) * x.size(2);
   dispatch(x.scalar_type(), "rotary", [&](auto zero) {
     using T = decltype(zero);
@@ -155,6 +166,14 @@ struct Rotary : Function<Rotary> {
 std::vector<Tensor> split_forward(const Tensor& x, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
                                   const Tensor& sin) {
   const int64_t n = x.size(0), row = x.size(1), d = row / (q_heads + 2 * kv_heads);
+  if (!x.is_cpu()) {
+    // Views: attention reads rows of any stride.
+    const Tensor heads = x.view({n, q_heads + 2 * kv_heads, d});
+    Tensor turned = heads.narrow(1, 0, q_heads + kv_heads);
+    if (cos.defined()) turned = rotated(turned, cos, sin, 1.0f);
+    return {turned.narrow(1, 0, q_heads), turned.narrow(1, q_heads, kv_heads),
+            heads.narrow(1, q_heads + kv_heads, kv_heads)};
+  }
   Tensor q = at::empty({n, q_heads, d}, x.options()), k = at::empty({n, kv_heads, d}, x.options());
   Tensor v = at::empty({n, kv_heads, d}, x.options());
   dispatch(x.scalar_type(), "split_heads", [&](auto zero) {
@@ -182,10 +201,22 @@ struct SplitHeads : Function<SplitHeads> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const Tensor &cos = saved[0], &sin = saved[1];
-    const Tensor dq = grads[0].contiguous(), dk = grads[1].contiguous(), dv = grads[2].contiguous();
-    const int64_t n = dq.size(0), q_heads = dq.size(1), kv_heads = dk.size(1), d = dq.size(2);
+    const int64_t n = grads[0].size(0), q_heads = grads[0].size(1), kv_heads = grads[1].size(1),
+                  d = grads[0].size(2);
     const int64_t row = (q_heads + 2 * kv_heads) * d;
-    Tensor dx = at::empty({n, row}, dq.options());
+    Tensor dx = at::empty({n, row}, grads[0].options());
+    if (!dx.is_cpu()) {
+      const Tensor heads = dx.view({n, q_heads + 2 * kv_heads, d});
+      const auto turn_back = [&](const Tensor& from, int64_t first, int64_t count) {
+        const Tensor to = heads.narrow(1, first, count);
+        cos.defined() ? on_device::rotate(from, cos, sin, -1.0, to) : void(to.copy_(from));
+      };
+      turn_back(grads[0], 0, q_heads);
+      turn_back(grads[1], q_heads, kv_heads);
+      heads.narrow(1, q_heads + kv_heads, kv_heads).copy_(grads[2]);
+      return {dx, Tensor(), Tensor(), Tensor(), Tensor()};
+    }
+    const Tensor dq = grads[0].contiguous(), dk = grads[1].contiguous(), dv = grads[2].contiguous();
     dispatch(dq.scalar_type(), "split_heads", [&](auto zero) {
       using T = decltype(zero);
       T* out = dx.mutable_data_ptr<T>();
@@ -206,6 +237,7 @@ struct SplitHeads : Function<SplitHeads> {
 // ------------------------------------------------------------------------------------------------ SwiGLU
 
 Tensor swiglu_forward(const Tensor& x) {
+  if (!x.is_cpu()) return on_device::swiglu(x);
   const int64_t rows = x.size(0), width = x.size(1) / 2;
   Tensor y = at::empty({rows, width}, x.options());
   dispatch(x.scalar_type(), "swiglu", [&](auto zero) {
@@ -233,6 +265,7 @@ struct SwiGlu : Function<SwiGlu> {
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const Tensor x = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
+    if (!x.is_cpu()) return {on_device::swiglu_backward(dy, x)};
     const int64_t rows = x.size(0), width = x.size(1) / 2;
     Tensor dx = at::empty_like(x);
     dispatch(x.scalar_type(), "swiglu", [&](auto zero) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "tensor/device_attention.h"
 
 namespace temper {
 namespace {
@@ -15,6 +16,12 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
 }
 
 }  // namespace
+
+PackedTokens packed(at::Tensor ids, at::Tensor positions, std::vector<Segment> segments) {
+  PackedTokens out{std::move(ids), std::move(positions), std::move(segments), nullptr};
+  if (!out.ids.is_cpu()) out.plan = std::make_shared<AttentionPlan>(out.segments, out.ids.device());
+  return out;
+}
 
 int64_t Packer::add_segment(const std::vector<int64_t>& ids, int64_t parent) {
   const auto index = static_cast<int64_t>(segments_.size());
@@ -56,7 +63,7 @@ void Packer::read_instead(int64_t segment, const std::vector<int64_t>& ids) {
 }
 
 PackedTokens Packer::tokens_on(at::Device device) const {
-  return {to_device(ids_, device), to_device(positions_, device), segments_};
+  return packed(to_device(ids_, device), to_device(positions_, device), segments_);
 }
 
 Targets Packer::targets_on(at::Device device, int64_t sequences) const {

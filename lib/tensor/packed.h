@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace temper {
@@ -16,12 +17,18 @@ struct Segment {
   int64_t length() const { return end - begin; }
 };
 
+class AttentionPlan;
+
 struct PackedTokens {
   at::Tensor ids;        // [N] int64
   at::Tensor positions;  // [N] int64, continuing the parent's
   std::vector<Segment> segments;
+  std::shared_ptr<const AttentionPlan> plan;  // where the ids are on an accelerator; see packed()
   int64_t tokens() const { return segments.empty() ? 0 : segments.back().end; }
 };
+
+// The batch of these tokens with what attention on their device needs.
+PackedTokens packed(at::Tensor ids, at::Tensor positions, std::vector<Segment> segments);
 
 // What to predict. For target m: token[m] is the id, source[m] the row of the hidden states that predicts it,
 // and sequence[m] the sequence it belongs to (0 .. sequences-1; sequences without targets may exist).

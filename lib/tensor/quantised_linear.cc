@@ -224,10 +224,13 @@ Tensor few_rows_product(const Tensor& x, const QuantisedMatrices& weights, const
   return y;
 }
 
-// A slab is some rows of one matrix and gives as many columns of y.
+// A slab is some rows of one matrix and gives as many columns of y; on an accelerator all of them.
 Tensor forward_product(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
   if (x.is_cpu() && x.size(0) <= kFewRows) return few_rows_product(x, weights, bias);
-  const int64_t in = x.size(1), height = std::max<int64_t>(1, kSlab / in);
+  const int64_t in = x.size(1);
+  int64_t height = std::max<int64_t>(1, kSlab / in);
+  if (!x.is_cpu())
+    for (const auto& m : weights) height = std::max(height, m->rows);
   const Tensor y = at::empty({x.size(0), total_rows(weights)}, x.options()),
                memory = at::empty({height, in}, x.options());
   int64_t column = 0;
@@ -244,11 +247,11 @@ Tensor forward_product(const Tensor& x, const QuantisedMatrices& weights, const 
   return y;
 }
 
-// dx = dy W. A slab is some columns of all matrices and gives as many columns of dx, each the whole sum of
-// its products, rounded once.
+// dx = dy W. A slab is some columns of all matrices (on an accelerator all columns) and gives as many columns
+// of dx, each the whole sum of its products, rounded once.
 Tensor input_gradient(const Tensor& dy, const QuantisedMatrices& weights) {
   const int64_t outs = dy.size(1), in = weights[0]->columns;
-  const int64_t width = std::max<int64_t>(128, kSlab / outs / kNf4Block * kNf4Block);
+  const int64_t width = dy.is_cpu() ? std::max<int64_t>(128, kSlab / outs / kNf4Block * kNf4Block) : in;
   const Tensor dx = at::empty({dy.size(0), in}, dy.options()),
                memory = at::empty({outs * width}, dy.options());
   for (int64_t begin = 0; begin < in; begin += width) {

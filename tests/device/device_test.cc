@@ -167,7 +167,7 @@ TEST_CASE("fake device: what a micro-batch and a decoded token cost of it") {
     d.runs(config, name, sets);
     const fake::Counters& after = fake::counters();
     return fake::Counters{after.operators - before.operators, after.scalars_read - before.scalars_read,
-                          after.to_device - before.to_device, after.to_host - before.to_host};
+                          after.to_device - before.to_device, after.to_host - before.to_host, after.largest};
   };
   // Of the same run with twice the micro-batches, and with longer answers.
   const auto whole = counted(sft, "whole", {"train.steps=8", "train.micro_batch_tokens=1000"}),

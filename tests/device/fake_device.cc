@@ -42,6 +42,7 @@ class Memory final : public c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     const c10::Device device(c10::kPrivateUse1, 0);
     if (bytes == 0) return {nullptr, nullptr, &release, device};
+    counters().largest = std::max(counters().largest, static_cast<int64_t>(bytes));
     const size_t size = (bytes + 255) / 256 * 256;
     const std::lock_guard<std::mutex> lock(mutex_);
     char* address = nullptr;
@@ -143,16 +144,11 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
                                            c10::dtype_or_default(dtype));
 }
 
-// The same bytes as a CPU tensor.
-at::Tensor seen_by_host(const at::Tensor& t) {
-  if (!t.is_privateuseone()) return t;
-  return at::from_blob(bytes_of(t.data_ptr()), t.sizes(), t.strides(), t.options().device(at::kCPU));
-}
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
   if (from.is_cpu()) ++counters().to_device;
   if (to.is_cpu()) ++counters().to_host;
-  at::Tensor target = seen_by_host(to);
-  target.copy_(seen_by_host(from).resolve_neg());
+  at::Tensor target = on_host_memory(to);
+  target.copy_(on_host_memory(from).resolve_neg());
   return to;
 }
 at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
@@ -161,7 +157,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
 }
 at::Scalar read_scalar(const at::Tensor& t) {
   ++counters().scalars_read;
-  return seen_by_host(t).item();
+  return on_host_memory(t).item();
 }
 
 // As CUDA's kernels: a number (0 dimensions) of the host may join in, and so may the host's indices in x[i],
@@ -183,8 +179,7 @@ void check_devices(const c10::OperatorHandle& op, const torch::jit::Stack& stack
 
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   check_devices(op, *stack);
-  ++counters().operators;
-  ++counters().by_name[op.schema().operator_name().name];
+  count(op.schema().operator_name().name);
   // The fallback's own copies are no part of what is counted.
   const int64_t to_device = counters().to_device, to_host = counters().to_host;
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
@@ -209,6 +204,16 @@ TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
 }
 
 }  // namespace
+
+at::Tensor on_host_memory(const at::Tensor& t) {
+  if (!t.is_privateuseone()) return t;
+  return at::from_blob(bytes_of(t.data_ptr()), t.sizes(), t.strides(), t.options().device(at::kCPU));
+}
+
+void count(const std::string& name) {
+  ++counters().operators;
+  ++counters().by_name[name];
+}
 
 Counters& counters() {
   static Counters one;

@@ -94,22 +94,10 @@ at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tenso
 DivergenceResult distill_parts(const DistillOptions& options, const at::Tensor& hidden,
                                const at::Tensor& head, const at::Tensor& head_master,
                                const std::vector<TeacherStates>& teachers, const Targets& targets) {
-  if (hidden.is_cpu()) {
-    DivergenceOptions o;
-    o.beta = options.beta;
-    o.temperature = options.temperature;
-    return divergence(hidden, head, head_master, teachers, targets, o);
-  }
-  const auto logits = [&](const at::Tensor& states, const at::Tensor& weight) {
-    return at::matmul(states.index_select(0, targets.source), weight.to(states.scalar_type()).t())
-        .to(at::kFloat);
-  };
-  const at::Tensor student = logits(hidden, head_master.requires_grad() ? head_master : head);
-  std::vector<at::Tensor> all;
-  for (const TeacherStates& t : teachers) all.push_back(logits(t.hidden, t.head).detach());
-  const at::Tensor teacher = mean_logits(all);
-  return {options.divergence(student, teacher), nll_rows(student, targets.token),
-          nll_rows(teacher, targets.token)};
+  DivergenceOptions o;
+  o.beta = options.beta;
+  o.temperature = options.temperature;
+  return divergence(hidden, head, head_master, teachers, targets, o);
 }
 
 at::Tensor mean_logits(const std::vector<at::Tensor>& teachers) {

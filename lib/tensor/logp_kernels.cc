@@ -1,0 +1,264 @@
+// selective_logp on the CPU: a chunk of logits at a time, rows shared out among the threads.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "tensor/logits.h"
+#include "tensor/logp_parts.h"
+
+namespace temper {
+namespace {
+
+using at::Tensor;
+
+// logits [rows, V] fp32 of hidden rows, divided by the temperature and soft-capped.
+template <typename T>
+void logits_chunk(const T* hidden, const T* head, int64_t rows, int64_t width, int64_t vocab,
+                  const LogpOptions& o, float* logits) {
+  gemm(Trans::kNo, Trans::kYes, rows, vocab, width, hidden, width, head, width, false, logits, vocab);
+  if (o.temperature == 1.0 && o.softcap == 0.0) return;
+  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+    const vec::Floats inverse(static_cast<float>(1.0 / o.temperature));
+    const vec::Floats cap(static_cast<float>(o.softcap)),
+        uncap(static_cast<float>(o.softcap > 0 ? 1.0 / o.softcap : 0.0));
+    for (int64_t r = begin; r < end; ++r) {
+      float* row = logits + r * vocab;
+      vec::for_each(vocab, [&](int64_t i, int64_t n) {
+        auto z = vec::load(row + i, n);
+        if (o.softcap > 0) z = (z * uncap).tanh() * cap;
+        vec::store(row + i, z * inverse, n);
+      });
+    }
+  });
+}
+
+// cos(E_v, E_token) of a chunk's tokens: [rows, V].
+struct Cosines {
+  Tensor inverse_norm;  // [V] of the head's rows
+  Tensor values;
+
+  explicit Cosines(const Tensor& head)
+      : inverse_norm(at::linalg_vector_norm(head, 2, at::IntArrayRef{1}, false, at::kFloat)
+                         .clamp_min(1e-12)
+                         .reciprocal()) {}
+
+  template <typename T>
+  void compute(const Tensor& head, const Tensor& token) {
+    const int64_t rows = token.size(0), vocab = head.size(0), width = head.size(1);
+    if (!values.defined()) values = at::empty({rows, vocab}, at::kFloat);
+    const Tensor targets = head.index_select(0, token);
+    float* out = values.mutable_data_ptr<float>();
+    gemm(Trans::kNo, Trans::kYes, rows, vocab, width, targets.const_data_ptr<T>(), width,
+         head.const_data_ptr<T>(), width, false, out, vocab);
+    const float* inverse = inverse_norm.const_data_ptr<float>();
+    const int64_t* tokens = token.const_data_ptr<int64_t>();
+    at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const vec::Floats own(inverse[tokens[r]]);
+        vec::for_each(vocab, [&](int64_t i, int64_t n) {
+          float* c = out + r * vocab + i;
+          vec::store(c, vec::load(c, n) * vec::load(inverse + i, n) * own, n);
+        });
+      }
+    });
+  }
+  const float* row(int64_t r) const { return values.const_data_ptr<float>() + r * values.size(1); }
+};
+
+// The log-sum-exp of a row and, with it, whatever else was asked for.
+// `cosines`: of the row's target, when asked for.
+void reduce_row(const float* row, int64_t vocab, int64_t token, int64_t m, const float* cosines,
+                const LogpOptions& o, LogpForward& f) {
+  const float lse = log_sum_exp(row, vocab);
+  f.lse.mutable_data_ptr<float>()[m] = lse;
+  f.logp.mutable_data_ptr<float>()[m] = row[token] - lse;
+  if (o.entropy) {
+    const vec::Floats l(lse);
+    f.entropy.mutable_data_ptr<float>()[m] = -vec::sum_over(vocab, [&](int64_t c, int64_t n) {
+      const auto lp = vec::load(row + c, n) - l;
+      return lp.exp_u20() * lp;
+    });
+  }
+  if (o.log_sum_squares)
+    f.log_sum_squares.mutable_data_ptr<float>()[m] = log_sum_exp(row, vocab, 2) - 2 * lse;
+  if (o.mean_logp) {
+    const float sum = vec::sum_over(vocab, [&](int64_t c, int64_t n) { return vec::load(row + c, n); });
+    f.mean_logp.mutable_data_ptr<float>()[m] = sum / static_cast<float>(vocab) - lse;
+  }
+  if (o.cosine) {
+    const vec::Floats l(lse);
+    f.cosine.mutable_data_ptr<float>()[m] = vec::sum_over(vocab, [&](int64_t c, int64_t n) {
+      return (vec::load(row + c, n) - l).exp_u20() * vec::load(cosines + c, n);
+    });
+  }
+  if (o.top_k > 0) {
+    std::vector<int64_t> order(vocab);
+    for (int64_t c = 0; c < vocab; ++c) order[c] = c;
+    std::partial_sort(order.begin(), order.begin() + o.top_k, order.end(),
+                      [&](int64_t a, int64_t b) { return row[a] > row[b] || (row[a] == row[b] && a < b); });
+    for (int64_t k = 0; k < o.top_k; ++k) {
+      f.top_token.mutable_data_ptr<int64_t>()[m * o.top_k + k] = order[k];
+      f.top_logp.mutable_data_ptr<float>()[m * o.top_k + k] = row[order[k]] - lse;
+    }
+  }
+}
+
+// Runs f(first target, rows, hidden rows [rows, H], logits [rows, V]) for each chunk of the targets in
+// `which`.
+template <typename T, typename F>
+void for_each_chunk(const Tensor& hidden, const Tensor& head, const Tensor& source, const LogpOptions& o,
+                    const F& f) {
+  const int64_t targets = source.size(0), vocab = head.size(0), width = head.size(1);
+  const int64_t rows =
+      std::min(o.chunk_rows > 0 ? o.chunk_rows : default_chunk_rows(vocab), std::max<int64_t>(targets, 1));
+  Tensor logits = at::empty({rows, vocab}, at::kFloat);
+  for (int64_t first = 0; first < targets; first += rows) {
+    const int64_t n = std::min(rows, targets - first);
+    const Tensor h = hidden.index_select(0, source.narrow(0, first, n));
+    logits_chunk(h.const_data_ptr<T>(), head.const_data_ptr<T>(), n, width, vocab, o,
+                 logits.mutable_data_ptr<float>());
+    f(first, n, h, logits.mutable_data_ptr<float>());
+  }
+}
+
+template <typename T>
+LogpForward run_forward(const Tensor& hidden, const Tensor& head, const Tensor& token, const Tensor& source,
+                        const LogpOptions& o) {
+  const int64_t targets = token.size(0), vocab = head.size(0);
+  const auto floats = at::TensorOptions().dtype(at::kFloat);
+  LogpForward f;
+  f.logp = at::empty({targets}, floats);
+  f.lse = at::empty({targets}, floats);
+  if (o.entropy) f.entropy = at::empty({targets}, floats);
+  if (o.log_sum_squares) f.log_sum_squares = at::empty({targets}, floats);
+  if (o.mean_logp) f.mean_logp = at::empty({targets}, floats);
+  if (o.cosine) f.cosine = at::empty({targets}, floats);
+  if (o.top_k > 0) {
+    f.top_logp = at::empty({targets, o.top_k}, floats);
+    f.top_token = at::empty({targets, o.top_k}, at::kLong);
+  }
+  const int64_t* tokens = token.const_data_ptr<int64_t>();
+  std::optional<Cosines> cosines;
+  if (o.cosine) cosines.emplace(head);
+  for_each_chunk<T>(hidden, head, source, o,
+                    [&](int64_t first, int64_t n, const Tensor&, const float* logits) {
+                      if (cosines) cosines->compute<T>(head, token.narrow(0, first, n));
+                      at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
+                        for (int64_t r = begin; r < end; ++r) {
+                          reduce_row(logits + r * vocab, vocab, tokens[first + r], first + r,
+                                     cosines ? cosines->row(r) : nullptr, o, f);
+                        }
+                      });
+                    });
+  return f;
+}
+
+// The gradients of one target's outputs. total: of every log-prob, whose sums each subtract p.
+struct RowGradient {
+  float total = 0, mean_logp = 0, cosine = 0;
+  float expected = 0;              // the cosine itself
+  const float* cosines = nullptr;  // [V], with cosine
+};
+
+// d loss / d logits of a row, all but what falls on single tokens alone (add_at), through temperature and
+// soft cap: p (cosine (c - expected) - total) + mean_logp / V.
+template <typename T>
+void logit_gradient(const float* row, int64_t vocab, float lse, const RowGradient& g, const LogpOptions& o,
+                    T* out) {
+  const vec::Floats l(lse), total(-g.total), inverse(static_cast<float>(1.0 / o.temperature));
+  const vec::Floats even(g.mean_logp / static_cast<float>(vocab)), cosine(g.cosine), expected(g.expected);
+  const vec::Floats one(1.0f), to_unit(static_cast<float>(o.softcap > 0 ? o.temperature / o.softcap : 0.0));
+  const auto run = [&](const auto& gradient) {  // gradient(offset, count, p)
+    vec::for_each(vocab, [&](int64_t i, int64_t n) {
+      const auto z = vec::load(row + i, n);
+      auto d = gradient(i, n, (z - l).exp_u20()) * inverse;
+      if (o.softcap > 0) d = d * (one - (z * to_unit) * (z * to_unit));
+      vec::store(out + i, d, n);
+    });
+  };
+  using vec::Floats;
+  if (g.cosines != nullptr) {
+    run([&](int64_t i, int64_t n, const Floats& p) {
+      return p * (total + cosine * (vec::load(g.cosines + i, n) - expected)) + even;
+    });
+  } else if (g.mean_logp != 0) {
+    run([&](int64_t, int64_t, const Floats& p) { return p * total + even; });
+  } else {
+    run([&](int64_t, int64_t, const Floats& p) { return p * total; });
+  }
+}
+
+template <typename T>
+void add_at(const float* row, int64_t i, float g, const LogpOptions& o, T* out) {
+  const float unit = o.softcap > 0 ? static_cast<float>(row[i] * o.temperature / o.softcap) : 0.0f;
+  out[i] = static_cast<T>(static_cast<float>(out[i]) +
+                          g * static_cast<float>(1.0 / o.temperature) * (1.0f - unit * unit));
+}
+
+float at_row(const Tensor& t, int64_t m) {
+  return t.defined() ? t.const_data_ptr<float>()[m] : 0.0f;
+}
+
+template <typename T>
+void run_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& all, const LogpOptions& o,
+                  Tensor& dhidden, Tensor& dhead) {
+  const LogpBackward b = all.live();
+  const int64_t vocab = head.size(0), width = head.size(1), targets = b.token.size(0);
+  const int64_t top_k = b.dtop.defined() ? o.top_k : 0;
+  std::optional<Cosines> cosines;
+  if (b.dcosine.defined()) cosines.emplace(head);
+  Tensor drows = at::empty({targets, width}, at::kFloat), dlogits;
+  for_each_chunk<T>(
+      hidden, head, b.source, o, [&](int64_t first, int64_t n, const Tensor& h, const float* logits) {
+        if (!dlogits.defined()) dlogits = at::empty({n, vocab}, hidden.options());
+        if (cosines) cosines->compute<T>(head, b.token.narrow(0, first, n));
+        T* d = dlogits.mutable_data_ptr<T>();
+        at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
+          for (int64_t r = begin; r < end; ++r) {
+            const int64_t m = first + r;
+            const float* row = logits + r * vocab;
+            const float own = at_row(b.dlogp, m);
+            RowGradient g{own, at_row(b.dmean, m), at_row(b.dcosine, m), at_row(b.cosine, m),
+                          cosines ? cosines->row(r) : nullptr};
+            g.total += g.mean_logp;
+            for (int64_t k = 0; k < top_k; ++k) g.total += at_row(b.dtop, m * top_k + k);
+            logit_gradient(row, vocab, at_row(b.lse, m), g, o, d + r * vocab);
+            add_at(row, b.token.const_data_ptr<int64_t>()[m], own, o, d + r * vocab);
+            for (int64_t k = 0; k < top_k; ++k) {
+              add_at(row, b.top_token.const_data_ptr<int64_t>()[m * top_k + k], at_row(b.dtop, m * top_k + k),
+                     o, d + r * vocab);
+            }
+          }
+        });
+        logits_backward(d, h.const_data_ptr<T>(), head.const_data_ptr<T>(), n, width, vocab,
+                        dhidden.defined() ? drows.mutable_data_ptr<float>() + first * width : nullptr,
+                        dhead.defined() ? dhead.mutable_data_ptr<float>() : nullptr);
+      });
+  if (dhidden.defined()) dhidden.index_add_(0, b.source, drows);
+}
+
+}  // namespace
+
+namespace on_cpu {
+
+LogpForward logp_forward(const Tensor& hidden, const Tensor& head, const Tensor& token, const Tensor& source,
+                         const LogpOptions& options) {
+  return hidden.scalar_type() == at::kFloat
+             ? run_forward<float>(hidden, head, token, source, options)
+             : run_forward<c10::BFloat16>(hidden, head, token, source, options);
+}
+
+void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& backward,
+                   const LogpOptions& options, Tensor& dhidden, Tensor& dhead) {
+  if (hidden.scalar_type() == at::kFloat)
+    run_backward<float>(hidden, head, backward, options, dhidden, dhead);
+  else
+    run_backward<c10::BFloat16>(hidden, head, backward, options, dhidden, dhead);
+}
+
+}  // namespace on_cpu
+}  // namespace temper
