@@ -76,6 +76,8 @@ int main(int argc, char** argv) {
   return run_app(app, argc, argv, [&]() -> int {
     if (app.count("--ranks") > 0 && !plan) return launch_ranks(launch, without_launch_options(argc, argv));
     const Place place = find_place(process_environment());
+    if (const auto gpu = own_gpu(place, process_environment()("CUDA_VISIBLE_DEVICES")))
+      setenv("CUDA_VISIBLE_DEVICES", gpu->c_str(), /*overwrite=*/1);
     RunConfig config(task_registry());
     (plan ? load_run_config : load_startable_config)(config, config_file, sets, place.local_world);
     if (!run.empty()) config.run = run;

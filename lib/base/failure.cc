@@ -20,6 +20,11 @@ std::string machine_failure(const std::exception& e) {
   // LibTorch's allocator has an exception of its own kind for everything.
   const bool torch_memory = what.find("can't allocate memory") != std::string::npos ||
                             what.find("out of memory") != std::string::npos;
+  if (what.find("CUDA out of memory") != std::string::npos) {
+    return "the GPU's memory is full: " + what.substr(0, what.find("GiB is free")) +
+           "...; make what is asked for smaller (train.micro_batch_tokens, rollout.max_batch, "
+           "model.checkpointing)";
+  }
   if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr || torch_memory) {
     return fmt::format(
         "out of memory, with {:.1f} GB in use at most so far; make what is asked for smaller "

@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <sstream>
+#include <vector>
 
 #include "base/error.h"
 
@@ -94,6 +96,17 @@ Place find_place(const Environment& environment) {
   place.port = read.number("MASTER_PORT", kPort);
   if (place.port < 1 || place.port > 65535) user_error("environment: MASTER_PORT: {} is no port", place.port);
   return place;
+}
+
+std::optional<std::string> own_gpu(const Place& place, const std::optional<std::string>& visible) {
+  if (place.local_world == 1) return std::nullopt;
+  if (!visible) return std::to_string(place.local_rank);
+  std::vector<std::string> gpus;
+  std::istringstream in(*visible);
+  for (std::string gpu; std::getline(in, gpu, ',');) gpus.push_back(gpu);
+  if (gpus.size() == 1) return std::nullopt;
+  const auto own = static_cast<size_t>(place.local_rank);
+  return own < gpus.size() ? gpus[own] : "";
 }
 
 }  // namespace temper

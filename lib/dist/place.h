@@ -26,4 +26,9 @@ Environment process_environment();
 // several machines. Throws UserError for what is no number, is missing, or does not fit together.
 Place find_place(const Environment& environment);
 
+// What CUDA_VISIBLE_DEVICES should be for this process, so that each of a machine's processes sees a GPU of
+// its own as the first: its part of `visible`, the variable's value now, "" where that names fewer GPUs than
+// there are processes. None: as it is (one process on this machine, or a launcher that gave each its own).
+std::optional<std::string> own_gpu(const Place& place, const std::optional<std::string>& visible);
+
 }  // namespace temper

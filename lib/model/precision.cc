@@ -33,9 +33,12 @@ Precision make_precision(const std::string& dtype, const std::string& device) {
     user_error("device: expected \"cpu\" or \"cuda\", found \"{}\"", device);
   }
   if (dtype == "auto") {
-    precision.compute = precision.device.is_cuda() || has_bf16_units() ? at::kBFloat16 : at::kFloat;
+    const bool units = precision.device.is_cuda() ? cuda_has_bf16() : has_bf16_units();
+    precision.compute = units ? at::kBFloat16 : at::kFloat;
   } else if (dtype == "bf16") {
     precision.compute = at::kBFloat16;
+    if (precision.device.is_cuda() && !cuda_has_bf16())
+      user_error("dtype: bf16: this GPU has no units for it (compute capability 8.0 has); use f32");
   } else if (dtype == "f32") {
     precision.compute = at::kFloat;
   } else {

@@ -16,8 +16,9 @@ struct Precision {
   QuantFormat quantise = {};  // of the weights of all linears but the heads, which then cannot train
 };
 
-// "auto" is bf16 where the processor has matrix units for it (AMX or AVX512-BF16) or on CUDA, else fp32;
-// "bf16" and "f32" as said. Throws UserError on other names or an unknown device.
+// "auto" is bf16 where the processor (AMX or AVX512-BF16) or GPU has matrix units for it, else fp32; "bf16"
+// and "f32" as said. Throws UserError on other names, an unknown device or one that load_cuda refuses, and
+// for bf16 on a GPU without such units.
 Precision make_precision(const std::string& dtype, const std::string& device);
 
 const char* dtype_name(at::ScalarType dtype);  // "f32", "bf16", "f16"

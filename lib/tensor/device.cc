@@ -1,6 +1,7 @@
 #include "tensor/device.h"
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 
@@ -31,7 +32,40 @@ int64_t gpus() {
   }
 }
 
+// CUDA's own words for a failure are many lines; the first one says it.
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
+// The first allocation is what a GPU that is full, or another's alone, refuses.
+void try_gpu() {
+  try {
+    at::zeros({1}, at::TensorOptions(at::kCUDA)).cpu();
+  } catch (const std::exception& e) {
+    user_error(
+        "device: \"cuda\": the GPU cannot be used: {}; another process may hold it or its memory (nvidia-smi "
+        "shows them)",
+        first_line(e.what()));
+  }
+}
+
 }  // namespace
+
+bool cuda_has_bf16() {
+  // By CUDA's runtime library, which libtorch_cuda has brought in; there are no headers of it here.
+  using GetAttribute = int (*)(int* value, int attribute, int device);
+  constexpr int kComputeCapabilityMajor = 75;
+  const auto get = reinterpret_cast<GetAttribute>(dlsym(RTLD_DEFAULT, "cudaDeviceGetAttribute"));
+  int major = 0;
+  const int device = c10::impl::getDeviceGuardImpl(c10::kCUDA)->getDevice().index();
+  return get == nullptr || get(&major, kComputeCapabilityMajor, device) != 0 || major >= 8;
+}
+
+int64_t peak_device_bytes(c10::Device device) {
+  if (!device.is_cuda()) return 0;
+  const auto index = c10::impl::getDeviceGuardImpl(c10::kCUDA)->getDevice().index();
+  return at::accelerator::getDeviceStats(index).allocated_bytes[0].peak;  // of all kinds of blocks together
+}
 
 void load_cuda() {
   if (c10::impl::hasDeviceGuardImpl(c10::kCUDA) && gpus() > 0) return;
@@ -53,11 +87,16 @@ void load_cuda() {
         library.string(), why == nullptr ? "no reason given" : why);
   }
   if (gpus() == 0) {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
     user_error(
-        "device: \"cuda\": LibTorch has CUDA, but there is no NVIDIA driver or no GPU on this machine "
-        "(nvidia-smi shows "
-        "both); use \"cpu\"");
+        "device: \"cuda\": LibTorch has CUDA, but there is no NVIDIA driver or no GPU for this process "
+        "(nvidia-smi shows both{}); use \"cpu\"",
+        visible == nullptr ? "" : fmt::format("; CUDA_VISIBLE_DEVICES is \"{}\"", visible));
   }
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  // Else every fresh tensor is filled.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  try_gpu();
 }
 
 }  // namespace temper

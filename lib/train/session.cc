@@ -15,6 +15,7 @@
 #include "base/output.h"
 #include "model/generation.h"
 #include "rollout/end_ids.h"
+#include "tensor/device.h"
 #include "train/adapter_start.h"
 #include "train/config_paths.h"
 #include "train/shared.h"
@@ -273,6 +274,8 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   row.time.emplace_back("optimizer_s", optimizer_seconds_);
   row.time.emplace_back("tokens_per_s", static_cast<double>(tokens) / seconds);
   row.time.emplace_back("memory_gb", static_cast<double>(peak_memory_bytes()) / 1e9);
+  if (const int64_t there = peak_device_bytes(device()); there > 0)
+    row.time.emplace_back("device_memory_gb", static_cast<double>(there) / 1e9);
   log->write(row);
   std::vector<std::pair<std::string, double>> numbers;
   for (const std::string& name : shown) {

@@ -54,6 +54,18 @@ TEST_CASE("place: what each launcher says") {
   CHECK(mpi.address == "127.0.0.1");
 }
 
+TEST_CASE("place: each process of a machine sees a GPU of its own") {
+  const auto own = [](int64_t rank, int64_t world, std::optional<std::string> visible) {
+    return own_gpu({.rank = rank, .world = 8, .local_rank = rank, .local_world = world}, visible);
+  };
+  CHECK(own(2, 4, std::nullopt) == "2");
+  CHECK(own(1, 2, "4,6,7") == "6");
+  CHECK(own(1, 2, "GPU-ab,GPU-cd") == "GPU-cd");
+  CHECK(own(3, 4, "5") == std::nullopt);  // the launcher gave each its own
+  CHECK(own(0, 1, std::nullopt) == std::nullopt);
+  CHECK(own(2, 3, "0,1") == "");  // none is left
+}
+
 TEST_CASE("place: what does not fit together is one clear error") {
   const std::pair<std::map<std::string, std::string>, const char*> wrong[] = {
       {{{"RANK", "0"}}, "WORLD_SIZE is missing"},
