@@ -5,31 +5,30 @@
 #include <utility>
 
 namespace temper {
-namespace {
+namespace random_parts {
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection on 64 bits that passes BigCrush as a
-// counter hash.
 uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  x = (x ^ (x >> 30)) * kFirstFactor;
+  x = (x ^ (x >> 27)) * kSecondFactor;
   return x ^ (x >> 31);
 }
 
-constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ULL;
-
-}  // namespace
-
-RandomStream::RandomStream(uint64_t seed, std::string_view purpose, uint64_t step, uint64_t index) {
+uint64_t shared_key(uint64_t seed, std::string_view purpose, uint64_t step) {
   uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a of the purpose
   for (const char c : purpose) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ULL;
-  key_ = mix(seed + kGolden);
-  key_ = mix(key_ ^ mix(hash + kGolden));
-  key_ = mix(key_ ^ mix(step + 2 * kGolden));
-  key_ = mix(key_ ^ mix(index + 3 * kGolden));
+  uint64_t key = mix(seed + kGolden);
+  key = mix(key ^ mix(hash + kGolden));
+  return mix(key ^ mix(step + 2 * kGolden));
 }
 
+}  // namespace random_parts
+
+RandomStream::RandomStream(uint64_t seed, std::string_view purpose, uint64_t step, uint64_t index)
+    : key_(random_parts::mix(random_parts::shared_key(seed, purpose, step) ^
+                             random_parts::mix(index + 3 * random_parts::kGolden))) {}
+
 uint64_t RandomStream::next() {
-  return mix(key_ + kGolden * ++counter_);
+  return random_parts::mix(key_ + random_parts::kGolden * ++counter_);
 }
 
 double RandomStream::uniform() {

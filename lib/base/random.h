@@ -25,4 +25,17 @@ class RandomStream {
   uint64_t counter_ = 0;
 };
 
+// What streams are made of, for those who draw them elsewhere (adapter/random_bits.h): draw n, from 1, is
+// mix(key + n kGolden), where key = mix(shared_key(seed, purpose, step) ^ mix(index + 3 kGolden)).
+namespace random_parts {
+
+constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ULL;
+constexpr uint64_t kFirstFactor = 0xbf58476d1ce4e5b9ULL, kSecondFactor = 0x94d049bb133111ebULL;
+// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection on 64 bits that passes BigCrush as a
+// counter hash.
+uint64_t mix(uint64_t x);
+uint64_t shared_key(uint64_t seed, std::string_view purpose, uint64_t step);
+
+}  // namespace random_parts
+
 }  // namespace temper

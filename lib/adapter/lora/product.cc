@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapter/random_bits.h"
 #include "base/random.h"
 #include "tensor/gemm.h"
 
@@ -130,6 +131,13 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
 Tensor dropout_mask(const Dropout& dropout, int64_t rows, int64_t columns, const at::TensorOptions& options) {
   const auto threshold = static_cast<uint64_t>(std::lround(dropout.p * 65536.0));
   const float keep = static_cast<float>(65536.0 / (65536.0 - static_cast<double>(threshold)));
+  if (!options.device().is_cpu()) {
+    const Tensor bits = random_bits(dropout.seed, "dropout", dropout.step, dropout.index << 32, rows,
+                                    (columns + 3) / 4, options.device());
+    // The four quarters of a draw, the lowest first.
+    const Tensor quarters = bits.view(at::kShort).narrow(1, 0, columns).to(at::kInt).bitwise_and_(65535);
+    return (quarters >= static_cast<int64_t>(threshold)).to(options).mul_(keep);
+  }
   Tensor mask = at::empty({rows, columns}, options.device(at::kCPU).dtype(at::kFloat));
   float* out = mask.mutable_data_ptr<float>();
   at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
