@@ -4,8 +4,11 @@
 // and embeddings keep fp32 moments and take the same step.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "optim/blocks8_tensors.h"
 #include "optim/elementwise.h"
 #include "optim/kinds.h"
 #include "optim/state.h"
@@ -59,6 +62,18 @@ void adamw_numbers(int64_t n, float* x, const float* g, float* m, float* v, cons
   });
 }
 
+// The same by operators on whole tensors: x is changed, m and v are new; any shape.
+void adamw_numbers(at::Tensor& x, const at::Tensor& g, at::Tensor& m, at::Tensor& v, const StepConstants& c) {
+  const at::Tensor finite = (g - g) == 0;
+  m.mul_(c.beta1).add_(g, c.rest1);
+  v.mul_(c.beta2).addcmul_(g, g, c.rest2);
+  const at::Tensor moved = (x - c.size * (m / v.sqrt().add_(c.eps))).mul_(c.keep);
+  x.copy_(at::where(finite, moved, x));
+  const at::Tensor lost = finite.logical_not();
+  m.masked_fill_(lost, 0.0);
+  v.masked_fill_(lost, 0.0);
+}
+
 class AdamW8bit : public SlotOptimizer {
  public:
   AdamW8bit(std::vector<OptimParameter> parameters, const AdamW8bitOptions& options)
@@ -77,9 +92,7 @@ class AdamW8bit : public SlotOptimizer {
   }
 
   void update(Entry& entry, double lr) override {
-    // The pass below reads plain fp32 of the CPU; other parameters are copied there and back.
     at::Tensor& value = entry.parameter.value;
-    const at::Tensor gradient = plain(value.grad());
     const auto step = static_cast<double>(entry.step);
     const double correction1 = 1 - std::pow(options_.beta1, step);
     const double correction2 = std::sqrt(1 - std::pow(options_.beta2, step));
@@ -91,9 +104,12 @@ class AdamW8bit : public SlotOptimizer {
                           number(options_.eps * correction2),
                           number(lr * correction2 / correction1),
                           number(1 - lr * decay(entry.parameter))};
+    if (!value.is_cpu()) return step_tensors(entry, c);
+    // The passes below read plain fp32; other parameters are copied there and back.
+    const at::Tensor gradient = plain(value.grad());
     at::Tensor weights = plain(value);
     std::vector<at::Tensor> slots;
-    for (const at::Tensor& slot : entry.slots) slots.push_back(slot.cpu().contiguous());
+    for (const at::Tensor& slot : entry.slots) slots.push_back(slot.contiguous());
     if (quantised(entry.parameter))
       step_codes(weights, gradient, slots, c);
     else
@@ -105,9 +121,7 @@ class AdamW8bit : public SlotOptimizer {
   }
 
  private:
-  static at::Tensor plain(const at::Tensor& x) {
-    return plain_floats(x) ? x : x.to(at::kCPU, at::kFloat).contiguous();
-  }
+  static at::Tensor plain(const at::Tensor& x) { return plain_floats(x) ? x : x.to(at::kFloat).contiguous(); }
   bool quantised(const OptimParameter& parameter) const {
     if (parameter.value.numel() < options_.min_size) return false;
     for (const std::string& part : options_.fp32_names) {
@@ -148,7 +162,47 @@ class AdamW8bit : public SlotOptimizer {
     });
   }
 
+  // On an accelerator: a stretch of a parameter after the other, which bounds the temporaries.
+  void step_tensors(Entry& entry, const StepConstants& c) {
+    constexpr int64_t kStretch = 1 << 24;  // whole blocks
+    at::Tensor& value = entry.parameter.value;
+    const at::Tensor weights = value.contiguous(), gradient = value.grad().contiguous();
+    for (int64_t at = 0; at < weights.numel(); at += kStretch) {
+      const int64_t n = std::min(kStretch, weights.numel() - at);
+      const auto numbers = [&](const at::Tensor& x) { return x.view(-1).narrow(0, at, n); };
+      const auto blocks = [&](const at::Tensor& x) { return x.narrow(0, at / kBlockSize8, blocks8(n)); };
+      const at::Tensor stretch = numbers(weights);
+      if (!quantised(entry.parameter)) {
+        at::Tensor x = stretch, m = numbers(entry.slots[0]), v = numbers(entry.slots[1]);
+        adamw_numbers(x, numbers(gradient), m, v, c);
+        continue;
+      }
+      if (!maps_) maps_.emplace(value.device());
+      const at::Tensor m_codes = numbers(entry.slots[0]), m_absmax = blocks(entry.slots[1]),
+                       v_codes = numbers(entry.slots[2]), v_absmax = blocks(entry.slots[3]);
+      at::Tensor x = as_blocks8(stretch), m = dequantise8(m_codes, m_absmax, maps_->with_sign),
+                 v = dequantise8(v_codes, v_absmax, maps_->without);
+      adamw_numbers(x, as_blocks8(numbers(gradient)), m, v, c);
+      stretch.copy_(x.view(-1).narrow(0, 0, n));
+      const auto [m_new, m_largest] = quantise8(m, maps_->with_sign);
+      const auto [v_new, v_largest] = quantise8(v, maps_->without);
+      // A small negative mean that is nearest to 0 would lose its sign.
+      m_new.sub_((m < 0).logical_and_(m_new == signed_map().nearest(0)).to(at::kByte));
+      m_codes.copy_(m_new.view(-1).narrow(0, 0, n));
+      v_codes.copy_(v_new.view(-1).narrow(0, 0, n));
+      m_absmax.copy_(m_largest);
+      v_absmax.copy_(v_largest);
+    }
+    if (!weights.is_same(value)) value.copy_(weights);
+  }
+
+  struct Maps {  // on the accelerator, for all parameters
+    explicit Maps(at::Device device) : with_sign(signed_map(), device), without(unsigned_map(), device) {}
+    MapTensors with_sign, without;
+  };
+
   AdamW8bitOptions options_;
+  std::optional<Maps> maps_;
 };
 
 std::unique_ptr<Optimizer> AdamW8bitOptions::make(std::vector<OptimParameter> parameters) const {
