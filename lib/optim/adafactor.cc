@@ -72,8 +72,12 @@ struct AdafactorOptions : OptimizerOptions {
   std::unique_ptr<Optimizer> make(std::vector<OptimParameter> parameters) const override;
 };
 
-double rms(const at::Tensor& x) {
-  return x.norm().item<double>() / std::sqrt(static_cast<double>(x.numel()));
+// Numbers without dimensions in double on x's device, so that the host does not wait for them.
+at::Tensor rms(const at::Tensor& x) {
+  return x.norm().to(at::kDouble).div_(std::sqrt(static_cast<double>(x.numel())));
+}
+at::Tensor at_least(double floor, const at::Tensor& x) {  // the floor where x is no number
+  return at::fmax(x, at::full_like(x, floor));
 }
 
 class Adafactor : public SlotOptimizer {
@@ -113,13 +117,17 @@ class Adafactor : public SlotOptimizer {
       relative_ = std::min(options_.warmup_init ? 1e-6 * step : 1e-2, 1 / std::sqrt(step));
       rho = entry.parameter.lr_factor * relative_;
     }
-    const double scale = rho * (options_.scale_parameter ? std::max(options_.eps2, rms(value)) : 1.0);
+    const at::Tensor scale = options_.scale_parameter ? rho * at_least(options_.eps2, rms(value))
+                                                      : at::full({}, rho, value.options().dtype(at::kDouble));
 
     at::Tensor direction = value.grad() * inverse_root(entry);
-    direction.div_(std::max(1.0, rms(direction) / options_.clip));
+    direction.div_(at_least(1.0, rms(direction) / options_.clip));
     direction.mul_(scale);
     if (options_.beta1 > 0) direction = entry.slots.back().lerp_(direction, 1 - options_.beta1);
-    value.mul_(1 - (torch_form_ ? lr : scale) * weight_decay);
+    if (torch_form_)
+      value.mul_(1 - lr * weight_decay);
+    else
+      value.mul_(1 - scale * weight_decay);
     value.sub_(direction);
   }
 
