@@ -1,5 +1,9 @@
 #include "optim/optimizer.h"
 
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -92,14 +96,18 @@ double gradient_norm(const std::vector<OptimParameter>& parameters) {
     int64_t size;
   };
   std::vector<Block> blocks;
-  std::vector<at::Tensor> held;
-  double others = 0;
+  std::vector<at::Tensor> held, on_device;
+  double total = 0;
   for (const OptimParameter& parameter : parameters) {
     const at::Tensor& gradient = parameter.value.grad();
     if (!gradient.defined()) continue;
-    if (!gradient.is_cpu() || gradient.scalar_type() != at::kFloat) {
+    if (!gradient.is_cpu()) {
+      on_device.push_back(gradient);
+      continue;
+    }
+    if (gradient.scalar_type() != at::kFloat) {
       const double norm = gradient.norm(2, at::kDouble).item<double>();
-      others += norm * norm;
+      total += norm * norm;
       continue;
     }
     held.push_back(gradient.contiguous());
@@ -112,7 +120,10 @@ double gradient_norm(const std::vector<OptimParameter>& parameters) {
   at::parallel_for(0, static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) sums[i] = squares(blocks[i].data, blocks[i].size);
   });
-  double total = others;
+  if (!on_device.empty()) {
+    const double norm = at::stack(at::_foreach_norm(on_device, 2, at::kDouble)).norm().item<double>();
+    total += norm * norm;
+  }
   for (double sum : sums) total += sum;
   return std::sqrt(total);
 }
@@ -120,9 +131,11 @@ double gradient_norm(const std::vector<OptimParameter>& parameters) {
 void clip_gradients(const std::vector<OptimParameter>& parameters, double norm, double max_norm) {
   const double factor = max_norm / (norm + 1e-6);
   if (max_norm <= 0 || !(factor < 1.0)) return;
+  std::vector<at::Tensor> gradients;
   for (const OptimParameter& parameter : parameters) {
-    if (parameter.value.grad().defined()) parameter.value.mutable_grad().detach().mul_(factor);
+    if (parameter.value.grad().defined()) gradients.push_back(parameter.value.grad().detach());
   }
+  if (!gradients.empty()) at::_foreach_mul_(gradients, factor);
 }
 
 namespace reference {

@@ -86,7 +86,7 @@ struct OptimizerOptions : Fields {
 const Registry<OptimizerOptions>& optimizer_registry();
 
 // Global l2 norm of the gradients of `parameters`: summed in double over fixed blocks, so the same for any
-// number of threads. Not finite when a gradient is not.
+// number of threads. Not finite when a gradient is not. Those of an accelerator are waited for once.
 double gradient_norm(const std::vector<OptimParameter>& parameters);
 // Scales all gradients by min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ does. max_norm
 // 0: nothing.
