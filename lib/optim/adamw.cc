@@ -22,11 +22,14 @@ void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, 
 
 }  // namespace reference
 
-void adamw_step(at::Tensor& value, const at::Tensor& grad, at::Tensor& exp_avg, at::Tensor& exp_avg_sq,
+void adamw_step(const std::vector<at::Tensor>& values, const std::vector<at::Tensor>& gradients,
+                const std::vector<at::Tensor>& exp_avgs, const std::vector<at::Tensor>& exp_avg_sqs,
                 int64_t step, const reference::AdamWConstants& c) {
-  // The fused kernel wants the step as a float tensor; it is exact up to 2^24 updates.
-  const at::Tensor count = at::scalar_tensor(step, at::TensorOptions(value.device()).dtype(at::kFloat));
-  at::_fused_adamw_({value}, {grad}, {exp_avg}, {exp_avg_sq}, {}, {count}, c.lr, c.beta1, c.beta2,
+  // The fused kernel wants a step for each parameter, as a float tensor of the device, and only reads it; it
+  // is exact up to 2^24 updates.
+  const at::Tensor count = at::full({}, step, values.at(0).options().dtype(at::kFloat));
+  const std::vector<at::Tensor> counts(values.size(), count);
+  at::_fused_adamw_(values, gradients, exp_avgs, exp_avg_sqs, {}, counts, c.lr, c.beta1, c.beta2,
                     c.weight_decay, c.eps, /*amsgrad=*/false, /*maximize=*/false);
 }
 
@@ -58,8 +61,13 @@ class AdamW : public SlotOptimizer {
   }
   void update(Entry& entry, double lr) override {
     at::Tensor& value = entry.parameter.value;
-    adamw_step(value, value.grad(), entry.slots[0], entry.slots[1], entry.step,
+    adamw_step({value}, {value.grad()}, {entry.slots[0]}, {entry.slots[1]}, entry.step,
                {lr, options_.beta1, options_.beta2, options_.eps, decay(entry.parameter)});
+  }
+  bool in_lists(const OptimParameter&) const override { return true; }
+  void update_lists(Lists& lists) override {
+    adamw_step(lists.values, lists.gradients, lists.slots[0], lists.slots[1], lists.step,
+               {lists.lr, options_.beta1, options_.beta2, options_.eps, lists.weight_decay});
   }
 
  private:

@@ -123,27 +123,55 @@ class AdEMAMix : public SlotOptimizer {
     return out;
   }
   void update(Entry& entry, double lr) override {
-    const auto step = static_cast<double>(entry.step);
+    at::Tensor& value = entry.parameter.value;
+    const at::Tensor& gradient = value.grad();
+    at::Tensor &slow = entry.slots[0], &square = entry.slots[1];
+    at::Tensor none;
+    at::Tensor& fast = options_.beta1 > 0 ? entry.slots[2] : none;
+    const reference::AdEMAMixConstants c = constants(entry.step, lr, decay(entry.parameter));
+    if (plain_floats(value, gradient, slow, square))
+      fast_ademamix_step(value, gradient, fast, slow, square, entry.step, c);
+    else
+      reference::ademamix_step(value, gradient, fast, slow, square, entry.step, c);
+  }
+  bool in_lists(const OptimParameter&) const override { return true; }
+  void update_lists(Lists& lists) override {
+    const reference::AdEMAMixConstants c = constants(lists.step, lists.lr, lists.weight_decay);
+    const auto step = static_cast<double>(lists.step);
+    const std::vector<at::Tensor>&values = lists.values, &gradients = lists.gradients, &slow = lists.slots[0],
+          &squares = lists.slots[1];
+    at::_foreach_mul_(slow, c.beta3);
+    at::_foreach_add_(slow, gradients, 1 - c.beta3);
+    at::_foreach_mul_(squares, c.beta2);
+    at::_foreach_addcmul_(squares, gradients, gradients, 1 - c.beta2);
+    const std::vector<at::Tensor> directions = at::_foreach_mul(slow, c.alpha);
+    if (c.beta1 > 0) {
+      const std::vector<at::Tensor>& fast = lists.slots[2];
+      at::_foreach_mul_(fast, c.beta1);
+      at::_foreach_add_(fast, gradients, 1 - c.beta1);
+      at::_foreach_add_(directions, fast, 1 / (1 - std::pow(c.beta1, step)));
+    } else {
+      at::_foreach_add_(directions, gradients);
+    }
+    const std::vector<at::Tensor> denominators = at::_foreach_sqrt(squares);
+    at::_foreach_div_(denominators, std::sqrt(1 - std::pow(c.beta2, step)));
+    at::_foreach_add_(denominators, c.eps);
+    at::_foreach_mul_(values, 1 - c.lr * c.weight_decay);
+    at::_foreach_addcdiv_(values, directions, denominators, -c.lr);
+  }
+
+ private:
+  reference::AdEMAMixConstants constants(int64_t update, double lr, double weight_decay) const {
+    const auto step = static_cast<double>(update);
     double alpha = options_.alpha, beta3 = options_.beta3;
     if (step < alpha_updates_) alpha *= step / alpha_updates_;
     if (step < beta3_updates_) {
       const double share = step / beta3_updates_;
       beta3 = decay_of((1 - share) * half_life(options_.beta1) + share * half_life(options_.beta3));
     }
-    at::Tensor& value = entry.parameter.value;
-    const at::Tensor& gradient = value.grad();
-    at::Tensor &slow = entry.slots[0], &square = entry.slots[1];
-    at::Tensor none;
-    at::Tensor& fast = options_.beta1 > 0 ? entry.slots[2] : none;
-    const reference::AdEMAMixConstants c{lr,    options_.beta1, options_.beta2,        beta3,
-                                         alpha, options_.eps,   decay(entry.parameter)};
-    if (plain_floats(value, gradient, slow, square))
-      fast_ademamix_step(value, gradient, fast, slow, square, entry.step, c);
-    else
-      reference::ademamix_step(value, gradient, fast, slow, square, entry.step, c);
+    return {lr, options_.beta1, options_.beta2, beta3, alpha, options_.eps, weight_decay};
   }
 
- private:
   AdEMAMixOptions options_;
   double alpha_updates_, beta3_updates_;
 };

@@ -86,7 +86,9 @@ class Lion : public SlotOptimizer {
   // outside, the share of decayed weights (those of groups) beyond 1.
   std::map<std::string, double> metrics() const override {
     const at::NoGradGuard no_grad;
-    double largest = 0, outside = 0, weights = 0;
+    double weights = 0;
+    std::vector<double> decays, counts;
+    std::vector<at::Tensor> sizes, outsides;  // 0 dimensions: they leave the device together
     for (const Entry& entry : entries()) {
       const double decay = this->decay(entry.parameter);
       if (decay == 0 || entry.step == 0) continue;
@@ -97,11 +99,21 @@ class Lion : public SlotOptimizer {
         count = static_cast<double>(groups.size(1));
         size = groups.norm(options_.p / (options_.p - 1), {1});
       }
-      largest = std::max(largest, size.max().item<double>() * decay);
-      outside += count * (size > 1 / decay).sum().item<double>();
+      decays.push_back(decay);
+      counts.push_back(count);
+      sizes.push_back(size.max().to(at::kDouble));
+      outsides.push_back((size > 1 / decay).sum().to(at::kDouble));
       weights += count * static_cast<double>(size.numel());
     }
     if (weights == 0) return {};
+    const at::Tensor read = at::stack({at::stack(sizes), at::stack(outsides)}).cpu();
+    const auto of = read.accessor<double, 2>();
+    double largest = 0, outside = 0;
+    for (size_t i = 0; i < decays.size(); ++i) {
+      const auto at = static_cast<int64_t>(i);
+      largest = std::max(largest, of[0][at] * decays[i]);
+      outside += counts[i] * of[1][at];
+    }
     return {{"lion_constraint", largest}, {"lion_outside", outside / weights}};
   }
 
@@ -122,6 +134,18 @@ class Lion : public SlotOptimizer {
     } else {
       reference::lion_step(value, gradient, momentum, c);
     }
+  }
+  bool in_lists(const OptimParameter&) const override { return options_.norm == "l1"; }
+  void update_lists(Lists& lists) override {
+    const std::vector<at::Tensor>&values = lists.values, &gradients = lists.gradients,
+          &momenta = lists.slots[0];
+    const std::vector<at::Tensor> directions = at::_foreach_mul(momenta, options_.beta1);
+    at::_foreach_add_(directions, gradients, 1 - options_.beta1);
+    at::_foreach_sign_(directions);
+    at::_foreach_mul_(values, 1 - lists.lr * lists.weight_decay);
+    at::_foreach_add_(values, directions, -lists.lr);
+    at::_foreach_mul_(momenta, options_.beta2);
+    at::_foreach_add_(momenta, gradients, 1 - options_.beta2);
   }
 
  private:

@@ -76,7 +76,7 @@ class Muon : public SlotOptimizer {
     const at::Tensor& gradient = value.grad();
     const double weight_decay = decay(entry.parameter);
     if (!hidden_matrix(entry.parameter)) {
-      adamw_step(value, gradient, entry.slots[0], entry.slots[1], entry.step,
+      adamw_step({value}, {gradient}, {entry.slots[0]}, {entry.slots[1]}, entry.step,
                  {lr * options_.adamw_lr_factor, options_.beta1, options_.beta2, options_.eps, weight_decay});
       return;
     }
@@ -88,6 +88,12 @@ class Muon : public SlotOptimizer {
                                                       : 0.2 * std::sqrt(std::max(rows, columns));
     value.mul_(1 - lr * weight_decay);
     value.add_(direction, -lr * scale);
+  }
+  bool in_lists(const OptimParameter& parameter) const override { return !hidden_matrix(parameter); }
+  void update_lists(Lists& lists) override {
+    adamw_step(lists.values, lists.gradients, lists.slots[0], lists.slots[1], lists.step,
+               {lists.lr * options_.adamw_lr_factor, options_.beta1, options_.beta2, options_.eps,
+                lists.weight_decay});
   }
 
  private:

@@ -1,5 +1,5 @@
 // The plain form of the elementwise optimizers, one tensor operation after the other: what the fast passes
-// are tested against, and what runs where they do not apply (another device or type).
+// are tested against, and what runs where they do not apply (another type).
 #pragma once
 
 #include <ATen/core/Tensor.h>

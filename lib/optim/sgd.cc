@@ -50,6 +50,22 @@ class Sgd : public SlotOptimizer {
     }
     value.add_(direction, -lr);
   }
+  bool in_lists(const OptimParameter&) const override { return true; }
+  void update_lists(Lists& lists) override {
+    std::vector<at::Tensor> directions = lists.gradients;
+    if (lists.weight_decay > 0) directions = at::_foreach_add(directions, lists.values, lists.weight_decay);
+    if (options_.momentum > 0) {
+      const std::vector<at::Tensor>& buffers = lists.slots[0];
+      if (lists.step == 1) {
+        at::_foreach_copy_(buffers, directions);
+      } else {
+        at::_foreach_mul_(buffers, options_.momentum);
+        at::_foreach_add_(buffers, directions, 1 - options_.dampening);
+      }
+      directions = options_.nesterov ? at::_foreach_add(directions, buffers, options_.momentum) : buffers;
+    }
+    at::_foreach_add_(lists.values, directions, -lists.lr);
+  }
 
  private:
   SgdOptions options_;

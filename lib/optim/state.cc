@@ -46,12 +46,47 @@ void SlotOptimizer::make_slots(Entry& entry) const {
 
 void SlotOptimizer::step(double lr) {
   const at::NoGradGuard no_grad;
+  std::vector<Entry*> moved, listed;
   for (Entry& entry : entries_) {
-    if (!entry.parameter.value.grad().defined()) continue;
+    const at::Tensor& value = entry.parameter.value;
+    if (!value.grad().defined()) continue;
     if (entry.step++ == 0) make_slots(entry);
-    update(entry, lr * entry.parameter.lr_factor);
-    if (lookahead_.k > 0 && entry.step % lookahead_.k == 0) look_ahead(entry);
+    moved.push_back(&entry);
+    if (!value.is_cpu() && in_lists(entry.parameter))
+      listed.push_back(&entry);
+    else
+      update(entry, lr * entry.parameter.lr_factor);
   }
+  for (Lists& lists : lists_of(listed, lr)) update_lists(lists);
+  for (Entry* entry : moved) {
+    if (lookahead_.k > 0 && entry->step % lookahead_.k == 0) look_ahead(*entry);
+  }
+}
+
+std::vector<SlotOptimizer::Lists> SlotOptimizer::lists_of(const std::vector<Entry*>& entries,
+                                                          double lr) const {
+  constexpr int64_t kMostNumbers = 1 << 26;  // bounds the temporaries of an update
+  std::vector<Lists> all;
+  for (const Entry* entry : entries) {
+    const at::Tensor& value = entry->parameter.value;
+    const double own_lr = lr * entry->parameter.lr_factor, weight_decay = decay(entry->parameter);
+    auto lists = std::find_if(all.begin(), all.end(), [&](const Lists& some) {
+      return some.lr == own_lr && some.weight_decay == weight_decay && some.step == entry->step &&
+             some.values[0].device() == value.device() &&
+             some.values[0].scalar_type() == value.scalar_type() &&
+             some.numbers + value.numel() <= kMostNumbers;
+    });
+    if (lists == all.end()) {
+      all.push_back({own_lr, weight_decay, entry->step, {}, {}, {}});
+      lists = all.end() - 1;
+      lists->slots.resize(entry->slots.size());
+    }
+    lists->values.push_back(value);
+    lists->gradients.push_back(value.grad().to(value.scalar_type()).contiguous());
+    for (size_t i = 0; i < entry->slots.size(); ++i) lists->slots[i].push_back(entry->slots[i]);
+    lists->numbers += value.numel();
+  }
+  return all;
 }
 
 void SlotOptimizer::look_ahead(Entry& entry) const {

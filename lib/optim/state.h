@@ -43,8 +43,23 @@ class SlotOptimizer : public Optimizer {
   };
   // A function of the parameter's name and shape alone.
   virtual std::vector<Slot> slots(const OptimParameter& parameter) const = 0;
-  // One update with the parameter's own learning rate; entry.step counts from 1. No gradient mode is on.
+  // One update with the parameter's own learning rate; entry.step counts from 1. No gradient mode is on. On
+  // an accelerator it reads nothing back: the host runs ahead of the device.
   virtual void update(Entry& entry, double lr) = 0;
+
+  // Parameters of an accelerator that differ in their numbers alone, for operators over lists of tensors: a
+  // kernel's launch costs more than the numbers of a small parameter.
+  struct Lists {
+    double lr, weight_decay;
+    int64_t step;
+    std::vector<at::Tensor> values, gradients;   // gradients as the values: contiguous, of their type
+    std::vector<std::vector<at::Tensor>> slots;  // [slot][parameter], as an entry's
+    int64_t numbers = 0;
+  };
+  // Whether update_lists, the same update, takes this parameter where it is on an accelerator; update has
+  // all others.
+  virtual bool in_lists(const OptimParameter& parameter) const { return false; }
+  virtual void update_lists(Lists& lists) {}
 
   const std::vector<Entry>& entries() const { return entries_; }
   double decay(const OptimParameter& parameter) const { return parameter.decays ? weight_decay_ : 0.0; }
@@ -53,6 +68,7 @@ class SlotOptimizer : public Optimizer {
   std::vector<Slot> all_slots(const OptimParameter& parameter) const;
   void make_slots(Entry& entry) const;
   void look_ahead(Entry& entry) const;
+  std::vector<Lists> lists_of(const std::vector<Entry*>& entries, double lr) const;
   // What `state` has of one parameter; `found` is the number of tensors.
   Entry loaded_entry(const OptimParameter& parameter, const std::map<std::string, at::Tensor>& state,
                      size_t& found) const;
