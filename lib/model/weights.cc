@@ -129,9 +129,14 @@ void Weights::resize_vocabulary(int64_t rows) {
 
 void Weights::refresh() {
   at::NoGradGuard guard;
+  std::vector<at::Tensor> computes, masters;
   for (const auto& p : parameters_) {
-    if (p->master.requires_grad() && p->compute.scalar_type() != at::kFloat) p->compute.copy_(p->master);
+    if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat) continue;
+    computes.push_back(p->compute);
+    masters.push_back(p->master.detach());
   }
+  // In few launches on an accelerator, one after the other on the CPU.
+  if (!computes.empty()) at::_foreach_copy_(computes, masters);
 }
 
 }  // namespace temper

@@ -11,51 +11,105 @@ namespace {
 
 using at::Tensor;
 
-// Queries and the rows that they read, piece by piece.
-class SpansOver {
- public:
-  void add(int64_t queries, int64_t begin, int64_t keys) {
-    begin_q_.push_back(static_cast<int32_t>(begin_q_.back() + queries));
-    begin_k_.push_back(static_cast<int32_t>(begin));
-    used_.push_back(static_cast<int32_t>(keys));
-    for (int64_t i = 0; i < queries; ++i) {
-      sequence_.push_back(static_cast<int64_t>(used_.size()) - 1);
-      offset_.push_back(i);
-    }
-    longest_q_ = std::max(longest_q_, queries);
-    longest_k_ = std::max(longest_k_, keys);
-  }
-  Spans on(at::Device device, int64_t rows) const {
-    // Two copies to the device: of all that is int32, and of all that is int64.
-    std::vector<int32_t> ints = begin_q_;
-    ints.insert(ints.end(), begin_k_.begin(), begin_k_.end());
-    ints.push_back(static_cast<int32_t>(rows));
-    ints.insert(ints.end(), used_.begin(), used_.end());
-    std::vector<int64_t> longs = sequence_;
-    longs.insert(longs.end(), offset_.begin(), offset_.end());
-    const auto n = static_cast<int64_t>(used_.size()), queries = static_cast<int64_t>(sequence_.size());
-    const Tensor i = at::tensor(ints, at::kInt).to(device), l = at::tensor(longs, at::kLong).to(device);
-    Spans spans;
-    spans.begin_q = i.narrow(0, 0, n + 1);
-    spans.begin_k = i.narrow(0, n + 1, n + 1);
-    spans.used_k = i.narrow(0, 2 * n + 2, n);
-    spans.longest_q = longest_q_, spans.longest_k = longest_k_;
-    spans.sequence = l.narrow(0, 0, queries);
-    spans.offset = l.narrow(0, queries, queries);
-    return spans;
-  }
-
- private:
-  std::vector<int32_t> begin_q_ = {0}, begin_k_, used_;
-  std::vector<int64_t> sequence_, offset_;
-  int64_t longest_q_ = 0, longest_k_ = 0;
-};
-
 at::Device device_of(const KvRun& run) {
   return run.shape().options.device();
 }
 
+// With a window: each row's own part of it, and what is left of it in its prompt.
+DecodeReads windowed(const std::vector<DecodeRow>& rows, int64_t window) {
+  SpansOver own, prompt;
+  std::vector<int64_t> with_prompt;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const KvRun &mine = *rows[i].own, &before = *rows[i].prompt;
+    const int64_t seen = std::min(window, mine.length());
+    own.add(1, mine.stretch().begin + mine.length() - seen, seen);
+    const int64_t rest = std::min(window - seen, before.length());
+    if (rest == 0) continue;
+    prompt.add(1, before.stretch().begin + before.length() - rest, rest);
+    with_prompt.push_back(static_cast<int64_t>(i));
+  }
+  const at::Device device = device_of(*rows.front().own);
+  DecodeReads reads{own.on(device), {}, {}, !with_prompt.empty()};
+  if (reads.any_prompt) reads.prompt = prompt.on(device);
+  if (with_prompt.size() < rows.size()) reads.with_prompt = at::tensor(with_prompt, at::kLong).to(device);
+  return reads;
+}
+
 }  // namespace
+
+void SpansOver::add(int64_t queries, int64_t begin, int64_t keys) {
+  begin_q_.push_back(static_cast<int32_t>(begin_q_.back() + queries));
+  begin_k_.push_back(static_cast<int32_t>(begin));
+  used_.push_back(static_cast<int32_t>(keys));
+}
+
+std::vector<int32_t> SpansOver::numbers() const {
+  std::vector<int32_t> out = begin_q_;
+  out.insert(out.end(), begin_k_.begin(), begin_k_.end());
+  out.push_back(0);  // where the last one's keys would end, which used_k says
+  out.insert(out.end(), used_.begin(), used_.end());
+  return out;
+}
+
+Spans SpansOver::over(const Tensor& numbers, int64_t longest_q, int64_t longest_k) const {
+  const int64_t n = pieces();
+  Spans spans;
+  spans.begin_q = numbers.narrow(0, 0, n + 1);
+  spans.begin_k = numbers.narrow(0, n + 1, n + 1);
+  spans.used_k = numbers.narrow(0, 2 * n + 2, n);
+  spans.longest_q = longest_q, spans.longest_k = longest_k;
+  return spans;
+}
+
+Spans SpansOver::on(at::Device device) const {
+  std::vector<int64_t> sequence, offset;
+  int64_t longest = 0;
+  for (size_t i = 0; i < used_.size(); ++i) {
+    const int64_t queries = begin_q_[i + 1] - begin_q_[i];
+    longest = std::max(longest, queries);
+    sequence.insert(sequence.end(), static_cast<size_t>(queries), static_cast<int64_t>(i));
+    for (int64_t t = 0; t < queries; ++t) offset.push_back(t);
+  }
+  Spans spans = over(at::tensor(numbers(), at::kInt).to(device), longest,
+                     *std::max_element(used_.begin(), used_.end()));
+  const auto queries = static_cast<int64_t>(sequence.size());
+  sequence.insert(sequence.end(), offset.begin(), offset.end());
+  const Tensor both = at::tensor(sequence, at::kLong).to(device);
+  spans.sequence = both.narrow(0, 0, queries);
+  spans.offset = both.narrow(0, queries, queries);
+  return spans;
+}
+
+SpansOver own_pieces(const std::vector<DecodeRow>& rows) {
+  SpansOver out;
+  for (const DecodeRow& row : rows) out.add(1, row.own->stretch().begin, row.own->length());
+  return out;
+}
+
+SpansOver prompt_pieces(const std::vector<DecodeRow>& rows) {
+  SpansOver out;
+  for (size_t i = 0, end = 0; i < rows.size(); i = end) {
+    while (end < rows.size() && rows[end].prompt == rows[i].prompt) ++end;
+    out.add(static_cast<int64_t>(end - i), rows[i].prompt->stretch().begin, rows[i].prompt->length());
+  }
+  return out;
+}
+
+Tensor attend_step(const Tensor& q, const Tensor& k, const Tensor& v, const KvArena& arena,
+                   const Tensor& place, const DecodeReads& r, int64_t layer, double scale) {
+  Tensor keys = arena.keys(layer), values = arena.values(layer);
+  on_device::put_rows(keys, 0, place, k);
+  on_device::put_rows(values, 0, place, v);
+  Attended whole = attend(q, keys, values, r.own, /*causal=*/false, scale);
+  if (!r.any_prompt) return whole.out;
+  const Tensor& some = r.with_prompt;
+  if (!some.defined())
+    return merged(whole, attend(q, keys, values, r.prompt, false, scale)).out.to(q.scalar_type());
+  const Attended share = attend(q.index_select(0, some), keys, values, r.prompt, false, scale);
+  const Attended both = merged({whole.out.index_select(0, some), whole.lse.index_select(1, some)}, share);
+  on_device::put_rows(whole.out, 0, some, both.out.to(q.scalar_type()));
+  return whole.out;
+}
 
 Tensor places_of(const std::vector<const KvRun*>& runs) {
   std::vector<int64_t> places;
@@ -70,57 +124,19 @@ DecodePlan::DecodePlan(std::vector<DecodeRow> rows) : rows_(std::move(rows)) {
   place_ = at::tensor(places, at::kLong).to(device_of(*rows_.front().own));
 }
 
-DecodePlan::Reads DecodePlan::make_reads(int64_t window) const {
-  SpansOver own, prompt;
-  std::vector<int64_t> with_prompt;
-  for (size_t i = 0; i < rows_.size(); ++i) {
-    const KvRun &mine = *rows_[i].own, &before = *rows_[i].prompt;
-    const int64_t seen = window > 0 ? std::min(window, mine.length()) : mine.length();
-    own.add(1, mine.stretch().begin + mine.length() - seen, seen);
-    if (window == 0) {
-      // Neighbours of one prompt read it together.
-      size_t end = i;
-      if (i > 0 && rows_[i - 1].prompt == rows_[i].prompt) continue;
-      while (end < rows_.size() && rows_[end].prompt == rows_[i].prompt) ++end;
-      prompt.add(static_cast<int64_t>(end - i), before.stretch().begin, before.length());
-    } else if (const int64_t rest = std::min(window - seen, before.length()); rest > 0) {
-      prompt.add(1, before.stretch().begin + before.length() - rest, rest);
-      with_prompt.push_back(static_cast<int64_t>(i));
-    }
-  }
-  const KvRun& any = *rows_.front().own;
-  const at::Device device = device_of(any);
-  const int64_t rows = any.arena().rows();
-  Reads reads{own.on(device, rows), {}, {}};
-  reads.any_prompt = window == 0 || !with_prompt.empty();
-  if (reads.any_prompt) reads.prompt = prompt.on(device, rows);
-  if (window > 0 && with_prompt.size() < rows_.size())
-    reads.with_prompt = at::tensor(with_prompt, at::kLong).to(device);
-  return reads;
-}
-
-const DecodePlan::Reads& DecodePlan::reads(int64_t window) const {
+const DecodeReads& DecodePlan::reads(int64_t window) const {
   auto it = reads_.find(window);
-  if (it == reads_.end()) it = reads_.emplace(window, make_reads(window)).first;
-  return it->second;
+  if (it != reads_.end()) return it->second;
+  if (window > 0) return reads_.emplace(window, windowed(rows_, window)).first->second;
+  const at::Device device = device_of(*rows_.front().own);
+  return reads_
+      .emplace(0, DecodeReads{own_pieces(rows_).on(device), prompt_pieces(rows_).on(device), {}, true})
+      .first->second;
 }
 
 Tensor DecodePlan::attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t layer, double scale,
                           int64_t window) const {
-  const KvArena& arena = rows_.front().own->arena();
-  Tensor keys = arena.keys(layer), values = arena.values(layer);
-  on_device::put_rows(keys, 0, place_, k);
-  on_device::put_rows(values, 0, place_, v);
-  const Reads& r = reads(window);
-  Attended whole = temper::attend(q, keys, values, r.own, /*causal=*/false, scale);
-  if (!r.any_prompt) return whole.out;
-  const Tensor& some = r.with_prompt;
-  if (!some.defined())
-    return merged(whole, temper::attend(q, keys, values, r.prompt, false, scale)).out.to(q.scalar_type());
-  const Attended share = temper::attend(q.index_select(0, some), keys, values, r.prompt, false, scale);
-  const Attended both = merged({whole.out.index_select(0, some), whole.lse.index_select(1, some)}, share);
-  on_device::put_rows(whole.out, 0, some, both.out.to(q.scalar_type()));
-  return whole.out;
+  return attend_step(q, k, v, rows_.front().own->arena(), place_, reads(window), layer, scale);
 }
 
 }  // namespace temper

@@ -27,55 +27,62 @@ Tensor without(const Tensor& logp, const std::vector<std::vector<int64_t>>& bann
   return rest;
 }
 
-// The lowest id of each row whose cumulated weight exceeds uniform * total.
-Tensor draw(const Tensor& cumulated, const Tensor& total, const Tensor& uniform) {
-  // Below the total, so that there is such an id, and then one of some weight.
-  const Tensor target =
-      at::minimum(uniform.unsqueeze(1) * total, at::nextafter(total, at::zeros_like(total)));
-  return at::searchsorted(cumulated, target, /*out_int32=*/false, /*right=*/true);
-}
-
 }  // namespace
 
 bool samples_on_device(const SamplingOptions& options) {
   return !options.truncates() && !options.penalises();
 }
 
-std::vector<SampledToken> sample_tokens(const Tensor& logits, const SamplingOptions& options,
-                                        const std::vector<std::vector<int64_t>>& banned,
-                                        const std::vector<double>& uniform) {
-  const bool greedy = options.temperature == 0;
-  const double temperature = greedy ? 1.0 : options.temperature;
-  const Tensor full = at::log_softmax(temperature == 1.0 ? logits : logits * (1.0 / temperature), -1);
-  const Tensor open = without(full, banned);
+Tensor scaled_logp(const Tensor& logits, const SamplingOptions& options) {
+  const double t = options.temperature == 0 ? 1.0 : options.temperature;
+  return at::log_softmax(t == 1.0 ? logits : logits * (1.0 / t), -1);
+}
+
+Tensor draw_tokens(const Tensor& full, const Tensor& open, const SamplingOptions& options,
+                   const Tensor& uniform) {
   Tensor id, logp;
-  if (greedy) {
+  if (options.temperature == 0) {
     id = open.argmax(-1, /*keepdim=*/true);
     logp = open.gather(1, id);
   } else {
+    // The lowest id whose cumulated weight exceeds uniform * total.
     const Tensor cumulated = open.exp().cumsum(-1, at::kDouble);
     const Tensor total = cumulated.narrow(1, cumulated.size(1) - 1, 1);
-    id = draw(cumulated, total, at::tensor(uniform, at::kDouble).to(logits.device()))
-             .clamp_max(logits.size(1) - 1);
+    // Below the total, so that there is such an id, and then one of some weight.
+    const Tensor target =
+        at::minimum(uniform.unsqueeze(1) * total, at::nextafter(total, at::zeros_like(total)));
+    id = at::searchsorted(cumulated, target, /*out_int32=*/false, /*right=*/true).clamp_max(full.size(1) - 1);
     logp = open.gather(1, id) - total.log();
   }
-  const Tensor drawn =
-      at::cat({id.to(at::kDouble), logp.to(at::kDouble), full.gather(1, id).to(at::kDouble)}, 1).cpu();
-  const auto rows = drawn.accessor<double, 2>();
+  return at::cat({id.to(at::kDouble), logp.to(at::kDouble), full.gather(1, id).to(at::kDouble)}, 1);
+}
+
+std::vector<SampledToken> read_draws(const Tensor& drawn, const Tensor& logits,
+                                     const SamplingOptions& options,
+                                     const std::vector<std::vector<int64_t>>& banned) {
+  const Tensor here = drawn.cpu();
+  const auto rows = here.accessor<double, 2>();
   std::vector<SampledToken> out(banned.size());
   for (size_t b = 0; b < out.size(); ++b) {
     const auto row = rows[static_cast<int64_t>(b)];
     if (!std::isfinite(row[1]) || !std::isfinite(row[2])) {
-      // Diverged, or everything is ruled out: the host's form says which.
       Tensor host = logits[static_cast<int64_t>(b)].cpu().contiguous();
-      out[b] = sample_token(host.mutable_data_ptr<float>(), host.size(0), options, {}, banned[b], uniform[b]);
+      out[b] = sample_token(host.mutable_data_ptr<float>(), host.size(0), options, {}, banned[b], 0.5);
       continue;
     }
     out[b].id = static_cast<int64_t>(row[0]);
     out[b].logp_full = static_cast<float>(std::min(0.0, row[2]));
-    out[b].logp = greedy ? out[b].logp_full : static_cast<float>(std::min(0.0, row[1]));
+    out[b].logp = options.temperature == 0 ? out[b].logp_full : static_cast<float>(std::min(0.0, row[1]));
   }
   return out;
+}
+
+std::vector<SampledToken> sample_tokens(const Tensor& logits, const SamplingOptions& options,
+                                        const std::vector<std::vector<int64_t>>& banned,
+                                        const std::vector<double>& uniform) {
+  const Tensor full = scaled_logp(logits, options);
+  const Tensor draws = at::tensor(uniform, at::kDouble).to(logits.device());
+  return read_draws(draw_tokens(full, without(full, banned), options, draws), logits, options, banned);
 }
 
 }  // namespace temper

@@ -15,6 +15,7 @@
 #include "rollout/decode_attention.h"
 #include "rollout/device_decode.h"
 #include "rollout/device_sampler.h"
+#include "rollout/recorded_steps.h"
 #include "tensor/device_ops.h"
 #include "tensor/ops.h"
 
@@ -124,6 +125,7 @@ class Engine {
       progress_.total += requests[r].samples;
       if (requests[r].samples > 0) waiting_.push_back(r);
     }
+    if (pool_.has_arena()) prepare_device();
   }
 
   std::vector<std::vector<Completion>> run(const std::function<void(const EngineProgress&)>& on_progress) {
@@ -167,6 +169,22 @@ class Engine {
             r, before, sampling_.max_new_tokens, config.max_positions);
       }
     }
+  }
+
+  // Rows for what the batch will hold, but no more than some hundred MB before they are needed; and whether
+  // steps can be recorded.
+  void prepare_device() {
+    constexpr int64_t kRows = 1 << 15;
+    int64_t longest = 0, prompts = 0;
+    for (const GenerateRequest& r : requests_) {
+      const auto prompt = static_cast<int64_t>(model_.virtual_ids().size() + r.prompt.size());
+      longest = std::max(longest, prompt + sampling_.max_new_tokens);
+      prompts += prompt;
+    }
+    const int64_t batch = std::min(options_.max_batch, progress_.total);
+    pool_.arena().reserve(std::min(kRows, prompts + batch * (sampling_.max_new_tokens + 128)));
+    if (RecordedSteps::can(model_, sampling_, longest))
+      recorded_ = std::make_unique<RecordedSteps>(model_, sampling_, options_.end_ids, pool_, batch);
   }
 
   // Fills the free places of the batch: samples of computed prompts first, then the next prompts. First
@@ -248,6 +266,13 @@ class Engine {
       rows.push_back({s->prompt.get(), &s->own});
       sequences.push_back(s.get());
     }
+    if (recorded_ != nullptr) {
+      std::vector<StepRow> recorded;
+      for (size_t i = 0; i < rows.size(); ++i)
+        recorded.push_back(
+            {ids[i], positions[i], rows[i], sequences[i]->random.uniform(), may_end(*sequences[i])});
+      return accept_all(sequences, recorded_->run(recorded));
+    }
     const at::Device device = model_.precision().device;
     DecodeContext context(model_.config(), std::move(rows));
     sample(model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context), sequences);
@@ -259,14 +284,21 @@ class Engine {
     const std::vector<SampledToken> tokens = !logits.is_cpu() && samples_on_device(sampling_)
                                                  ? draw_there(logits, sequences)
                                                  : draw_here(logits.cpu().contiguous(), sequences);
+    accept_all(sequences, tokens);
+  }
+
+  void accept_all(const std::vector<Sequence*>& sequences, const std::vector<SampledToken>& tokens) {
     for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
     std::erase_if(active_, [&](const auto& s) { return s->request == kFinished; });
   }
 
+  bool may_end(const Sequence& s) const {
+    return static_cast<int64_t>(s.out.ids.size()) >= sampling_.min_new_tokens;
+  }
+
   std::vector<int64_t> banned_for(const Sequence& s) const {
     std::vector<int64_t> banned = bans_.after(s.streamed);
-    if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens)
-      banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
+    if (!may_end(s)) banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
     return banned;
   }
 
@@ -373,6 +405,7 @@ class Engine {
   std::vector<std::unique_ptr<Sequence>> active_;  // samples of a request are neighbours
   std::vector<std::vector<Completion>> results_;
   EngineProgress progress_;
+  std::unique_ptr<RecordedSteps> recorded_;  // on an accelerator, where it can
 };
 
 }  // namespace

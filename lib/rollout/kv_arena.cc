@@ -16,6 +16,10 @@ KvArena::KvArena(int64_t layers, int64_t heads, int64_t head_dim, const at::Tens
     : keys_(at::empty({layers, 0, heads, head_dim}, options)),
       values_(at::empty({layers, 0, heads, head_dim}, options)) {}
 
+void KvArena::reserve(int64_t tokens) {
+  if (tokens > rows()) grow((tokens - rows() + kUnit - 1) / kUnit * kUnit);
+}
+
 KvArena::Stretch KvArena::take(int64_t tokens) {
   const int64_t wanted = (std::max<int64_t>(tokens, 1) + kUnit - 1) / kUnit * kUnit;
   auto it = std::find_if(free_.begin(), free_.end(), [&](const auto& s) { return s.second >= wanted; });

@@ -17,6 +17,8 @@ class KvArena {
   struct Stretch {
     int64_t begin = 0, tokens = 0;
   };
+  // Rows for so many tokens at once, of which nobody has any yet.
+  void reserve(int64_t tokens);
   // Room for at least `tokens`, rounded up. What is stored elsewhere keeps its place.
   Stretch take(int64_t tokens);
   void give(Stretch stretch);

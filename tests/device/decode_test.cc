@@ -12,6 +12,7 @@
 #include "rollout/device_decode.h"
 #include "rollout/device_sampler.h"
 #include "rollout/engine.h"
+#include "rollout/recorded_steps.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
@@ -217,6 +218,39 @@ TEST_CASE("fake device: completions are the CPU's") {
       }
     }
   }
+}
+
+TEST_CASE("fake device: recorded steps draw what plain ones draw") {
+  fake::start();
+  const auto asked = requests({3, 1, 70, 12, 5}, 3);
+  const auto model = tiny_model("llama", "bf16", "fake");
+  for (const double temperature : {1.0, 0.0}) {
+    for (const int64_t at_least : {0, 5}) {
+      SamplingOptions sampling;
+      sampling.temperature = temperature;
+      sampling.max_new_tokens = 20;
+      sampling.min_new_tokens = at_least;
+      CHECK(RecordedSteps::can(*model, sampling, 100));
+      const auto recorded = completions(*model, asked, sampling, 6);
+      sampling.ban = {"a text that never comes"};
+      CHECK_FALSE(RecordedSteps::can(*model, sampling, 100));
+      const auto plain = completions(*model, asked, sampling, 6);
+      int64_t ended = 0;
+      for (size_t r = 0; r < asked.size(); ++r) {
+        for (size_t i = 0; i < plain[r].size(); ++i) {
+          CHECK(recorded[r][i].ids == plain[r][i].ids);
+          for (size_t t = 0; t < plain[r][i].logp.size() && t < recorded[r][i].logp.size(); ++t)
+            CHECK(recorded[r][i].logp[t] == doctest::Approx(plain[r][i].logp[t]).epsilon(1e-4));
+          CHECK(static_cast<int64_t>(plain[r][i].ids.size()) >= at_least);
+          ended += plain[r][i].finish == FinishReason::kEnd;
+        }
+      }
+      if (temperature > 0) CHECK(ended > 0);  // batches of many sizes
+    }
+  }
+  const auto windowed = tiny_model("mistral", "bf16", "fake");
+  CHECK_FALSE(RecordedSteps::can(*windowed, {}, 100));
+  CHECK(RecordedSteps::can(*windowed, {}, 6));
 }
 
 TEST_CASE("fake device: a decoding step costs the same operators for 8 sequences and for 64") {

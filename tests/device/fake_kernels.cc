@@ -45,6 +45,7 @@ std::vector<Sequence> sequences_of(const Tensor& begin_q, const Tensor& begin_k,
     s.first_q = q[i].item<int>(), s.queries = q[i + 1].item<int>() - s.first_q;
     s.first_k = k[i].item<int>();
     s.keys = used ? u[i].item<int>() : k[i + 1].item<int>() - s.first_k;
+    if (s.queries == 0) continue;  // fills up
     TORCH_CHECK(s.queries > 0 && s.keys > 0, "an empty sequence: its lse would be infinite");
     TORCH_CHECK(s.queries <= longest_q && s.keys <= longest_k, "a sequence longer than the longest");
     TORCH_CHECK(s.first_q + s.queries <= rows_q && s.first_k + s.keys <= rows_k, "a sequence behind the end");
