@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "model/load.h"
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 namespace temper {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 namespace temper {
 namespace {

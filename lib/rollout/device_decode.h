@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "rollout/decode_attention.h"
-#include "tensor/varlen.h"
+#include "tensor/accelerator/varlen.h"
 
 namespace temper {
 

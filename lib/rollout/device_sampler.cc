@@ -27,15 +27,77 @@ Tensor without(const Tensor& logp, const std::vector<std::vector<int64_t>>& bann
   return rest;
 }
 
+constexpr double kNever = -std::numeric_limits<double>::infinity();
+
+Tensor normalised(const Tensor& x) {
+  return x - x.logsumexp(-1, /*keepdim=*/true);
+}
+
+// Of log-probs, in nats; what has none counts nothing.
+Tensor entropy(const Tensor& logp) {
+  return -(logp.exp() * logp.clamp_min(-1e30)).sum(-1, /*keepdim=*/true);
+}
+
+// In each row the place, in descending order of key, of the last token that is needed for weights to reach
+// `mass`. Equal keys stand in order of id.
+Tensor last_needed(const Tensor& sorted_weights, double mass) {
+  return (sorted_weights.cumsum(-1, at::kDouble) < mass)
+      .sum(-1, /*keepdim=*/true)
+      .clamp_max(sorted_weights.size(1) - 1);
+}
+
+Tensor keep_top_p(const Tensor& x, double top_p) {
+  const Tensor p = normalised(x);
+  const auto [sorted, ids] = at::sort(p, /*stable=*/true, -1, /*descending=*/true);
+  const Tensor last = last_needed(sorted.exp(), top_p);
+  const Tensor least = sorted.gather(1, last), least_id = ids.gather(1, last);
+  const Tensor id = at::arange(p.size(1), ids.options()).unsqueeze(0);
+  return x.masked_fill((p < least).logical_or((p == least).logical_and(id > least_id)), kNever);
+}
+
+Tensor keep_typical(const Tensor& x, double typical_p) {
+  const Tensor p = normalised(x), key = (p + entropy(p)).abs();
+  const auto [sorted, ids] = at::sort(key, /*stable=*/true, -1, /*descending=*/false);
+  const Tensor most = sorted.gather(1, last_needed(p.gather(1, ids).exp(), typical_p));
+  return x.masked_fill(key > most, kNever);
+}
+
+// Those whose log-prob is at least `least` [B, 1], and the best.
+Tensor keep_heavy(const Tensor& x, const Tensor& logp, const Tensor& least) {
+  return x.masked_fill(logp < at::minimum(least, logp.amax(-1, /*keepdim=*/true)), kNever);
+}
+
 }  // namespace
 
 bool samples_on_device(const SamplingOptions& options) {
-  return !options.truncates() && !options.penalises();
+  return !options.penalises();
 }
 
 Tensor scaled_logp(const Tensor& logits, const SamplingOptions& options) {
   const double t = options.temperature == 0 ? 1.0 : options.temperature;
   return at::log_softmax(t == 1.0 ? logits : logits * (1.0 / t), -1);
+}
+
+Tensor truncated(const Tensor& open, const SamplingOptions& o) {
+  Tensor x = open;
+  if (o.temperature == 0) return x;
+  if (o.top_k > 0 && o.top_k < x.size(1)) {
+    const Tensor least = std::get<0>(x.topk(o.top_k, -1)).narrow(1, o.top_k - 1, 1);
+    x = x.masked_fill(x < least, kNever);  // ties stay
+  }
+  if (o.top_p < 1) x = keep_top_p(x, o.top_p);
+  if (o.min_p > 0) x = x.masked_fill(x < x.amax(-1, /*keepdim=*/true) + std::log(o.min_p), kNever);
+  if (o.typical_p < 1) x = keep_typical(x, o.typical_p);
+  if (o.epsilon_cutoff > 0) {
+    const Tensor p = normalised(x);
+    x = keep_heavy(x, p, at::full_like(p.narrow(1, 0, 1), std::log(o.epsilon_cutoff)));
+  }
+  if (o.eta_cutoff > 0) {
+    const Tensor p = normalised(x);
+    const double log_eta = std::log(o.eta_cutoff);
+    x = keep_heavy(x, p, (0.5 * log_eta - entropy(p)).clamp_max(log_eta));
+  }
+  return x;
 }
 
 Tensor draw_tokens(const Tensor& full, const Tensor& open, const SamplingOptions& options,
@@ -82,7 +144,8 @@ std::vector<SampledToken> sample_tokens(const Tensor& logits, const SamplingOpti
                                         const std::vector<double>& uniform) {
   const Tensor full = scaled_logp(logits, options);
   const Tensor draws = at::tensor(uniform, at::kDouble).to(logits.device());
-  return read_draws(draw_tokens(full, without(full, banned), options, draws), logits, options, banned);
+  const Tensor open = truncated(without(full, banned), options);
+  return read_draws(draw_tokens(full, open, options, draws), logits, options, banned);
 }
 
 }  // namespace temper

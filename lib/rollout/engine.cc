@@ -12,75 +12,15 @@
 
 #include "base/error.h"
 #include "rollout/banned_texts.h"
-#include "rollout/decode_attention.h"
-#include "rollout/device_decode.h"
+#include "rollout/contexts.h"
 #include "rollout/device_sampler.h"
 #include "rollout/recorded_steps.h"
-#include "tensor/device_ops.h"
-#include "tensor/ops.h"
 
 namespace temper {
 namespace {
 
 constexpr int64_t kPrefillTokens =
     4096;  // prompts computed in one pass hold at most so many, or are one prompt
-
-double attention_scale(const ModelConfig& config) {
-  return 1.0 / std::sqrt(static_cast<double>(config.head_dim));
-}
-
-// Prompts in one packed pass: they attend to themselves, and their keys and values are kept.
-class PrefillContext : public AttentionContext {
- public:
-  PrefillContext(const ModelConfig& config, const PackedTokens& batch, std::vector<const KvRun*> runs)
-      : config_(config), batch_(batch), runs_(std::move(runs)) {
-    if (!batch.ids.is_cpu()) places_ = places_of(runs_);
-  }
-  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override {
-    store(layer, k, v);
-    return packed_attention(q, k, v, batch_, attention_scale(config_), config_.window(layer));
-  }
-
- private:
-  void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const {
-    if (places_.defined()) {
-      const KvArena& arena = runs_.front()->arena();
-      at::Tensor keys = arena.keys(layer), values = arena.values(layer);
-      on_device::put_rows(keys, 0, places_, k);
-      on_device::put_rows(values, 0, places_, v);
-      return;
-    }
-    for (size_t i = 0; i < runs_.size(); ++i) {
-      const Segment& s = batch_.segments[i];
-      store_prompt(*runs_[i], layer, k.narrow(0, s.begin, s.length()), v.narrow(0, s.begin, s.length()));
-    }
-  }
-
-  const ModelConfig& config_;
-  const PackedTokens& batch_;
-  std::vector<const KvRun*> runs_;  // one a segment
-  at::Tensor places_;               // of the tokens in the arena of an accelerator
-};
-
-// One new token of every sequence.
-class DecodeContext : public AttentionContext {
- public:
-  DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows)
-      : config_(config), rows_(std::move(rows)) {
-    if (!rows_.front().own->shape().options.device().is_cpu()) plan_.emplace(rows_);
-  }
-  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override {
-    const double scale = attention_scale(config_);
-    const int64_t window = config_.window(layer);
-    return plan_ ? plan_->attend(q, k, v, layer, scale, window)
-                 : decode_attention(q, k, v, rows_, layer, scale, window);
-  }
-
- private:
-  const ModelConfig& config_;
-  std::vector<DecodeRow> rows_;
-  std::optional<DecodePlan> plan_;  // on an accelerator
-};
 
 // A request whose prompt is computed and whose samples are not all under way.
 struct Ready {

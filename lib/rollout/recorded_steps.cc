@@ -10,7 +10,7 @@
 
 #include "rollout/device_decode.h"
 #include "rollout/device_sampler.h"
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 namespace temper {
 
@@ -127,7 +127,7 @@ void RecordedSteps::record(Recording& r) {
       open = full.clone();
       on_device::put_rows(open, 1, ends, full.index_select(1, ends) + r.no_end);
     }
-    r.drawn.copy_(draw_tokens(full, open, sampling_, r.uniform));
+    r.drawn.copy_(draw_tokens(full, truncated(open, sampling_), sampling_, r.uniform));
   });
   r.arena = pool_.arena().keys(0).const_data_ptr();
 }

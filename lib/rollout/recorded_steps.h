@@ -12,7 +12,7 @@
 #include "model/model.h"
 #include "rollout/decode_attention.h"
 #include "rollout/sampler.h"
-#include "tensor/device_graph.h"
+#include "tensor/accelerator/graph.h"
 
 namespace temper {
 
@@ -31,7 +31,7 @@ class RecordedSteps {
   RecordedSteps(Model& model, const SamplingOptions& sampling, std::vector<int64_t> end_ids, KvPool& pool,
                 int64_t max_batch);
   ~RecordedSteps();
-  // Whether it can: draws without truncation, penalties or bans, bf16, no window shorter than `longest`
+  // Whether it can: draws without penalties or bans, bf16, no window shorter than `longest`
   // tokens, no virtual tokens (whose rows are looked for).
   static bool can(Model& model, const SamplingOptions& sampling, int64_t longest);
   // The next token of each row. Throws as sample_tokens does; what CUDA cannot record is a

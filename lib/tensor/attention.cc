@@ -2,6 +2,8 @@
 // (key/value head); each piece runs on one thread from start to end, so sums have one order whatever the
 // number of threads. Inside a piece, blocks of query rows (all query heads of the key/value head together)
 // meet each ancestor's keys in one matrix product.
+#include "tensor/accelerator/attention.h"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -11,7 +13,6 @@
 #include <limits>
 
 #include "base/error.h"
-#include "tensor/device_attention.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/ops.h"

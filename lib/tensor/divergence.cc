@@ -3,7 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "tensor/device_logits.h"
+#include "tensor/accelerator/logits.h"
 #include "tensor/kernels.h"
 #include "tensor/logits.h"
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/ops.h"

@@ -4,7 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 #include "tensor/kernels.h"
 #include "tensor/vec.h"
 

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "tensor/device_attention.h"
+#include "tensor/accelerator/attention.h"
 
 namespace temper {
 namespace {

@@ -186,6 +186,31 @@ TEST_CASE("fake device: draws equal the host's") {
       }
     }
   }
+  // Each truncation, and all of them together.
+  for (const int which : {0, 1, 2, 3, 4, 5, 6}) {
+    SamplingOptions cut;
+    cut.temperature = 0.8;
+    if (which == 0 || which == 6) cut.top_k = 40;
+    if (which == 1 || which == 6) cut.top_p = 0.9;
+    if (which == 2 || which == 6) cut.min_p = 0.02;
+    if (which == 3 || which == 6) cut.typical_p = 0.8;
+    if (which == 4 || which == 6) cut.epsilon_cutoff = 3e-3;
+    if (which == 5 || which == 6) cut.eta_cutoff = 1e-2;
+    CAPTURE(which);
+    const Tensor logits = at::randn({200, 1000}) * 2;
+    std::vector<std::vector<int64_t>> banned(200, {7});
+    std::vector<double> uniform;
+    for (int b = 0; b < 200; ++b) uniform.push_back(random.uniform());
+    const auto there = sample_tokens(logits.to(kFake), cut, banned, uniform);
+    for (size_t b = 0; b < 200; ++b) {
+      Tensor row = logits[static_cast<int64_t>(b)].clone();
+      const SampledToken here =
+          sample_token(row.mutable_data_ptr<float>(), 1000, cut, {}, banned[b], uniform[b]);
+      CHECK(there[b].id == here.id);
+      CHECK(there[b].logp == doctest::Approx(here.logp).epsilon(1e-4));
+      CHECK(there[b].logp_full == doctest::Approx(here.logp_full).epsilon(1e-5));
+    }
+  }
   SamplingOptions options;
   Tensor broken = at::zeros({2, 10});
   broken[1][4] = std::nan("");

@@ -1,4 +1,7 @@
 // Every task, objective, adapter and optimizer on a device whose memory the host cannot read, beside the CPU.
+// On a machine with a GPU: TEMPER_TEST_DEVICE=cuda device_test -tc="*device: every*".
+#include "tensor/device.h"
+
 #include <ATen/ATen.h>
 
 #include "adapter/adapter.h"
@@ -15,10 +18,16 @@ using namespace temper;
 
 namespace {
 
+std::string tested_device() {
+  const char* name = std::getenv("TEMPER_TEST_DEVICE");
+  return name == nullptr ? "fake" : name;
+}
+
 // Runs of each config on both, two steps.
 struct Devices {
   Devices() {
     fake::start();
+    if (tested_device() == "cuda") load_cuda();
     runs.write("pairs.jsonl", arithmetic_pairs());
     runs(tiny_sft((runs.folder() / "train.jsonl").string(), 12), "base");
   }
@@ -45,7 +54,7 @@ struct Devices {
     CAPTURE(name);
     const auto cpu = runs(config, "cpu-" + name, sets);
     auto on_fake = sets;
-    on_fake.emplace_back("device=fake");
+    on_fake.emplace_back("device=" + tested_device());
     check_same(cpu, runs(config, "fake-" + name, on_fake), tolerance);
     ++compared;
   }

@@ -1,11 +1,11 @@
-#include "tensor/device_logits.h"
+#include "tensor/accelerator/logits.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <limits>
 
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 namespace temper::on_device {
 namespace {

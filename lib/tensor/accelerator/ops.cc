@@ -1,4 +1,4 @@
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 #include <ATen/ATen.h>
 

@@ -1,11 +1,11 @@
-#include "tensor/device_attention.h"
+#include "tensor/accelerator/attention.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <map>
 
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 namespace temper {
 namespace {

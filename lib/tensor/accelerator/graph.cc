@@ -1,4 +1,4 @@
-#include "tensor/device_graph.h"
+#include "tensor/accelerator/graph.h"
 
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>

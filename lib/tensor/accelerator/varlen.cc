@@ -1,4 +1,4 @@
-#include "tensor/varlen.h"
+#include "tensor/accelerator/varlen.h"
 
 #include <ATen/ATen.h>
 
@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "tensor/device_ops.h"
+#include "tensor/accelerator/ops.h"
 
 namespace temper {
 namespace {

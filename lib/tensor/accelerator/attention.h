@@ -9,8 +9,8 @@
 #include <mutex>
 #include <vector>
 
+#include "tensor/accelerator/varlen.h"
 #include "tensor/packed.h"
-#include "tensor/varlen.h"
 
 namespace temper {
 

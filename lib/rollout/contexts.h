@@ -1,0 +1,43 @@
+// Attention of the engine's passes over the model: prompts whose keys and values are kept, and one new token
+// of every sequence. On the CPU and on accelerators.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "model/model.h"
+#include "rollout/decode_attention.h"
+#include "rollout/device_decode.h"
+#include "tensor/packed.h"
+
+namespace temper {
+
+// Prompts in one packed pass: they attend to themselves, and their keys and values are kept.
+class PrefillContext : public AttentionContext {
+ public:
+  // runs: one a segment of the batch, extended by its tokens. Both must outlive this.
+  PrefillContext(const ModelConfig& config, const PackedTokens& batch, std::vector<const KvRun*> runs);
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+
+ private:
+  void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const;
+
+  const ModelConfig& config_;
+  const PackedTokens& batch_;
+  std::vector<const KvRun*> runs_;
+  at::Tensor places_;  // of the tokens in the arena of an accelerator
+};
+
+// One new token of every sequence.
+class DecodeContext : public AttentionContext {
+ public:
+  DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows);
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+
+ private:
+  const ModelConfig& config_;
+  std::vector<DecodeRow> rows_;
+  std::optional<DecodePlan> plan_;  // on an accelerator
+};
+
+}  // namespace temper
