@@ -45,6 +45,7 @@ if [ "$device" = cuda ] && ! { command -v nvidia-smi > /dev/null && nvidia-smi -
   exit 77
 fi
 [ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0}  # one GPU, for several processes too
 code=0
 python3 "$here/gpu_checks.py" "$here" --device "$device" || code=1
 tiny=

@@ -72,6 +72,13 @@ class Check:
         worst = max(abs(x[k] - y[k]) / max(1e-2, abs(x[k])) for x, y in zip(a, b) for k in ("loss", "grad_norm") if k in x)
         return len(a) == len(b) and worst <= tolerance, f"worst relative difference {worst:.2g} over {len(a)} steps"
 
+    def ranks_beside_one(self, name):
+        """Two processes on one GPU, over Gloo."""
+        a = self.rows(self.run(name, args.device, f"{name}-one"))
+        b = self.rows(self.run(name, args.device, f"{name}-two", "--ranks", "2"))
+        worst = max(abs(x[k] - y[k]) / max(1e-2, abs(x[k])) for x, y in zip(a, b) for k in ("loss", "grad_norm") if k in x)
+        return len(a) == len(b) and worst <= LOOSE["f32"], f"worst relative difference {worst:.2g} over {len(a)} steps"
+
     def same_texts(self, name):
         """Sampled on both: how many completions are the same texts."""
         texts = []
@@ -127,8 +134,11 @@ def checks(c):
     for family in ("llama", "mistral"):
         c.config(f"rl-{family}", model=family, **rl)
         yield f"grpo draws the CPU's tokens, {family}, f32", lambda family=family: c.same_texts(f"rl-{family}")
-    c.config("rl-bf16", dtype="bf16", **rl)
-    yield "grpo twice the same bytes, bf16", lambda: c.twice("rl-bf16")
+    for name, more in (("grpo", {}), ("grpo with lora", {"adapter": {"kind": "lora", "rank": 4}})):
+        config = c.config(name.replace(" ", "-") + "-bf16", dtype="bf16", **rl, **more)
+        yield f"{name} twice the same bytes, bf16", lambda config=config: c.twice(config)
+    c.config("ranks", **sft)
+    yield "sft in two processes on one device beside one process, f32", lambda: c.ranks_beside_one("ranks")
     c.config("sft-twice", dtype="bf16", **sft)
     yield "sft twice the same bytes, bf16", lambda: c.twice("sft-twice")
     c.config("stop", **{**sft, "train": {"steps": 8}})

@@ -39,8 +39,17 @@ std::string first_line(const std::string& text) {
 
 // The first allocation is what a GPU that is full, or another's alone, refuses.
 void try_gpu() {
+  // ATen asks this variable once, before its first product under deterministic algorithms; cuBLAS gives the
+  // same bits twice with a workspace of its own, which ATen hands it in any case. Then the variable goes
+  // again: as long as it is there ATen reads it with a regular expression at every product, which takes 60
+  // us, and a product 20.
+  constexpr const char* kWorkspace = "CUBLAS_WORKSPACE_CONFIG";
+  const bool ours = std::getenv(kWorkspace) == nullptr;
+  if (ours) ::setenv(kWorkspace, ":4096:8", /*overwrite=*/1);
   try {
-    at::zeros({1}, at::TensorOptions(at::kCUDA)).cpu();
+    const at::Tensor one = at::ones({8, 8}, at::TensorOptions(at::kCUDA));
+    at::mm(one, one).cpu();
+    if (ours) ::unsetenv(kWorkspace);
   } catch (const std::exception& e) {
     user_error(
         "device: \"cuda\": the GPU cannot be used: {}; another process may hold it or its memory (nvidia-smi "
@@ -69,8 +78,6 @@ int64_t peak_device_bytes(c10::Device device) {
 
 void load_cuda() {
   if (c10::impl::hasDeviceGuardImpl(c10::kCUDA) && gpus() > 0) return;
-  // cuBLAS gives the same bits twice only with a workspace of its own.
-  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   const fs::path folder = libtorch_folder(), library = folder / "libtorch_cuda.so";
   if (!fs::exists(library)) {
     user_error(

@@ -16,7 +16,7 @@ if ! command -v nvidia-smi > /dev/null; then
   grep -q "no GPU on this machine" "$work/out" || fail "$(cat "$work/out")"
 fi
 "$work/tree/gpu_check.sh" --libtorch "$libtorch" --device cpu -- --no-peer > "$work/out" 2> "$work/err" || fail "$(cat "$work/out" "$work/err")"
-[ "$(grep -c '^ok' "$work/out")" = 20 ] && grep -q '^decode  tokens' "$work/out" || fail "$(cat "$work/out")"
+[ "$(grep -c '^ok' "$work/out")" = 22 ] && grep -q '^decode  tokens' "$work/out" || fail "$(cat "$work/out")"
 "$source/scripts/gpu_check.sh" --nonsense 2> "$work/err" && fail "an unknown option passed"
 grep -q "unknown option" "$work/err" || fail "$(cat "$work/err")"
 echo "ok"

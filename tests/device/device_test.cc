@@ -26,8 +26,8 @@ std::string tested_device() {
 // Runs of each config on both, two steps.
 struct Devices {
   Devices() {
-    fake::start();
-    if (tested_device() == "cuda") load_cuda();
+    // Not both: autograd knows of one accelerator.
+    tested_device() == "cuda" ? load_cuda() : fake::start();
     runs.write("pairs.jsonl", arithmetic_pairs());
     runs(tiny_sft((runs.folder() / "train.jsonl").string(), 12), "base");
   }
