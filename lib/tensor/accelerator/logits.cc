@@ -49,13 +49,29 @@ class Cosines {
   Tensor head_, inverse_norm_;
 };
 
-// Hands the gradient of a chunk's logits on, as logits_backward does on the CPU.
-void hand_on(const Tensor& dlogits, const Tensor& h, const Tensor& head, const Tensor& source,
-             Tensor& dhidden, Tensor& dhead) {
-  const Tensor d = dlogits.to(head.scalar_type());
-  if (dhidden.defined()) dhidden.index_add_(0, source, mm_f32(d, head));
-  if (dhead.defined()) add_mm_f32(dhead, d.t(), h);
-}
+// Takes the gradients of chunks of logits and hands them on, as logits_backward does on the CPU.
+class HandOn {
+ public:
+  HandOn(const Tensor& head, const Tensor& source, Tensor& dhidden, Tensor& dhead)
+      : head_(head), source_(source), dhidden_(dhidden), dhead_(dhead) {
+    if (dhidden.defined()) rows_ = at::empty({source.size(0), head.size(1)}, dhidden.options());
+  }
+  // dlogits [n, V] of targets first, first + 1 ...; h [n, H] their hidden rows.
+  void chunk(int64_t first, const Tensor& dlogits, const Tensor& h) {
+    const Tensor d = dlogits.to(head_.scalar_type());
+    if (rows_.defined()) rows_.narrow(0, first, d.size(0)).copy_(mm_f32(d, head_));
+    if (dhead_.defined()) add_mm_f32(dhead_, d.t(), h);
+  }
+  // Once for all chunks: targets may share a row, and adding in a fixed order sorts.
+  void finish() {
+    if (rows_.defined()) dhidden_.index_add_(0, source_, rows_);
+  }
+
+ private:
+  const Tensor &head_, &source_;
+  Tensor &dhidden_, &dhead_;
+  Tensor rows_;
+};
 
 Tensor column(const Tensor& x) {
   return x.unsqueeze(1);
@@ -105,6 +121,7 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
   const int64_t vocab = head.size(0);
   std::optional<Cosines> cosines;
   if (b.dcosine.defined()) cosines.emplace(head);
+  HandOn hand_on(head, b.source, dhidden, dhead);
   for_each_chunk(b.token.size(0), o.chunk_rows, vocab, [&](int64_t first, int64_t n) {
     const auto part = [&](const Tensor& t) { return t.narrow(0, first, n); };
     const Tensor h = hidden.index_select(0, part(b.source)), z = logits_of(h, head, o);
@@ -127,8 +144,9 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
       add_one_a_row(d, part(b.top_token).select(1, k), part(b.dtop).select(1, k));
     if (o.softcap > 0) d.mul_((z * (o.temperature / o.softcap)).square_().neg_().add_(1));
     if (o.temperature != 1.0) d.mul_(1.0 / o.temperature);
-    hand_on(d, h, head, part(b.source), dhidden, dhead);
+    hand_on.chunk(first, d, h);
   });
+  hand_on.finish();
 }
 
 Tensor gather_logp_forward(const Tensor& hidden, const Tensor& head, const Tensor& source,
@@ -144,13 +162,15 @@ Tensor gather_logp_forward(const Tensor& hidden, const Tensor& head, const Tenso
 
 void gather_logp_backward(const Tensor& hidden, const Tensor& head, const Tensor& source, const Tensor& token,
                           const Tensor& grad, int64_t chunk_rows, Tensor& dhidden, Tensor& dhead) {
+  HandOn hand_on(head, source, dhidden, dhead);
   for_each_chunk(source.size(0), chunk_rows, head.size(0), [&](int64_t first, int64_t n) {
-    const Tensor at = source.narrow(0, first, n), h = hidden.index_select(0, at);
+    const Tensor h = hidden.index_select(0, source.narrow(0, first, n));
     const Tensor g = grad.narrow(0, first, n);
     Tensor d = at::softmax(mm_f32(h, head.t()), -1).mul_(g.sum(1, /*keepdim=*/true).neg_());
     d.scatter_add_(1, token.narrow(0, first, n), g);
-    hand_on(d, h, head, at, dhidden, dhead);
+    hand_on.chunk(first, d, h);
   });
+  hand_on.finish();
 }
 
 namespace {
@@ -215,6 +235,7 @@ void divergence_backward(const Tensor& hidden, const Tensor& head, const std::ve
                          const Tensor& grad_nll, const DivergenceOptions& o, Tensor& dhidden, Tensor& dhead) {
   // As gradient_row of divergence.cc.
   const double factor = (o.beta > 0 && o.beta < 1 ? 1 - o.beta : 1) / o.temperature;
+  HandOn hand_on(head, source, dhidden, dhead);
   for_each_chunk(source.size(0), o.chunk_rows, head.size(0), [&](int64_t first, int64_t n) {
     const auto part = [&](const Tensor& t) { return t.narrow(0, first, n); };
     const Pair z(hidden, head, teachers, part(source));
@@ -229,8 +250,9 @@ void divergence_backward(const Tensor& hidden, const Tensor& head, const std::ve
     const Tensor g_nll = part(grad_nll);
     d.add_(at::softmax(z.student, -1).mul_(column(g_nll)));
     add_one_a_row(d, part(token), g_nll.neg());
-    hand_on(d, z.h, head, part(source), dhidden, dhead);
+    hand_on.chunk(first, d, z.h);
   });
+  hand_on.finish();
 }
 
 }  // namespace temper::on_device
