@@ -5,6 +5,7 @@
 
 #include "answer/place.h"
 #include "answer/same_answer.h"
+#include "answer/thread_end.h"
 #include "answer/vote.h"
 #include "base/error.h"
 #include "data/records.h"
@@ -19,10 +20,12 @@ class Math : public Reward {
   explicit Math(const MathOptions& options) : options_(options) {}
 
   std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
+    free_caches_at_thread_end();
     std::vector<std::optional<double>> scores;
     for (const RewardItem& item : items) scores.push_back(score_one(item));
     return scores;
   }
+  bool each_alone() const override { return true; }
 
   std::optional<std::string> answer(const RewardItem& item) const override {
     const auto found = given(item, looking_for(item));

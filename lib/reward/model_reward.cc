@@ -129,6 +129,8 @@ class ModelReward : public Reward {
     return combine(all, rows);
   }
 
+  // Not each_alone(): the rounding of a row depends on the rows of its pass.
+
   std::map<std::string, int64_t> counters() const override { return {{"unscored", unscored_}}; }
 
  private:

@@ -82,6 +82,7 @@ class Regex : public Reward {
     for (const RewardItem& item : items) scores.push_back(score_one(item));
     return scores;
   }
+  bool each_alone() const override { return true; }
   std::map<std::string, int64_t> counters() const override { return {{"gave_up", gave_up_}}; }
   std::optional<std::string> check(const Json& columns) const override {
     if (pattern_) return std::nullopt;

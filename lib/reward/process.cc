@@ -121,6 +121,7 @@ class Process : public Reward {
     return batch.scores;
   }
 
+  bool each_alone() const override { return true; }
   bool external() const override { return true; }
   void interrupt() override { interrupted_ = true; }
   std::map<std::string, int64_t> counters() const override {

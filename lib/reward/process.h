@@ -6,11 +6,13 @@
 //         ...the record's columns}     a column of one of these six names is called record_<name>
 //   out  {"id": 7, "score": 0.5}       null: cannot tell; answers may come in any order
 //
-// The program is started once and all items of a batch are written to it as fast as it reads. It must write
-// each answer out at once (flush). When no answer comes for `timeout_s`, or the program ends, it is started
-// again, and the item that had waited longest is tried once more, before the others; failing again it is
-// null. So a program that falls silent gives nulls at once, however large the batch, until fail_share stops
-// the run; one that never gave an answer stops it after five time-outs.
+// The program is started once and all items of a batch are written to it as fast as it reads; a batch is what
+// there is to score at the time, such as the completions that have ended while others are still sampled. So
+// an answer must depend on its line alone, and be written out at once (flush). When no answer comes for
+// `timeout_s`, or the program ends, it is started again, and the item that had waited longest is tried once
+// more, before the others; failing again it is null. So a program that falls silent gives nulls at once,
+// however large the batch, until fail_share stops the run; one that never gave an answer stops it after five
+// time-outs.
 #pragma once
 
 #include "reward/reward.h"

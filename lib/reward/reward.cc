@@ -95,11 +95,13 @@ RewardSet::RewardSet(const std::vector<RewardEntry>& entries, std::string combin
 }
 
 std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
-                                         const std::function<void()>& on_wait) {
+                                         const std::function<void()>& on_wait, ScoredBy by) {
   // Those that wait for others are set going first; the rest are scored meanwhile.
   std::vector<std::future<std::vector<std::optional<double>>>> waits(rewards_.size());
-  std::vector<std::vector<std::optional<double>>> scores(rewards_.size());
+  const std::vector<std::optional<double>> none(items.size());
+  std::vector<std::vector<std::optional<double>>> scored(rewards_.size(), none);
   for (size_t r = 0; r < rewards_.size(); ++r) {
+    if (!scores(*rewards_[r], by)) continue;
     if (rewards_[r]->external() && (rewards_.size() > 1 || on_wait)) {
       waits[r] = std::async(std::launch::async,
                             [&items, reward = rewards_[r].get()] { return reward->score(items); });
@@ -107,12 +109,12 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
   }
   try {
     for (size_t r = 0; r < rewards_.size(); ++r) {
-      if (!waits[r].valid()) scores[r] = rewards_[r]->score(items);
+      if (!waits[r].valid() && scores(*rewards_[r], by)) scored[r] = rewards_[r]->score(items);
     }
     for (size_t r = 0; r < rewards_.size(); ++r) {
       if (!waits[r].valid()) continue;
       while (on_wait && waits[r].wait_for(kWait) != std::future_status::ready) on_wait();
-      scores[r] = waits[r].get();
+      scored[r] = waits[r].get();
     }
   } catch (...) {
     for (const auto& reward : rewards_) reward->interrupt();  // the futures wait for them
@@ -120,10 +122,30 @@ std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
   }
   std::vector<ScoredItem> out(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
-    for (size_t r = 0; r < rewards_.size(); ++r) out[i].parts.push_back(scores[r].at(i));
-    out[i].total = combined(combine_, weights_, out[i].parts);
+    for (size_t r = 0; r < rewards_.size(); ++r) out[i].parts.push_back(scored[r].at(i));
+    if (by == ScoredBy::kAll) out[i].total = combined(combine_, weights_, out[i].parts);
   }
   return out;
+}
+
+ScoredItem RewardSet::join(ScoredItem each_alone, const ScoredItem& others) const {
+  for (size_t r = 0; r < rewards_.size(); ++r) {
+    if (!rewards_[r]->each_alone()) each_alone.parts.at(r) = others.parts.at(r);
+  }
+  each_alone.total = combined(combine_, weights_, each_alone.parts);
+  return each_alone;
+}
+
+bool RewardSet::scores(const Reward& reward, ScoredBy by) {
+  return by == ScoredBy::kAll || reward.each_alone() == (by == ScoredBy::kEachAlone);
+}
+
+bool RewardSet::has(ScoredBy by) const {
+  return std::any_of(rewards_.begin(), rewards_.end(), [&](const auto& r) { return scores(*r, by); });
+}
+
+bool RewardSet::external() const {
+  return std::any_of(rewards_.begin(), rewards_.end(), [](const auto& r) { return r->external(); });
 }
 
 std::vector<std::optional<std::string>> RewardSet::check(const Json& columns) const {

@@ -45,6 +45,10 @@ class Reward {
   // What completions of a record are compared as, such as "number" or "interval", for the metrics; nullopt:
   // this reward knows no kinds, or cannot score the record.
   virtual std::optional<std::string> compared_as(const Json& columns) const { return std::nullopt; }
+  // An item's score depends neither on the items that are scored with it nor on those before. Such a reward
+  // scores while other completions are still sampled: some at a time, as they end, one call after the other,
+  // on a thread other than that which made it.
+  virtual bool each_alone() const { return false; }
   // It waits for something outside this process, so score() is better called beside other work.
   virtual bool external() const { return false; }
   // Called beside a score() that waits for something outside: it throws soon, and nobody reads what it
@@ -75,6 +79,9 @@ struct ScoredItem {
   std::vector<std::optional<double>> parts;  // per reward, unweighted
 };
 
+// Which rewards of a set score: all, those that are each_alone(), or the others.
+enum class ScoredBy { kAll, kEachAlone, kOthers };
+
 // The weighted combination of several rewards: "sum" of weight x score, their "product", their "min", or
 // the "first" that can tell, over the rewards whose weight is not 0.
 class RewardSet {
@@ -82,9 +89,14 @@ class RewardSet {
   // Throws UserError for an unknown combination, no rewards, or two of one name; starts external programs.
   RewardSet(const std::vector<RewardEntry>& entries, std::string combine = "sum");
   // on_wait: called about ten times a second while only external rewards are left to wait for; it may throw,
-  // which interrupts them.
+  // which interrupts them. by: the parts of other rewards are null, and unless it is kAll there are no
+  // totals: join() has them. Throws what the rewards throw.
   std::vector<ScoredItem> score(const std::vector<RewardItem>& items,
-                                const std::function<void()>& on_wait = {});
+                                const std::function<void()>& on_wait = {}, ScoredBy by = ScoredBy::kAll);
+  // Of an item that was scored by the two kinds of rewards apart, all in one, as score() by all gives it.
+  ScoredItem join(ScoredItem each_alone, const ScoredItem& others) const;
+  bool has(ScoredBy by) const;
+  bool external() const;  // any of them
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<double>& weights() const { return weights_; }
   std::vector<std::optional<std::string>> check(const Json& columns) const;  // every reward's
@@ -102,6 +114,8 @@ class RewardSet {
   std::map<std::string, double> metrics(const std::vector<ScoredItem>& scored) const;
 
  private:
+  static bool scores(const Reward& reward, ScoredBy by);
+
   std::vector<std::unique_ptr<Reward>> rewards_;
   std::vector<std::string> names_;
   std::vector<double> weights_;

@@ -31,6 +31,7 @@ class Cosine : public Reward {
     }
     return scores;
   }
+  bool each_alone() const override { return verifier_->each_alone(); }
   std::optional<std::string> answer(const RewardItem& item) const override { return verifier_->answer(item); }
   bool knows_answers() const override { return verifier_->knows_answers(); }
   Json read(const RewardItem& item) const override { return verifier_->read(item); }
@@ -62,6 +63,7 @@ class Overlong : public Reward {
       scores.emplace_back(penalty_ * soft_overlong(item.tokens, max_, cache_));
     return scores;
   }
+  bool each_alone() const override { return true; }
 
  private:
   int64_t max_, cache_;
@@ -83,6 +85,7 @@ class Repetition : public Reward {
     }
     return scores;
   }
+  bool each_alone() const override { return true; }
 
  private:
   double repeated_share(const std::vector<int64_t>& units) const {

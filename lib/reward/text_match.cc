@@ -29,6 +29,7 @@ class Exact : public Reward {
     }
     return scores;
   }
+  bool each_alone() const override { return true; }
 
   std::optional<std::string> answer(const RewardItem& item) const override {
     if (place_ == "all") return normalised(item.completion, how_);
@@ -76,6 +77,7 @@ class Contains : public Reward {
     }
     return scores;
   }
+  bool each_alone() const override { return true; }
   std::optional<std::string> check(const Json& columns) const override {
     return column_.empty() ? std::nullopt : no_reference(columns, column_, "contains");
   }

@@ -328,6 +328,35 @@ TEST_CASE("rewards: combinations") {
   CHECK(sum.score({}).empty());
 }
 
+TEST_CASE("rewards: what looks at each item alone says the same in any company, and joins with the others") {
+  const Json columns = {{"answer", 5}, {"re", "5"}};
+  std::vector<int64_t> ids = {1, 2, 3, 1, 2, 3};
+  std::vector<RewardItem> items;
+  for (const char* text : {"so 5", "5", "so", "#### 5", "x x x x 5"}) {
+    items.push_back(item_of(text, &columns));
+    items.back().ids = &ids;
+    items.back().tokens = static_cast<int64_t>(items.size());
+  }
+  const std::string kinds =
+      R"([{"kind": "math"}, {"kind": "exact"}, {"kind": "contains", "texts": ["so"]}, {"kind": "regex", "column": "re"},
+          {"kind": "format", "pattern": "hash"}, {"kind": "cosine"}, {"kind": "overlong", "max_tokens": 4, "cache": 2},
+          {"kind": "repetition", "unit": "words"}, {"kind": "process", "command": ["/bin/sh", "-c",
+           "while IFS= read -r line; do id=${line#*'\"id\":'}; echo \"{\\\"id\\\": ${id%%,*}, \\\"score\\\": ${#line}}\"; done"]}])";
+  RewardSet all(entries(kinds));
+  CHECK(all.has(ScoredBy::kEachAlone));
+  CHECK_FALSE(all.has(ScoredBy::kOthers));
+  CHECK(all.external());
+  const auto together = all.score(items);
+  for (size_t i = items.size(); i-- > 0;) {
+    const auto alone = all.score({items[i]}, {}, ScoredBy::kEachAlone);
+    CHECK_FALSE(alone[0].total.has_value());
+    const ScoredItem joined = all.join(alone[0], alone[0]);
+    CHECK((joined.parts == together[i].parts));
+    CHECK(joined.total == together[i].total);
+    CHECK_FALSE(all.score({items[i]}, {}, ScoredBy::kOthers)[0].parts[0].has_value());
+  }
+}
+
 TEST_CASE("rewards: a record that lacks a column is told before anything is scored") {
   const Json good = {{"answer", 5}, {"re", "x"}}, bad = {{"reply", 5}}, broken = {{"answer", 5}, {"re", "("}};
   for (const char* kind :
