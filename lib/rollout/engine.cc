@@ -63,6 +63,7 @@ class Engine {
     for (size_t r = 0; r < requests.size(); ++r) {
       results_[r].resize(static_cast<size_t>(std::max<int64_t>(requests[r].samples, 0)));
       progress_.total += requests[r].samples;
+      open_.push_back(requests[r].samples);
       if (requests[r].samples > 0) waiting_.push_back(r);
     }
     if (pool_.has_arena()) prepare_device();
@@ -326,9 +327,11 @@ class Engine {
       const bool ended = reason == FinishReason::kEnd;
       out.text = tokenizer_.decode({out.ids.begin(), out.ids.end() - (ended ? 1 : 0)}, false);
     }
-    results_[s.request][static_cast<size_t>(s.sample)] = std::move(out);
+    const size_t request = s.request;
+    results_[request][static_cast<size_t>(s.sample)] = std::move(out);
     s.request = kFinished;
     ++progress_.finished;
+    if (--open_[request] == 0 && options_.on_request) options_.on_request(request, results_[request]);
   }
 
   static constexpr size_t kFinished = static_cast<size_t>(-1);
@@ -344,6 +347,7 @@ class Engine {
   std::deque<Ready> ready_;
   std::vector<std::unique_ptr<Sequence>> active_;  // samples of a request are neighbours
   std::vector<std::vector<Completion>> results_;
+  std::vector<int64_t> open_;  // samples of each request that have not ended
   EngineProgress progress_;
   std::unique_ptr<RecordedSteps> recorded_;  // on an accelerator, where it can
 };

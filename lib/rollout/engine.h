@@ -38,6 +38,9 @@ struct EngineOptions {
   std::vector<int64_t> end_ids;  // see end_ids.h; none: completions run to their limit
   // Each token as it comes, for showing text while it is written.
   std::function<void(size_t request, int64_t sample, int64_t id)> on_token = {};
+  // All samples of a request, once the last of them has ended, while others are still decoded; on the thread
+  // that decodes. It may throw to stop.
+  std::function<void(size_t request, const std::vector<Completion>& samples)> on_request = {};
 };
 
 struct EngineProgress {

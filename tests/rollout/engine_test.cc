@@ -348,6 +348,34 @@ TEST_CASE("text leaves the end token out, raw text has it") {
   CHECK(letter);
 }
 
+TEST_CASE("a request is told with all its samples when the last has ended, once, while others go on") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  const auto requests = some_requests();
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 30;
+  EngineOptions options;
+  options.max_batch = 3, options.end_ids = {0, 1, 2};
+  std::vector<std::vector<Completion>> told(requests.size());
+  int64_t finished = 0, first = -1, last = 0;
+  size_t count = 0;
+  options.on_request = [&](size_t request, const std::vector<Completion>& samples) {
+    CHECK(told.at(request).empty());
+    told[request] = samples;
+    if (first < 0) first = finished;
+    ++count;
+  };
+  const auto all = generate(*model, letters, requests, sampling, options, [&](const EngineProgress& p) {
+    finished = p.finished;
+    last = p.total;
+  });
+  CHECK(count == requests.size() - 1);  // one asks for nothing
+  CHECK(first < last - 1);
+  CHECK(same_ids(told, all));
+  options.on_request = [](size_t, const std::vector<Completion>&) { throw Interrupted(2); };
+  CHECK_THROWS_AS(generate(*model, letters, requests, sampling, options), Interrupted);
+}
+
 TEST_CASE("progress, tokens as they come, and stopping in the middle") {
   const Letters letters;
   const auto model = tiny_model("llama");
