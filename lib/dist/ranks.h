@@ -43,6 +43,8 @@ class Ranks {
   bool alone() const { return world_ == 1; }
   // How the items of a list are shared out.
   bool mine(size_t i) const { return static_cast<int64_t>(i) % world_ == rank_; }
+  // The n-th item, from 0, that is this rank's.
+  size_t nth_mine(size_t n) const { return n * static_cast<size_t>(world_) + static_cast<size_t>(rank_); }
 
   // In place, the same bits on every rank, and again when called again.
   void sum(const std::vector<at::Tensor>& tensors);  // fp32, of the same shapes everywhere

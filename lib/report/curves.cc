@@ -72,9 +72,11 @@ std::vector<Curve> known_curves() {
       {"Tokens trained on", {"tokens"}, "so far"},
       {"Speed", {"tokens_per_s"}, "tokens per second"},
       {"Time",
-       {"rollout_s", "train_s", "optimizer_s"},
+       {"rollout_s", "scoring_s", "train_s", "optimizer_s"},
        "seconds per step",
-       "The optimizer's is part of training's."},
+       "Scoring's is the part of the rollout's that waited for scores after decoding; the optimizer's is "
+       "part of "
+       "training's."},
       {"Memory", {"memory_gb"}, "GB", "Highest resident size so far."},
   };
 }

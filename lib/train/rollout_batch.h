@@ -52,7 +52,9 @@ struct RolloutBatch {
   std::vector<RolloutGroup> groups;
   int64_t generated_groups = 0, kept_groups = 0;  // of this step's generation
   int64_t generated_tokens = 0;                   // and those of stored responses
-  double seconds = 0;
+  // Of all that made the batch, and the part of it in which scores were waited for: what is scored while
+  // other completions are decoded costs no time of its own, and is not in it.
+  double seconds = 0, scoring_seconds = 0;
   // What the run's state becomes when all generation of the step is done. A signal during it saves the state
   // as it was before the step, so nothing of this may be in there yet.
   int64_t cursor = 0, stored_cursor = 0;

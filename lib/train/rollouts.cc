@@ -10,130 +10,11 @@
 #include "train/config.h"
 #include "train/reference.h"
 #include "train/session.h"
-#include "train/shared.h"
 
 namespace temper {
-
-std::vector<std::vector<Completion>> complete(Session& s, Model& model,
-                                              const std::vector<GenerateRequest>& requests,
-                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
-                                              bool interruptible) {
-  EngineOptions engine;
-  engine.max_batch = s.config.task->sampling().max_batch;
-  engine.seed = seed;
-  engine.step = step;
-  engine.end_ids = s.end_ids;
-  const auto generated = [&](const std::vector<GenerateRequest>& mine) {
-    return generate(model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
-      if (interruptible) s.check_signal_in_share();
-      s.progress->inner(
-          fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
-    });
-  };
-  return shared_completions(s.ranks, requests, generated, [&](int signal) { s.stop_for(signal); });
-}
-
-Rollout rollout_of(const Completion& c) {
-  return {c.ids, c.logp_full, {}, {}, {}, c.text, finish_name(c.finish)};
-}
-
-std::vector<int64_t> opening_ids(const Session& s, const std::vector<std::string>& openings) {
-  std::vector<int64_t> out;
-  for (const std::string& text : openings) {
-    const auto ids = s.tokenizer->encode(text, {.parse_special = true});
-    if (ids.size() != 1) {
-      user_error(
-          "rollout.openings: \"{}\" is {} tokens of this tokenizer; a forced opening must be one token", text,
-          ids.size());
-    }
-    out.push_back(ids.front());
-  }
-  return out;
-}
-
-Rollout opened(const Session& s, const Completion& c, int64_t opening, int64_t id) {
-  Rollout r = rollout_of(c);
-  r.ids.insert(r.ids.begin(), id);
-  r.logp_rollout.insert(r.logp_rollout.begin(), std::numeric_limits<float>::quiet_NaN());
-  r.text = s.tokenizer->decode({id}, false) + r.text;
-  r.opening = opening;
-  return r;
-}
-
-void score(Session& s, std::vector<RolloutGroup>& groups) {
-  std::vector<RewardItem> items;
-  for (const RolloutGroup& g : groups) {
-    for (const Rollout& r : g.rollouts) {
-      items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true),
-                       &s.train_records[g.record].json, static_cast<int64_t>(r.ids.size()),
-                       r.finish == finish_name(FinishReason::kLength), &r.ids});
-    }
-  }
-  s.progress->inner("scoring");
-  const auto scored = [&](const std::vector<RewardItem>& mine) {
-    return s.rewards->score(mine, [&] { s.check_signal_in_share(); });
-  };
-  const std::vector<ScoredItem> scores =
-      shared_scores(s.ranks, items, scored, [&](int signal) { s.stop_for(signal); });
-  auto next = scores.begin();
-  for (RolloutGroup& g : groups) {
-    for (Rollout& r : g.rollouts) {
-      r.reward = next->total;
-      r.parts = next->parts;
-      ++next;
-    }
-  }
-}
-
 namespace {
 
 constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
-
-// The sampled part of each group.
-void sample(Session& s, const GroupMake& make, std::vector<RolloutGroup>& groups) {
-  const RolloutSection& o = s.config.task->sampling();
-  const std::vector<int64_t> openings = opening_ids(s, make.openings);
-  const int64_t sampled = o.group_size - make.demonstrations;
-  const auto ways = std::max<int64_t>(1, static_cast<int64_t>(openings.size()));
-  std::vector<GenerateRequest> requests;
-  for (const RolloutGroup& g : groups) {
-    for (int64_t way = 0; way < ways; ++way) {
-      GenerateRequest request{g.prompt, sampled / ways, static_cast<uint64_t>(g.draw * ways + way)};
-      if (!openings.empty()) request.prompt.push_back(openings[way]);
-      requests.push_back(std::move(request));
-    }
-  }
-  SamplingOptions sampling = o;
-  if (!openings.empty()) sampling.max_new_tokens -= 1;
-  const auto completions = complete(s, *s.model, requests, sampling, static_cast<uint64_t>(s.config.seed),
-                                    static_cast<uint64_t>(s.state.step));
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const auto way = static_cast<int64_t>(i) % ways;
-    for (const Completion& c : completions[i]) {
-      groups[i / ways].rollouts.push_back(openings.empty() ? rollout_of(c)
-                                                           : opened(s, c, way, openings[way]));
-    }
-  }
-}
-
-// The record's own completions. They were not drawn, so nothing is known of their log-probs yet.
-void add_demonstrations(const Session& s, int64_t count, RolloutGroup& g) {
-  const Record& record = s.train_records[g.record];
-  const std::vector<Answer> shown = s.encoder->demonstrations(record);
-  if (static_cast<int64_t>(shown.size()) < count) {
-    user_error("{}: rollout.demonstrations asks for {} completions within data.max_tokens, found {}",
-               record.where(), count, shown.size());
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    Rollout r;
-    r.ids = shown[i].completion;
-    r.logp_rollout.assign(r.ids.size(), std::numeric_limits<float>::quiet_NaN());
-    r.text = s.tokenizer->decode(r.ids, false);
-    r.finish = kDemonstration;
-    r.demonstration = true;
-    g.rollouts.push_back(std::move(r));
-  }
-}
 
 bool has_signal(const RolloutGroup& g) {
   std::vector<double> rewards;
@@ -162,10 +43,9 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
   }
 }
 
-// Groups of the draws [first, first + count) of the run's order, scored.
-std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                                        const RecordOrder& order, int64_t first, int64_t count,
-                                        const GroupMake& make) {
+// Groups of the draws [first, first + count) of the run's order.
+std::vector<RolloutGroup> draw_groups(const Session& s, const std::vector<std::vector<int64_t>>& prompts,
+                                      const RecordOrder& order, int64_t first, int64_t count) {
   std::vector<RolloutGroup> groups(count);
   for (int64_t i = 0; i < count; ++i) {
     RolloutGroup& g = groups[i];
@@ -174,11 +54,6 @@ std::vector<RolloutGroup> sample_groups(Session& s, const std::vector<std::vecto
     g.prompt = prompts[g.record];
     g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
   }
-  sample(s, make, groups);
-  if (make.demonstrations > 0) {
-    for (RolloutGroup& g : groups) add_demonstrations(s, make.demonstrations, g);
-  }
-  score(s, groups);
   return groups;
 }
 
@@ -232,7 +107,8 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     const int64_t count = options.only_differing ? static_cast<int64_t>(wanted)
                                                  : static_cast<int64_t>(wanted - batch.groups.size());
     const RecordOrder order(static_cast<int64_t>(prompts.size()), seed, s.config.data.order);
-    auto groups = sample_groups(s, prompts, order, batch.cursor, count, options.make);
+    auto groups = draw_groups(s, prompts, order, batch.cursor, count);
+    batch.scoring_seconds += sample_groups(s, options.make, groups);
     batch.cursor += count;
     batch.generated_groups += count;
     for (RolloutGroup& g : groups) {

@@ -1,26 +1,18 @@
 // Where a step's groups come from: the policy, the record's own completions, or a file of scored responses.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
+#include <string>
 #include <vector>
 
-#include "data/records.h"
-#include "rollout/engine.h"
 #include "train/rollout_batch.h"
+#include "train/sampling.h"
 
 namespace temper {
 
 // The prompts of session.train_records, of which those that data.overlong drops are taken out and told.
 // Throws UserError when none is left.
 std::vector<std::vector<int64_t>> encode_train_prompts(Session& session);
-
-// What a group's completions are, beside plain samples of the policy.
-struct GroupMake {
-  int64_t demonstrations = 0;         // so many are the record's own
-  std::vector<std::string> openings;  // the sampled ones begin with each of these tokens in equal shares
-};
 
 // What a step needs of its rollout batch.
 struct CollectOptions {
@@ -40,21 +32,5 @@ struct CollectOptions {
 // own. Throws UserError when max_rounds do not suffice. The run's state stays as it is until batch.commit().
 RolloutBatch collect_rollouts(Session& session, const std::vector<std::vector<int64_t>>& prompts,
                               const CollectOptions& options);
-
-// The parts of the above, for what else a task samples in a step.
-
-// Completions of `model` in the order of the requests, with the run's ends and progress. interruptible: a
-// signal is heeded, so the state must be one that may be saved.
-std::vector<std::vector<Completion>> complete(Session& session, Model& model,
-                                              const std::vector<GenerateRequest>& requests,
-                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
-                                              bool interruptible = true);
-Rollout rollout_of(const Completion& completion);
-// The single tokens that openings are in this tokenizer. Throws UserError for one that is several.
-std::vector<int64_t> opening_ids(const Session& session, const std::vector<std::string>& openings);
-// A completion that was made to begin with a token, which the engine saw as part of the prompt.
-Rollout opened(const Session& session, const Completion& completion, int64_t opening, int64_t id);
-// Fills the rewards of all rollouts.
-void score(Session& session, std::vector<RolloutGroup>& groups);
 
 }  // namespace temper

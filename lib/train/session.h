@@ -38,8 +38,9 @@ struct RunOptions {
   std::string resume = "auto";       // auto | must | never
   const StopSignal* stop = nullptr;  // asked between steps and during generation
   Console* console = nullptr;
-  bool accept_changed_data = false;  // go on with other files than the run was started with
-  Ranks* ranks = nullptr;            // the run's processes; null: this one alone
+  bool accept_changed_data = false;   // go on with other files than the run was started with
+  Ranks* ranks = nullptr;             // the run's processes; null: this one alone
+  bool scores_while_decoding = true;  // false: after it, which gives the same bytes; for tests
 };
 
 // A micro-batch's share of an update: the shares of all micro-batches add up to the loss and the metrics.
@@ -83,6 +84,7 @@ class Session {
   std::unique_ptr<Progress> progress;
   std::unique_ptr<Health> health;
 
+  bool scores_while_decoding() const { return options_.scores_while_decoding; }
   at::Device device() const { return model->precision().device; }
   ForwardOptions forward_options(bool training) const;
 

@@ -130,13 +130,29 @@ Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>&
 
 std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items, const Score& score,
                                       const StopAll& stop) {
-  if (ranks.alone()) return alone(stop, [&] { return score(items); });
-  const auto mine = mine_of(ranks, items);
+  return shared_scores(
+      ranks, std::vector<size_t>(items.size(), 1),
+      [&] {
+        const auto mine = mine_of(ranks, items);
+        return mine.empty() ? std::vector<ScoredItem>() : score(mine);
+      },
+      stop);
+}
+
+std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<size_t>& unit_sizes,
+                                      const std::function<std::vector<ScoredItem>()>& score,
+                                      const StopAll& stop) {
+  if (ranks.alone()) return alone(stop, score);
   std::vector<std::vector<ScoredItem>> all;
-  for (const std::string& theirs :
-       gathered(ranks, stop, [&] { return pack(mine.empty() ? std::vector<ScoredItem>() : score(mine)); }))
+  for (const std::string& theirs : gathered(ranks, stop, [&] { return pack(score()); }))
     all.push_back(unpack_scores(theirs));
-  return dealt_back(std::move(all), items.size());
+  std::vector<size_t> next(all.size(), 0);
+  std::vector<ScoredItem> out;
+  for (size_t unit = 0; unit < unit_sizes.size(); ++unit) {
+    const size_t rank = unit % all.size();
+    for (size_t i = 0; i < unit_sizes[unit]; ++i) out.push_back(std::move(all[rank].at(next[rank]++)));
+  }
+  return out;
 }
 
 void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::vector<at::Tensor>& numbers) {

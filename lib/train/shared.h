@@ -33,6 +33,11 @@ Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>&
 using Score = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
 std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items, const Score& score,
                                       const StopAll& stop);
+// The same for units of several items each: `score` gives the items of the units that are mine() of this
+// rank, unit after unit; the result holds those of all units.
+std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<size_t>& unit_sizes,
+                                      const std::function<std::vector<ScoredItem>()>& score,
+                                      const StopAll& stop);
 
 // Numbers of the targets of each micro-batch, fp32: this rank's are given, undefined ones come from the
 // others.

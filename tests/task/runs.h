@@ -83,6 +83,7 @@ class Runs {
  public:
   Runs() { folder_.write("train.jsonl", arithmetic()); }
   void write(const std::string& name, const std::string& content) { folder_.write(name, content); }
+  bool scores_while_decoding = true;
 
   // The rows of metrics.jsonl of a run of this config.
   std::vector<MetricsRow> operator()(const std::string& config, const std::string& name,
@@ -94,7 +95,9 @@ class Runs {
     run.run = (folder_ / name).string();
     const Log log((folder_ / (name + ".log")).string());
     Console console({.fd = log.fd, .terminal = false});
-    run_training(run, {resume, nullptr, &console, accept_changed_data});
+    RunOptions options{resume, nullptr, &console, accept_changed_data};
+    options.scores_while_decoding = scores_while_decoding;
+    run_training(run, options);
     return read_metrics(run.run + "/" + MetricsLog::kMetricsFile);
   }
   // What the newest run of this name told people.

@@ -140,6 +140,7 @@ PairDraw PairSource::sample() {
   out.answers = &sampled_;
   out.metrics = rollout_metrics(s_, rollouts);
   out.sampling_s = rollouts.seconds;
+  out.scoring_s = rollouts.scoring_seconds;
   s_.log->write_samples(s_.state.step + 1, "train", rollout_samples(s_, rollouts, at::tensor(side)));
   return out;
 }

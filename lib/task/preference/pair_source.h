@@ -20,7 +20,7 @@ struct PairDraw {
   std::vector<int64_t> units;             // of the answers
   const ReferenceCache* cache = nullptr;  // of the answers' reference log-probs; null: none
   NamedValues metrics;                    // of sampling
-  double sampling_s = 0;
+  double sampling_s = 0, scoring_s = 0;   // scoring: the part of sampling that waited for scores
 };
 
 class PairSource {

@@ -176,7 +176,9 @@ void PreferenceTask::train(Session& s) const {
       if (name != "loss") row.values.emplace_back(name, value);
     }
     if (drawn.sampling_s > 0)
-      row.time = {{"rollout_s", drawn.sampling_s}, {"train_s", s.seconds_in_step() - drawn.sampling_s}};
+      row.time = {{"rollout_s", drawn.sampling_s},
+                  {"scoring_s", drawn.scoring_s},
+                  {"train_s", s.seconds_in_step() - drawn.sampling_s}};
     if (two != nullptr) {
       row.values.emplace_back("fast", static_cast<double>(two->fast()));
       two->take_turns(done.metrics);

@@ -9,7 +9,7 @@
 #include "task/rl/config.h"
 #include "train/config.h"
 #include "train/reference.h"
-#include "train/rollouts.h"
+#include "train/sampling.h"
 #include "train/session.h"
 
 namespace temper {

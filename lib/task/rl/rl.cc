@@ -187,7 +187,9 @@ void RlTask::train(Session& s) const {
     for (const auto& [name, value] : sum.sums) {
       if (name != "loss") row.values.emplace_back(name, value / sum.updates);
     }
-    row.time = {{"rollout_s", rollouts.seconds}, {"train_s", s.seconds_in_step() - rollouts.seconds}};
+    row.time = {{"rollout_s", rollouts.seconds},
+                {"scoring_s", rollouts.scoring_seconds},
+                {"train_s", s.seconds_in_step() - rollouts.seconds}};
     s.log->write_samples(s.state.step + 1, "train", rollout_samples(s, rollouts, all.batch.advantage));
     std::vector<std::string> shown = {"reward", "groups_kept", "kl", "entropy", "grad_norm", "truncated"};
     if (row.find("null_rewards").value_or(0) > 0) shown.insert(shown.begin() + 1, "null_rewards");

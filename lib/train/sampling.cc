@@ -1,0 +1,242 @@
+#include "train/sampling.h"
+
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "train/config.h"
+#include "train/scoring_worker.h"
+#include "train/session.h"
+#include "train/shared.h"
+
+namespace temper {
+
+std::vector<std::vector<Completion>> complete(Session& s, Model& model,
+                                              const std::vector<GenerateRequest>& requests,
+                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
+                                              bool interruptible, const OnRequest& on_request) {
+  EngineOptions engine;
+  engine.max_batch = s.config.task->sampling().max_batch;
+  engine.seed = seed;
+  engine.step = step;
+  engine.end_ids = s.end_ids;
+  if (on_request) {
+    engine.on_request = [&](size_t mine, const std::vector<Completion>& samples) {
+      on_request(s.ranks.nth_mine(mine), samples);
+    };
+  }
+  const auto generated = [&](const std::vector<GenerateRequest>& mine) {
+    return generate(model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
+      if (interruptible) s.check_signal_in_share();
+      s.progress->inner(
+          fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
+    });
+  };
+  return shared_completions(s.ranks, requests, generated, [&](int signal) { s.stop_for(signal); });
+}
+
+Rollout rollout_of(const Completion& c) {
+  return {c.ids, c.logp_full, {}, {}, {}, c.text, finish_name(c.finish)};
+}
+
+std::vector<int64_t> opening_ids(const Session& s, const std::vector<std::string>& openings) {
+  std::vector<int64_t> out;
+  for (const std::string& text : openings) {
+    const auto ids = s.tokenizer->encode(text, {.parse_special = true});
+    if (ids.size() != 1) {
+      user_error(
+          "rollout.openings: \"{}\" is {} tokens of this tokenizer; a forced opening must be one token", text,
+          ids.size());
+    }
+    out.push_back(ids.front());
+  }
+  return out;
+}
+
+Rollout opened(const Session& s, const Completion& c, int64_t opening, int64_t id) {
+  Rollout r = rollout_of(c);
+  r.ids.insert(r.ids.begin(), id);
+  r.logp_rollout.insert(r.logp_rollout.begin(), std::numeric_limits<float>::quiet_NaN());
+  r.text = s.tokenizer->decode({id}, false) + r.text;
+  r.opening = opening;
+  return r;
+}
+
+namespace {
+
+std::vector<RewardItem> items_of(const Session& s, const RolloutGroup& g,
+                                 const std::vector<Rollout>& rollouts) {
+  std::vector<RewardItem> items;
+  for (const Rollout& r : rollouts) {
+    items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true), &s.train_records[g.record].json,
+                     static_cast<int64_t>(r.ids.size()), r.finish == finish_name(FinishReason::kLength),
+                     &r.ids});
+  }
+  return items;
+}
+
+// What these rewards say of all rollouts, group after group.
+std::vector<ScoredItem> scores_by(Session& s, const std::vector<RolloutGroup>& groups, ScoredBy by) {
+  std::vector<RewardItem> items;
+  for (const RolloutGroup& g : groups) {
+    const auto more = items_of(s, g, g.rollouts);
+    items.insert(items.end(), more.begin(), more.end());
+  }
+  s.progress->inner("scoring");
+  const auto scored = [&](const std::vector<RewardItem>& mine) {
+    return s.rewards->score(
+        mine, [&] { s.check_signal_in_share(); }, by);
+  };
+  return shared_scores(s.ranks, items, scored, [&](int signal) { s.stop_for(signal); });
+}
+
+}  // namespace
+
+void score(Session& s, std::vector<RolloutGroup>& groups) {
+  const std::vector<ScoredItem> scores = scores_by(s, groups, ScoredBy::kAll);
+  auto next = scores.begin();
+  for (RolloutGroup& g : groups) {
+    for (Rollout& r : g.rollouts) {
+      r.reward = next->total;
+      r.parts = next->parts;
+      ++next;
+    }
+  }
+}
+
+namespace {
+
+// Rollouts that have their parts of the rewards that look at each item alone get the others', and the total.
+void join_scores(Session& s, std::vector<RolloutGroup>& groups) {
+  std::vector<ScoredItem> others;
+  if (s.rewards->has(ScoredBy::kOthers)) others = scores_by(s, groups, ScoredBy::kOthers);
+  size_t i = 0;
+  for (RolloutGroup& g : groups) {
+    for (Rollout& r : g.rollouts) {
+      ScoredItem item{std::nullopt, std::move(r.parts)};
+      item = s.rewards->join(item, others.empty() ? item : others[i++]);
+      r.reward = item.total;
+      r.parts = std::move(item.parts);
+    }
+  }
+}
+
+// What is scored together: the samples of one request, or a group's demonstrations.
+struct Unit {
+  size_t group = 0;
+  int64_t opening = -1;  // which of the openings the request ends in; -1: none
+  std::vector<Rollout> rollouts;
+};
+
+// What a round decodes.
+struct Round {
+  std::vector<GenerateRequest> requests;
+  std::vector<Unit> units;  // of each request, in their order
+  SamplingOptions sampling;
+  std::vector<int64_t> openings;  // tokens
+};
+
+Round round_of(const Session& s, const GroupMake& make, const std::vector<RolloutGroup>& groups) {
+  const RolloutSection& o = s.config.task->sampling();
+  Round round{{}, {}, o, opening_ids(s, make.openings)};
+  const bool opens = !round.openings.empty();
+  if (opens) round.sampling.max_new_tokens -= 1;
+  const auto ways = std::max<int64_t>(1, static_cast<int64_t>(round.openings.size()));
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (int64_t way = 0; way < ways; ++way) {
+      round.requests.push_back({groups[g].prompt, (o.group_size - make.demonstrations) / ways,
+                                static_cast<uint64_t>(groups[g].draw * ways + way)});
+      if (opens) round.requests.back().prompt.push_back(round.openings[way]);
+      round.units.push_back({g, opens ? way : -1, {}});
+    }
+  }
+  return round;
+}
+
+// The record's own completions. They were not drawn, so nothing is known of their log-probs yet.
+std::vector<Rollout> demonstrations(const Session& s, int64_t count, const RolloutGroup& g) {
+  const Record& record = s.train_records[g.record];
+  const std::vector<Answer> shown = s.encoder->demonstrations(record);
+  if (static_cast<int64_t>(shown.size()) < count) {
+    user_error("{}: rollout.demonstrations asks for {} completions within data.max_tokens, found {}",
+               record.where(), count, shown.size());
+  }
+  std::vector<Rollout> out;
+  for (int64_t i = 0; i < count; ++i) {
+    Rollout r;
+    r.ids = shown[i].completion;
+    r.logp_rollout.assign(r.ids.size(), std::numeric_limits<float>::quiet_NaN());
+    r.text = s.tokenizer->decode(r.ids, false);
+    r.finish = kDemonstration;
+    r.demonstration = true;
+    out.push_back(std::move(r));
+  }
+  return out;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup>& groups) {
+  Round round = round_of(s, make, groups);
+  std::vector<Unit>& units = round.units;
+  for (size_t g = 0; make.demonstrations > 0 && g < groups.size(); ++g)
+    units.push_back({g, -1, demonstrations(s, make.demonstrations, groups[g])});
+
+  std::unique_ptr<ScoringWorker> worker;
+  if (s.scores_while_decoding() && s.rewards->has(ScoredBy::kEachAlone))
+    worker = std::make_unique<ScoringWorker>(*s.rewards);
+  const auto give = [&](size_t u) { worker->add(u, items_of(s, groups[units[u].group], units[u].rollouts)); };
+  for (size_t u = round.requests.size(); worker && u < units.size(); ++u)
+    if (s.ranks.mine(u)) give(u);
+  const auto fill = [&](size_t u, const std::vector<Completion>& samples) {
+    Unit& unit = units[u];
+    for (const Completion& c : samples)
+      unit.rollouts.push_back(unit.opening < 0 ? rollout_of(c)
+                                               : opened(s, c, unit.opening, round.openings[unit.opening]));
+  };
+  OnRequest on_request;
+  if (worker) {
+    on_request = [&](size_t u, const std::vector<Completion>& samples) {
+      fill(u, samples);
+      give(u);
+    };
+  }
+  const auto completions =
+      complete(s, *s.model, round.requests, round.sampling, static_cast<uint64_t>(s.config.seed),
+               static_cast<uint64_t>(s.state.step), true, on_request);
+  const auto decoded = std::chrono::steady_clock::now();
+  for (size_t u = 0; u < round.requests.size(); ++u)
+    if (units[u].rollouts.empty()) fill(u, completions[u]);
+
+  std::vector<ScoredItem> early;  // by the rewards that look at each item alone
+  if (worker) {
+    std::vector<size_t> sizes;
+    for (const Unit& unit : units) sizes.push_back(unit.rollouts.size());
+    s.progress->inner("scoring");
+    early = shared_scores(
+        s.ranks, sizes, [&] { return worker->wait([&] { s.check_signal_in_share(); }); },
+        [&](int signal) { s.stop_for(signal); });
+    worker.reset();
+  }
+  auto next = early.begin();
+  for (Unit& unit : units) {
+    for (Rollout& r : unit.rollouts) {
+      if (!early.empty()) r.parts = std::move((next++)->parts);
+      groups[unit.group].rollouts.push_back(std::move(r));
+    }
+  }
+  if (early.empty()) {
+    score(s, groups);
+  } else {
+    join_scores(s, groups);
+  }
+  return seconds_since(decoded);
+}
+
+}  // namespace temper

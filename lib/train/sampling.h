@@ -1,0 +1,41 @@
+// What a step samples: completions of a model, and groups of them with their rewards.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "rollout/engine.h"
+#include "train/rollout_batch.h"
+
+namespace temper {
+
+// Completions of `model` in the order of the requests, with the run's ends and progress. interruptible: a
+// signal is heeded, so the state must be one that may be saved. on_request: as in EngineOptions, for the
+// requests of this rank, by their place in `requests`.
+using OnRequest = std::function<void(size_t request, const std::vector<Completion>& samples)>;
+std::vector<std::vector<Completion>> complete(Session& session, Model& model,
+                                              const std::vector<GenerateRequest>& requests,
+                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
+                                              bool interruptible = true, const OnRequest& on_request = {});
+Rollout rollout_of(const Completion& completion);
+// The single tokens that openings are in this tokenizer. Throws UserError for one that is several.
+std::vector<int64_t> opening_ids(const Session& session, const std::vector<std::string>& openings);
+// A completion that was made to begin with a token, which the engine saw as part of the prompt.
+Rollout opened(const Session& session, const Completion& completion, int64_t opening, int64_t id);
+// Fills the rewards of all rollouts.
+void score(Session& session, std::vector<RolloutGroup>& groups);
+
+// What a group's completions are, beside plain samples of the policy.
+struct GroupMake {
+  int64_t demonstrations = 0;         // so many are the record's own
+  std::vector<std::string> openings;  // the sampled ones begin with each of these tokens in equal shares
+};
+
+// Fills drawn groups with completions and rewards. Rewards that are each_alone() score a prompt's completions
+// while others are decoded, the rest of them when all are there. Returns the seconds from the end of decoding
+// to the last score. Throws UserError when a record has fewer demonstrations than asked for.
+double sample_groups(Session& session, const GroupMake& make, std::vector<RolloutGroup>& groups);
+
+}  // namespace temper
