@@ -27,6 +27,20 @@ const Json& typed(const Json& json, const char* key, Json::value_t type, const s
   return value;
 }
 
+std::map<int64_t, double> read_lengths(const Json& json, const std::string& where) {
+  std::map<int64_t, double> out;
+  for (const Json& pair : json) {
+    const bool sound =
+        pair.is_array() && pair.size() == 2 && pair[0].is_number_integer() && pair[1].is_number();
+    const auto [at, fresh] =
+        sound ? out.emplace(pair[0].get<int64_t>(), pair[1].get<double>()) : std::pair(out.end(), false);
+    if (!fresh || at->first < 0 || !std::isfinite(at->second) || at->second < 0)
+      user_error("{}: lengths: expected pairs of a record and a length, each record once, found {}", where,
+                 dump_line(pair).substr(0, 40));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string written_by(const Json& json) {
@@ -36,6 +50,8 @@ std::string written_by(const Json& json) {
 }
 
 Json RunState::to_json() const {
+  Json pairs = Json::array();
+  for (const auto& [record, length] : lengths) pairs.push_back({record, length});
   return {{"temper", version()},
           {"step", step},
           {"updates", updates},
@@ -50,6 +66,7 @@ Json RunState::to_json() const {
           {"log", log.to_json()},
           {"stored_cursor", stored_cursor},
           {"reference_rewards", reference_rewards},
+          {"lengths", std::move(pairs)},
           {"leftovers", leftovers}};
 }
 
@@ -75,6 +92,9 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.adapter = typed(json, "adapter", object, where);
     s.leftovers = typed(json, "leftovers", Json::value_t::array, where);
     s.reference_rewards = typed(json, "reference_rewards", object, where);
+    // Older runs have none.
+    if (json.contains("lengths"))
+      s.lengths = read_lengths(typed(json, "lengths", Json::value_t::array, where), where);
     s.log = LogPosition::from_json(json.at("log"), where);
   } catch (const Json::exception& e) {
     user_error("{}: not a run state of Temper {}: {}{}", where, version(), e.what(), written_by(json));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -19,7 +20,10 @@ struct RunState {
   int64_t stored_cursor = 0;                // rl: draws taken from the order of stored groups
   Json leftovers = Json::array();           // rl: groups generated but not used yet
   Json reference_rewards = Json::object();  // rl: by record, the initial model's mean reward
-  std::optional<double> best;               // best evaluation so far, larger is better
+  // By record, the mean length of its completions when they were last sampled; of those that were not,
+  // nothing.
+  std::map<int64_t, double> lengths;
+  std::optional<double> best;  // best evaluation so far, larger is better
   int64_t best_step = 0;
   bool evaluation_due = true;  // of the weights after `step`: not done yet, or interrupted
   Json health = Json::object();

@@ -21,6 +21,7 @@ void RolloutBatch::commit(RunState& state) const {
   state.stored_cursor = stored_cursor;
   state.leftovers = leftovers;
   state.reference_rewards = reference_rewards;
+  for (const auto& [record, length] : lengths) state.lengths[record] = length;
 }
 
 RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {

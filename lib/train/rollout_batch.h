@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,6 +60,7 @@ struct RolloutBatch {
   // as it was before the step, so nothing of this may be in there yet.
   int64_t cursor = 0, stored_cursor = 0;
   Json leftovers = Json::array(), reference_rewards = Json::object();
+  std::map<int64_t, double> lengths;  // of this step's records alone
   void commit(RunState& state) const;
 };
 

@@ -112,8 +112,12 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     batch.cursor += count;
     batch.generated_groups += count;
     for (RolloutGroup& g : groups) {
-      for (const Rollout& r : g.rollouts)
-        batch.generated_tokens += r.demonstration ? 0 : static_cast<int64_t>(r.ids.size());
+      int64_t tokens = 0;
+      for (const Rollout& r : g.rollouts) tokens += r.demonstration ? 0 : static_cast<int64_t>(r.ids.size());
+      batch.generated_tokens += tokens;
+      if (some_wait(s, count, options.make))
+        batch.lengths[g.record] = static_cast<double>(tokens) /
+                                  static_cast<double>(g.rollouts.size() - options.make.demonstrations);
       const bool signal = has_signal(g);
       batch.kept_groups += signal ? 1 : 0;
       if (signal || !options.only_differing) batch.groups.push_back(std::move(g));

@@ -1,8 +1,10 @@
 #include "train/sampling.h"
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -106,6 +108,11 @@ void score(Session& s, std::vector<RolloutGroup>& groups) {
   }
 }
 
+bool some_wait(const Session& s, int64_t groups, const GroupMake& make) {
+  const RolloutSection& o = s.config.task->sampling();
+  return groups * (o.group_size - make.demonstrations) > o.max_batch * s.ranks.world();
+}
+
 namespace {
 
 // Rollouts that have their parts of the rewards that look at each item alone get the others', and the total.
@@ -138,13 +145,14 @@ struct Round {
   std::vector<int64_t> openings;  // tokens
 };
 
-Round round_of(const Session& s, const GroupMake& make, const std::vector<RolloutGroup>& groups) {
+Round round_of(const Session& s, const GroupMake& make, const std::vector<RolloutGroup>& groups,
+               const std::vector<size_t>& order) {
   const RolloutSection& o = s.config.task->sampling();
   Round round{{}, {}, o, opening_ids(s, make.openings)};
   const bool opens = !round.openings.empty();
   if (opens) round.sampling.max_new_tokens -= 1;
   const auto ways = std::max<int64_t>(1, static_cast<int64_t>(round.openings.size()));
-  for (size_t g = 0; g < groups.size(); ++g) {
+  for (const size_t g : order) {
     for (int64_t way = 0; way < ways; ++way) {
       round.requests.push_back({groups[g].prompt, (o.group_size - make.demonstrations) / ways,
                                 static_cast<uint64_t>(groups[g].draw * ways + way)});
@@ -176,6 +184,23 @@ std::vector<Rollout> demonstrations(const Session& s, int64_t count, const Rollo
   return out;
 }
 
+// The order in which groups are decoded: the longest expected first, so that the end, when few sequences are
+// left to decode together, is short. What has no length yet comes before all, since it may be as long as any.
+// A function of the state: a run that is resumed comes to the same.
+std::vector<size_t> decode_order(const Session& s, const std::vector<RolloutGroup>& groups,
+                                 const GroupMake& make) {
+  std::vector<size_t> order(groups.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (!s.config.task->sampling().longest_first || !some_wait(s, static_cast<int64_t>(groups.size()), make))
+    return order;
+  const auto expected = [&](size_t g) {
+    const auto known = s.state.lengths.find(groups[g].record);
+    return known == s.state.lengths.end() ? std::numeric_limits<double>::infinity() : known->second;
+  };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return expected(a) > expected(b); });
+  return order;
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -183,7 +208,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup>& groups) {
-  Round round = round_of(s, make, groups);
+  Round round = round_of(s, make, groups, decode_order(s, groups, make));
   std::vector<Unit>& units = round.units;
   for (size_t g = 0; make.demonstrations > 0 && g < groups.size(); ++g)
     units.push_back({g, -1, demonstrations(s, make.demonstrations, groups[g])});

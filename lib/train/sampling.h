@@ -38,4 +38,7 @@ struct GroupMake {
 // to the last score. Throws UserError when a record has fewer demonstrations than asked for.
 double sample_groups(Session& session, const GroupMake& make, std::vector<RolloutGroup>& groups);
 
+// Whether so many groups have more sequences than are decoded at once, so that some wait for others.
+bool some_wait(const Session& session, int64_t groups, const GroupMake& make);
+
 }  // namespace temper

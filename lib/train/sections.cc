@@ -178,6 +178,12 @@ void DataSection::adapt(std::vector<Record>& records) const {
 void RolloutSection::fields(FieldVisitor& v) {
   v.field("group_size", group_size, {.help = "completions a prompt", .min = 1, .max = 4096});
   v.field("max_batch", max_batch, {.help = "sequences decoded together", .min = 1, .max = 4096});
+  v.field(
+      "longest_first", longest_first,
+      {.help =
+           "of more sequences than max_batch, those begin first whose prompts had the longest completions "
+           "the "
+           "last time, so that few are left to decode alone in the end; false: in the order they are drawn"});
   SamplingOptions::fields(v);
 }
 

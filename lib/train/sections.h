@@ -62,6 +62,7 @@ struct DataSection : Fields {
 // How completions are sampled.
 struct RolloutSection : SamplingOptions {
   int64_t group_size = 8, max_batch = 64;
+  bool longest_first = true;
   void fields(FieldVisitor& v) override;
 };
 

@@ -196,6 +196,7 @@ void Session::restore_as_first() {
 void Session::forget_records() {
   state.leftovers = Json::array();
   state.reference_rewards = Json::object();
+  state.lengths.clear();
 }
 
 void Session::take_up(LoadedCheckpoint loaded, const std::string& where) {

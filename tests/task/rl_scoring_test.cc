@@ -1,4 +1,4 @@
-// What scoring beside decoding must not change in an rl run.
+// What scoring beside decoding, and the order of decoding, must not change in an rl run.
 #include <cmath>
 
 #include "base/error.h"
@@ -45,6 +45,9 @@ struct ScoringRuns : Runs {
     for (const char* file : {"samples.jsonl", "final/model.safetensors"})
       CHECK(bytes(folder() / a / file) == bytes(folder() / b / file));
     CHECK(without_times(a) == without_times(b));
+  }
+  Json state(const std::string& name, int step) const {
+    return read_json_file((folder() / name / fmt::format("checkpoints/step-{}/state.json", step)).string());
   }
 
  private:
@@ -107,4 +110,34 @@ TEST_CASE("an error of a reward ends the run as it does when all is decoded firs
   }
   CHECK(said[1].find("20 of its last 20 scores are null, more than fail_share") != std::string::npos);
   CHECK(said[1] == said[0]);
+}
+
+TEST_CASE("the order of decoding follows the lengths in the state, and a torn run goes on with them") {
+  ScoringRuns runs;
+  const std::vector<std::string> sets = {R"(rewards=[{"kind": "contains", "texts": ["1", "2", "3"]}])",
+                                         "train.steps=10", "checkpoint.every=2", "checkpoint.keep=9"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), sets.begin(), sets.end());
+    return more;
+  };
+  const auto whole = runs(kRl, "whole", with({}));
+  REQUIRE(whole.size() == 10);
+  CHECK(runs.state("whole", 2)["lengths"].size() == 8);    // 4 records a step
+  CHECK(runs.state("whole", 10)["lengths"].size() == 16);  // all there are
+  for (const Json& pair : runs.state("whole", 10)["lengths"]) {
+    CHECK(pair[1] >= 1);
+    CHECK(pair[1] <= 12);
+  }
+  runs(kRl, "torn", with({}));
+  for (const char* step : {"8", "10"})
+    std::filesystem::remove_all(runs.folder() / "torn/checkpoints" / (std::string("step-") + step));
+  std::filesystem::remove_all(runs.folder() / "torn/final");
+  runs(kRl, "torn", with({}), "must");
+  runs.check_same_bytes("whole", "torn");
+
+  // Tokens depend on the order by rounding alone.
+  check_same(whole, runs(kRl, "drawn", with({"rollout.longest_first=false"})), 1e-3);
+  // Where all are decoded at once there is no order, and no length to remember.
+  runs(kRl, "roomy", with({"rollout.max_batch=16"}));
+  CHECK(runs.state("roomy", 10)["lengths"].empty());
 }

@@ -24,6 +24,7 @@ RunState filled() {
   s.evaluation_due = false;
   s.health = {{"losses", {0.1, 1.0 / 3.0}}};
   s.log = {11, 22, 33};
+  s.lengths = {{3, 17.25}, {40, 1.0 / 3.0}};
   return s;
 }
 
@@ -42,6 +43,7 @@ TEST_CASE("a run state survives being written as text and read again") {
   CHECK(back.best_step == 10);
   CHECK_FALSE(back.evaluation_due);
   CHECK(back.health == s.health);
+  CHECK(back.lengths == s.lengths);
   CHECK(back.log.metrics_bytes == 11);
   CHECK(back.log.samples_bytes == 22);
   CHECK(back.log.events_bytes == 33);
@@ -52,11 +54,17 @@ TEST_CASE("a run state survives being written as text and read again") {
   CHECK(fresh.evaluation_due);
 }
 
+TEST_CASE("a run state of before the lengths has none") {
+  Json before = filled().to_json();
+  before.erase("lengths");
+  CHECK(RunState::from_json(before, "state.json").lengths.empty());
+}
+
 TEST_CASE("a run state that lacks a key or has one of another type names its file") {
   const Json whole = filled().to_json();
   for (const auto& [key, value] : whole.items()) {
     CAPTURE(key);
-    if (key == "temper") continue;  // says who wrote it; older states do not
+    if (key == "temper" || key == "lengths") continue;  // older states do not say who wrote them, nor lengths
     Json missing = whole;
     missing.erase(key);
     CHECK_THROWS_WITH_AS(RunState::from_json(missing, "here/state.json"),
@@ -88,6 +96,9 @@ TEST_CASE("a run state with a value out of its range is refused by name") {
   refused("best", std::numeric_limits<double>::infinity());
   for (const char* key : {"health", "loop", "adapter", "reference_rewards"}) refused(key, Json::array());
   refused("leftovers", Json::object());
+  for (const char* text : {R"({"1": 2})", R"([3])", R"([[1]])", R"([[1, "2"]])", R"([[-1, 2]])",
+                           R"([[1, -2]])", R"([[1, 2], [1, 2]])", R"([[1, 2, 3]])", R"([[0.5, 2]])"})
+    refused("lengths", Json::parse(text));
 }
 
 TEST_CASE("a group left over that does not hold together is refused") {
