@@ -5,15 +5,26 @@ and after a rank was killed, another number of ranks on resume, and one line for
 --kills: a task's ranks killed. --stops: also a rank that hangs, half a minute."""
 import argparse, contextlib, glob, json, os, random, re, signal, socket, subprocess, sys, tempfile, time
 
-from faults import configs, outcome, program
+from faults import QUESTIONS, configs, outcome, program
 
 STEPS = {"sft": 6, "preference": 4, "rl": 4, "reward_model": 4, "distill": 4}
+SLOW = """
+import json, sys, time
+for line in sys.stdin:
+    item = json.loads(line)
+    time.sleep(0.003)
+    print(json.dumps({"id": item["id"], "score": len(item["completion"]) % 5 / 4}), flush=True)
+"""
 # What trains changes on the way, and a second model learns.
 VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2, "state": "offload"}}),
             "increlora": ("sft", {"adapter": {"kind": "increlora", "warmup": 2, "interval": 2, "target": 4}}),
             "embedding": ("sft", {"adapter": {"kind": "dora", "rank": 4, "targets": ["embed_tokens", "lm_head", "q_proj"]}}),
             "ist": ("sft", {"adapter": {"kind": "ist", "rank": 4, "measure_every": 2}}),
-            "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}})}
+            "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}}),
+            # More than is decoded at once, of records that come again, scored by a program meanwhile.
+            "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
+                               "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},
+                               "rewards": [{"kind": "process", "command": ["python3", "-c", SLOW]}, {"kind": "contains", "texts": ["1", "2"]}]})}
 
 
 def command(config, folder, *options):
@@ -179,6 +190,8 @@ def main():
             config["train"]["steps"], config["eval"]["every"] = steps, steps
             with open(f"{work}/{task}.json", "w") as file:
                 json.dump(config, file)
+        with open(QUESTIONS["train"][0]) as lines, open(f"{work}/few.jsonl", "w") as few:
+            few.writelines(next(lines) for _ in range(6))
         ranks.run("sft-long", "base")
         for task in args.tasks.split(","):
             for name, options in ((f"{task}-1", []), (f"{task}-2", ["--ranks", "2"]), (f"{task}-2-again", ["--ranks", "2"])):
