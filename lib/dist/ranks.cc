@@ -5,16 +5,15 @@
 #include <c10/util/Logging.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "base/error.h"
+#include "dist/group.h"
 
 namespace temper {
 namespace {
@@ -23,26 +22,17 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kStart{120};                 // for all ranks to come
-constexpr seconds kSilence{30};                // without a heartbeat: the rank is lost
-constexpr seconds kCollective{60};             // once all ranks are at it
-constexpr seconds kFarewell{2};                // for the others to read why rank 0 ends
-constexpr milliseconds kBeat{1000};            // between heartbeats
-constexpr int64_t kBucket = int64_t{1} << 23;  // numbers summed at once: 32 MB
+constexpr seconds kStart{120};       // for all ranks to come
+constexpr seconds kSilence{30};      // without a heartbeat: the rank is lost
+constexpr seconds kCollective{60};   // once all ranks are at it
+constexpr seconds kFarewell{2};      // for the others to read why rank 0 ends
+constexpr milliseconds kBeat{1000};  // between heartbeats
 
 std::vector<uint8_t> bytes_of(const std::string& text) {
   return {text.begin(), text.end()};
 }
 std::string text_of(const std::vector<uint8_t>& bytes) {
   return {bytes.begin(), bytes.end()};
-}
-
-// What c10d throws, without its stack and Gloo's places in its source.
-std::string first_line(const std::exception& e) {
-  std::string text = e.what();
-  text.resize(std::min(text.find('\n'), text.size()));
-  const size_t place = text.find("] ");
-  return text.substr(0, 1) == "[" && place != std::string::npos ? text.substr(place + 2) : text;
 }
 
 // The first line of `mine` that `theirs` has not.
@@ -66,26 +56,6 @@ c10::intrusive_ptr<c10d::TCPStore> open_store(const Place& place, bool serves) {
 }
 
 }  // namespace
-
-struct Ranks::Group {
-  Group(const Place& place, const std::string& settings);
-  ~Group();
-
-  void begin(const Place& place, const std::string& settings);
-  // Waits for `key` with "/<rank>" behind it of every other rank to be a number of at least `least`.
-  void wait_for_all(const std::string& key, int64_t least, int64_t rank, int64_t world);
-
-  c10::intrusive_ptr<c10d::Store> store;
-  c10::intrusive_ptr<c10d::Backend> backend;
-  int64_t meetings = 0;
-
-  // The heartbeat has a connection of its own: a connection serves one request at a time.
-  c10::intrusive_ptr<c10d::Store> beat_store;
-  std::mutex mutex;
-  std::condition_variable wake;
-  bool stop = false;
-  std::thread heart;
-};
 
 Ranks::Group::Group(const Place& place, const std::string& settings) {
   try {
@@ -214,26 +184,6 @@ Ranks::Ranks(const Place& place, const std::string& settings) : rank_(place.rank
 }
 Ranks::~Ranks() = default;
 
-namespace {
-
-template <class Call>
-void exchange(const std::string& what, const Call& call) {
-  try {
-    call();
-  } catch (const UserError&) {
-    throw;
-  } catch (const PeerLost&) {
-    throw;
-  } catch (const std::exception& e) {
-    throw PeerLost(what + ": " + first_line(e));
-  }
-}
-
-constexpr const char* kStoreGone = "the store of the run is gone (the process of rank 0, or torchrun's)";
-constexpr const char* kPeerGone = "another rank was lost during an exchange";
-
-}  // namespace
-
 // Waits until every rank has come to this call. Between two meetings a rank may work as long as it likes, so
 // that no exchange has to wait for one.
 void Ranks::meet() {
@@ -250,29 +200,6 @@ void Ranks::end() {
     group_->store->set("done/" + std::to_string(rank_), bytes_of("1"));
     if (first()) group_->wait_for_all("done", 1, rank_, world_);
   });
-}
-
-void Ranks::sum(const std::vector<at::Tensor>& tensors) {
-  if (alone() || tensors.empty()) return;
-  meet();
-  at::NoGradGuard guard;
-  for (size_t begin = 0; begin < tensors.size();) {
-    std::vector<at::Tensor> flat;
-    int64_t count = 0;
-    size_t end = begin;
-    for (; end < tensors.size() && (end == begin || count + tensors[end].numel() <= kBucket); ++end) {
-      flat.push_back(tensors[end].reshape({-1}));
-      count += tensors[end].numel();
-    }
-    std::vector<at::Tensor> bucket = {at::cat(flat)};
-    exchange(kPeerGone, [&] { group_->backend->allreduce(bucket)->wait(); });
-    int64_t at = 0;
-    for (; begin < end; ++begin) {
-      const at::Tensor& t = tensors[begin];
-      t.copy_(bucket[0].narrow(0, at, t.numel()).view(t.sizes()));
-      at += t.numel();
-    }
-  }
 }
 
 double Ranks::sum(double number) {

@@ -25,7 +25,7 @@ class PeerLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Every rank calls the same members in the same order. All but sum() of tensors are small. No call waits
+// Every rank calls the same members in the same order. All but those of tensors are small. No call waits
 // longer for a rank that has stopped than kSilence; ranks that work, however long, are waited for.
 class Ranks {
  public:
@@ -50,6 +50,15 @@ class Ranks {
   void sum(const std::vector<at::Tensor>& tensors);  // fp32, of the same shapes everywhere
   void sum(std::map<std::string, double>& numbers);  // of all names that some rank has
   double sum(double number);
+  // Rank `to` alone gets the sum, in place; elsewhere the tensors are let go of as they are sent and are
+  // undefined afterwards. The same bits when called again; of two ranks those of sum(), of more the order of
+  // the addition may be another one.
+  void sum_to(int64_t to, std::vector<at::Tensor>& tensors);  // fp32, of the same shapes everywhere
+  // Rank `from`'s numbers in the tensors of all, which have the same shapes and types everywhere.
+  void broadcast(int64_t from, const std::vector<at::Tensor>& tensors);
+  // Rank `from`'s numbers in the tensor of rank 0, of the same shape and type, contiguous, in host memory;
+  // what the others give is not looked at.
+  void to_first(int64_t from, const at::Tensor& tensor);
   // The bytes of every rank, in their order.
   std::vector<std::string> gather(const std::string& mine);
   // Rank 0's.
