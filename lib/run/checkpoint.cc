@@ -56,18 +56,24 @@ std::vector<CheckpointInfo> list_checkpoints(const std::string& run_folder) {
   return out;
 }
 
-void write_checkpoint(const std::string& run_folder, const RunState& state, const NamedTensors& trainable,
-                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference,
-                      const std::map<std::string, at::Tensor>& adapter) {
+LazyTensors::LazyTensors(const NamedTensors& tensors)
+    : produce([tensors](size_t i) { return tensors[i].second; }) {
+  for (const auto& [name, tensor] : tensors)
+    specs.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
+}
+
+void write_checkpoint(const std::string& run_folder, const RunState& state, const LazyTensors& trainable,
+                      const LazyTensors& optimizer, const LazyTensors& reference,
+                      const LazyTensors& adapter) {
   const std::string folder = fmt::format("{}/step-{}", checkpoints_folder(run_folder), state.step);
   TemporaryFolder temporary(folder);
-  const auto write_tensors = [&](const char* name, const NamedTensors& tensors) {
-    write_safetensors(temporary.path() + "/" + name, tensors);
+  const auto write_tensors = [&](const char* name, const LazyTensors& tensors) {
+    write_safetensors(temporary.path() + "/" + name, tensors.specs, tensors.produce);
   };
   write_tensors(kFiles[1], trainable);
-  write_tensors(kFiles[2], NamedTensors(optimizer.begin(), optimizer.end()));
-  if (!reference.empty()) write_tensors(kReference, reference);
-  if (!adapter.empty()) write_tensors(kAdapter, NamedTensors(adapter.begin(), adapter.end()));
+  write_tensors(kFiles[2], optimizer);
+  if (!reference.specs.empty()) write_tensors(kReference, reference);
+  if (!adapter.specs.empty()) write_tensors(kAdapter, adapter);
   write_file_atomic(temporary.path() + "/state.json", state.to_json().dump(1) + "\n");
   write_done(temporary.path(), state.step);
   temporary.replace();

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "run/done.h"
@@ -28,11 +29,24 @@ struct CheckpointInfo {
 // In order of steps. A run folder without checkpoints has none.
 std::vector<CheckpointInfo> list_checkpoints(const std::string& run_folder);
 
+// Tensors of a file; each is asked for once, when its turn to be written comes (safetensors_order).
+struct LazyTensors {
+  LazyTensors() = default;
+  LazyTensors(std::vector<TensorSpec> specs, std::function<at::Tensor(size_t)> produce)
+      : specs(std::move(specs)), produce(std::move(produce)) {}
+  LazyTensors(const NamedTensors& tensors);  // that are there
+  LazyTensors(const std::map<std::string, at::Tensor>& tensors)
+      : LazyTensors(NamedTensors(tensors.begin(), tensors.end())) {}
+
+  std::vector<TensorSpec> specs;
+  std::function<at::Tensor(size_t)> produce;
+};
+
 // Written under another name, synced, renamed. Throws UserError (disk full ...) with earlier checkpoints
-// untouched.
-void write_checkpoint(const std::string& run_folder, const RunState& state, const NamedTensors& trainable,
-                      const std::map<std::string, at::Tensor>& optimizer, const NamedTensors& reference = {},
-                      const std::map<std::string, at::Tensor>& adapter = {});
+// untouched. trainable is written first, then optimizer.
+void write_checkpoint(const std::string& run_folder, const RunState& state, const LazyTensors& trainable,
+                      const LazyTensors& optimizer, const LazyTensors& reference = {},
+                      const LazyTensors& adapter = {});
 
 struct LoadedCheckpoint {
   RunState state;

@@ -76,8 +76,10 @@ struct TensorSpec {
   std::vector<int64_t> shape;
 };
 
-// Writes a file that is all there or not there, with its tensors in the order of the Python package (wide
-// dtypes first, then by name), and the same bytes as that package. produce(i) gives the tensor of specs[i] on
+// The places in `specs` in the order of the Python package: wide dtypes first, then by name.
+std::vector<size_t> safetensors_order(const std::vector<TensorSpec>& specs);
+// Writes a file that is all there or not there, with its tensors in safetensors_order(), and the same bytes
+// as the Python package. produce(i), called once for each in that order, gives the tensor of specs[i] on
 // any device, of any dtype and strides; it is cast piece by piece, so no more than the tensor itself and a
 // few MB are held.
 void write_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,

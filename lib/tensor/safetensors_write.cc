@@ -52,14 +52,19 @@ uint64_t bytes_of(const TensorSpec& spec) {
   return bytes;
 }
 
-void write_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,
-                       const std::function<at::Tensor(size_t)>& produce, const Metadata& metadata) {
+std::vector<size_t> safetensors_order(const std::vector<TensorSpec>& specs) {
   std::vector<size_t> order(specs.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return std::make_pair(dtype_rank(specs[a].dtype), specs[a].name) <
            std::make_pair(dtype_rank(specs[b].dtype), specs[b].name);
   });
+  return order;
+}
+
+void write_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,
+                       const std::function<at::Tensor(size_t)>& produce, const Metadata& metadata) {
+  const std::vector<size_t> order = safetensors_order(specs);
   std::string text = "{";
   if (!metadata.empty()) text += "\"__metadata__\":" + dump_line(metadata);
   uint64_t offset = 0;
