@@ -17,10 +17,24 @@ void Parameter::train() {
   // gradients.
   master = compute.scalar_type() == at::kFloat ? compute.detach() : compute.detach().to(at::kFloat);
   master.set_requires_grad(true);
+  master_elsewhere = false;
 }
 
 void Parameter::freeze() {
   master = compute;
+  master_elsewhere = false;
+}
+
+bool Parameter::master_may_leave() const {
+  return master.requires_grad() && compute.scalar_type() != at::kFloat && !passes_read_master;
+}
+
+void Parameter::leave_master() {
+  if (!master_may_leave()) bug("the master of {} is needed here", name);
+  // One number seen in every place.
+  master = at::empty({1}, master.options()).expand(compute.sizes());
+  master.set_requires_grad(true);
+  master_elsewhere = true;
 }
 
 at::Tensor Parameter::values() const {
@@ -52,8 +66,8 @@ void Model::save(const std::string& folder, at::ScalarType dtype) {
   const Parameter* critic = config().causal && config().scores > 0 ? &score_head() : nullptr;
   for (Parameter* parameter : parameters()) {
     if (parameter == critic) continue;
-    tensors.emplace_back(parameter->name,
-                         parameter->quantised ? parameter->values() : parameter->master.detach());
+    const at::Tensor& weight = parameter->master_elsewhere ? parameter->compute : parameter->master;
+    tensors.emplace_back(parameter->name, parameter->quantised ? parameter->values() : weight.detach());
   }
   save_pretrained(folder, config(), tensors, dtype);
 }

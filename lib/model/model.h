@@ -27,6 +27,8 @@ struct Parameter {
   std::string name;
   at::Tensor master, compute;
   std::shared_ptr<QuantisedMatrix> quantised;  // null: not quantised
+  bool passes_read_master = false;             // and not compute alone: norms, score heads
+  bool master_elsewhere = false;               // see leave_master()
 
   at::Tensor values() const;  // fp32, of compute or dequantised
   // Writes to compute, rounded to its dtype or quantised.
@@ -35,6 +37,12 @@ struct Parameter {
   void train();
   // The master is compute, without gradient: digits that only the fp32 master held are gone.
   void freeze();
+  // Whether this process can do without the values of the master: it has its own, and passes read compute.
+  bool master_may_leave() const;
+  // Another process has the master's values. Here it is a leaf of 4 bytes in their shape, to be neither read
+  // nor written, which takes dense fp32 gradients as before; whoever has the values brings compute up to
+  // date, which refresh() leaves alone. Until train() or freeze().
+  void leave_master();
 };
 
 // Something added to the output of named linears (LoRA and kin). Implemented in room adapter.

@@ -56,6 +56,15 @@ Weights::Weights(const ModelConfig& config, const Precision& precision)
     by_name.erase(it);
   }
   if (!by_name.empty()) bug("the family table does not list {}", by_name.begin()->first);
+
+  std::vector<Parameter*> read = {norm, score};
+  for (const BlockWeights& b : blocks)
+    read.insert(read.end(), {b.input_norm, b.post_norm, b.q_norm, b.k_norm});
+  // What takes the place of the kernels of the head on other devices computes with its master.
+  if (!options_.device().is_cpu() && !options_.device().is_meta()) read.push_back(head);
+  for (Parameter* p : read) {
+    if (p != nullptr) p->passes_read_master = true;
+  }
 }
 
 Parameter* Weights::add(const std::string& name, const at::Tensor& compute) {
@@ -131,7 +140,9 @@ void Weights::refresh() {
   at::NoGradGuard guard;
   std::vector<at::Tensor> computes, masters;
   for (const auto& p : parameters_) {
-    if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat) continue;
+    if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat ||
+        p->master_elsewhere)
+      continue;
     computes.push_back(p->compute);
     masters.push_back(p->master.detach());
   }

@@ -42,7 +42,7 @@ class Weights {
   Weights& operator=(const Weights&) = delete;
 
   std::vector<Parameter*> list();
-  void refresh();  // compute <- master where they do not share storage
+  void refresh();  // compute <- master where they do not share storage and the master is here
   void untie_head();
   void resize_vocabulary(int64_t rows);
 
