@@ -71,7 +71,8 @@ int main(int argc, char** argv) {
   app.add_option("--ranks", launch.ranks,
                  "train in so many processes on this machine, which share the work of each step");
   app.add_option("--restarts", launch.restarts, "with --ranks: how often all begin again when one was lost");
-  app.add_flag("--plan", plan, "print the resolved config, parameters, memory and steps, and stop");
+  app.add_flag("--plan", plan,
+               "print the resolved config, parameters, memory (of a rank, with --ranks) and steps, and stop");
   app.add_flag("--quiet", quiet, "warnings only");
   return run_app(app, argc, argv, [&]() -> int {
     if (app.count("--ranks") > 0 && !plan) return launch_ranks(launch, without_launch_options(argc, argv));
@@ -79,10 +80,12 @@ int main(int argc, char** argv) {
     if (const auto gpu = own_gpu(place, process_environment()("CUDA_VISIBLE_DEVICES")))
       setenv("CUDA_VISIBLE_DEVICES", gpu->c_str(), /*overwrite=*/1);
     RunConfig config(task_registry());
-    (plan ? load_run_config : load_startable_config)(config, config_file, sets, place.local_world);
+    const bool planned = plan && launch.ranks > 0;  // the ranks that would be started here
+    (plan ? load_run_config : load_startable_config)(config, config_file, sets,
+                                                     planned ? launch.ranks : place.local_world);
     if (!run.empty()) config.run = run;
     if (plan) {
-      print_text(plan_run(config).dump(2) + "\n");
+      print_text(plan_run(config, planned ? launch.ranks : place.world).dump(2) + "\n");
       return kExitDone;
     }
     at::set_num_threads(static_cast<int>(config.threads));

@@ -116,6 +116,8 @@ struct AdapterOptions : Fields {
   // Whether the model's linears may be quantised: the adapter reads them through the model's products alone,
   // or through Parameter::values() and assign().
   virtual bool takes_quantised_base() const { return false; }
+  // Whether trainable() and active() are the same tensors during the whole run.
+  virtual bool trains_a_fixed_set() const { return true; }
   // Prepares the model (freezes, attaches) and returns the adapter; the model must outlive it. `seed` feeds
   // the initial weights. Throws UserError when targets match nothing, listing the module names there are.
   virtual std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const = 0;

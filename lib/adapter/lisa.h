@@ -26,6 +26,7 @@ struct LisaOptions : AdapterOptions {
   std::vector<double> weights;  // of the draw, one a block; empty: all the same
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool trains_a_fixed_set() const override { return false; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

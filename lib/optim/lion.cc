@@ -84,7 +84,7 @@ class Lion : public SlotOptimizer {
 
   // With decay: constraint, the largest dual norm of a parameter (of a group) times the decay, and
   // outside, the share of decayed weights (those of groups) beyond 1.
-  std::map<std::string, double> metrics() const override {
+  std::map<std::string, OptimizerMetric> metrics() const override {
     const at::NoGradGuard no_grad;
     double weights = 0;
     std::vector<double> decays, counts;
@@ -114,7 +114,7 @@ class Lion : public SlotOptimizer {
       largest = std::max(largest, of[0][at] * decays[i]);
       outside += counts[i] * of[1][at];
     }
-    return {{"lion_constraint", largest}, {"lion_outside", outside / weights}};
+    return {{"lion_constraint", {largest}}, {"lion_outside", {outside / weights, weights}}};
   }
 
  protected:

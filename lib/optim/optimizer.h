@@ -23,6 +23,11 @@ struct OptimParameter {
   bool decays = true;
 };
 
+// A number for a run's metrics: the mean over `weight` numbers, or with weight 0 the largest of some.
+struct OptimizerMetric {
+  double value = 0, weight = 0;
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -46,8 +51,8 @@ class Optimizer {
   virtual void set_lr_factor(const std::string& name, double factor) = 0;
   // Bytes of state when every parameter has its state; for --plan.
   virtual int64_t state_bytes() const = 0;
-  // What a run's metrics show of the optimizer, by name; a function of the weights and the options.
-  virtual std::map<std::string, double> metrics() const { return {}; }
+  // What a run's metrics show of the optimizer, by name; a function of its parameters and the options.
+  virtual std::map<std::string, OptimizerMetric> metrics() const { return {}; }
 };
 
 // Names that hold `match` learn at `factor` times the learning rate.

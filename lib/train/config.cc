@@ -30,6 +30,7 @@ void RunConfig::fields(FieldVisitor& v) {
   v.section("train", train, "steps and batches");
   v.section("eval", eval, "evaluation on held-out data during the run");
   v.section("checkpoint", checkpoint, "when to save");
+  v.section("dist", dist, "the processes of a run in several");
   v.section("health", health, "what counts as a bad step");
   v.field("samples_logged", samples_logged, {.help = "rows of samples.jsonl a step", .min = 0, .max = 10000});
   v.field("run", run, {.help = "the run folder", .path = true});
@@ -46,6 +47,15 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
         "model.quantise: \"{}\" is for adapters that leave the model's weights as they are, not for \"{}\": "
         "set adapter.kind to one of {}, or model.quantise to \"none\"",
         model.quantise, adapter_kind, kinds));
+  }
+  if (dist.shard != "none" && !adapter->trains_a_fixed_set()) {
+    std::string kinds;
+    for (const auto& entry : adapter_registry().entries())
+      if (!entry.make()->trains_a_fixed_set()) kinds += (kinds.empty() ? "" : ", ") + entry.name;
+    problems.push_back(
+        fmt::format("dist.shard: \"{}\" is for adapters that train the same parameters during the whole run, "
+                    "not for \"{}\": set dist.shard to \"none\", or adapter.kind to one that is none of {}",
+                    dist.shard, adapter_kind, kinds));
   }
   task->check_run(*this, problems);
 }

@@ -39,6 +39,7 @@ struct RunConfig : Fields {
   TrainSection train;
   EvalSection eval;
   CheckpointSection checkpoint;
+  DistSection dist;
   HealthOptions health;
   int64_t samples_logged = 16;  // rows of samples.jsonl a step
   std::string run;

@@ -24,7 +24,37 @@ int64_t PlanShapes::cache_bytes(const RolloutSection& rollout, int64_t prompts) 
       {batch, rollout.max_new_tokens, model.layers, 2, model.kv_heads * model.head_dim, item_bytes});
 }
 
-Json plan_run(const RunConfig& config) {
+namespace {
+
+// What the ranks may share out, in bytes.
+struct Kept {
+  int64_t masters = 0, state = 0;
+};
+
+// Of the rank that keeps most. masters: of all.
+Kept most_kept(const RunConfig& config, const std::vector<OptimParameter>& optimized,
+               const std::vector<SharedParameter>& shared, int64_t masters, int64_t ranks) {
+  Kept most;
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    std::set<std::string> owned;
+    Kept kept{masters, 0};
+    for (const SharedParameter& s : shared) {
+      if (s.owner == rank)
+        owned.insert(s.name);
+      else if (s.weight != nullptr)
+        kept.masters -= 4 * s.value.numel();
+    }
+    std::vector<OptimParameter> mine = optimized;
+    std::erase_if(mine, [&](const OptimParameter& p) { return !owned.count(p.name); });
+    kept.state = config.optimizer->make(mine)->state_bytes();
+    if (kept.masters + kept.state > most.masters + most.state) most = kept;
+  }
+  return most;
+}
+
+}  // namespace
+
+Json plan_run(const RunConfig& config, int64_t ranks) {
   const Heads heads = config.task->heads(config, nullptr, nullptr);
   ModelConfig shape = config.model.init.model_config();
   shape.causal = heads.causal;
@@ -114,24 +144,46 @@ Json plan_run(const RunConfig& config) {
       config.task->memory(config, {shape, item, weights, trained, adapter->can_switch_off()});
   constexpr int64_t kProgram =
       600 << 20;  // the program, its libraries, and what the allocator and oneDNN keep
-  const int64_t peak = kProgram + weights + masters + state + task.reference + task.teachers +
-                       std::max(gradients + activations + logits, task.cache);
-
-  return {{"config", dump_fields(config)},
-          {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
-          {"memory",
-           {{"weights_bytes", weights},
-            {"quantised_bytes", quantised},
-            {"masters_bytes", masters},
-            {"reference_bytes", task.reference},
+  const auto peak = [&](const Kept& kept) {
+    return kProgram + weights + kept.masters + kept.state + task.reference + task.teachers +
+           std::max(gradients + activations + logits, task.cache);
+  };
+  const auto shown = [&](const Kept& kept) -> Json {
+    return {{"weights_bytes", weights},
+            {"masters_bytes", kept.masters},
             {"gradients_bytes", gradients},
-            {"optimizer_bytes", state},
-            {"activations_bytes", activations},
-            {"logits_bytes", logits},
-            {"cache_bytes", task.cache},
-            {"teachers_bytes", task.teachers},
-            {"peak_bytes", peak}}},
-          {"steps", {{"steps", config.train.steps}, {"updates", config.updates()}}}};
+            {"optimizer_bytes", kept.state},
+            {"peak_bytes", peak(kept)}};
+  };
+  Kept of_rank{masters, state};
+  Json of_ranks = Json::object();
+  if (ranks > 1) {
+    of_ranks["count"] = ranks;
+    of_ranks["none"] = shown(of_rank);
+    if (config.adapter->trains_a_fixed_set()) {
+      const Kept shared = most_kept(config, optimized, share_out(*adapter, *model, ranks), masters, ranks);
+      of_ranks["state"] = shown(shared);
+      if (config.dist.shard == "state") of_rank = shared;
+    }
+  }
+
+  Json plan = {{"config", dump_fields(config)},
+               {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
+               {"memory",
+                {{"weights_bytes", weights},
+                 {"quantised_bytes", quantised},
+                 {"masters_bytes", of_rank.masters},
+                 {"reference_bytes", task.reference},
+                 {"gradients_bytes", gradients},
+                 {"optimizer_bytes", of_rank.state},
+                 {"activations_bytes", activations},
+                 {"logits_bytes", logits},
+                 {"cache_bytes", task.cache},
+                 {"teachers_bytes", task.teachers},
+                 {"peak_bytes", peak(of_rank)}}},
+               {"steps", {{"steps", config.train.steps}, {"updates", config.updates()}}}};
+  if (ranks > 1) plan["ranks"] = std::move(of_ranks);
+  return plan;
 }
 
 }  // namespace temper

@@ -23,8 +23,9 @@ struct TaskMemory {
   int64_t teachers = 0;
 };
 
-// {"config", "parameters": {...}, "memory": {..._bytes}, "steps": {...}}. Throws UserError as the run itself
-// would.
-Json plan_run(const RunConfig& config);
+// {"config", "parameters": {...}, "memory": {..._bytes}, "steps": {...}}. memory: of a process, with several
+// ranks of the one that keeps most; then there is also "ranks": {"count", "none": {...}, "state": {...}}, the
+// same by dist.shard. Throws UserError as the run itself would.
+Json plan_run(const RunConfig& config, int64_t ranks = 1);
 
 }  // namespace temper

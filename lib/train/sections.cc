@@ -219,6 +219,13 @@ void EvalSection::fields(FieldVisitor& v) {
   v.field("temperature", temperature, {.help = "0: greedy", .min = 0, .max = 100});
 }
 
+void DistSection::fields(FieldVisitor& v) {
+  v.field("shard", shard,
+          {.help = "with several ranks; state: each rank keeps the optimizer state, and with bf16 the fp32 "
+                   "masters, of a part of the parameters",
+           .choices = {"none", "state"}});
+}
+
 void CheckpointSection::fields(FieldVisitor& v) {
   v.field(
       "every", every,

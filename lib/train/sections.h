@@ -82,6 +82,12 @@ struct EvalSection : Fields {
   void fields(FieldVisitor& v) override;
 };
 
+// The processes of a run.
+struct DistSection : Fields {
+  std::string shard = "none";  // "state": optimizer state and fp32 masters are shared out (train/shard.h)
+  void fields(FieldVisitor& v) override;
+};
+
 struct CheckpointSection : Fields {
   int64_t every = 50, keep = 2;
   bool best = false;

@@ -9,11 +9,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/output.h"
-#include "model/generation.h"
 #include "rollout/end_ids.h"
 #include "tensor/device.h"
 #include "train/adapter_start.h"
@@ -40,7 +37,10 @@ const at::Tensor& checked(const std::map<std::string, at::Tensor>& loaded, const
 }  // namespace
 
 Session::Session(const RunConfig& run, const RunOptions& options)
-    : config(run), ranks(options.ranks == nullptr ? alone_ : *options.ranks), options_(options) {
+    : config(run),
+      ranks(options.ranks == nullptr ? alone_ : *options.ranks),
+      options_(options),
+      shard_(ranks, run.dist.shard == "state") {
   if (!config.data.train.empty()) train_records = read_jsonl(config.data.train);
   if (!config.data.eval.empty()) eval_records = read_jsonl(config.data.eval);
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
@@ -60,6 +60,7 @@ Session::Session(const RunConfig& run, const RunOptions& options)
     folder_.checkpoints = list_checkpoints(config.run);
   }
   load_model();
+  tell_of_shard();
   restore();
   progress = std::make_unique<Progress>(*options_.console, config.train.steps, config.task_name, state.step);
 }
@@ -74,6 +75,7 @@ void Session::open_folder() {
     before.erase("ranks");
     before = completed_config(before, *config.tasks);
     if (!ranks.alone()) before["ranks"] = ranks.world();
+    before["dist"]["shard"] = config.dist.shard;  // what is saved does not depend on it
     if (had != ranks.world()) {
       log_info("{}: goes on with {} ranks, {} until now: the numbers differ by rounding", config.run,
                ranks.world(), had);
@@ -134,9 +136,23 @@ void Session::load_model() {
   adapter = config.adapter->attach(*model, static_cast<uint64_t>(config.seed));
   adapter->set_base_model(config.model.path);
   adapter->set_work_folder(ranks.first() ? config.run : fmt::format("{}/rank-{}", config.run, ranks.rank()));
-  parameters_ = active_parameters(*config.optimizer, *adapter);
-  optimizer = config.optimizer->make(parameters_);
+  make_optimizer();
   health = std::make_unique<Health>(config.health);
+}
+
+void Session::make_optimizer() {
+  shard_.share_out(*adapter, *model);
+  parameters_ = active_parameters(*config.optimizer, *adapter);
+  optimizer = config.optimizer->make(shard_.owned(parameters_));
+}
+
+void Session::tell_of_shard() {
+  if (!shard_.on()) return;
+  const int64_t all = config.optimizer->make(parameters_)->state_bytes() + shard_.master_bytes(true);
+  const int64_t mine = optimizer->state_bytes() + shard_.master_bytes(false);
+  log_info(
+      "dist.shard: optimizer state and fp32 masters are shared out: rank {} of {} keeps {:.1f} of {:.1f} MB",
+      ranks.rank(), ranks.world(), static_cast<double>(mine) / 1e6, static_cast<double>(all) / 1e6);
 }
 
 // Damage leaves no trace: what a checkpoint that is passed over has changed is made anew.
@@ -205,17 +221,16 @@ void Session::take_up(LoadedCheckpoint loaded, const std::string& where) {
     user_error("is of step {}, the run has {}", loaded.state.step, config.train.steps);
   // First the set of what trains, then its values, then the optimizer's state of it.
   adapter->load_state({loaded.state.adapter, std::move(loaded.adapter)}, loaded.state.updates, where);
-  parameters_ = active_parameters(*config.optimizer, *adapter);
-  optimizer = config.optimizer->make(parameters_);
+  make_optimizer();
   for (const auto& [name, tensor] : adapter->trainable()) {
-    at::Tensor(tensor).copy_(checked(loaded.trainable, name, tensor));
+    shard_.target(name, tensor).copy_(checked(loaded.trainable, name, tensor));
     if (!loaded.reference.empty()) {
       const at::Tensor reference = at::empty_like(tensor.detach(), at::kFloat);
       reference_weights.emplace_back(name, reference.copy_(checked(loaded.reference, name, tensor)));
     }
   }
   adapter->refresh();
-  optimizer->load_state(loaded.optimizer);
+  optimizer->load_state(shard_.owned(loaded.optimizer));
   health->restore(loaded.state.health, where);
   state = std::move(loaded.state);
 }
@@ -269,7 +284,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   state.tokens += tokens;
   row.step = state.step;
   row.values.emplace_back("tokens", static_cast<double>(state.tokens));
-  for (const auto& [name, value] : optimizer->metrics()) row.values.emplace_back(name, value);
+  for (const auto& [name, value] : shard_.metrics(*optimizer)) row.values.emplace_back(name, value);
   const double seconds = seconds_in_step();
   row.time.emplace_back("seconds", seconds);
   row.time.emplace_back("optimizer_s", optimizer_seconds_);
@@ -320,65 +335,6 @@ void Session::evaluate() {
     state.best_step = state.step;
   }
   state.evaluation_due = false;
-}
-
-NamedTensors Session::trainable() const {
-  NamedTensors out;
-  for (const auto& [name, tensor] : adapter->trainable()) out.emplace_back(name, tensor.detach());
-  return out;
-}
-
-// The numbers of a step are compared at each step, the weights where they are kept.
-void Session::demand_same_weights() {
-  if (ranks.alone()) return;
-  Fingerprint print;
-  for (const auto& [name, tensor] : trainable()) {
-    const at::Tensor bytes = tensor.cpu().contiguous();
-    print.add(bytes.const_data_ptr(), bytes.nbytes());
-  }
-  ranks.demand_same(print.hex(), fmt::format("weights after step {}", state.step));
-}
-
-void Session::save_checkpoint() {
-  if (saved_step_ == state.step) return;
-  demand_same_weights();
-  if (!ranks.first()) {
-    saved_step_ = state.step;
-    return;
-  }
-  state.log = log->sync();
-  state.health = health->state();
-  AdapterState of_adapter = adapter->state();
-  state.adapter = std::move(of_adapter.json);
-  write_checkpoint(config.run, state, trainable(), optimizer->state(), reference_weights, of_adapter.tensors);
-  saved_step_ = state.step;
-  prune_checkpoints(config.run, config.checkpoint.keep,
-                    config.checkpoint.best && state.best ? std::optional(state.best_step) : std::nullopt);
-  if (folder_.data_changed) {  // no earlier: the state that was saved until now is of the files of before
-    accept_files(config.run, config_paths(config));
-    folder_.data_changed = false;
-  }
-}
-
-void Session::finish() {
-  if (!ranks.first()) return;
-  const std::string whole = config.run + "/final";
-  bool done = !trained_;
-  try {
-    if (done) check_content(whole, read_done(whole));
-  } catch (const UserError&) {
-    done = false;
-  }
-  if (!done) {
-    // Under another name first: a final/ that is there is whole, for every program that reads it.
-    TemporaryFolder folder(whole);
-    adapter->save(folder.path(), model->precision().compute);
-    tokenizer->save(folder.path());
-    if (model->config().causal) write_end_ids(folder.path(), config.model.path, end_ids);
-    write_done(folder.path(), state.step);
-    folder.replace();
-  }
-  report({"finished", ""});
 }
 
 std::vector<OptimParameter> active_parameters(const OptimizerOptions& optimizer, Adapter& adapter) {

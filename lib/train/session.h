@@ -31,6 +31,7 @@
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/micro_batch.h"
+#include "train/shard.h"
 
 namespace temper {
 
@@ -65,7 +66,7 @@ class Session {
 
   const RunConfig& config;
   // Every rank has the whole of what stands below and takes every step; passes of the model, sampling and
-  // scoring are shared out, and rank 0 alone writes.
+  // scoring are shared out, the optimizer's state where the config says so, and rank 0 alone writes.
   Ranks& ranks;
   RunState state;
   std::vector<Record> train_records, eval_records;
@@ -127,6 +128,7 @@ class Session {
   void open_folder();
   void load_text();
   void load_model();
+  void make_optimizer();
   void restore();
   void restore_as_first();
   void forget_records();
@@ -135,13 +137,15 @@ class Session {
   void report(const ReportStatus& status = {});
   void demand_same_weights();
   void save_checkpoint();
+  void tell_of_shard();
   void evaluate();
   NamedTensors trainable() const;
   void begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
   RunOptions options_;
   Ranks alone_;
-  std::vector<OptimParameter> parameters_;
+  StateShard shard_;
+  std::vector<OptimParameter> parameters_;  // of all ranks
   RunFolder folder_;
   HeldOut held_out_;
   int64_t saved_step_ = -1;

@@ -173,4 +173,26 @@ void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::ve
   }
 }
 
+std::vector<bool> with_gradients_of_any(Ranks& ranks, const std::vector<at::Tensor>& leaves) {
+  const at::Tensor counts = at::zeros({static_cast<int64_t>(leaves.size())}, at::kFloat);
+  auto* count = counts.mutable_data_ptr<float>();
+  for (size_t i = 0; i < leaves.size(); ++i) count[i] = leaves[i].grad().defined() ? 1.0F : 0.0F;
+  ranks.sum({counts});
+  std::vector<bool> reached;
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    reached.push_back(count[i] > 0);
+    if (reached[i] && !leaves[i].grad().defined())
+      leaves[i].mutable_grad() = at::zeros(leaves[i].sizes(), leaves[i].options());
+  }
+  return reached;
+}
+
+void sum_gradients(Ranks& ranks, const std::vector<at::Tensor>& leaves) {
+  const std::vector<bool> reached = with_gradients_of_any(ranks, leaves);
+  std::vector<at::Tensor> gradients;
+  for (size_t i = 0; i < leaves.size(); ++i)
+    if (reached[i]) gradients.push_back(leaves[i].grad());
+  ranks.sum(gradients);
+}
+
 }  // namespace temper

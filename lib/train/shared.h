@@ -43,4 +43,10 @@ std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<size_t>& u
 // others.
 void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::vector<at::Tensor>& numbers);
 
+// Which of these leaves the passes of some rank have reached, in their order; a rank that has not reached one
+// gets a gradient of zeros.
+std::vector<bool> with_gradients_of_any(Ranks& ranks, const std::vector<at::Tensor>& leaves);
+// Every rank gets the sums of all ranks' gradients. What no rank has reached keeps none.
+void sum_gradients(Ranks& ranks, const std::vector<at::Tensor>& leaves);
+
 }  // namespace temper

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "train/session.h"
+#include "train/shared.h"
 
 namespace temper {
 
@@ -57,23 +58,17 @@ std::map<std::string, double> Session::sums_over(
   return sums;
 }
 
-// Every rank gets the sums of all. What no micro-batch reached keeps no gradient.
+// Every rank gets the sums of all, but for gradients that go to their owners.
 void Session::join_gradients(UpdateOutcome& outcome) {
   if (ranks.alone()) return;
   at::NoGradGuard guard;
-  std::vector<at::Tensor> all = adapter->gradient_carriers();
-  for (const OptimParameter& p : parameters_) all.push_back(p.value);
-  const at::Tensor reached = at::zeros({static_cast<int64_t>(all.size())}, at::kFloat);
-  for (size_t i = 0; i < all.size(); ++i)
-    reached[static_cast<int64_t>(i)] = all[i].grad().defined() ? 1.0F : 0.0F;
-  ranks.sum({reached});
-  std::vector<at::Tensor> gradients;
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (reached[static_cast<int64_t>(i)].item<float>() == 0) continue;
-    if (!all[i].grad().defined()) all[i].mutable_grad() = at::zeros_like(all[i]);
-    gradients.push_back(all[i].grad());
+  std::vector<at::Tensor> everywhere = adapter->gradient_carriers();
+  if (shard_.on()) {
+    shard_.sum_gradients(parameters_);
+  } else {
+    for (const OptimParameter& p : parameters_) everywhere.push_back(p.value);
   }
-  ranks.sum(gradients);
+  sum_gradients(ranks, everywhere);
   outcome.metrics["\n"] = outcome.loss;  // one exchange; no metric is called so
   ranks.sum(outcome.metrics);
   outcome.loss = outcome.metrics["\n"];
@@ -97,14 +92,15 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const Loss
     torch::autograd::backward({penalty}, {});
   }
   adapter->end_backward();
-  outcome.grad_norm = gradient_norm(parameters_);
+  const std::vector<OptimParameter> owned = shard_.owned(parameters_);
+  outcome.grad_norm = shard_.norm(owned);
   outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, config.updates());
   const auto problem = health->check(state.step + 1, outcome.loss, outcome.grad_norm);
   if (problem) {
     progress->message(*problem, LogLevel::kWarning);
     outcome.skipped = true;
   } else {
-    clip_gradients(parameters_, outcome.grad_norm, config.optimizer->clip_norm);
+    clip_gradients(owned, outcome.grad_norm, config.optimizer->clip_norm);
     if (adapter->lr_factors_change()) {
       for (const OptimParameter& p : active_parameters(*config.optimizer, *adapter))
         optimizer->set_lr_factor(p.name, p.lr_factor);
@@ -112,6 +108,7 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const Loss
     const auto start = std::chrono::steady_clock::now();
     optimizer->step(outcome.lr);
     outcome.lr = optimizer->rate(outcome.lr);
+    shard_.publish();
     adapter->refresh();
     optimizer_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }

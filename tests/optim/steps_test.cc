@@ -276,8 +276,8 @@ TEST_CASE("lion's iterates enter the ball of the dual norm of radius 1 / decay a
       if (inside) CHECK(now <= (1 + 1e-6) / decay);
       inside |= now <= 1 / decay;
       const auto metrics = optimizer->metrics();
-      CHECK(metrics.at("lion_constraint") == doctest::Approx(now * decay).epsilon(1e-5));
-      CHECK((metrics.at("lion_outside") > 0) == (now > 1 / decay));
+      CHECK(metrics.at("lion_constraint").value == doctest::Approx(now * decay).epsilon(1e-5));
+      CHECK((metrics.at("lion_outside").value > 0) == (now > 1 / decay));
     }
     CHECK(inside);
   }

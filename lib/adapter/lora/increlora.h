@@ -25,6 +25,7 @@ struct IncreLoraOptions : AdapterOptions {
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool takes_quantised_base() const override { return true; }
+  bool trains_a_fixed_set() const override { return false; }
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

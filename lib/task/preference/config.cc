@@ -136,6 +136,12 @@ void PreferenceTask::check_run(const RunConfig& c, std::vector<std::string>& pro
     problems.push_back("pairs.from: \"" + algorithm_name +
                        "\" takes other records than pairs, which are only \"stored\"");
   }
+  if (moves_reference() && c.dist.shard != "none") {
+    problems.push_back(fmt::format(
+        "dist.shard: \"{}\" leaves no rank with all masters, which a reference that moves is made from: set "
+        "dist.shard to \"none\", or reference.sync_every to 0 and pairs.stages to 1",
+        c.dist.shard));
+  }
   check_two_policies(c, problems);
   if (pairs.count_stages() > c.train.steps) {
     problems.push_back(
