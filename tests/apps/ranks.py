@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """One run in several processes, on a tiny model of each task: the numbers of one process but for rounding, the same bytes each time
-and after a rank was killed, another number of ranks on resume, and one line for what cannot work.
+and after a rank was killed, another number of ranks on resume, the same with state that is shared out, and one line for what cannot
+work.
   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/ranks.py [--kills N] [--tasks sft,rl] [--stops]
 --kills: a task's ranks killed. --stops: also a rank that hangs, half a minute."""
-import argparse, contextlib, glob, json, os, random, re, signal, socket, subprocess, sys, tempfile, time
+import argparse, contextlib, glob, json, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
-from faults import QUESTIONS, configs, outcome, program
+from faults import QUESTIONS, TINY, configs, outcome, program
 
 STEPS = {"sft": 6, "preference": 4, "rl": 4, "reward_model": 4, "distill": 4}
 SLOW = """
@@ -25,6 +26,16 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},
                                "rewards": [{"kind": "process", "command": ["python3", "-c", SLOW]}, {"kind": "contains", "texts": ["1", "2"]}]})}
+            "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}})}
+# With state shared out.
+SHARED = {"full-bf16": ("sft", {"model": {"dtype": "bf16", "init": TINY}, "optimizer": {"name": "adamw", "lr": 1e-3, "lookahead": {"k": 2}}}),
+          "full-f32": ("sft", {"optimizer": {"name": "muon", "lr": 1e-3}}),
+          "lora": ("sft", {"adapter": {"kind": "lora", "rank": 4, "dropout": 0.1, "modules_to_save": ["norm"]}}),
+          "dora-bf16": ("sft", {"model": {"dtype": "bf16", "init": TINY}, "adapter": {"kind": "dora", "rank": 4, "targets": ["lm_head", "q_proj"]},
+                                "optimizer": {"name": "lion", "lr": 1e-3, "weight_decay": 0.1}}),
+          "ist-shared": ("sft", {"adapter": {"kind": "ist", "rank": 4, "measure_every": 2}}),
+          "critic-8bit": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}, "optimizer": {"name": "adamw8bit", "lr": 1e-3}})}
+STATE = ["--set", "dist.shard=state"]
 
 
 def command(config, folder, *options):
@@ -75,7 +86,7 @@ class Ranks:
         with open(f"{self.work}/{name}/metrics.jsonl") as lines:
             return [json.loads(line) for line in lines]
 
-    def near(self, a, b):
+    def near(self, a, b, rounding=2e-4):
         """Metrics but for rounding, which a few steps at a high rate enlarge."""
         one, other = self.rows(a), self.rows(b)
         self.check(len(one) == len(other), f"{b}: {len(other)} rows, {a} has {len(one)}")
@@ -85,17 +96,17 @@ class Ranks:
                 if key == "time" or u == v:
                     continue
                 numbers = all(isinstance(n, (int, float)) for n in (u, v))
-                self.check(numbers and abs(u - v) <= 2e-4 * (1 + abs(u)), f"{b}: step {x['step']} {x['split']} {key}: {v}, {a} has {u}")
+                self.check(numbers and abs(u - v) <= rounding * (1 + abs(u)), f"{b}: step {x['step']} {x['split']} {key}: {v}, {a} has {u}")
 
-    def same_bytes(self, a, b):
+    def same_bytes(self, a, b, but=()):
         one, other = outcome(f"{self.work}/{a}"), outcome(f"{self.work}/{b}")
-        for key in sorted(one.keys() | other.keys()):
+        for key in sorted((one.keys() | other.keys()) - set(but)):
             self.check(one.get(key) == other.get(key), f"{b}: {key} is not as in {a}")
 
-    def three(self, task):
-        config, folder = f"{self.work}/{task}.json", f"{self.work}/{task}-3"
-        codes, said = together([command(config, folder)] * 3, free_port())
-        self.check(codes == [0, 0, 0], f"{task}: three ranks by torchrun's variables: {codes} {said}")
+    def three(self, task, name, *options):
+        config, folder = f"{self.work}/{task}.json", f"{self.work}/{name}"
+        codes, said = together([command(config, folder, *options)] * 3, free_port())
+        self.check(codes == [0, 0, 0], f"{name}: three ranks by torchrun's variables: {codes} {said}")
 
     def kills(self, task, count, rng):
         for k in range(count):
@@ -146,6 +157,51 @@ class Ranks:
             self.run("rl-long", name, "--ranks", "2")
             self.same_bytes("rl-whole", name)
 
+    def shares(self, name):
+        """The same weights, in the same files, whether the state is shared out or not; of metrics, the gradient norm adds up in another
+        order. One rank alone shares nothing."""
+        self.run(name, f"{name}-1")
+        self.run(name, f"{name}-1-state", *STATE)
+        self.same_bytes(f"{name}-1", f"{name}-1-state")
+        self.run(name, f"{name}-2", "--ranks", "2")
+        self.run(name, f"{name}-2-state", "--ranks", "2", *STATE)
+        self.same_bytes(f"{name}-2", f"{name}-2-state", but=["metrics.jsonl"])
+        self.near(f"{name}-2", f"{name}-2-state", 1e-12)
+        self.three(name, f"{name}-3")
+        self.three(name, f"{name}-3-state", *STATE)
+        self.near(f"{name}-3", f"{name}-3-state", 1e-3 if "bf16" in name else 2e-4)
+
+    def back_to(self, name, step):
+        """The run as it was after a step."""
+        shutil.rmtree(f"{self.work}/{name}/final")
+        for folder in glob.glob(f"{self.work}/{name}/checkpoints/step-*"):
+            if int(folder.split("-")[-1]) > step:
+                shutil.rmtree(folder)
+
+    def shares_on(self, name):
+        """Two ranks, then three, then one; shared out, then not, and the other way round."""
+        self.run(name, "other", "--ranks", "2", *STATE)
+        self.back_to("other", 2)
+        self.three(name, "other", *STATE)
+        self.back_to("other", 4)
+        self.run(name, "other", *STATE)
+        self.near(f"{name}-1", "other", 1e-3 if "bf16" in name else 2e-4)
+        for first, then in (STATE, []), ([], STATE):
+            self.run(name, "turned", "--ranks", "2", *first)
+            self.back_to("turned", 2)
+            self.run(name, "turned", "--ranks", "2", *then)
+            self.same_bytes(f"{name}-2", "turned", but=["metrics.jsonl"])
+            self.near(f"{name}-2", "turned", 1e-12)
+            shutil.rmtree(f"{self.work}/turned")
+        shutil.rmtree(f"{self.work}/other")
+
+    def plans(self, name):
+        said = subprocess.run([program, f"{self.work}/{name}.json", "--plan", "--ranks", "2", *STATE], capture_output=True, text=True, timeout=60)
+        plan = json.loads(said.stdout)
+        none, state = plan["ranks"]["none"], plan["ranks"]["state"]
+        self.check(plan["ranks"]["count"] == 2 and none["optimizer_bytes"] > 1.5 * state["optimizer_bytes"] > 0, f"{name}: the plan: {plan['ranks']}")
+        self.check(plan["memory"]["optimizer_bytes"] == state["optimizer_bytes"], f"{name}: the plan: {plan['memory']}")
+
     def refusals(self):
         config = f"{self.work}/sft.json"
 
@@ -154,6 +210,11 @@ class Ranks:
             self.check(len(said.splitlines()) == 1 and re.search(pattern, said), f"{what}: {said}")
         refused("no ranks", "--ranks: expected at least 1", "--ranks", "0")
         refused("more ranks than processors", "ranks on [0-9]+ processors", "--ranks", "9999")
+        refused("state of a changing set", 'dist.shard: "state" is for .*, not for "lisa": set dist.shard to "none"', "--set", "adapter.kind=lisa", *STATE)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(f"{self.work}/refused")
+        said = self.run("preference", "refused", "--set", "reference.sync_every=2", *STATE, code=2)
+        self.check(len(said.splitlines()) == 1 and 'dist.shard: "state" leaves no rank with all masters' in said, f"state and a moving reference: {said}")
         codes, said = together([command(config, f"{self.work}/apart"), command(config, f"{self.work}/apart", "--set", "seed=7")], free_port())
         self.check(codes == [2, 2] and all(len(s.splitlines()) == 1 and "was started with another config" in s for s in said), f"another config: {codes} {said}")
         with socket.socket() as taken:
@@ -196,21 +257,34 @@ def main():
         for task in args.tasks.split(","):
             for name, options in ((f"{task}-1", []), (f"{task}-2", ["--ranks", "2"]), (f"{task}-2-again", ["--ranks", "2"])):
                 ranks.run(task, name, *options)
-            ranks.three(task)
+            ranks.three(task, f"{task}-3")
             ranks.near(f"{task}-1", f"{task}-2")
             ranks.near(f"{task}-1", f"{task}-3")
             ranks.same_bytes(f"{task}-2", f"{task}-2-again")
             ranks.kills(task, args.kills, rng)
-        for name, (task, change) in VARIANTS.items():
+        for name, (task, change) in {**VARIANTS, **SHARED}.items():
             with open(f"{work}/{task}.json") as file:
                 config = {**json.load(file), **change}
+            config["checkpoint"]["keep"] = 3
             with open(f"{work}/{name}.json", "w") as file:
                 json.dump(config, file)
+        for name in VARIANTS:
             ranks.run(name, f"{name}-1")
             ranks.run(name, f"{name}-2", "--ranks", "2")
             ranks.run(name, f"{name}-2-again", "--ranks", "2")
             ranks.near(f"{name}-1", f"{name}-2")
             ranks.same_bytes(f"{name}-2", f"{name}-2-again")
+        for name in SHARED:
+            ranks.shares(name)
+        for name in ("full-bf16", "lora"):
+            ranks.shares_on(name)
+            ranks.plans(name)
+        with open(f"{work}/full-bf16.json") as file:
+            config = {**json.load(file), "dist": {"shard": "state"}}
+        with open(f"{work}/killed.json", "w") as file:
+            json.dump(config, file)
+        ranks.run("killed", "killed-2", "--ranks", "2")
+        ranks.kills("killed", args.kills, rng)
         ranks.other_number()
         ranks.stopped(2, rng)
         ranks.refusals()

@@ -203,7 +203,10 @@ TEST_CASE("fake device: lion's metrics leave the device in one copy") {
   CHECK(fake::counters().to_host == before.to_host + 1);
   const auto wanted = on_host->metrics();
   REQUIRE(found.size() == 2);
-  for (const auto& [name, value] : wanted) CHECK(found.at(name) == doctest::Approx(value).epsilon(1e-6));
+  for (const auto& [name, metric] : wanted) {
+    CHECK(found.at(name).value == doctest::Approx(metric.value).epsilon(1e-6));
+    CHECK(found.at(name).weight == metric.weight);
+  }
 }
 
 TEST_CASE("fake device: the dropout mask has the CPU's bits") {
