@@ -26,7 +26,6 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},
                                "rewards": [{"kind": "process", "command": ["python3", "-c", SLOW]}, {"kind": "contains", "texts": ["1", "2"]}]})}
-            "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}})}
 # With state shared out.
 SHARED = {"full-bf16": ("sft", {"model": {"dtype": "bf16", "init": TINY}, "optimizer": {"name": "adamw", "lr": 1e-3, "lookahead": {"k": 2}}}),
           "full-f32": ("sft", {"optimizer": {"name": "muon", "lr": 1e-3}}),
