@@ -4,8 +4,11 @@
 #include <c10/util/intrusive_ptr.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -13,6 +16,7 @@
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
 #include "base/error.h"
+#include "dist/nccl.h"
 #include "dist/ranks.h"
 
 namespace temper {
@@ -22,11 +26,29 @@ struct Ranks::Group {
   ~Group();
 
   void begin(const Place& place, const std::string& settings);
+  // What the store has under a name; "" when there is nothing yet.
+  std::string value(const std::string& name);
+  // Whether others are alive: asked again and again while one waits for them.
+  class Watch {
+   public:
+    explicit Watch(Group& group) : group_(group) {}
+    // Throws UserError when the rank has said why it left, PeerLost when it has been silent for too long.
+    void look(int64_t rank);
+
+   private:
+    struct Seen {
+      std::string beat;
+      std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
+    };
+    Group& group_;
+    std::map<int64_t, Seen> seen_;
+  };
   // Waits for `key` with "/<rank>" behind it of every other rank to be a number of at least `least`.
   void wait_for_all(const std::string& key, int64_t least, int64_t rank, int64_t world);
 
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;
+  std::unique_ptr<Nccl> nccl;  // null: tensors of GPUs go through the host
   int64_t meetings = 0;
 
   // The heartbeat has a connection of its own: a connection serves one request at a time.

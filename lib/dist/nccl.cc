@@ -115,13 +115,14 @@ void Nccl::queued(const std::vector<at::Tensor>& tensors, const std::function<in
   library_.check(library_.end(), "the calls");
   const c10::Stream stream = current_stream();
   // Asked, not waited for: a rank that is gone would be waited for without end.
-  for (auto pause = std::chrono::microseconds(10); !stream.query();) {
+  constexpr auto kPause = std::chrono::microseconds(50), kLook = std::chrono::microseconds(500000);
+  for (auto waited = kPause; !stream.query(); waited += kPause) {
+    std::this_thread::sleep_for(kPause);
+    if (waited % kLook != std::chrono::microseconds(0)) continue;
     int error = 0;
     library_.check(library_.failure(group_, &error), "the state of the group");
     library_.check(error, "another GPU");
-    std::this_thread::sleep_for(pause);
-    if (pause < std::chrono::milliseconds(10)) pause *= 2;
-    if (waiting && pause > std::chrono::milliseconds(1)) waiting();
+    if (waiting) waiting();
   }
 }
 

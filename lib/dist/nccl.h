@@ -21,7 +21,7 @@ class Nccl {
   Nccl(const Nccl&) = delete;
   Nccl& operator=(const Nccl&) = delete;
 
-  // Called again and again while a rank waits for the others; may throw, and then the group has ended.
+  // Called now and then while a rank waits for the others; may throw.
   using Waiting = std::function<void()>;
   // In place, of contiguous tensors on the GPU, of the same shapes everywhere; returns when it is done. By
   // rings, whose order is fixed: the same bits on every rank, and again when called again.

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -147,32 +148,35 @@ Ranks::Group::~Group() {
   if (heart.joinable()) heart.join();
 }
 
+std::string Ranks::Group::value(const std::string& name) {
+  return store->check({name}) ? text_of(store->get(name)) : std::string();
+}
+
+void Ranks::Group::Watch::look(int64_t rank) {
+  const std::string name = std::to_string(rank);
+  if (const std::string why = group_.value("left/" + name); !why.empty())
+    user_error("rank {} has ended: {}", name, why);
+  Seen& seen = seen_[rank];
+  if (const std::string beat = group_.value("beat/" + name); beat != seen.beat) seen = {beat, Clock::now()};
+  if (Clock::now() - seen.since > kSilence)
+    throw PeerLost(fmt::format("rank {} has not been heard of for {} s", name, kSilence.count()));
+}
+
 void Ranks::Group::wait_for_all(const std::string& key, int64_t least, int64_t rank, int64_t world) {
-  struct Seen {
-    std::string beat;
-    Clock::time_point since = Clock::now();
-  };
-  std::map<int64_t, Seen> waiting;
+  std::set<int64_t> waiting;
   for (int64_t other = 0; other < world; ++other) {
-    if (other != rank) waiting[other] = {};
+    if (other != rank) waiting.insert(other);
   }
-  const auto value = [&](const std::string& name) {
-    return store->check({name}) ? text_of(store->get(name)) : std::string();
-  };
+  Watch watch(*this);
   for (milliseconds pause{0}; !waiting.empty(); pause = std::min(pause + milliseconds(1), milliseconds(50))) {
     std::this_thread::sleep_for(pause);
     for (auto it = waiting.begin(); it != waiting.end();) {
-      const std::string name = std::to_string(it->first), there = value(key + "/" + name);
+      const std::string there = value(key + "/" + std::to_string(*it));
       if (!there.empty() && std::stoll(there) >= least) {
         it = waiting.erase(it);
         continue;
       }
-      if (const std::string why = value("left/" + name); !why.empty())
-        user_error("rank {} has ended: {}", name, why);
-      if (const std::string beat = value("beat/" + name); beat != it->second.beat)
-        it->second = {beat, Clock::now()};
-      if (Clock::now() - it->second.since > kSilence)
-        throw PeerLost(fmt::format("rank {} has not been heard of for {} s", name, kSilence.count()));
+      watch.look(*it);
       ++it;
     }
   }
@@ -192,6 +196,26 @@ void Ranks::meet() {
     group_->store->set("at/" + std::to_string(rank_), bytes_of(std::to_string(now)));
     group_->wait_for_all("at", now, rank_, world_);
   });
+}
+
+void Ranks::use_nccl() {
+  if (alone() || group_->nccl != nullptr) return;
+  std::string id, problem;
+  try {
+    if (first()) id = Nccl::fresh_id();
+  } catch (const std::exception& e) {
+    problem = e.what();
+  }
+  id = from_first(id);
+  try {
+    if (problem.empty()) group_->nccl = std::make_unique<Nccl>(id, rank_, world_);
+  } catch (const std::exception& e) {
+    problem = e.what();
+  }
+  for (const std::string& theirs : gather(problem)) {
+    if (!theirs.empty())
+      user_error("dist.backend: nccl: {}; each process needs a GPU of its own; or use \"gloo\"", theirs);
+  }
 }
 
 void Ranks::end() {

@@ -37,6 +37,10 @@ class Ranks {
   Ranks(const Ranks&) = delete;
   Ranks& operator=(const Ranks&) = delete;
 
+  // From now on tensors on GPUs are exchanged by NCCL, not through the hosts. All ranks at once, each with a
+  // GPU of its own as the current one. Throws UserError where that cannot be. With one rank: nothing.
+  void use_nccl();
+
   int64_t rank() const { return rank_; }
   int64_t world() const { return world_; }
   bool first() const { return rank_ == 0; }
@@ -74,6 +78,8 @@ class Ranks {
   struct Group;
 
   void meet();
+  template <class Call>
+  void by_nccl(const std::vector<at::Tensor>& tensors, const Call& call);
 
   int64_t rank_ = 0, world_ = 1;
   std::unique_ptr<Group> group_;  // null: alone

@@ -43,12 +43,38 @@ std::vector<at::Tensor> as_bytes(const at::Tensor& tensor) {
   return {tensor.detach().view({-1}).view(at::kByte)};
 }
 
+bool on_gpu(const std::vector<at::Tensor>& tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& t) { return t.is_cuda(); });
+}
+
 }  // namespace
+
+// Runs call(tensors, waiting) of NCCL on tensors side by side in memory, what it wrote back where they were
+// not.
+template <class Call>
+void Ranks::by_nccl(const std::vector<at::Tensor>& tensors, const Call& call) {
+  std::vector<at::Tensor> plain;
+  for (const at::Tensor& t : tensors) plain.push_back(t.detach().contiguous());
+  Group::Watch watch(*group_);
+  exchange(kPeerGone, [&] {
+    call(plain, [&] {
+      for (int64_t other = 0; other < world_; ++other)
+        if (other != rank_) watch.look(other);
+    });
+  });
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i].is_contiguous()) tensors[i].detach().copy_(plain[i]);
+  }
+}
 
 void Ranks::sum(const std::vector<at::Tensor>& tensors) {
   if (alone() || tensors.empty()) return;
   meet();
   at::NoGradGuard guard;
+  if (group_->nccl != nullptr && on_gpu(tensors)) {
+    by_nccl(tensors, [&](const auto& all, const auto& waiting) { group_->nccl->sum(all, waiting); });
+    return;
+  }
   for (size_t begin = 0, end = 0; begin < tensors.size(); begin = end) {
     end = bucket_end(tensors, begin);
     auto bucket = joined(tensors, begin, end);
@@ -61,6 +87,11 @@ void Ranks::sum_to(int64_t to, std::vector<at::Tensor>& tensors) {
   if (alone() || tensors.empty()) return;
   meet();
   at::NoGradGuard guard;
+  if (group_->nccl != nullptr && on_gpu(tensors)) {
+    by_nccl(tensors, [&](const auto& all, const auto& waiting) { group_->nccl->sum_to(to, all, waiting); });
+    if (rank_ != to) std::fill(tensors.begin(), tensors.end(), at::Tensor());
+    return;
+  }
   c10d::ReduceOptions options;
   options.rootRank = to;
   for (size_t begin = 0, end = 0; begin < tensors.size(); begin = end) {
@@ -76,6 +107,11 @@ void Ranks::broadcast(int64_t from, const std::vector<at::Tensor>& tensors) {
   if (alone() || tensors.empty()) return;
   meet();
   at::NoGradGuard guard;
+  if (group_->nccl != nullptr && on_gpu(tensors)) {
+    by_nccl(tensors,
+            [&](const auto& all, const auto& waiting) { group_->nccl->copy_from(from, all, waiting); });
+    return;
+  }
   c10d::BroadcastOptions options;
   options.rootRank = from;
   for (size_t begin = 0, end = 0; begin < tensors.size(); begin = end) {

@@ -140,9 +140,7 @@ void Weights::refresh() {
   at::NoGradGuard guard;
   std::vector<at::Tensor> computes, masters;
   for (const auto& p : parameters_) {
-    if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat ||
-        p->master_elsewhere)
-      continue;
+    if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat || p->master_elsewhere) continue;
     computes.push_back(p->compute);
     masters.push_back(p->master.detach());
   }

@@ -48,6 +48,11 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
         "set adapter.kind to one of {}, or model.quantise to \"none\"",
         model.quantise, adapter_kind, kinds));
   }
+  if (dist.backend == "nccl" && device != "cuda") {
+    problems.push_back(fmt::format(
+        "dist.backend: \"nccl\" carries tensors from GPU to GPU, but device is \"{}\"; use \"gloo\"",
+        device));
+  }
   if (dist.shard != "none" && !adapter->trains_a_fixed_set()) {
     std::string kinds;
     for (const auto& entry : adapter_registry().entries())

@@ -220,6 +220,11 @@ void EvalSection::fields(FieldVisitor& v) {
 }
 
 void DistSection::fields(FieldVisitor& v) {
+  v.field(
+      "backend", backend,
+      {.help = "with several ranks; nccl: tensors of GPUs go from GPU to GPU, each rank having one of its "
+               "own; gloo: through the hosts",
+       .choices = {"gloo", "nccl"}});
   v.field("shard", shard,
           {.help = "with several ranks; state: each rank keeps the optimizer state, and with bf16 the fp32 "
                    "masters, of a part of the parameters",

@@ -112,6 +112,7 @@ void Session::load_text() {
 void Session::load_model() {
   Precision precision = make_precision(config.model.dtype, config.device);
   precision.quantise = config.model.quant_format();
+  if (config.dist.backend == "nccl") ranks.use_nccl();
   Heads heads = config.task->heads(config, &train_records, tokenizer.get());
   heads.seed = static_cast<uint64_t>(config.seed);
   if (config.model.path.empty()) {

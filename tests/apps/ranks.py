@@ -2,8 +2,9 @@
 """One run in several processes, on a tiny model of each task: the numbers of one process but for rounding, the same bytes each time
 and after a rank was killed, another number of ranks on resume, the same with state that is shared out, and one line for what cannot
 work.
-  TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/ranks.py [--kills N] [--tasks sft,rl] [--stops]
---kills: a task's ranks killed. --stops: also a rank that hangs, half a minute."""
+  TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/ranks.py [--kills N] [--tasks sft,rl] [--stops] [--each]
+--kills: a task's ranks killed. --stops: also a rank that hangs, half a minute. --each: a rank killed after each step in turn and while
+each checkpoint is written, and four ranks; some minutes."""
 import argparse, contextlib, glob, json, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 from faults import QUESTIONS, TINY, configs, outcome, program
@@ -102,10 +103,10 @@ class Ranks:
         for key in sorted((one.keys() | other.keys()) - set(but)):
             self.check(one.get(key) == other.get(key), f"{b}: {key} is not as in {a}")
 
-    def three(self, task, name, *options):
+    def three(self, task, name, *options, ranks=3):
         config, folder = f"{self.work}/{task}.json", f"{self.work}/{name}"
-        codes, said = together([command(config, folder, *options)] * 3, free_port())
-        self.check(codes == [0, 0, 0], f"{name}: three ranks by torchrun's variables: {codes} {said}")
+        codes, said = together([command(config, folder, *options)] * ranks, free_port())
+        self.check(codes == [0] * ranks, f"{name}: {ranks} ranks by torchrun's variables: {codes} {said}")
 
     def kills(self, task, count, rng):
         for k in range(count):
@@ -123,6 +124,42 @@ class Ranks:
             said = launcher.communicate(timeout=600)[1].decode()
             self.check(launcher.returncode == 0, f"{name}: exit code {launcher.returncode}: {said}")
             self.same_bytes(f"{task}-2", name)
+
+    def killed_at(self, task, name, moment, victim):
+        """A rank killed as soon as moment(run folder) holds."""
+        folder = f"{self.work}/{name}"
+        launcher = subprocess.Popen(command(f"{self.work}/{task}.json", folder, "--ranks", "2", "--restarts", "3"),
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while launcher.poll() is None and not moment(folder):
+            time.sleep(0.001)
+        ranks = children(launcher)
+        hit = len(ranks) == 2
+        if hit:
+            os.kill(int(ranks[victim]), signal.SIGKILL)
+        said = launcher.communicate(timeout=600)[1].decode()
+        self.check(launcher.returncode == 0, f"{name}: exit code {launcher.returncode}: {said}")
+        self.same_bytes(f"{task}-2", name)
+        return hit
+
+    def each(self, task, steps):
+        """After each step in turn (the last one: in the evaluation), and while each checkpoint is being written."""
+        def rows(folder):
+            with contextlib.suppress(OSError, ValueError), open(f"{folder}/metrics.jsonl") as lines:
+                return sum('"split":"train"' in line.replace(" ", "") for line in lines)
+            return 0
+
+        def writes(folder, count):
+            """The count-th checkpoint has begun and is not whole."""
+            begun, whole = glob.glob(f"{folder}/checkpoints/*"), glob.glob(f"{folder}/checkpoints/*/DONE")
+            return len(whole) == count - 1 and len(begun) >= count
+
+        hits = sum(self.killed_at(task, f"{task}-step-{k}-{victim}", lambda folder, k=k: rows(folder) >= k, victim)
+                   for k in range(1, steps + 1) for victim in (0, 1))
+        writing = sum(self.killed_at(task, f"{task}-writing-{k}-{victim}", lambda folder, k=k: writes(folder, k), victim)
+                      for k in (1, 2) for victim in (0, 1))
+        self.three(task, f"{task}-4", ranks=4)
+        self.near(f"{task}-1", f"{task}-4")
+        print(f"{task}: {hits} of {2 * steps} ranks killed after a step, {writing} of 4 while a checkpoint was written", flush=True)
 
     def wait_for_checkpoint(self, process, name):
         while process.poll() is None and not glob.glob(f"{self.work}/{name}/checkpoints/*/DONE"):
@@ -210,6 +247,7 @@ class Ranks:
         refused("no ranks", "--ranks: expected at least 1", "--ranks", "0")
         refused("more ranks than processors", "ranks on [0-9]+ processors", "--ranks", "9999")
         refused("state of a changing set", 'dist.shard: "state" is for .*, not for "lisa": set dist.shard to "none"', "--set", "adapter.kind=lisa", *STATE)
+        refused("NCCL without GPUs", "dist.backend: \"nccl\" carries tensors from GPU to GPU, but device is \"cpu\"", "--set", "dist.backend=nccl")
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(f"{self.work}/refused")
         said = self.run("preference", "refused", "--set", "reference.sync_every=2", *STATE, code=2)
@@ -238,6 +276,7 @@ def main():
     p.add_argument("--kills", type=int, default=1)
     p.add_argument("--tasks", default=",".join(STEPS))
     p.add_argument("--stops", action="store_true")
+    p.add_argument("--each", action="store_true")
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as work:
         configs(work)
@@ -261,6 +300,8 @@ def main():
             ranks.near(f"{task}-1", f"{task}-3")
             ranks.same_bytes(f"{task}-2", f"{task}-2-again")
             ranks.kills(task, args.kills, rng)
+            if args.each:
+                ranks.each(task, STEPS[task])
         for name, (task, change) in {**VARIANTS, **SHARED}.items():
             with open(f"{work}/{task}.json") as file:
                 config = {**json.load(file), **change}
