@@ -53,7 +53,7 @@ struct Nccl::Library {
   int (*broadcast)(const void*, void*, size_t, int type, int root, void* group, void* stream) = nullptr;
   int (*begin)() = nullptr;
   int (*end)() = nullptr;
-  int (*abort)(void* group) = nullptr;
+  int (*leave)(void* group) = nullptr;
   int (*failure)(void* group, int* error) = nullptr;
   const char* (*words)(int) = nullptr;
 
@@ -65,7 +65,7 @@ struct Nccl::Library {
     find(broadcast, "ncclBroadcast");
     find(begin, "ncclGroupStart");
     find(end, "ncclGroupEnd");
-    find(abort, "ncclCommAbort");
+    find(leave, "ncclCommAbort");
     find(failure, "ncclCommGetAsyncError");
     find(words, "ncclGetErrorString");
     // One order of sums, whatever the sizes and the machine's links.
@@ -105,7 +105,7 @@ Nccl::Nccl(const std::string& id, int64_t rank, int64_t world) : library_(Librar
 
 Nccl::~Nccl() {
   // Not ncclCommDestroy, which waits for ranks that may be gone.
-  if (group_ != nullptr) library_.abort(group_);
+  if (group_ != nullptr) library_.leave(group_);
 }
 
 void Nccl::queued(const std::vector<at::Tensor>& tensors, const std::function<int(const at::Tensor&)>& call,

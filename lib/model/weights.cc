@@ -60,8 +60,6 @@ Weights::Weights(const ModelConfig& config, const Precision& precision)
   std::vector<Parameter*> read = {norm, score};
   for (const BlockWeights& b : blocks)
     read.insert(read.end(), {b.input_norm, b.post_norm, b.q_norm, b.k_norm});
-  // What takes the place of the kernels of the head on other devices computes with its master.
-  if (!options_.device().is_cpu() && !options_.device().is_meta()) read.push_back(head);
   for (Parameter* p : read) {
     if (p != nullptr) p->passes_read_master = true;
   }

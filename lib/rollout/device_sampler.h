@@ -16,8 +16,8 @@ bool samples_on_device(const SamplingOptions& options);
 // Log-probs of each row of logits [B, V] fp32 at the options' temperature, over the whole vocabulary.
 at::Tensor scaled_logp(const at::Tensor& logits, const SamplingOptions& options);
 
-// `open` with -inf for what the options' truncations leave out, in their order, each over the survivors of the
-// one before (formulas/sampling.md). Never waits for the device.
+// `open` with -inf for what the options' truncations leave out, in their order, each over the survivors of
+// the one before (formulas/sampling.md). Never waits for the device.
 at::Tensor truncated(const at::Tensor& open, const SamplingOptions& options);
 
 // One draw a row with uniform [B] fp64 in [0, 1): [B, 3] fp64 of the token, its log-prob as drawn, and its

@@ -85,7 +85,7 @@ struct EvalSection : Fields {
 // The processes of a run.
 struct DistSection : Fields {
   std::string backend = "gloo";  // what carries tensors of GPUs
-  std::string shard = "none";  // "state": optimizer state and fp32 masters are shared out (train/shard.h)
+  std::string shard = "none";    // "state": optimizer state and fp32 masters are shared out (train/shard.h)
   void fields(FieldVisitor& v) override;
 };
 

@@ -14,6 +14,7 @@ LibTorch's folder must be where the programs find it (LD_LIBRARY_PATH).
 import argparse
 import json
 import math
+import os
 import random
 import struct
 import subprocess
@@ -232,7 +233,9 @@ def peer_figures(args, sizes):
     if args.tiny:
         for name, value in SHAPES["tiny"].items():
             command += [] if name == "family" else [f"--{name.replace('_', '-')}", str(value)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    # Libraries that Temper's programs were packed with are not for it.
+    env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     out = {}
     for line in done.stdout.splitlines():
         row = json.loads(line)

@@ -194,6 +194,16 @@ TEST_CASE("fake device: log-probs and all that comes with them equal the CPU's")
         CHECK(at::equal(cpu.top_token, fake.top_token.cpu()));
       }
     }
+    // Log-probs alone, of tokens that are nearly certain too.
+    for (const double scale : {1.0, 20.0}) {
+      compare(
+          [&](const auto& x, at::Device d) {
+            LogpOptions o;
+            o.chunk_rows = 4, o.temperature = 0.7;
+            return selective_logp(x[0], x[1].detach().to(dtype), x[1], packer.targets_on(d, 2), o).logp;
+          },
+          {inputs[0] * scale, inputs[1]}, {6}, rounding(dtype));
+    }
     const Tensor source = at::tensor({2, 3, 3, 8, 0}, at::kLong);
     const Tensor token =
         at::tensor({1, 2, 2, 52, 0, 0, 7, 7, 7, 3, 4, 5, 9, 52, 9}, at::kLong).reshape({5, 3});

@@ -115,6 +115,20 @@ LogpForward logp_forward(const Tensor& hidden, const Tensor& head, const Tensor&
   return f;
 }
 
+namespace {
+
+// d loss / d logits of the chosen tokens' log-probs alone, in the type that the products take: one pass over
+// the probabilities, and the chosen tokens' own from fp32, where 1 - p must not cancel.
+Tensor plain_gradient(const Tensor& z, const Tensor& token, const Tensor& dlogp, at::ScalarType type) {
+  const Tensor p = at::softmax(z, -1);
+  Tensor d = at::empty(z.sizes(), z.options().dtype(type));
+  at::mul_out(d, p, column(dlogp.neg()));
+  put_one_a_row(d, token, dlogp - dlogp * p.gather(1, column(token)).squeeze(1));
+  return d;
+}
+
+}  // namespace
+
 void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& all, const LogpOptions& o,
                    Tensor& dhidden, Tensor& dhead) {
   const LogpBackward b = all.live();
@@ -122,9 +136,16 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
   std::optional<Cosines> cosines;
   if (b.dcosine.defined()) cosines.emplace(head);
   HandOn hand_on(head, b.source, dhidden, dhead);
+  const bool plain = !b.dtop.defined() && !b.dmean.defined() && !b.dcosine.defined() && o.softcap == 0;
   for_each_chunk(b.token.size(0), o.chunk_rows, vocab, [&](int64_t first, int64_t n) {
     const auto part = [&](const Tensor& t) { return t.narrow(0, first, n); };
     const Tensor h = hidden.index_select(0, part(b.source)), z = logits_of(h, head, o);
+    if (plain) {
+      hand_on.chunk(
+          first, plain_gradient(z, part(b.token), part(b.dlogp) * (1.0 / o.temperature), head.scalar_type()),
+          h);
+      return;
+    }
     // d loss / d logits: p (cosine (c - expected) - total) + mean / V, and what falls on single tokens.
     Tensor total = part(b.dlogp);
     if (b.dtop.defined()) total = total + part(b.dtop).sum(1);

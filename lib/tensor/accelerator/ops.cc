@@ -43,6 +43,11 @@ void add_mm_f32(Tensor& sum, const Tensor& a, const Tensor& b) {
     at::addmm_outf(sum, a, b, at::kFloat, 1, 1, sum);
 }
 
+void put_one_a_row(Tensor& target, const Tensor& index, const Tensor& values) {
+  const InAnyOrder guard;
+  target.scatter_(1, index.unsqueeze(1), values.to(target.scalar_type()).unsqueeze(1));
+}
+
 std::pair<Tensor, Tensor> rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   // The kernel wants one type; an fp32 master is rounded to bf16 for it, as all other weights are.
   auto [y, rstd] = at::_fused_rms_norm(x, x.size(-1), weight.to(x.scalar_type()), eps);

@@ -17,6 +17,8 @@ void add_mm_f32(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b);
 void put_rows(at::Tensor& target, int64_t dim, const at::Tensor& index, const at::Tensor& rows);
 // target[r][index[r]] += values[r] for each row r. target [R, V], index [R] int64, values [R].
 void add_one_a_row(at::Tensor& target, const at::Tensor& index, const at::Tensor& values);
+// target[r][index[r]] = values[r], rounded to target's type.
+void put_one_a_row(at::Tensor& target, const at::Tensor& index, const at::Tensor& values);
 
 // y, and 1 / rms of each row [.., 1] fp32.
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
