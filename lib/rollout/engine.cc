@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "rollout/banned_texts.h"
 #include "rollout/contexts.h"
 #include "rollout/device_sampler.h"
@@ -208,15 +209,36 @@ class Engine {
       sequences.push_back(s.get());
     }
     if (recorded_ != nullptr) {
-      std::vector<StepRow> recorded;
-      for (size_t i = 0; i < rows.size(); ++i)
-        recorded.push_back(
-            {ids[i], positions[i], rows[i], sequences[i]->random.uniform(), may_end(*sequences[i])});
-      return accept_all(sequences, recorded_->run(recorded));
+      if (const auto tokens = recorded_step(rows, ids, positions, sequences)) {
+        accept_all(sequences, *tokens);
+        return;
+      }
     }
     const at::Device device = model_.precision().device;
     DecodeContext context(model_.config(), std::move(rows));
     sample(model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context), sequences);
+  }
+
+  // The step as recorded work; nothing when it cannot be recorded, and then no later one is tried.
+  std::optional<std::vector<SampledToken>> recorded_step(const std::vector<DecodeRow>& rows,
+                                                         const std::vector<int64_t>& ids,
+                                                         const std::vector<int64_t>& positions,
+                                                         const std::vector<Sequence*>& sequences) {
+    std::vector<StepRow> step;
+    std::vector<RandomStream> random;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      random.push_back(sequences[i]->random);
+      step.push_back({ids[i], positions[i], rows[i], random.back().uniform(), may_end(*sequences[i])});
+    }
+    try {
+      auto tokens = recorded_->run(step);
+      for (size_t i = 0; i < rows.size(); ++i) sequences[i]->random = random[i];
+      return tokens;
+    } catch (const CannotRecord& e) {
+      log_warning("decoding steps cannot be recorded, and so are slower: {}", e.what());
+      recorded_ = nullptr;
+      return std::nullopt;
+    }
   }
 
   // Draws the next token of each sequence from its row of hidden states and lets the finished ones go.

@@ -34,8 +34,8 @@ class RecordedSteps {
   // Whether it can: draws without penalties or bans, bf16, no window shorter than `longest`
   // tokens, no virtual tokens (whose rows are looked for).
   static bool can(Model& model, const SamplingOptions& sampling, int64_t longest);
-  // The next token of each row. Throws as sample_tokens does; what CUDA cannot record is a
-  // std::runtime_error.
+  // The next token of each row. Throws as sample_tokens does, and CannotRecord when the model's step cannot
+  // be recorded: then nothing but the keys and values of the tokens that were read has been written.
   std::vector<SampledToken> run(const std::vector<StepRow>& rows);
 
  private:

@@ -273,6 +273,26 @@ TEST_CASE("fake device: recorded steps draw what plain ones draw") {
       if (temperature > 0) CHECK(ended > 0);  // batches of many sizes
     }
   }
+  // What cannot be recorded is decoded plainly, with the same draws.
+  struct Unrecordable : LinearDelta {
+    at::Tensor apply(const std::vector<int64_t>&, const std::vector<int64_t>&, const at::Tensor& x,
+                     const at::Tensor& y, bool) override {
+      if (x.size(0) <= 6 && ++small == 3)
+        throw CannotRecord("this waits for the device");  // a step, no prompts
+      return y;
+    }
+    int64_t small = 0;
+  } unrecordable;
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 8;
+  const auto long_prompts = requests({30, 40}, 3);
+  const auto wanted = completions(*model, long_prompts, sampling, 6);
+  model->set_delta(&unrecordable);
+  const auto found = completions(*model, long_prompts, sampling, 6);
+  model->set_delta(nullptr);
+  CHECK(unrecordable.small > 3);
+  for (size_t r = 0; r < wanted.size(); ++r)
+    for (size_t i = 0; i < wanted[r].size(); ++i) CHECK(found[r][i].ids == wanted[r][i].ids);
   const auto windowed = tiny_model("mistral", "bf16", "fake");
   CHECK_FALSE(RecordedSteps::can(*windowed, {}, 100));
   CHECK(RecordedSteps::can(*windowed, {}, 6));

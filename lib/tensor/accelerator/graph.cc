@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace temper {
@@ -94,17 +95,18 @@ class CudaGraph : public DeviceGraph {
   void capture(const c10::Stream& stream, const std::function<void()>& work) {
     void *const handle = stream.native_handle(), *graph = nullptr;
     runtime_.check(runtime_.begin_capture(handle, kThisThreadAlone), "cudaStreamBeginCapture");
+    std::string problem;
     try {
       work();
-    } catch (...) {
-      runtime_.end_capture(handle, &graph);
-      if (graph != nullptr) runtime_.destroy(graph);
-      throw;
+    } catch (const std::exception& e) {
+      problem = e.what();
     }
-    runtime_.check(runtime_.end_capture(handle, &graph), "cudaStreamEndCapture");
-    const int error = runtime_.instantiate(&executable_, graph, 0);
-    runtime_.destroy(graph);
-    runtime_.check(error, "cudaGraphInstantiate");
+    const int ended = runtime_.end_capture(handle, &graph);
+    const int made = graph == nullptr ? 0 : runtime_.instantiate(&executable_, graph, 0);
+    if (graph != nullptr) runtime_.destroy(graph);
+    if (problem.empty() && ended != 0) problem = runtime_.words(ended);
+    if (problem.empty() && made != 0) problem = runtime_.words(made);
+    if (!problem.empty()) throw CannotRecord(problem.substr(0, problem.find('\n')));
   }
 
   Runtime runtime_;

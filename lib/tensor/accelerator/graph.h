@@ -7,8 +7,15 @@
 
 #include <functional>
 #include <memory>
+#include <stdexcept>
 
 namespace temper {
+
+// Work that cannot be recorded: it waits for the device, or copies to it, somewhere inside.
+class CannotRecord : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 class DeviceGraph {
  public:
@@ -26,7 +33,7 @@ class GraphRecorder {
   explicit GraphRecorder(c10::Device device);
   // Runs `work` twice, the second time recorded and so without results. It must read and write tensors that
   // stay where they are, never wait for the device, and decide nothing by what the device holds. Throws what
-  // `work` throws, and std::runtime_error where CUDA cannot record it.
+  // `work` throws when it is only run, and CannotRecord where it cannot be recorded.
   std::unique_ptr<DeviceGraph> record(std::function<void()> work) const;
 
  private:
