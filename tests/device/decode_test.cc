@@ -13,6 +13,7 @@
 #include "rollout/device_sampler.h"
 #include "rollout/engine.h"
 #include "rollout/recorded_steps.h"
+#include "rollout/tiny_model.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
@@ -64,29 +65,6 @@ struct Filled {
   std::vector<std::unique_ptr<KvRun>> prompts, own;
   std::vector<DecodeRow> rows;
 };
-
-ModelConfig tiny_config(const std::string& family) {
-  ModelConfig c;
-  c.family = family;
-  c.vocab = 40, c.hidden = 32, c.intermediate = 48, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = 8;
-  c.max_positions = 300;
-  c.tied = family == "llama";
-  c.qk_norm = family == "qwen3";
-  c.qkv_bias = family == "qwen2";
-  if (family == "mistral") c.sliding_window = 6;
-  return c;
-}
-
-// Weights large enough that what comes next depends on what came before.
-std::unique_ptr<Model> tiny_model(const std::string& family, const std::string& dtype,
-                                  const std::string& device) {
-  auto model = Model::initialise(tiny_config(family), make_precision(dtype, device), 5);
-  at::NoGradGuard guard;
-  for (Parameter* p : model->parameters()) {
-    if (p->compute.dim() == 2) p->compute.mul_(p->name.find("embed") != std::string::npos ? 30 : 12);
-  }
-  return model;
-}
 
 std::vector<GenerateRequest> requests(const std::vector<int64_t>& lengths, int64_t samples) {
   RandomStream random(1, "prompts");

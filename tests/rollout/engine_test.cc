@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "rollout/banned_texts.h"
 #include "rollout/end_ids.h"
+#include "rollout/tiny_model.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
@@ -58,28 +59,6 @@ class Letters : public Tokenizer {
   std::string chat_template() const override { return ""; }
   void save(const std::string&) const override {}
 };
-
-ModelConfig tiny_config(const std::string& family) {
-  ModelConfig c;
-  c.family = family;
-  c.vocab = 40, c.hidden = 32, c.intermediate = 48, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = 8;
-  c.max_positions = 300;
-  c.tied = family == "llama";
-  c.qk_norm = family == "qwen3";
-  c.qkv_bias = family == "qwen2";
-  if (family == "mistral") c.sliding_window = 6;
-  return c;
-}
-
-// Random weights, large enough that what comes next depends on what came before.
-std::unique_ptr<Model> tiny_model(const std::string& family, const std::string& dtype = "f32") {
-  auto model = Model::initialise(tiny_config(family), make_precision(dtype, "cpu"), 5);
-  at::NoGradGuard guard;
-  for (Parameter* p : model->parameters()) {
-    if (p->compute.dim() == 2) p->compute.mul_(p->name.find("embed") != std::string::npos ? 30 : 12);
-  }
-  return model;
-}
 
 std::vector<GenerateRequest> some_requests() {
   RandomStream random(1, "prompts");
