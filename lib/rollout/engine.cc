@@ -113,7 +113,7 @@ class Engine {
     }
   }
 
-  // Rows for what the batch will hold, but no more than some hundred MB before they are needed; and whether
+  // Rows for what the batch will hold, no more than 32k tokens of them before they are needed; and whether
   // steps can be recorded.
   void prepare_device() {
     constexpr int64_t kRows = 1 << 15;

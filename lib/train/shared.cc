@@ -156,6 +156,12 @@ std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<size_t>& u
 }
 
 void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::vector<at::Tensor>& numbers) {
+  std::vector<int64_t> sizes;
+  for (const MicroBatch& batch : batches) sizes.push_back(batch.targets.token.size(0));
+  share_numbers(ranks, sizes, numbers);
+}
+
+void share_numbers(Ranks& ranks, const std::vector<int64_t>& sizes, std::vector<at::Tensor>& numbers) {
   if (ranks.alone() || numbers.empty()) return;
   std::string mine;
   for (at::Tensor& t : numbers) {
@@ -167,7 +173,7 @@ void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::ve
   std::vector<size_t> at(all.size(), 0);
   for (size_t i = 0; i < numbers.size(); ++i) {
     const size_t owner = i % all.size();
-    numbers[i] = at::empty({batches[i].targets.token.size(0)}, at::kFloat);
+    numbers[i] = at::empty({sizes[i]}, at::kFloat);
     std::memcpy(numbers[i].mutable_data_ptr(), all[owner].data() + at[owner], numbers[i].nbytes());
     at[owner] += numbers[i].nbytes();
   }

@@ -39,8 +39,10 @@ std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<size_t>& u
                                       const std::function<std::vector<ScoredItem>()>& score,
                                       const StopAll& stop);
 
-// Numbers of the targets of each micro-batch, fp32: this rank's are given, undefined ones come from the
-// others.
+// Numbers of the items of a list, sizes[i] of them, fp32: those of items that are mine() of this rank are
+// given, undefined ones come from the others, as [sizes[i]] on the host. With one rank nothing changes.
+void share_numbers(Ranks& ranks, const std::vector<int64_t>& sizes, std::vector<at::Tensor>& numbers);
+// One for each target of each micro-batch.
 void share_numbers(Ranks& ranks, const std::vector<MicroBatch>& batches, std::vector<at::Tensor>& numbers);
 
 // Which of these leaves the passes of some rank have reached, in their order; a rank that has not reached one

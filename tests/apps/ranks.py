@@ -23,6 +23,7 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "embedding": ("sft", {"adapter": {"kind": "dora", "rank": 4, "targets": ["embed_tokens", "lm_head", "q_proj"]}}),
             "ist": ("sft", {"adapter": {"kind": "ist", "rank": 4, "measure_every": 2}}),
             "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}}),
+            "minillm": ("distill", {"algorithm": {"name": "minillm"}, "on_policy_share": None}),
             # More than is decoded at once, of records that come again, scored by a program meanwhile.
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},
@@ -304,7 +305,7 @@ def main():
                 ranks.each(task, STEPS[task])
         for name, (task, change) in {**VARIANTS, **SHARED}.items():
             with open(f"{work}/{task}.json") as file:
-                config = {**json.load(file), **change}
+                config = {key: value for key, value in {**json.load(file), **change}.items() if value is not None}
             config["checkpoint"]["keep"] = 3
             with open(f"{work}/{name}.json", "w") as file:
                 json.dump(config, file)

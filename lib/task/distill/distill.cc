@@ -18,6 +18,7 @@
 #include "train/evaluation.h"
 #include "train/examples.h"
 #include "train/session.h"
+#include "train/shared.h"
 
 namespace temper {
 namespace {
@@ -111,14 +112,18 @@ std::vector<SampleRow> sample_rows(const Session& s, const Step& step) {
 at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm, const Teachers& teachers,
                       const std::vector<MicroBatch>& batches) {
   at::NoGradGuard guard;
-  std::vector<at::Tensor> student, teacher, sequence;
-  for (const MicroBatch& batch : batches) {
-    const DivergenceResult parts = parts_of(s, minillm, teachers, batch, false);
-    student.push_back(-parts.nll);
-    teacher.push_back(-parts.teacher_nll);
-    sequence.push_back(batch.targets.sequence + batch.sequences.front());
+  std::vector<at::Tensor> student(batches.size()), teacher(batches.size()), sequence;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    sequence.push_back(batches[i].targets.sequence + batches[i].sequences.front());
+    if (!s.ranks.mine(i)) continue;
+    const DivergenceResult parts = parts_of(s, minillm, teachers, batches[i], false);
+    student[i] = -parts.nll;
+    teacher[i] = -parts.teacher_nll;
   }
-  return minillm.advantage(at::cat(student), at::cat(teacher), at::cat(sequence));
+  share_numbers(s.ranks, batches, student);
+  share_numbers(s.ranks, batches, teacher);
+  const at::Device device = sequence.front().device();
+  return minillm.advantage(at::cat(student).to(device), at::cat(teacher).to(device), at::cat(sequence));
 }
 
 // A chat's prompt for an answer may be longer than the stored chat, when the template opens the answer.

@@ -11,6 +11,7 @@
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/session.h"
+#include "train/shared.h"
 
 namespace temper {
 namespace {
@@ -108,9 +109,16 @@ void evaluate_scores(Session& s, const RewardObjective& objective, const ScoreRe
   std::vector<const ScoredUnit*> units;
   for (const ScoredUnit& unit : data.all) units.push_back(&unit);
   const ScoredStep step = make_step(units);
-  std::vector<at::Tensor> parts;
-  for (const MicroBatch& micro : cut(s, step)) parts.push_back(scores_of(s, reader, step, micro, false));
-  const at::Tensor scores = at::cat(parts).cpu();
+  const std::vector<MicroBatch> micros = cut(s, step);
+  const int64_t heads = heads_of(s, score);
+  std::vector<at::Tensor> parts(micros.size());
+  std::vector<int64_t> sizes;
+  for (size_t i = 0; i < micros.size(); ++i) {
+    sizes.push_back(score_rows(step, micros[i]).numel() * heads);
+    if (s.ranks.mine(i)) parts[i] = scores_of(s, reader, step, micros[i], false).flatten();
+  }
+  share_numbers(s.ranks, sizes, parts);
+  const at::Tensor scores = at::cat(parts).cpu().view({-1, heads});
 
   const LossShare all =
       share_of_loss(objective, units, scores, counts_of(objective, step, heads_of(s, score)));
