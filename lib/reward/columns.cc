@@ -29,17 +29,22 @@ const Json* find(const Json& columns, const std::string& column) {
 
 }  // namespace
 
-std::vector<std::string> column_texts(const Json* columns, const std::string& column,
-                                      const std::string& reward) {
+const Json& column_value(const Json* columns, const std::string& column, const std::string& reward) {
   const Json* value = columns != nullptr && columns->is_object() ? find(*columns, column) : nullptr;
   if (value == nullptr) {
     const std::string have = columns != nullptr && columns->is_object() ? known(*columns) : "";
     user_error("reward {}: the data has no column \"{}\"; the record has: {}; set \"column\" to one of these",
                reward, column, have.empty() ? "none" : have);
   }
+  return *value;
+}
+
+std::vector<std::string> column_texts(const Json* columns, const std::string& column,
+                                      const std::string& reward) {
+  const Json& value = column_value(columns, column, reward);
   std::vector<std::string> out;
-  const bool list = value->is_array();
-  const Json items = list ? *value : Json::array({*value});
+  const bool list = value.is_array();
+  const Json items = list ? value : Json::array({value});
   for (const Json& one : items) {
     if (one.is_string()) {
       out.push_back(one.get<std::string>());

@@ -9,9 +9,13 @@
 
 namespace temper {
 
+// What is in a column, which is not null. `column` may go into objects with dots
+// ("reward_model.ground_truth"). Throws UserError when the record has no such column; `reward` is the
+// reward's kind, for the message.
+const Json& column_value(const Json* columns, const std::string& column, const std::string& reward);
+
 // The texts in a column: a string as it is, a number or true/false as JSON spells it, each element of an
-// array of those. `column` may go into objects with dots ("reward_model.ground_truth"). Throws UserError when
-// the record has no such column or it holds something else; `reward` is the reward's kind, for the message.
+// array of those. Throws as column_value, and when it holds something else.
 std::vector<std::string> column_texts(const Json* columns, const std::string& column,
                                       const std::string& reward);
 

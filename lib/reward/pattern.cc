@@ -134,6 +134,7 @@ Pattern::Pattern(const std::string& pattern, const Options& options, const std::
   OnigOptionType flags = ONIG_OPTION_NONE;
   if (options.ignore_case) flags |= ONIG_OPTION_IGNORECASE;
   if (options.dot_is_newline) flags |= ONIG_OPTION_MULTILINE;
+  if (!options.lines) flags |= ONIG_OPTION_SINGLELINE;
   steps = {};  // compiling is not counted
   OnigRegex regex = nullptr;
   OnigErrorInfo info;

@@ -14,6 +14,7 @@ class Pattern {
     bool ignore_case = false;
     bool dot_is_newline = true;
     bool whole = false;  // the match must span the whole text
+    bool lines = true;   // ^ and $ match at the ends of lines, too, not of the text alone
   };
   // Throws UserError with `where` and the engine's reason when it cannot be compiled.
   Pattern(const std::string& pattern, const Options& options, const std::string& where);
