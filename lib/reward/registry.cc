@@ -5,6 +5,9 @@
 #include "reward/pattern.h"
 #include "reward/process.h"
 #include "reward/shaping.h"
+#include "reward/text/bleu.h"
+#include "reward/text/rouge.h"
+#include "reward/text/squad.h"
 #include "reward/text_match.h"
 
 namespace temper {
@@ -30,6 +33,15 @@ const Registry<RewardOptions>& reward_registry() {
            "Temper", make<RegexOptions>});
     r.add({"format", "the completion keeps to a named format, such as <think>...</think> and then the answer",
            "DeepSeek-R1 (arXiv 2501.12948), format reward", make<FormatOptions>});
+    r.add({"rouge", "ROUGE-1, -2, -L or -Lsum of the completion beside the reference, as rouge_score has it",
+           "Lin, ROUGE: A Package for Automatic Evaluation of Summaries (2004)", make<RougeOptions>});
+    r.add(
+        {"bleu", "sentence BLEU from 0 to 1 beside all references, as sacrebleu has it",
+         "Papineni et al., BLEU (2002); Post, A Call for Clarity in Reporting BLEU Scores (arXiv 1804.08771)",
+         make<BleuOptions>});
+    r.add({"f1",
+           "F1 of the words that completion and reference share, or their exact match, as SQuAD has them",
+           "SQuAD v1.1 (arXiv 1606.05250)", make<SquadOptions>});
     r.add({"cosine",
            "a verifier's verdict scaled by length: right answers earn more when short, wrong ones lose more",
            "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.1", make<CosineOptions>});
