@@ -6,6 +6,7 @@
 #include "reward/process.h"
 #include "reward/shaping.h"
 #include "reward/text/bleu.h"
+#include "reward/text/json_reward.h"
 #include "reward/text/rouge.h"
 #include "reward/text/squad.h"
 #include "reward/text_match.h"
@@ -42,6 +43,8 @@ const Registry<RewardOptions>& reward_registry() {
     r.add({"f1",
            "F1 of the words that completion and reference share, or their exact match, as SQuAD has them",
            "SQuAD v1.1 (arXiv 1606.05250)", make<SquadOptions>});
+    r.add({"json_schema", "the completion is JSON that fits a schema", "JSON Schema, draft 2020-12",
+           make<JsonSchemaOptions>});
     r.add({"cosine",
            "a verifier's verdict scaled by length: right answers earn more when short, wrong ones lose more",
            "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.1", make<CosineOptions>});
