@@ -63,6 +63,26 @@ expect "0.0 0.0 0.0" format --set pattern=think_answer
 expect "0.75 -0.5 None" cosine --set max_tokens=100
 expect "0.0 -1.0 0.0" overlong --set max_tokens=100 --set cache=20
 expect "0.0 0.0 0.0" repetition --set ngram=2 --set unit=words
+cat > "$work/texts.jsonl" <<'JSON'
+{"completion": "The cat sat on a mat.", "answer": ["cat on a mat", "The cat sat on a mat."]}
+{"completion": "A dog", "answer": "the cat sat"}
+{"completion": "{\"a\": 1}", "answer": ""}
+JSON
+texts() {  # scores kind [options]
+  local pairs=$work/pairs.jsonl
+  cp "$pairs" "$work/kept.jsonl"
+  cp "$work/texts.jsonl" "$pairs"
+  expect "$@"
+  cp "$work/kept.jsonl" "$pairs"
+}
+texts "1.0 0.0 0.0" rouge
+texts "1.0 0.0 0.0" rouge --set type=rouge2 --set measure=precision --set stem=true
+texts "1.0 0.0 0.0" bleu
+texts "1.0 0.0 0.0" f1
+texts "1.0 0.0 0.0" f1 --set metric=exact_match
+texts "0.0 0.0 1.0" json_schema --set 'schema={"properties": {"a": {"type": "integer"}}}'
+echo '{"properties": {"a": {"type": "string"}}}' > "$work/schema.json"
+texts "0.0 0.0 0.0" json_schema --set "schema_file=$work/schema.json" --set extract=first
 echo '{"completion": "a a a a a", "ids": [5, 5, 5, 5, 5]}' > "$work/ids.jsonl"
 "$bin/temper-inspect" reward repetition --set ngram=2 --set penalty=-1 --input "$work/ids.jsonl" > "$work/out"
 [ "$(cat "$work/out")" = '{"score":-0.75}' ] || fail "repetition: $(cat "$work/out")"
@@ -80,6 +100,7 @@ refused 'did you mean "math"' "$bin/temper-inspect" reward maths --input "$work/
 refused 'did you mean "column"' "$bin/temper-inspect" reward math --set colum=x --input "$work/pairs.jsonl"
 refused 'no kind "numbers" (known: number, ' "$bin/temper-inspect" reward math --set 'kinds=["numbers"]' --input "$work/pairs.jsonl"
 refused 'pairs.jsonl:1: ' "$bin/temper-inspect" reward math --set column=reply --input "$work/pairs.jsonl"
+refused 'the keyword "typ" is not checked here' "$bin/temper-inspect" reward json_schema --set 'schema={"typ": "object"}' --input "$work/pairs.jsonl"
 refused 'needs the completion'"'"'s token ids' "$bin/temper-inspect" reward repetition --input "$work/pairs.jsonl"
 echo '{"answer": 1}' > "$work/bad.jsonl"
 refused 'bad.jsonl:1: expected {"completion"' "$bin/temper-inspect" reward math --input "$work/bad.jsonl"
