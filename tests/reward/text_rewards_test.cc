@@ -174,6 +174,9 @@ TEST_CASE("text rewards: long texts take little time; a table beyond bounds give
   CHECK(seconds_of([&] { CHECK(sentence_bleu(a, {b}) < 1); }) < 10);
   CHECK(rouge("rougeL", a, a, false)->f == 1);
   CHECK(rouge("rougeLsum", a.substr(0, 20000), b, false).has_value());
+  std::string column_of_words;
+  for (int i = 0; i < 50000; ++i) column_of_words += "the\nw" + std::to_string(i) + "\n";
+  CHECK(seconds_of([&] { rouge("rougeLsum", times("the cat the w7\n", 50), column_of_words, false); }) < 10);
   CHECK_FALSE(rouge("rougeLsum", times(a, 2), times(b, 2), false).has_value());
 }
 
@@ -329,6 +332,10 @@ TEST_CASE("json_schema: the reward") {
                        doctest::Contains("column shape: /: the keyword \"typ\""), UserError);
   CHECK_FALSE(reward_of(column)->check({{"shape", schema}}).has_value());
   CHECK(reward_of(reward)->each_alone());
+  Entry read, again;
+  read_fields(read, {{"reward", reward}}, "c", "");
+  read_fields(again, dump_fields(read), "c", "");
+  CHECK(dump_fields(again) == dump_fields(read));
 
   CHECK(has(problems({{"kind", "json_schema"}}), "needs one of \"schema\", \"schema_file\" and \"column\""));
   CHECK(has(problems({{"kind", "json_schema"}, {"schema", schema}, {"column", "x"}}), "needs one of"));

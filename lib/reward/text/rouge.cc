@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 
 #include "reward/text/compared.h"
 #include "reward/text/porter.h"
@@ -65,7 +66,7 @@ void next_row(Row& row, uint32_t word, const Indexed& text, Row& matches) {
 }
 
 // The length for the first j words.
-size_t length_at(const Row& row, size_t j) {
+size_t length_at(const uint64_t* row, size_t j) {
   size_t ones = 0;
   for (size_t w = 0; w < j / 64; ++w) ones += static_cast<size_t>(std::popcount(row[w]));
   if (j % 64 != 0) ones += static_cast<size_t>(std::popcount(row[j / 64] & ((uint64_t{1} << (j % 64)) - 1)));
@@ -76,7 +77,7 @@ RougeScore score_subsequence(const Numbers& wanted, const Numbers& given) {
   const Indexed text(given);
   Row row = text.first_row(), matches(row.size(), 0);
   for (const uint32_t word : wanted) next_row(row, word, text, matches);
-  return score_of(static_cast<int64_t>(length_at(row, given.size())), given.size(), wanted.size());
+  return score_of(static_cast<int64_t>(length_at(row.data(), given.size())), given.size(), wanted.size());
 }
 
 constexpr size_t kTableBits = size_t{1} << 32;
@@ -87,17 +88,20 @@ bool mark_subsequence(const Numbers& wanted, const Indexed& text, std::vector<bo
   size_t i = wanted.size(), j = text.words.size();
   Row row = text.first_row(), matches(row.size(), 0);
   if ((i + 1) * row.size() * 64 > kTableBits) return false;
-  std::vector<Row> table = {row};
+  std::vector<uint64_t> table;  // row by row
+  table.reserve((i + 1) * row.size());
+  table.insert(table.end(), row.begin(), row.end());
   for (const uint32_t word : wanted) {
     next_row(row, word, text, matches);
-    table.push_back(row);
+    table.insert(table.end(), row.begin(), row.end());
   }
+  const auto row_at = [&](size_t k) { return &table[k * row.size()]; };
   while (i > 0 && j > 0) {
     if (wanted[i - 1] == text.words[j - 1]) {
       marks[i - 1] = true;
       --i;
       --j;
-    } else if (length_at(table[i], j - 1) > length_at(table[i - 1], j)) {
+    } else if (length_at(row_at(i), j - 1) > length_at(row_at(i - 1), j)) {
       --j;
     } else {
       --i;
@@ -109,11 +113,13 @@ bool mark_subsequence(const Numbers& wanted, const Indexed& text, std::vector<bo
 std::optional<RougeScore> score_lines(const std::vector<Numbers>& wanted, const std::vector<Numbers>& given) {
   std::unordered_map<uint32_t, int64_t> theirs;
   std::vector<Indexed> lines;
+  std::set<Numbers> distinct;
   size_t words = 0, theirs_in_all = 0;
   for (const Numbers& line : given) {
     for (const uint32_t word : line) ++theirs[word];
     theirs_in_all += line.size();
-    if (!line.empty()) lines.emplace_back(line);
+    // A line that stands there again adds nothing to a union.
+    if (!line.empty() && distinct.insert(line).second) lines.emplace_back(line);
   }
   int64_t hits = 0;
   for (const Numbers& line : wanted) {
@@ -186,7 +192,7 @@ void RougeOptions::fields(FieldVisitor& v) {
   v.field("column", column, {.help = "the column with the reference, or with an array of alternatives"});
   v.field("type", type,
           {.help = "common words, pairs of words, the longest common subsequence of words, or that of each "
-                   "line of the reference with all lines (rougeLsum)",
+                   "line of the reference with all lines (rougeLsum; null where lines of 65,000 words meet)",
            .choices = {"rouge1", "rouge2", "rougeL", "rougeLsum"}});
   v.field("measure", measure,
           {.help = "the F-measure, the share of the completion that is common, or that of the reference",
