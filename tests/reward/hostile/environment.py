@@ -1,0 +1,4 @@
+# Reads the environment.
+import os
+
+print(*sorted(os.environ.items()))

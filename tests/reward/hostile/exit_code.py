@@ -1,0 +1,4 @@
+# Leaves with an odd code.
+import os
+
+os._exit(77)

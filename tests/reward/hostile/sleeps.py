@@ -1,0 +1,5 @@
+# Sleeps for ever.
+import time
+
+while True:
+    time.sleep(1000)

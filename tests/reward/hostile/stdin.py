@@ -1,0 +1,5 @@
+# Reads its input for ever.
+import sys
+
+while True:
+    sys.stdin.read()
