@@ -58,6 +58,10 @@ std::vector<std::string> column_texts(const Json* columns, const std::string& co
   return out;
 }
 
+bool has_column(const Json* columns, const std::string& column) {
+  return columns != nullptr && columns->is_object() && find(*columns, column) != nullptr;
+}
+
 std::optional<std::string> no_reference(const Json& columns, const std::string& column,
                                         const std::string& reward) {
   if (!column_texts(&columns, column, reward).empty()) return std::nullopt;

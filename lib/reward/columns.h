@@ -19,6 +19,9 @@ const Json& column_value(const Json* columns, const std::string& column, const s
 std::vector<std::string> column_texts(const Json* columns, const std::string& column,
                                       const std::string& reward);
 
+// Whether the record has such a column, and not null in it.
+bool has_column(const Json* columns, const std::string& column);
+
 // For Reward::check: why a record whose column lists nothing gets no score; nullopt: there is a text.
 std::optional<std::string> no_reference(const Json& columns, const std::string& column,
                                         const std::string& reward);

@@ -1,4 +1,5 @@
 // Every reward that a config can name.
+#include "reward/code.h"
 #include "reward/extend.h"
 #include "reward/math.h"
 #include "reward/model_reward.h"
@@ -52,6 +53,8 @@ const Registry<RewardOptions>& reward_registry() {
            "DAPO (arXiv 2503.14476), equation 13", make<OverlongOptions>});
     r.add({"repetition", "penalty for repeated n-grams",
            "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.2", make<RepetitionOptions>});
+    r.add({"code", "the completion's program passes the record's tests; it is run in a sandbox",
+           "Temper; score coderl: CodeRL (arXiv 2207.01780), section 3.2", make<CodeOptions>});
     r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
            make<ProcessOptions>});
     r.add({"model",

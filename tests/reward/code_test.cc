@@ -1,0 +1,133 @@
+#include "reward/code.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+CodeOptions options(const std::string& score) {
+  CodeOptions o;
+  o.score = score;
+  o.workers = 4;
+  o.limits.wall_s = 10;
+  return o;
+}
+
+std::vector<std::optional<double>> scores(const CodeOptions& o, const std::vector<std::string>& completions,
+                                          const Json& columns) {
+  std::vector<RewardItem> items;
+  for (const std::string& text : completions) {
+    items.emplace_back();
+    items.back().completion = text;
+    items.back().columns = &columns;
+  }
+  return o.make()->score(items);
+}
+
+using Scores = std::vector<std::optional<double>>;
+
+}  // namespace
+
+TEST_CASE("code: which block of a completion is the program") {
+  const std::vector<std::string> python = {"", "python"};
+  CHECK(last_block("a\n```python\nx = 1\n```\nb\n```\ny = 2\n```\nc", python) == "y = 2\n");
+  CHECK(last_block("```Python title=\"a\"\nx = 1\n```\n```text\nout\n```", python) == "x = 1\n");
+  CHECK(last_block("```python\nx = 1\n", python) == "x = 1\n\n");
+  CHECK(last_block("````\n```\nx\n```\n````", python) == "```\nx\n```\n");
+  CHECK(last_block("``` x ```\n```\r\nx\r\n```\r\n", python) == "x\r\n");
+  CHECK(last_block("```\n```", python) == "");
+  CHECK_FALSE(last_block("no block", python).has_value());
+  CHECK_FALSE(last_block("```text\nx\n```", python).has_value());
+  CHECK_FALSE(last_block("", python).has_value());
+}
+
+TEST_CASE("code: outputs are compared by trimmed lines") {
+  CHECK(same_output("1 \n 2\n\n", "1\n2"));
+  CHECK(same_output("", "\n"));
+  CHECK_FALSE(same_output("1\n\n2", "1\n2"));
+  CHECK_FALSE(same_output("1 2", "1  2"));
+  CHECK_FALSE(same_output("1.0", "1"));
+}
+
+TEST_CASE("code: assert lines, by all three scores, in the items' order") {
+  const std::vector<std::string> completions = {
+      "Here:\n```python\ndef f(x):\n    return x + 1\n```\nDone.",  // right
+      "```python\ndef f(x):\n    return 2\n```",                    // one of three
+      "```python\ndef f(x):\n    raise KeyError(x)\n```",           // an error
+      "```python\ndef f(x)\n    return x\n```",                     // does not compile
+      "def f(x):\n    return x + 1 if x else 1 // x",               // an error in one
+      "```python\nimport os\nos._exit(0)\n```",                     // leaves before its tests
+      read_file(test_file("reward/hostile/leaves_early.py")),
+      "def f(x):\n    return x + 1\nimport atexit, os\natexit.register(lambda: os._exit(1))",  // fails at the
+                                                                                               // end
+  };
+  const Json columns = {{"tests", {"assert f(1) == 2", "assert f(0) == 1, 'zero'", "assert f(2) == 3"}}};
+  CHECK(scores(options("all"), completions, columns) == Scores{1., 0., 0., 0., 0., 0., 0., 0.});
+  const double third = 1.0 / 3;
+  CHECK(scores(options("share"), completions, columns) == Scores{1., third, 0., 0., 2 * third, 0., 0., 0.});
+  CHECK(scores(options("coderl"), completions, columns) ==
+        Scores{1., -0.3, -0.6, -1., -0.6, -0.6, -0.6, -0.6});
+  const Json lines = {{"tests", "assert f(1) == 2\nassert f(0) == 1\n\nassert f(2) == 3\n"}};
+  CHECK(scores(options("share"), {completions[1]}, lines) == Scores{third});
+  const Json whole = {{"tests", "def check(g):\n    assert g(1) == 2\ncheck(f)\n"}};
+  CHECK(scores(options("share"), {completions[0], completions[1]}, whole) == Scores{1., 1.});
+}
+
+TEST_CASE("code: a test sees nothing of the one before it") {
+  const std::string program = "seen = []\ndef f():\n    seen.append(1)\n    return len(seen)";
+  const Json columns = {{"tests", {"assert f() == 1", "assert f() == 1", "assert open('x', 'x')"}}};
+  CHECK(scores(options("share"), {program, program + "\nopen('y', 'x')"}, columns) == Scores{1., 1.});
+}
+
+TEST_CASE("code: standard input and output") {
+  const Json columns = {{"inputs", {"1 2\n", "3 4\n"}}, {"outputs", {"3\n", 7}}};
+  const std::vector<std::string> completions = {
+      "```\na, b = map(int, input().split())\nprint(a + b)\n```", "print(3)",
+      "print(3)\nraise SystemExit(1)",  // what is right does not count before a failure
+      "print(", "import time\ntime.sleep(1000)"};
+  CodeOptions o = options("coderl");
+  o.limits.wall_s = 3;
+  const auto reward = o.make();
+  std::vector<RewardItem> items;
+  for (const std::string& text : completions) {
+    items.emplace_back();
+    items.back().completion = text;
+    items.back().columns = &columns;
+  }
+  CHECK(reward->score(items) == Scores{1., -0.3, -0.6, -1., -0.6});
+  CHECK(reward->counters().at("timeouts") == 1);
+  CHECK(scores(options("share"), {completions[0], completions[1]}, columns) == Scores{1., 0.5});
+}
+
+TEST_CASE("code: another interpreter") {
+  CodeOptions o = options("coderl");
+  o.languages = {"sh"};
+  o.command = {"sh"};
+  o.compile_command = {"sh", "-n"};
+  o.finish = "echo {a}\"\"{b}";
+  const Json columns = {{"tests", {"[ \"$(f)\" = 1 ] || { echo FAILED >&2; exit 1; }"}}};
+  o.failure = "FAILED";
+  CHECK(scores(o,
+               {"```sh\nf() { echo 1; }\n```", "```sh\nf() { echo 2; }\n```", "```sh\nf() {\n```",
+                "```sh\nexit 0\n```"},
+               columns) == Scores{1., -0.3, -1., -0.6});
+}
+
+TEST_CASE("code: what a record must have") {
+  const auto reward = options("all").make();
+  CHECK_THROWS_WITH_AS(reward->check({{"answer", 1}}), doctest::Contains("neither a column \"tests\""),
+                       UserError);
+  CHECK_THROWS_WITH_AS(reward->check({{"inputs", {"1"}}}), doctest::Contains("\"outputs\""), UserError);
+  CHECK(reward->check({{"tests", Json::array()}}).has_value());
+  CHECK(reward->check({{"inputs", {"1"}}, {"outputs", {"1", "2"}}}).has_value());
+  CHECK_FALSE(reward->check({{"tests", {"assert True"}}}).has_value());
+  CHECK(scores(options("all"), {"x = 1"}, {{"tests", Json::array()}}) == Scores{std::nullopt});
+  CHECK_THROWS_AS(scores(options("all"), {"x = 1", "x = 2"}, {{"answer", 1}}), UserError);
+  CodeOptions missing;
+  missing.command = {"no-such-interpreter"};
+  CHECK_THROWS_WITH_AS(missing.make(), doctest::Contains("no program \"no-such-interpreter\""), UserError);
+}
