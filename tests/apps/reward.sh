@@ -90,6 +90,21 @@ printf '%s\n' 'import json, sys' 'for line in sys.stdin:' '  x = json.loads(line
   '  print(json.dumps({"id": x["id"], "score": len(x["completion"])}), flush=True)' > "$work/length.py"
 expect "15.0 12.0 7.0" process --set "command=[\"python3\", \"$work/length.py\"]"
 
+cat > "$work/code.jsonl" <<'JSON'
+{"completion": "```python\ndef f(x):\n    return x + 1\n```", "tests": ["assert f(1) == 2", "assert f(2) == 3"]}
+{"completion": "def f(x):\n    return 2", "tests": ["assert f(1) == 2", "assert f(2) == 3"]}
+{"completion": "```\nprint(int(input()) + 1)\n```", "inputs": ["1", "2"], "outputs": ["2\n", "3\n"]}
+{"completion": "def f(", "tests": "assert f(1) == 2"}
+JSON
+code() {  # options -> the scores with blanks between
+  "$bin/temper-inspect" reward code "$@" --input "$work/code.jsonl" > "$work/out"
+  python3 -c 'import json, sys; print(*[json.loads(line)["score"] for line in open(sys.argv[1])])' "$work/out"
+}
+[ "$(code)" = "1.0 0.0 1.0 0.0" ] || fail "code: $(cat "$work/out")"
+[ "$(code --set score=share)" = "1.0 0.5 1.0 0.0" ] || fail "code, share: $(cat "$work/out")"
+[ "$(code --set score=coderl)" = "1.0 -0.3 1.0 -1.0" ] || fail "code, coderl: $(cat "$work/out")"
+grep -qF '"program":"print(int(input()) + 1)\n"' "$work/out" || fail "what code read: $(cat "$work/out")"
+
 refused() {  # text command...
   local text=$1
   shift
@@ -102,6 +117,10 @@ refused 'no kind "numbers" (known: number, ' "$bin/temper-inspect" reward math -
 refused 'pairs.jsonl:1: ' "$bin/temper-inspect" reward math --set column=reply --input "$work/pairs.jsonl"
 refused 'the keyword "typ" is not checked here' "$bin/temper-inspect" reward json_schema --set 'schema={"typ": "object"}' --input "$work/pairs.jsonl"
 refused 'needs the completion'"'"'s token ids' "$bin/temper-inspect" reward repetition --input "$work/pairs.jsonl"
+"$bin/temper-inspect" reward code --input "$work/pairs.jsonl" > "$work/out" 2> "$work/err" && fail "not refused: code without tests"
+grep -qF 'neither a column "tests" nor "inputs" and "outputs"' "$work/err" || fail "code without tests: $(cat "$work/err")"
+refused 'no program "no-such-python"' "$bin/temper-inspect" reward code --set 'command=["no-such-python"]' --input "$work/code.jsonl"
+refused 'finish: expected {a} and {b}' "$bin/temper-inspect" reward code --set finish=pass --input "$work/code.jsonl"
 echo '{"answer": 1}' > "$work/bad.jsonl"
 refused 'bad.jsonl:1: expected {"completion"' "$bin/temper-inspect" reward math --input "$work/bad.jsonl"
 echo "ok"
