@@ -17,18 +17,22 @@ CodeOptions options(const std::string& score) {
   return o;
 }
 
-std::vector<std::optional<double>> scores(const CodeOptions& o, const std::vector<std::string>& completions,
-                                          const Json& columns) {
+std::string shown(const std::vector<std::optional<double>>& scores) {
+  std::string out;
+  for (const auto& score : scores)
+    out += (out.empty() ? "" : " ") + (score ? fmt::format("{:.4g}", *score) : "null");
+  return out;
+}
+
+std::string scores(const CodeOptions& o, const std::vector<std::string>& completions, const Json& columns) {
   std::vector<RewardItem> items;
   for (const std::string& text : completions) {
     items.emplace_back();
     items.back().completion = text;
     items.back().columns = &columns;
   }
-  return o.make()->score(items);
+  return shown(o.make()->score(items));
 }
-
-using Scores = std::vector<std::optional<double>>;
 
 }  // namespace
 
@@ -62,25 +66,23 @@ TEST_CASE("code: assert lines, by all three scores, in the items' order") {
       "def f(x):\n    return x + 1 if x else 1 // x",               // an error in one
       "```python\nimport os\nos._exit(0)\n```",                     // leaves before its tests
       read_file(test_file("reward/hostile/leaves_early.py")),
-      "def f(x):\n    return x + 1\nimport atexit, os\natexit.register(lambda: os._exit(1))",  // fails at the
-                                                                                               // end
+      // Fails behind its tests.
+      "def f(x):\n    return x + 1\nimport atexit, os\natexit.register(lambda: os._exit(1))",
   };
   const Json columns = {{"tests", {"assert f(1) == 2", "assert f(0) == 1, 'zero'", "assert f(2) == 3"}}};
-  CHECK(scores(options("all"), completions, columns) == Scores{1., 0., 0., 0., 0., 0., 0., 0.});
-  const double third = 1.0 / 3;
-  CHECK(scores(options("share"), completions, columns) == Scores{1., third, 0., 0., 2 * third, 0., 0., 0.});
-  CHECK(scores(options("coderl"), completions, columns) ==
-        Scores{1., -0.3, -0.6, -1., -0.6, -0.6, -0.6, -0.6});
+  CHECK(scores(options("all"), completions, columns) == "1 0 0 0 0 0 0 0");
+  CHECK(scores(options("share"), completions, columns) == "1 0.3333 0 0 0.6667 0 0 0");
+  CHECK(scores(options("coderl"), completions, columns) == "1 -0.3 -0.6 -1 -0.6 -0.6 -0.6 -0.6");
   const Json lines = {{"tests", "assert f(1) == 2\nassert f(0) == 1\n\nassert f(2) == 3\n"}};
-  CHECK(scores(options("share"), {completions[1]}, lines) == Scores{third});
+  CHECK(scores(options("share"), {completions[1]}, lines) == "0.3333");
   const Json whole = {{"tests", "def check(g):\n    assert g(1) == 2\ncheck(f)\n"}};
-  CHECK(scores(options("share"), {completions[0], completions[1]}, whole) == Scores{1., 1.});
+  CHECK(scores(options("share"), {completions[0], completions[1]}, whole) == "1 1");
 }
 
 TEST_CASE("code: a test sees nothing of the one before it") {
   const std::string program = "seen = []\ndef f():\n    seen.append(1)\n    return len(seen)";
   const Json columns = {{"tests", {"assert f() == 1", "assert f() == 1", "assert open('x', 'x')"}}};
-  CHECK(scores(options("share"), {program, program + "\nopen('y', 'x')"}, columns) == Scores{1., 1.});
+  CHECK(scores(options("share"), {program, program + "\nopen('y', 'x')"}, columns) == "1 1");
 }
 
 TEST_CASE("code: standard input and output") {
@@ -98,9 +100,9 @@ TEST_CASE("code: standard input and output") {
     items.back().completion = text;
     items.back().columns = &columns;
   }
-  CHECK(reward->score(items) == Scores{1., -0.3, -0.6, -1., -0.6});
+  CHECK(shown(reward->score(items)) == "1 -0.3 -0.6 -1 -0.6");
   CHECK(reward->counters().at("timeouts") == 1);
-  CHECK(scores(options("share"), {completions[0], completions[1]}, columns) == Scores{1., 0.5});
+  CHECK(scores(options("share"), {completions[0], completions[1]}, columns) == "1 0.5");
 }
 
 TEST_CASE("code: another interpreter") {
@@ -114,7 +116,7 @@ TEST_CASE("code: another interpreter") {
   CHECK(scores(o,
                {"```sh\nf() { echo 1; }\n```", "```sh\nf() { echo 2; }\n```", "```sh\nf() {\n```",
                 "```sh\nexit 0\n```"},
-               columns) == Scores{1., -0.3, -1., -0.6});
+               columns) == "1 -0.3 -1 -0.6");
 }
 
 TEST_CASE("code: what a record must have") {
@@ -125,7 +127,7 @@ TEST_CASE("code: what a record must have") {
   CHECK(reward->check({{"tests", Json::array()}}).has_value());
   CHECK(reward->check({{"inputs", {"1"}}, {"outputs", {"1", "2"}}}).has_value());
   CHECK_FALSE(reward->check({{"tests", {"assert True"}}}).has_value());
-  CHECK(scores(options("all"), {"x = 1"}, {{"tests", Json::array()}}) == Scores{std::nullopt});
+  CHECK(scores(options("all"), {"x = 1"}, {{"tests", Json::array()}}) == "null");
   CHECK_THROWS_AS(scores(options("all"), {"x = 1", "x = 2"}, {{"answer", 1}}), UserError);
   CodeOptions missing;
   missing.command = {"no-such-interpreter"};
