@@ -12,8 +12,9 @@ cat > "$work/pairs.jsonl" <<'JSON'
 {"completion": "so \\boxed{3}", "answer": ["1/2", "x^2"], "tokens": 100}
 {"completion": "no idea", "answer": "", "tokens": 1}
 JSON
-scores() {  # kind [options] -> the scores with blanks between
-  "$bin/temper-inspect" reward "$@" --input "$work/pairs.jsonl" > "$work/out"
+pairs=$work/pairs.jsonl
+scores() {  # kind [options] -> the scores of $pairs with blanks between
+  "$bin/temper-inspect" reward "$@" --input "$pairs" > "$work/out"
   python3 -c 'import json, sys; print(*[json.loads(line)["score"] for line in open(sys.argv[1])])' "$work/out"
 }
 expect() {  # scores kind [options]
@@ -69,11 +70,8 @@ cat > "$work/texts.jsonl" <<'JSON'
 {"completion": "{\"a\": 1}", "answer": ""}
 JSON
 texts() {  # scores kind [options]
-  local pairs=$work/pairs.jsonl
-  cp "$pairs" "$work/kept.jsonl"
-  cp "$work/texts.jsonl" "$pairs"
+  local pairs=$work/texts.jsonl
   expect "$@"
-  cp "$work/kept.jsonl" "$pairs"
 }
 texts "1.0 0.0 0.0" rouge
 texts "1.0 0.0 0.0" rouge --set type=rouge2 --set measure=precision --set stem=true
