@@ -41,8 +41,8 @@ std::string first_line(const std::string& text) {
 void try_gpu() {
   // ATen asks this variable once, before its first product under deterministic algorithms; cuBLAS gives the
   // same bits twice with a workspace of its own, which ATen hands it in any case. Then the variable goes
-  // again: as long as it is there ATen reads it with a regular expression at every product, which takes 60
-  // us, and a product 20.
+  // again: as long as it is there ATen reads it with a regular expression at every product, which takes the
+  // host longer than to start the product.
   constexpr const char* kWorkspace = "CUBLAS_WORKSPACE_CONFIG";
   const bool ours = std::getenv(kWorkspace) == nullptr;
   if (ours) ::setenv(kWorkspace, ":4096:8", /*overwrite=*/1);

@@ -7,6 +7,7 @@
 #include "tensor/gather_logp.h"
 #include "tensor/logp.h"
 #include "tensor/ops.h"
+#include "tensor/trees.h"
 #include "test.h"
 
 using at::Tensor;
@@ -47,28 +48,6 @@ void compare(const Op& op, const std::vector<Tensor>& inputs, at::IntArrayRef sh
     const double size = std::max(cpu[i].abs().max().item<double>(), 0.5);
     CHECK((cpu[i] - fake[i]).abs().max().item<double>() <= tolerance * size);
   }
-}
-
-std::vector<int64_t> ids(int64_t n) {
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < n; ++i) out.push_back((i * 7 + n) % 11);
-  return out;
-}
-
-// Two groups of different shape, a lone sequence, a chain of three with a branch, and empty segments.
-Packer several_trees() {
-  Packer packer;
-  const int64_t p = packer.add_segment(ids(5));
-  for (const int64_t n : {3, 1, 40}) packer.add_segment(ids(n), p);
-  packer.add_segment(ids(37));
-  const int64_t a = packer.add_segment(ids(2));
-  const int64_t b = packer.add_segment(ids(4), a);
-  packer.add_segment(ids(6), b);
-  packer.add_segment(ids(3), b);
-  packer.add_segment(ids(0), a);
-  const int64_t nothing = packer.add_segment({});
-  packer.add_segment(ids(4), nothing);
-  return packer;
 }
 
 double rounding(at::ScalarType dtype) {
@@ -248,8 +227,8 @@ TEST_CASE("fake device: divergences from two teachers equal the CPU's") {
 TEST_CASE("fake device: neither scores of all pairs nor whole logits are ever there") {
   fake::start();
   Packer packer;
-  const int64_t p = packer.add_segment(ids(700));
-  for (int i = 0; i < 4; ++i) packer.add_targets(packer.add_segment(ids(200), p), 0, 200, i);
+  const int64_t p = packer.add_segment(some_ids(700));
+  for (int i = 0; i < 4; ++i) packer.add_targets(packer.add_segment(some_ids(200), p), 0, 200, i);
   const int64_t n = packer.tokens(), vocab = 3000, width = 16;
   const PackedTokens batch = packer.tokens_on(kFake);
   const Targets targets = packer.targets_on(kFake, 4);

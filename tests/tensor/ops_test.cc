@@ -6,6 +6,7 @@
 
 #include "tensor/gather_logp.h"
 #include "tensor/logp.h"
+#include "tensor/trees.h"
 #include "test.h"
 
 using at::Tensor;
@@ -45,24 +46,6 @@ void compare(const std::function<Tensor(const std::vector<Tensor>&)>& fast,
     CAPTURE(i);
     CHECK(worst(got[i], want[i]) <= tolerance * std::max(want[i].abs().max().item<double>(), 0.5));
   }
-}
-
-// Two groups of different shape, a lone sequence, and a chain of three.
-Packer several_trees() {
-  Packer packer;
-  auto ids = [](int64_t n) {
-    std::vector<int64_t> v(n);
-    for (int64_t i = 0; i < n; ++i) v[i] = (i * 7 + n) % 11;
-    return v;
-  };
-  const int64_t p = packer.add_segment(ids(5));
-  for (const int64_t n : {3, 1, 70}) packer.add_segment(ids(n), p);
-  packer.add_segment(ids(67));
-  const int64_t a = packer.add_segment(ids(2));
-  const int64_t b = packer.add_segment(ids(4), a);
-  packer.add_segment(ids(6), b);
-  packer.add_segment(ids(0), a);
-  return packer;
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ std::vector<AttentionPart> chains_of(const std::vector<Segment>& segments, int64
     queries.push_back(segment.length());
     lengths.push_back(static_cast<int64_t>(keys.size() - before));
   }
-  return {{{}, on(device, keys), make_spans(queries, lengths, device), true, /*keys_repeat=*/true, window}};
+  return {{{}, on(device, keys), make_spans(queries, lengths, device), /*causal=*/true, window}};
 }
 
 Tensor select(const Tensor& x, const Tensor& rows) {
@@ -128,7 +128,7 @@ std::array<Tensor, 3> attention_backward(const Tensor& dout, const Tensor& q, co
     const auto [q_share, k_share, v_share] = attend_backward(
         select(dout, part.rows), select(q, part.rows), select(k, part.keys), select(v, part.keys),
         select(attended, part.rows), part.spans, part.causal, scale, part.window);
-    if (part.keys_repeat) {
+    if (part.window > 0) {
       const auto folded = [&](const Tensor& like, const Tensor& share) {
         return at::zeros(like.sizes(), like.options().dtype(at::kFloat))
             .index_add_(0, part.keys, share.to(at::kFloat))

@@ -19,8 +19,8 @@ struct AttentionPart {
   at::Tensor rows;  // [R] int64, distinct; undefined: all, in order
   at::Tensor keys;  // [S] int64; undefined: all, in order
   Spans spans;
-  bool causal = false, keys_repeat = false;
-  int64_t window = 0;
+  bool causal = false;
+  int64_t window = 0;  // > 0: keys are copied out for each sequence, and so repeat
 };
 
 // The parts of a batch's attention, made once for all layers of a pass.

@@ -9,7 +9,7 @@ using at::Tensor;
 namespace {
 
 // Writes to distinct places have one result in any order, but ATen's deterministic mode sorts the places
-// first, which takes ten times as long.
+// first, which takes many times as long.
 class InAnyOrder {
  public:
   InAnyOrder() { at::globalContext().setDeterministicAlgorithms(false, false); }
