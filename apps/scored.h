@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "data/records.h"
+#include "eval/evaluate.h"
 #include "reward/reward.h"
 #include "rollout/engine.h"
 
@@ -44,8 +45,7 @@ inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& r
   for (size_t i = 0; i < records.size(); ++i) {
     const std::string prompt = encoder.prompt_text(records[i]);
     for (const Completion& c : completions[i]) {
-      items.push_back({prompt, c.text, c.raw_text, &records[i].json, static_cast<int64_t>(c.ids.size()),
-                       c.finish == FinishReason::kLength, &c.ids});
+      items.push_back(reward_item(prompt, &records[i].json, c));
     }
   }
   const std::vector<ScoredItem> scores = rewards.score(items);

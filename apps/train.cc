@@ -76,8 +76,8 @@ int main(int argc, char** argv) {
   app.add_flag("--quiet", quiet, "warnings only");
   return run_app(app, argc, argv, [&]() -> int {
     if (app.count("--ranks") > 0 && !plan) return launch_ranks(launch, without_launch_options(argc, argv));
-    const Place place = find_place(process_environment());
-    if (const auto gpu = own_gpu(place, process_environment()("CUDA_VISIBLE_DEVICES")))
+    const Place place = find_place(process_variables());
+    if (const auto gpu = own_gpu(place, process_variables()("CUDA_VISIBLE_DEVICES")))
       setenv("CUDA_VISIBLE_DEVICES", gpu->c_str(), /*overwrite=*/1);
     RunConfig config(task_registry());
     const bool planned = plan && launch.ranks > 0;  // the ranks that would be started here

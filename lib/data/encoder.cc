@@ -320,6 +320,23 @@ std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
   return ids;
 }
 
+std::vector<int64_t> RecordEncoder::behind(const Record& record, const Json& said, size_t answer) const {
+  const RecordKind kind = record_kind(record);
+  if (kind != RecordKind::kMessages && !is_chat_column(record, "prompt")) {
+    std::string text = "\n";
+    for (size_t i = answer + 1; i < said.size(); ++i) text += said[i]["content"].get<std::string>() + "\n";
+    return tokenizer_.encode(text, {});
+  }
+  const Chat messages = chat_of(record, kind);
+  Json whole = asked(record, messages);
+  if (messages.open) whole.erase(whole.size() - 1);  // the answer's first words
+  const size_t before = whole.size();
+  for (const Json& message : said) whole.push_back(message);
+  return rendered(record, [&] {
+    return chat(record).encode_behind(tokenizer_, whole, before + answer, variables(record));
+  });
+}
+
 Json answered(const Record& record, const std::string& text, bool whole) {
   const RecordKind kind = record_kind(record);
   Json out = record.json;

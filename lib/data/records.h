@@ -151,6 +151,11 @@ class RecordEncoder {
   // assistant's message is left open behind it, to be continued. Longer than max_tokens: empty ("drop"), its
   // last max_tokens tokens with the begin token and the prefix kept ("truncate"), or UserError ("error").
   std::vector<int64_t> prompt(const Record& record) const;
+  // How a conversation goes on: what stands behind the model's answer when `said` follows the prompt: chat
+  // messages, of which number `answer` is that answer, and those behind it are new. Behind a string prompt
+  // the words of each new message stand on a line of their own. Throws UserError, see
+  // ChatTemplate::encode_behind.
+  std::vector<int64_t> behind(const Record& record, const Json& said, size_t answer) const;
   // The prompt as text, as the model sees it, special tokens included.
   std::string prompt_text(const Record& record) const;
 

@@ -14,7 +14,7 @@ constexpr int64_t kPort = 29500;  // torch's default
 
 class Reader {
  public:
-  explicit Reader(const Environment& environment) : environment_(environment) {}
+  explicit Reader(const Variables& environment) : environment_(environment) {}
 
   bool has(const std::string& name) const { return environment_(name).has_value(); }
   std::string text(const std::string& name, const std::string& otherwise) const {
@@ -35,7 +35,7 @@ class Reader {
   }
 
  private:
-  const Environment& environment_;
+  const Variables& environment_;
 };
 
 // "4(x2),3": the first machine's. Slurm gives tasks out in blocks unless told otherwise.
@@ -47,14 +47,14 @@ int64_t first_count(const std::string& counts, int64_t otherwise) {
 
 }  // namespace
 
-Environment process_environment() {
+Variables process_variables() {
   return [](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
     return value == nullptr || *value == '\0' ? std::nullopt : std::optional<std::string>(value);
   };
 }
 
-Place find_place(const Environment& environment) {
+Place find_place(const Variables& environment) {
   const Reader read(environment);
   Place place;
   std::string launcher;

@@ -17,14 +17,14 @@ struct Place {
   int64_t attempt = 0;  // how often the run has been started again before
 };
 
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
-Environment process_environment();
+using Variables = std::function<std::optional<std::string>(const std::string& name)>;
+Variables process_variables();
 
 // From the variables of torchrun and of temper-train --ranks (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR ...),
 // of Slurm's srun (SLURM_PROCID ...) or of Open MPI's mpirun (OMPI_COMM_WORLD_RANK ...); with none of these,
 // one process alone. Slurm and MPI name no port: MASTER_PORT, or 29500, and MASTER_ADDR where there are
 // several machines. Throws UserError for what is no number, is missing, or does not fit together.
-Place find_place(const Environment& environment);
+Place find_place(const Variables& environment);
 
 // What CUDA_VISIBLE_DEVICES should be for this process, so that each of a machine's processes sees a GPU of
 // its own as the first: its part of `visible`, the variable's value now, "" where that names fewer GPUs than

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -159,8 +160,7 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
   std::vector<RewardItem> items;
   for (size_t p = 0; p < completions.size(); ++p) {
     for (const Completion& c : completions[p]) {
-      items.push_back({prompts[p].text, c.text, c.raw_text, prompts[p].columns,
-                       static_cast<int64_t>(c.ids.size()), c.finish == FinishReason::kLength, &c.ids});
+      items.push_back(reward_item(prompts[p].text, prompts[p].columns, c));
     }
   }
   const std::vector<ScoredItem> scored = score ? score(items) : rewards.score(items);
@@ -200,7 +200,7 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                    prompt_means(result, [r](const EvalSample& s) { return s.score.parts[r]; }));
   }
   figures.number("length", prompt_means(result, [](const EvalSample& s) {
-                   return std::optional(static_cast<double>(s.completion.ids.size()));
+                   return std::optional(static_cast<double>(s.completion.policy_tokens()));
                  }));
   figures.share("truncated",
                 prompt_means(result,
@@ -208,7 +208,29 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                                return std::optional(s.completion.finish == FinishReason::kLength ? 1.0 : 0.0);
                              }),
                 options.samples);
+  std::set<std::string> counted;  // by environments
+  for (const EvalSample& s : result.samples) {
+    if (!s.completion.conversation) continue;
+    for (const auto& [name, value] : s.completion.conversation->figures) counted.insert(name);
+  }
+  for (const std::string& name : counted) {
+    figures.number("environment/" + name, prompt_means(result, [&](const EvalSample& s) {
+                     const auto& told = s.completion.conversation;
+                     return told && told->figures.contains(name) ? std::optional(told->figures.at(name))
+                                                                 : std::nullopt;
+                   }));
+  }
   return result;
+}
+
+RewardItem reward_item(const std::string& prompt, const Json* columns, const Completion& c) {
+  RewardItem item{prompt, c.text, c.raw_text, columns, c.policy_tokens(), c.finish == FinishReason::kLength,
+                  &c.ids};
+  if (c.conversation) {
+    item.conversation = &c.conversation->messages;
+    item.environment = c.conversation->score();
+  }
+  return item;
 }
 
 const Figure* EvalResult::find(const std::string& name) const {
@@ -237,16 +259,18 @@ Json EvalResult::sample_json(const EvalSample& sample, const std::vector<EvalPro
   Json parts = Json::object();
   for (size_t r = 0; r < reward_names.size(); ++r)
     parts[reward_names[r]] = number_or_null(sample.score.parts[r]);
-  return {{"prompt", prompt.text},
-          {"sample", sample.sample},
-          {"completion", sample.completion.text},
-          {"finish", finish_name(sample.completion.finish)},
-          {"tokens", sample.completion.ids.size()},
-          {"correct", sample.correct ? Json(*sample.correct) : Json(nullptr)},
-          {"answer", sample.answer ? Json(*sample.answer) : Json(nullptr)},
-          {"total", number_or_null(sample.score.total)},
-          {"rewards", parts},
-          {"columns", prompt.columns != nullptr ? *prompt.columns : Json(nullptr)}};
+  Json out{{"prompt", prompt.text},
+           {"sample", sample.sample},
+           {"completion", sample.completion.text},
+           {"finish", finish_name(sample.completion.finish)},
+           {"tokens", sample.completion.policy_tokens()},
+           {"correct", sample.correct ? Json(*sample.correct) : Json(nullptr)},
+           {"answer", sample.answer ? Json(*sample.answer) : Json(nullptr)},
+           {"total", number_or_null(sample.score.total)},
+           {"rewards", parts},
+           {"columns", prompt.columns != nullptr ? *prompt.columns : Json(nullptr)}};
+  if (const auto& told = sample.completion.conversation) out["messages"] = told->messages;
+  return out;
 }
 
 }  // namespace temper

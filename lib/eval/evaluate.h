@@ -78,6 +78,9 @@ EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<
 std::vector<GenerateRequest> eval_requests(const std::vector<EvalPrompt>& prompts, const RewardSet& rewards,
                                            const EvalOptions& options);
 
+// A completion as rewards see it; it must outlive the item.
+RewardItem reward_item(const std::string& prompt, const Json* columns, const Completion& completion);
+
 // The second half: completions [prompt][sample] that exist already. score: in the place of rewards.score().
 using ScoreItems = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
 EvalResult score_completions(const std::vector<EvalPrompt>& prompts,

@@ -1,5 +1,6 @@
 // Every reward that a config can name.
 #include "reward/code.h"
+#include "reward/environment_reward.h"
 #include "reward/extend.h"
 #include "reward/math.h"
 #include "reward/model_reward.h"
@@ -55,6 +56,9 @@ const Registry<RewardOptions>& reward_registry() {
            "Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), C.2", make<RepetitionOptions>});
     r.add({"code", "the completion's program passes the record's tests; it is run in a sandbox",
            "Temper; score coderl: CodeRL (arXiv 2207.01780), section 3.2", make<CodeOptions>});
+    r.add({"environment",
+           "what the environment of a conversation gave for its turns, added up; null: nothing", "Temper",
+           make<EnvironmentRewardOptions>});
     r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
            make<ProcessOptions>});
     r.add({"model",

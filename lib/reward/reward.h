@@ -23,6 +23,10 @@ struct RewardItem {
   bool truncated = false;         // it hit the length limit
   const std::vector<int64_t>* ids =
       nullptr;  // the completion's tokens; what counts tokens in n-grams needs them
+  // Of a conversation, of which `completion` is the last turn and the others are those of both sides: what
+  // was said behind the prompt, as chat messages, and what the environment gave for it.
+  const Json* conversation = nullptr;
+  std::optional<double> environment = {};
 };
 
 class Reward {

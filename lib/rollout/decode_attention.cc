@@ -89,18 +89,15 @@ class Attention {
   Attention(const KvShape& shape, int64_t layer, int64_t queries, float scale, int64_t window)
       : shape_(shape), layer_(layer), queries_(queries), scale_(scale), window_(window) {}
 
-  // q, out [N, Q, D]; k, v [N, K, D].
-  void run(const std::vector<DecodeRow>& rows, const Work& work, const T* q, const T* k, const T* v, T* out) {
-    const int64_t d = shape_.head_dim, kv_stride = shape_.heads * d, q_stride = kv_stride * queries_;
+  // q, out [N, Q, D].
+  void run(const std::vector<DecodeRow>& rows, const Work& work, const T* q, T* out) {
+    const int64_t d = shape_.head_dim, q_stride = shape_.heads * d * queries_;
     const int64_t n = work.rows * queries_;
     query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kNever),
         out_.assign(n * shape_.padded(), 0.0f);
     scores_.resize(n * kBlockTokens);
     for (int64_t r = 0; r < work.rows; ++r) {
       const int64_t row = work.first + r;
-      const KvRun& own = *rows[row].own;
-      own.store(layer_, work.head, own.length() - 1, 1, k + row * kv_stride + work.head * d,
-                v + row * kv_stride + work.head * d, kv_stride);
       const T* from = q + row * q_stride + work.head * queries_ * d;
       float* to = query_.data() + r * queries_ * d;
       vec::for_each(queries_ * d, [&](int64_t i, int64_t count) {
@@ -109,8 +106,7 @@ class Attention {
     }
     const KvRun& prompt = *rows[work.first].prompt;
     over_prompt(rows, work, prompt);
-    for (int64_t r = 0; r < work.rows; ++r)
-      over_own(r, *rows[work.first + r].own, prompt.length(), work.head);
+    for (int64_t r = 0; r < work.rows; ++r) over_own(r, rows[work.first + r], prompt.length(), work.head);
     for (int64_t i = 0; i < n; ++i) {
       const Floats scale(1.0f / sums_[i]);
       T* to = out + (work.first + i / queries_) * q_stride + (work.head * queries_ + i % queries_) * d;
@@ -127,7 +123,7 @@ class Attention {
   void over_prompt(const std::vector<DecodeRow>& rows, const Work& work, const KvRun& prompt) {
     lowest_.clear();
     for (int64_t r = 0; r < work.rows; ++r) {
-      lowest_.push_back(horizon(prompt.length() + rows[work.first + r].own->length()));
+      lowest_.push_back(horizon(prompt.length() + rows[work.first + r].seen));
     }
     const int64_t lowest = *std::min_element(lowest_.begin(), lowest_.end());
     for (int64_t begin = lowest / kBlockTokens * kBlockTokens; begin < prompt.length();
@@ -143,11 +139,11 @@ class Attention {
     }
   }
 
-  void over_own(int64_t r, const KvRun& own, int64_t before, int64_t head) {
-    const int64_t lowest = std::max<int64_t>(0, horizon(before + own.length()) - before);
-    for (int64_t begin = lowest / kBlockTokens * kBlockTokens; begin < own.length(); begin += kBlockTokens) {
-      over_block(r * queries_, queries_, own.data<T>(begin / kBlockTokens, layer_, head),
-                 std::max<int64_t>(lowest - begin, 0), std::min(kBlockTokens, own.length() - begin));
+  void over_own(int64_t r, const DecodeRow& row, int64_t before, int64_t head) {
+    const int64_t lowest = std::max<int64_t>(0, horizon(before + row.seen) - before);
+    for (int64_t begin = lowest / kBlockTokens * kBlockTokens; begin < row.seen; begin += kBlockTokens) {
+      over_block(r * queries_, queries_, row.own->data<T>(begin / kBlockTokens, layer_, head),
+                 std::max<int64_t>(lowest - begin, 0), std::min(kBlockTokens, row.seen - begin));
     }
   }
 
@@ -214,7 +210,7 @@ std::vector<Work> divide(const std::vector<DecodeRow>& rows, int64_t heads, int6
       for (int64_t r = first; r < first + count; r += size) {
         Work work{r, std::min(size, first + count - r), head, 0};
         for (int64_t i = r; i < r + work.rows; ++i) {
-          work.cost += static_cast<double>(rows[i].prompt->length() + 2 * rows[i].own->length() + 16);
+          work.cost += static_cast<double>(rows[i].prompt->length() + 2 * rows[i].seen + 16);
         }
         out.push_back(work);
       }
@@ -233,6 +229,16 @@ void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector
   for (const Work& work : all) total += work.cost;
   const T *qp = q.const_data_ptr<T>(), *kp = k.const_data_ptr<T>(), *vp = v.const_data_ptr<T>();
   T* op = out.mutable_data_ptr<T>();
+  // All before any is read: a token's successors in the same step read it.
+  const int64_t d = shape.head_dim, stride = shape.heads * d;
+  at::parallel_for(0, static_cast<int64_t>(rows.size()), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t h = 0; h < shape.heads; ++h) {
+        const int64_t at = r * stride + h * d;
+        rows[r].own->store(layer, h, rows[r].seen - 1, 1, kp + at, vp + at, stride);
+      }
+    }
+  });
   // Equal shares of the cost, in order.
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     Attention<T> attention(shape, layer, q.size(1) / shape.heads, static_cast<float>(scale), window);
@@ -243,7 +249,7 @@ void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector
     for (const Work& work : all) {
       const double middle = at + work.cost / 2;
       at += work.cost;
-      if (middle >= low && middle < high) attention.run(rows, work, qp, kp, vp, op);
+      if (middle >= low && middle < high) attention.run(rows, work, qp, op);
     }
   });
 }
@@ -284,17 +290,21 @@ namespace reference {
 at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                             const std::vector<DecodeRow>& rows, int64_t layer, double scale, int64_t window) {
   Tensor out = at::empty_like(q);
-  for (int64_t r = 0; r < static_cast<int64_t>(rows.size()); ++r) {
-    const KvShape& shape = rows[r].own->shape();
-    const int64_t heads = shape.heads, d = shape.head_dim;
+  const auto count = static_cast<int64_t>(rows.size());
+  for (int64_t r = 0; r < count; ++r) {
     const KvRun& own = *rows[r].own;
-    const int64_t last = own.length() - 1;
+    const int64_t last = rows[r].seen - 1;
     own.keys(last / kBlockTokens, layer).select(2, last % kBlockTokens).copy_(k[r]);
     own.values(last / kBlockTokens, layer).select(1, last % kBlockTokens).copy_(v[r]);
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    const KvShape& shape = rows[r].own->shape();
+    const int64_t heads = shape.heads, d = shape.head_dim;
     std::vector<Tensor> keys, values;
-    for (const KvRun* run : {rows[r].prompt, rows[r].own}) {
-      for (int64_t begin = 0; begin < run->length(); begin += kBlockTokens) {
-        const int64_t count = std::min(kBlockTokens, run->length() - begin);
+    for (const auto& [run, tokens] :
+         {std::pair(rows[r].prompt, rows[r].prompt->length()), std::pair(rows[r].own, rows[r].seen)}) {
+      for (int64_t begin = 0; begin < tokens; begin += kBlockTokens) {
+        const int64_t count = std::min(kBlockTokens, tokens - begin);
         keys.push_back(run->keys(begin / kBlockTokens, layer).narrow(2, 0, count));
         values.push_back(run->values(begin / kBlockTokens, layer).narrow(1, 0, count));
       }

@@ -20,9 +20,9 @@ DecodeReads windowed(const std::vector<DecodeRow>& rows, int64_t window) {
   SpansOver own, prompt;
   std::vector<int64_t> with_prompt;
   for (size_t i = 0; i < rows.size(); ++i) {
-    const KvRun &mine = *rows[i].own, &before = *rows[i].prompt;
-    const int64_t seen = std::min(window, mine.length());
-    own.add(1, mine.stretch().begin + mine.length() - seen, seen);
+    const KvRun& before = *rows[i].prompt;
+    const int64_t seen = std::min(window, rows[i].seen);
+    own.add(1, rows[i].own->stretch().begin + rows[i].seen - seen, seen);
     const int64_t rest = std::min(window - seen, before.length());
     if (rest == 0) continue;
     prompt.add(1, before.stretch().begin + before.length() - rest, rest);
@@ -82,7 +82,7 @@ Spans SpansOver::on(at::Device device) const {
 
 SpansOver own_pieces(const std::vector<DecodeRow>& rows) {
   SpansOver out;
-  for (const DecodeRow& row : rows) out.add(1, row.own->stretch().begin, row.own->length());
+  for (const DecodeRow& row : rows) out.add(1, row.own->stretch().begin, row.seen);
   return out;
 }
 
@@ -120,7 +120,7 @@ Tensor places_of(const std::vector<const KvRun*>& runs) {
 
 DecodePlan::DecodePlan(std::vector<DecodeRow> rows) : rows_(std::move(rows)) {
   std::vector<int64_t> places;
-  for (const DecodeRow& row : rows_) places.push_back(row.own->stretch().begin + row.own->length() - 1);
+  for (const DecodeRow& row : rows_) places.push_back(row.own->stretch().begin + row.seen - 1);
   place_ = at::tensor(places, at::kLong).to(device_of(*rows_.front().own));
 }
 

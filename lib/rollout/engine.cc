@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -16,6 +18,7 @@
 #include "rollout/contexts.h"
 #include "rollout/device_sampler.h"
 #include "rollout/recorded_steps.h"
+#include "rollout/sequence.h"
 
 namespace temper {
 namespace {
@@ -31,20 +34,12 @@ struct Ready {
   int64_t next_sample = 0;
 };
 
-struct Sequence {
-  Sequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt, KvPool& pool,
-           RandomStream random)
-      : request(request), sample(sample), prompt(std::move(prompt)), own(pool), random(random) {}
-  size_t request;
-  int64_t sample;
-  std::shared_ptr<const KvRun> prompt;
-  KvRun own;
-  RandomStream random;
-  Completion out;
-  SeenTokens seen;
-  std::optional<StreamDecoder> stream, raw_stream;  // with bans or stop strings; with stop strings
-  std::string streamed, raw;                        // without and with special tokens
-  std::vector<std::pair<size_t, size_t>> sizes;     // of raw and streamed, after each token
+using Sequence = DecodedSequence;
+
+// A sequence that waits for an answer to its turn.
+struct Asking {
+  std::unique_ptr<Sequence> sequence;
+  int64_t due = 0;  // the step before which the answer is read
 };
 
 class Engine {
@@ -73,7 +68,10 @@ class Engine {
   std::vector<std::vector<Completion>> run(const std::function<void(const EngineProgress&)>& on_progress) {
     at::NoGradGuard no_grad;
     while (progress_.finished < progress_.total) {
+      hear_answers(steps_);
       admit();
+      // Nobody is left who could decode meanwhile.
+      if (active_.empty() && !asking_.empty()) hear_answers(asking_.front().due);
       if (!active_.empty()) step();
       if (on_progress) on_progress(progress_);
     }
@@ -147,7 +145,16 @@ class Engine {
     }
   }
 
-  int64_t free_places() const { return options_.max_batch - static_cast<int64_t>(active_.size()); }
+  // Those that wait for answers keep their places, and so their keys and values within the batch's memory.
+  int64_t free_places() const {
+    return options_.max_batch - static_cast<int64_t>(active_.size() + asking_.size());
+  }
+
+  void begin_turn(Sequence& s) const {
+    constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+    s.begin_turn(options_.respondent == nullptr ? kAny
+                                                : options_.respondent->turn_tokens(s.request(), s.sample()));
+  }
 
   std::unique_ptr<Sequence> start(Ready& ready) {
     const GenerateRequest& request = requests_[ready.request];
@@ -155,12 +162,12 @@ class Engine {
     // The stream's name holds all that the sequence is, and nothing of the batch.
     const RandomStream random(options_.seed, fmt::format("rollout sample {}", sample), options_.step,
                               request.stream_index);
-    auto sequence = std::make_unique<Sequence>(ready.request, sample, ready.prompt, pool_, random);
+    auto sequence = std::make_unique<Sequence>(ready.request, sample, ready.prompt, pool_, random, tokenizer_,
+                                               sampling_, options_.end_ids, !bans_.empty());
     if (sampling_.penalises()) {
-      for (const int64_t id : request.prompt) sequence->seen[id] = 0;
+      for (const int64_t id : request.prompt) sequence->seen()[id] = 0;
     }
-    if (!sampling_.stop.empty() || !bans_.empty()) sequence->stream.emplace(tokenizer_);
-    if (!sampling_.stop.empty()) sequence->raw_stream.emplace(tokenizer_, /*special=*/true);
+    begin_turn(*sequence);
     return sequence;
   }
 
@@ -201,11 +208,9 @@ class Engine {
     std::vector<int64_t> ids, positions;
     std::vector<DecodeRow> rows;
     std::vector<Sequence*> sequences;
+    ++steps_;
     for (const auto& s : active_) {
-      ids.push_back(s->out.ids.back());
-      positions.push_back(s->prompt->length() + s->own.length());
-      s->own.extend(1);
-      rows.push_back({s->prompt.get(), &s->own});
+      read_next(*s, ids, positions, rows);
       sequences.push_back(s.get());
     }
     if (recorded_ != nullptr) {
@@ -219,6 +224,64 @@ class Engine {
     sample(model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context), sequences);
   }
 
+  // The sequence's first token that is not in the cache yet, to be read by the next pass.
+  static void read_next(Sequence& s, std::vector<int64_t>& ids, std::vector<int64_t>& positions,
+                        std::vector<DecodeRow>& rows) {
+    const int64_t read = s.own().length();
+    ids.push_back(s.ids()[static_cast<size_t>(read)]);
+    positions.push_back(s.prompt().length() + read);
+    s.own().extend(1);
+    rows.push_back({&s.prompt(), &s.own(), read + 1});
+  }
+
+  // The answers that are due up to a step, in the order in which their turns ended. Their tokens but the last
+  // are read at once; the last is read by the next step, which draws what follows it.
+  void hear_answers(int64_t step) {
+    std::vector<Sequence*> heard;
+    while (!asking_.empty() && asking_.front().due <= step) {
+      std::unique_ptr<Sequence> s = std::move(asking_.front().sequence);
+      asking_.pop_front();
+      const std::vector<int64_t> answer = options_.respondent->answer(s->request(), s->sample());
+      if (answer.empty()) {
+        finish(*s);
+        continue;
+      }
+      if (!s->take_answer(answer)) {
+        s->cut_short();
+        finish(*s);
+        continue;
+      }
+      begin_turn(*s);
+      heard.push_back(s.get());
+      // Beside the other samples of its prompt, whose keys and values are then read once for all of them.
+      const auto place = std::find_if(active_.rbegin(), active_.rend(), [&](const auto& a) {
+                           return &a->prompt() == &s->prompt();
+                         }).base();
+      active_.insert(place, std::move(s));
+    }
+    read_given(heard);
+  }
+
+  void read_given(const std::vector<Sequence*>& sequences) {
+    std::vector<int64_t> ids, positions;
+    std::vector<DecodeRow> rows;
+    const auto read = [&] {
+      if (ids.empty()) return;
+      const at::Device device = model_.precision().device;
+      DecodeContext context(model_.config(), std::move(rows));
+      model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context);
+      ids.clear(), positions.clear(), rows.clear();
+    };
+    for (Sequence* s : sequences) {
+      const auto last = static_cast<int64_t>(s->ids().size()) - 1;
+      while (s->own().length() < last) {
+        read_next(*s, ids, positions, rows);
+        if (static_cast<int64_t>(ids.size()) == kPrefillTokens) read();
+      }
+    }
+    read();
+  }
+
   // The step as recorded work; nothing when it cannot be recorded, and then no later one is tried.
   std::optional<std::vector<SampledToken>> recorded_step(const std::vector<DecodeRow>& rows,
                                                          const std::vector<int64_t>& ids,
@@ -227,12 +290,12 @@ class Engine {
     std::vector<StepRow> step;
     std::vector<RandomStream> random;
     for (size_t i = 0; i < rows.size(); ++i) {
-      random.push_back(sequences[i]->random);
-      step.push_back({ids[i], positions[i], rows[i], random.back().uniform(), may_end(*sequences[i])});
+      random.push_back(sequences[i]->random());
+      step.push_back({ids[i], positions[i], rows[i], random.back().uniform(), sequences[i]->may_end()});
     }
     try {
       auto tokens = recorded_->run(step);
-      for (size_t i = 0; i < rows.size(); ++i) sequences[i]->random = random[i];
+      for (size_t i = 0; i < rows.size(); ++i) sequences[i]->random() = random[i];
       return tokens;
     } catch (const CannotRecord& e) {
       log_warning("decoding steps cannot be recorded, and so are slower: {}", e.what());
@@ -252,16 +315,22 @@ class Engine {
 
   void accept_all(const std::vector<Sequence*>& sequences, const std::vector<SampledToken>& tokens) {
     for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
-    std::erase_if(active_, [&](const auto& s) { return s->request == kFinished; });
-  }
-
-  bool may_end(const Sequence& s) const {
-    return static_cast<int64_t>(s.out.ids.size()) >= sampling_.min_new_tokens;
+    if (ended_.empty()) return;
+    std::vector<std::unique_ptr<Sequence>> going_on;
+    for (auto& s : active_) {
+      const auto end = ended_.find(s.get());
+      if (end == ended_.end())
+        going_on.push_back(std::move(s));
+      else
+        leave(std::move(s), end->second);
+    }
+    active_ = std::move(going_on);
+    ended_.clear();
   }
 
   std::vector<int64_t> banned_for(const Sequence& s) const {
-    std::vector<int64_t> banned = bans_.after(s.streamed);
-    if (!may_end(s)) banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
+    std::vector<int64_t> banned = bans_.after(s.text_so_far());
+    if (!s.may_end()) banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
     return banned;
   }
 
@@ -273,7 +342,7 @@ class Engine {
       for (int64_t i = begin; i < end; ++i) {
         Sequence& s = *sequences[i];
         tokens[i] =
-            sample_token(rows + i * vocab, vocab, sampling_, s.seen, banned_for(s), s.random.uniform());
+            sample_token(rows + i * vocab, vocab, sampling_, s.seen(), banned_for(s), s.random().uniform());
       }
     });
     return tokens;
@@ -285,78 +354,37 @@ class Engine {
     std::vector<double> uniform;
     for (Sequence* s : sequences) {
       banned.push_back(banned_for(*s));
-      uniform.push_back(s->random.uniform());
+      uniform.push_back(s->random().uniform());
     }
     return sample_tokens(logits, sampling_, banned, uniform);
   }
 
   void accept(Sequence& s, const SampledToken& token) {
-    s.out.ids.push_back(token.id);
-    s.out.logp.push_back(token.logp);
-    s.out.logp_full.push_back(token.logp_full);
-    if (sampling_.penalises()) ++s.seen[token.id];
+    const std::optional<FinishReason> end = s.accept(token);
     ++progress_.tokens;
-    if (options_.on_token) options_.on_token(s.request, s.sample, token.id);
-    const auto length = static_cast<int64_t>(s.out.ids.size());
-    if (std::find(options_.end_ids.begin(), options_.end_ids.end(), token.id) != options_.end_ids.end()) {
-      finish(s, FinishReason::kEnd);
-    } else if (const auto stop = find_stop(s)) {
-      s.streamed.resize(*stop);
-      finish(s, FinishReason::kStop);
-    } else if (length == sampling_.max_new_tokens) {
-      finish(s, FinishReason::kLength);
-    }
+    if (options_.on_token) options_.on_token(s.request(), s.sample(), token.id);
+    if (end) ended_.emplace(&s, *end);
   }
 
-  // Where the text is to be cut: before the first stop string that the newest token's text completed, be it
-  // in the text as it is shown or in the one with special tokens.
-  std::optional<size_t> find_stop(Sequence& s) const {
-    const size_t before = s.streamed.size(), raw_before = s.raw.size();
-    if (s.stream) s.streamed += s.stream->push(s.out.ids.back());
-    if (!s.raw_stream) return std::nullopt;
-    s.raw += s.raw_stream->push(s.out.ids.back());
-    s.sizes.emplace_back(s.raw.size(), s.streamed.size());
-    if (static_cast<int64_t>(s.out.ids.size()) < sampling_.min_new_tokens) return std::nullopt;
-    std::optional<size_t> first;
-    for (const std::string& stop : sampling_.stop) {
-      const auto find = [&](const std::string& text, size_t old) {  // a match that ends in new text
-        return text.find(stop, old + 1 > stop.size() ? old + 1 - stop.size() : 0);
-      };
-      const size_t shown = find(s.streamed, before), raw = find(s.raw, raw_before);
-      if (shown != std::string::npos) first = std::min(first.value_or(shown), shown);
-      if (raw != std::string::npos) {
-        const size_t at = without_special(s, raw);
-        first = std::min(first.value_or(at), at);
-      }
+  // A sequence whose turn has ended leaves the batch, to ask or for good.
+  void leave(std::unique_ptr<Sequence> s, FinishReason reason) {
+    const PolicyTurn turn = s->end_turn(reason);
+    if (options_.respondent == nullptr) {
+      finish(*s);
+      return;
     }
-    return first;
+    options_.respondent->ended(s->request(), s->sample(), turn);
+    asking_.push_back({std::move(s), steps_ + options_.respondent->patience()});
   }
 
-  // The place of a byte of the raw text in the text without special tokens.
-  static size_t without_special(const Sequence& s, size_t at) {
-    const auto next = std::upper_bound(s.sizes.begin(), s.sizes.end(), std::pair(at, SIZE_MAX));
-    const auto [raw, text] = next == s.sizes.begin() ? std::pair<size_t, size_t>() : *std::prev(next);
-    return std::min(text + (at - raw), next == s.sizes.end() ? text : next->second);
-  }
-
-  void finish(Sequence& s, FinishReason reason) {
-    Completion& out = s.out;
-    out.finish = reason;
-    out.raw_text = tokenizer_.decode(out.ids, true);
-    if (reason == FinishReason::kStop) {
-      out.text = std::move(s.streamed);
-    } else {
-      const bool ended = reason == FinishReason::kEnd;
-      out.text = tokenizer_.decode({out.ids.begin(), out.ids.end() - (ended ? 1 : 0)}, false);
-    }
-    const size_t request = s.request;
-    results_[request][static_cast<size_t>(s.sample)] = std::move(out);
-    s.request = kFinished;
+  void finish(Sequence& s) {
+    const size_t request = s.request();
+    std::optional<Conversation> conversation;
+    if (options_.respondent != nullptr) conversation = options_.respondent->conversation(request, s.sample());
+    results_[request][static_cast<size_t>(s.sample())] = s.finished(std::move(conversation));
     ++progress_.finished;
     if (--open_[request] == 0 && options_.on_request) options_.on_request(request, results_[request]);
   }
-
-  static constexpr size_t kFinished = static_cast<size_t>(-1);
 
   Model& model_;
   const Tokenizer& tokenizer_;
@@ -368,6 +396,9 @@ class Engine {
   std::deque<size_t> waiting_;  // requests
   std::deque<Ready> ready_;
   std::vector<std::unique_ptr<Sequence>> active_;  // samples of a request are neighbours
+  std::deque<Asking> asking_;                      // in the order of due
+  std::map<const Sequence*, FinishReason> ended_;  // those of the batch whose turn ended with this step
+  int64_t steps_ = 0;                              // of decoding
   std::vector<std::vector<Completion>> results_;
   std::vector<int64_t> open_;  // samples of each request that have not ended
   EngineProgress progress_;
@@ -375,18 +406,6 @@ class Engine {
 };
 
 }  // namespace
-
-const char* finish_name(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kEnd:
-      return "end";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kStop:
-      return "stop";
-  }
-  return "";
-}
 
 std::vector<std::vector<Completion>> generate(Model& model, const Tokenizer& tokenizer,
                                               const std::vector<GenerateRequest>& requests,

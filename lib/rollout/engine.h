@@ -7,22 +7,12 @@
 #include <vector>
 
 #include "model/model.h"
+#include "rollout/completion.h"
+#include "rollout/respondent.h"
 #include "rollout/sampler.h"
 #include "text/tokenizer.h"
 
 namespace temper {
-
-enum class FinishReason { kEnd, kLength, kStop };
-const char* finish_name(FinishReason reason);  // "end", "length", "stop"
-
-struct Completion {
-  std::vector<int64_t> ids;      // the end token included when it came
-  std::vector<float> logp;       // per id, of the distribution sampled; greedy: logp_full
-  std::vector<float> logp_full;  // per id, temperature only, whole vocabulary; greedy: at temperature 1
-  FinishReason finish = FinishReason::kLength;
-  std::string text;      // special tokens, end token and stop string left out; decoded once
-  std::string raw_text;  // of all ids, with special tokens
-};
 
 struct GenerateRequest {
   std::vector<int64_t> prompt;
@@ -41,6 +31,9 @@ struct EngineOptions {
   // All samples of a request, once the last of them has ended, while others are still decoded; on the thread
   // that decodes. It may throw to stop.
   std::function<void(size_t request, const std::vector<Completion>& samples)> on_request = {};
+  // Who answers when a turn ends; none: a completion is one turn. max_new_tokens then counts the tokens of
+  // both, min_new_tokens and stop strings those of a turn.
+  Respondent* respondent = nullptr;
 };
 
 struct EngineProgress {

@@ -139,7 +139,7 @@ std::vector<SampledToken> RecordedSteps::run(const std::vector<StepRow>& rows) {
   std::vector<double> uniform(n, 0.5);
   std::vector<float> no_end(n * end_ids_.size(), 0.0f);
   std::vector<std::vector<int64_t>> banned(rows.size());
-  std::vector<DecodeRow> runs(n, DecodeRow{&nobody_, &nobody_});
+  std::vector<DecodeRow> runs(n, DecodeRow{&nobody_, &nobody_, nobody_.length()});
   for (size_t i = 0; i < n; ++i) {
     if (i < rows.size()) {
       const StepRow& row = rows[i];
@@ -150,7 +150,7 @@ std::vector<SampledToken> RecordedSteps::run(const std::vector<StepRow>& rows) {
                     -std::numeric_limits<float>::infinity());
       }
     }
-    longs[2 * n + i] = runs[i].own->stretch().begin + runs[i].own->length() - 1;
+    longs[2 * n + i] = runs[i].own->stretch().begin + runs[i].seen - 1;
   }
   std::vector<int32_t> numbers = own_pieces(runs).numbers();
   const std::vector<int32_t> prompts = filled_up(prompt_pieces(runs), r.rows).numbers();

@@ -78,6 +78,7 @@ Json sample_json(int64_t step, const std::string& split, const SampleRow& row) {
   out["tokens"] = row.tokens;
   if (row.logp_mean) out["logp_mean"] = number(row.logp_mean);
   if (row.logp_min) out["logp_min"] = number(row.logp_min);
+  if (!row.messages.is_null()) out["messages"] = row.messages;
   return out;
 }
 
@@ -276,6 +277,7 @@ std::vector<SampleRow> read_samples(const std::string& path, const std::string& 
     row.advantage = as_optional(json, "advantage", where);
     row.finish = as_text(json, "finish", where);
     row.tokens = as_integer(json, "tokens", where);
+    row.messages = json.value("messages", Json());
     row.logp_mean = as_optional(json, "logp_mean", where);
     row.logp_min = as_optional(json, "logp_min", where);
     rows.push_back(std::move(row));

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/json_fwd.h"
+#include "base/json.h"
 
 namespace temper {
 
@@ -48,6 +48,7 @@ struct SampleRow {
   std::string finish;                         // "end", "length", "stop"
   int64_t tokens = 0;                         // of the completion
   std::optional<double> logp_mean, logp_min;  // per token, of the distribution sampled
+  Json messages = nullptr;                    // of a conversation: those behind the prompt, of both sides
   int64_t step = 0;                           // filled by write_samples and read_samples
   std::string split = "train";                // likewise
 };

@@ -57,6 +57,12 @@ class ChatTemplate {
   std::vector<int64_t> encode_prompt(const Tokenizer& tokenizer, const Json& messages, bool open,
                                      const Json& extra) const;
 
+  // What stands behind the words of message `answer`, which a model has written: the end of its turn, what
+  // follows it in the chat, and the generation prompt. Throws UserError when the template shows none of the
+  // words of a message that follows.
+  std::vector<int64_t> encode_behind(const Tokenizer& tokenizer, const Json& messages, size_t answer,
+                                     const Json& extra) const;
+
   // messages: a prompt and its answer. open: the prompt's last message is the beginning of the one that
   // stands in its place in `messages`. The mask is that of the answer: what the assistant writes behind the
   // prompt, which begins where prompt and whole part when stored turns lack something that the prompt ends

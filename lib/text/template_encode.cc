@@ -166,6 +166,24 @@ std::vector<int64_t> ChatTemplate::encode_prompt(const Tokenizer& tokenizer, con
   return impl_->ids(tokenizer, impl_->prompt(tokenizer, messages, open, impl_->variables(tokenizer, extra)));
 }
 
+std::vector<int64_t> ChatTemplate::encode_behind(const Tokenizer& tokenizer, const Json& messages,
+                                                 size_t answer, const Json& extra) const {
+  // What the model wrote stands in its ids; here a word in its place shows where it ends, whatever the
+  // template does to old answers.
+  Json chat = messages;
+  chat[answer] = {{"role", "assistant"}, {"content", "answer"}};
+  const Text text = impl_->render(chat, chat.size(), true, impl_->variables(tokenizer, extra));
+  const std::vector<Words> words = words_of(text, chat.size());
+  for (size_t i = answer; i < chat.size(); ++i) {
+    if (words[i].shown()) continue;
+    user_error(
+        "{}: it does not show what a message of role {} says (message {}), so a conversation cannot go "
+        "on with one",
+        impl_->where, dump_line(chat[i].value("role", Json())), i);
+  }
+  return impl_->ids(tokenizer, text.slice(words[answer].last, text.size()));
+}
+
 std::vector<int64_t> ChatTemplate::Impl::ids(const Tokenizer& tokenizer, const Text& text) const {
   return tokenizer.encode(text.str(), {.parse_special = true, .plain = spans_of(text, ~jinja::kGeneration)});
 }

@@ -16,9 +16,12 @@ namespace {
 // Completions of the held-out prompts, scored by the run's rewards.
 void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   std::vector<EvalPrompt> prompts;
+  std::vector<const Record*> records;
   for (const Record& record : s.eval_records) {
     std::vector<int64_t> ids = s.encoder->prompt(record);
-    if (!ids.empty()) prompts.push_back({std::move(ids), s.encoder->prompt_text(record), &record.json});
+    if (ids.empty()) continue;
+    prompts.push_back({std::move(ids), s.encoder->prompt_text(record), &record.json});
+    records.push_back(&record);
   }
   const auto all = static_cast<int64_t>(s.eval_records.size());
   leave_out(s, out, "prompts_left_out", all - static_cast<int64_t>(prompts.size()), all, "prompts");
@@ -39,6 +42,14 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   EvalOptions options;
   options.samples = s.config.eval.samples;
   const auto generated = [&](const std::vector<GenerateRequest>& mine) {
+    std::unique_ptr<Conversations> conversations;
+    if (s.environment != nullptr) {
+      std::vector<Asked> asked;
+      for (size_t i = 0; i < mine.size(); ++i)
+        asked.push_back({records[s.ranks.nth_mine(i)], mine[i].stream_index});
+      conversations = s.conversations(std::move(asked), engine.seed, engine.step, true);
+      engine.respondent = conversations.get();
+    }
     return generate(*s.model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
       s.check_signal_in_share();
       s.progress->inner(
@@ -78,7 +89,8 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
       row.rewards.emplace_back(result.reward_names[i], e.score.parts[i]);
     row.reward = e.score.total;
     row.finish = finish_name(e.completion.finish);
-    row.tokens = static_cast<int64_t>(e.completion.ids.size());
+    row.tokens = e.completion.policy_tokens();
+    if (e.completion.conversation) row.messages = e.completion.conversation->messages;
     out.samples.push_back(std::move(row));
   }
 }

@@ -24,8 +24,22 @@ void RolloutBatch::commit(RunState& state) const {
   for (const auto& [record, length] : lengths) state.lengths[record] = length;
 }
 
+int64_t Rollout::tokens() const {
+  if (turns.empty()) return static_cast<int64_t>(ids.size());
+  int64_t sum = 0;
+  for (const Turn& turn : turns) sum += turn.end - turn.begin;
+  return sum;
+}
+
 RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
   RolloutTensors out;
+  for (const RolloutGroup& g : groups) {
+    for (const Rollout& r : g.rollouts) {
+      std::vector<bool>& target = out.targets.emplace_back(r.turns.empty() ? 0 : r.ids.size(), false);
+      for (const Turn& turn : r.turns)
+        std::fill(target.begin() + turn.begin, target.begin() + turn.end, true);
+    }
+  }
   std::vector<float> rollout, old;
   std::vector<double> reward, demonstration, opening, reference;
   std::vector<int64_t> sequence, group;
@@ -34,10 +48,12 @@ RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
   for (size_t g = 0; g < groups.size(); ++g) {
     for (const Rollout& r : groups[g].rollouts) {
       const auto index = static_cast<int64_t>(out.sequences.size());
-      out.sequences.push_back({&groups[g].prompt, &r.ids, nullptr, static_cast<int64_t>(g)});
+      const std::vector<bool>& target = out.targets[static_cast<size_t>(index)];
+      out.sequences.push_back(
+          {&groups[g].prompt, &r.ids, target.empty() ? nullptr : &target, static_cast<int64_t>(g)});
       rollout.insert(rollout.end(), r.logp_rollout.begin(), r.logp_rollout.end());
       old.insert(old.end(), r.logp_old.begin(), r.logp_old.end());
-      sequence.insert(sequence.end(), r.ids.size(), index);
+      sequence.insert(sequence.end(), static_cast<size_t>(r.tokens()), index);
       reward.push_back(r.reward.value_or(kNull));
       demonstration.push_back(r.demonstration ? 1.0 : 0.0);
       opening.push_back(r.opening == 0 ? 1.0 : 0.0);
@@ -139,7 +155,7 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
     for (const Rollout& r : g.rollouts) {
       if (r.demonstration) continue;
       count += 1;
-      length += static_cast<double>(r.ids.size());
+      length += static_cast<double>(r.tokens());
       truncated += r.finish == finish_name(FinishReason::kLength) ? 1 : 0;
       if (r.reward) {
         sum += *r.reward;
@@ -173,6 +189,18 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
                      static_cast<double>(batch.kept_groups) / static_cast<double>(batch.generated_groups));
   }
   out.emplace_back("null_rewards", (count - rewards) / count);
+  // What environments counted: means over the conversations that have the figure.
+  std::map<std::string, std::pair<double, double>> figures;  // sum and count
+  for (const RolloutGroup& g : batch.groups) {
+    for (const Rollout& r : g.rollouts) {
+      if (!r.conversation) continue;
+      for (const auto& [name, value] : r.conversation->figures) {
+        figures[name].first += value;
+        figures[name].second += 1;
+      }
+    }
+  }
+  for (const auto& [name, sum] : figures) out.emplace_back("environment/" + name, sum.first / sum.second);
   // What the rewards compared the answers as, in shares of the groups.
   std::map<std::string, double> kinds;
   for (const RolloutGroup& g : batch.groups) {
@@ -200,7 +228,8 @@ std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& bat
       row.reward = r.reward;
       row.advantage = values[index++];
       row.finish = r.finish;
-      row.tokens = static_cast<int64_t>(r.ids.size());
+      row.tokens = r.tokens();
+      if (r.conversation) row.messages = r.conversation->messages;
       double sum = 0, lowest = 0;
       for (const float lp : r.logp_rollout) {
         sum += lp;
@@ -235,7 +264,11 @@ Json RolloutGroup::to_json() const {
   for (const Rollout& r : rollouts) {
     Json parts = Json::array();
     for (const auto& p : r.parts) parts.push_back(number(p));
+    Json turns = Json::array();
+    for (const Turn& turn : r.turns) turns.push_back(temper::to_json(turn));
     rows.push_back({{"ids", r.ids},
+                    {"turns", turns},
+                    {"conversation", r.conversation ? temper::to_json(*r.conversation) : Json(nullptr)},
                     {"logp_rollout", r.logp_rollout},
                     {"logp_old", r.logp_old},
                     {"reward", number(r.reward)},
@@ -264,11 +297,25 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
     g.reference_reward = number(json.at("reference_reward"));
     bool sound = g.draw >= 0 && g.record >= 0;
     for (const Json& j : json.at("rollouts")) {
-      Rollout r{j.at("ids"),  j.at("logp_rollout"), j.at("logp_old"),      number(j.at("reward")), {},
-                j.at("text"), j.at("finish"),       j.at("demonstration"), j.at("opening")};
+      Rollout r;
+      r.ids = j.at("ids").get<std::vector<int64_t>>();
+      r.logp_rollout = j.at("logp_rollout").get<std::vector<float>>();
+      r.logp_old = j.at("logp_old").get<std::vector<float>>();
+      r.reward = number(j.at("reward"));
+      r.text = j.at("text"), r.finish = j.at("finish");
+      r.demonstration = j.at("demonstration"), r.opening = j.at("opening");
       for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
-      sound = sound && r.logp_rollout.size() == r.ids.size() &&
-              (r.logp_old.empty() || r.logp_old.size() == r.ids.size());
+      int64_t end = 0;
+      for (const Json& turn : j.value("turns", Json::array())) {
+        r.turns.push_back(turn_from_json(turn));
+        sound = sound && r.turns.back().begin >= end && r.turns.back().end > r.turns.back().begin;
+        end = r.turns.back().end;
+      }
+      sound = sound && end <= static_cast<int64_t>(r.ids.size());
+      if (const Json& told = j.value("conversation", Json()); !told.is_null())
+        r.conversation = conversation_from_json(told);
+      const auto tokens = static_cast<size_t>(r.tokens());
+      sound = sound && r.logp_rollout.size() == tokens && (r.logp_old.empty() || r.logp_old.size() == tokens);
       g.rollouts.push_back(std::move(r));
     }
     if (sound) return g;

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "objective/policy/policy.h"
+#include "rollout/completion.h"
 #include "run/metrics.h"
 #include "run/state.h"
 #include "train/micro_batch.h"
@@ -20,7 +21,10 @@ namespace temper {
 class Session;
 
 struct Rollout {
-  std::vector<int64_t> ids;
+  std::vector<int64_t> ids;  // of a conversation, those of both sides
+  // The policy's turns; empty: all ids are the policy's. What an environment wrote is read and never learnt:
+  // all numbers per token are those of the policy's tokens alone.
+  std::vector<Turn> turns;
   // As the decode engine saw them, temperature only. NaN: the token was given, not drawn (a demonstration, a
   // forced opening); settle_given_tokens() puts logp_old there.
   std::vector<float> logp_rollout;
@@ -30,6 +34,8 @@ struct Rollout {
   std::string text, finish;
   bool demonstration = false;  // the record's own completion, not the policy's
   int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none
+  std::optional<Conversation> conversation;
+  int64_t tokens() const;  // the policy's
 };
 
 struct RolloutGroup {
@@ -68,8 +74,9 @@ struct RolloutBatch {
 // the caller where a group does not know them.
 struct RolloutTensors {
   std::vector<Sequence> sequences;
-  std::vector<int64_t> offsets;  // [S + 1] first token of each sequence in the [M] tensors
-  std::vector<int64_t> groups;   // [G + 1] first sequence of each group
+  std::vector<std::vector<bool>> targets;  // of each sequence; empty: all of it
+  std::vector<int64_t> offsets;            // [S + 1] first token of each sequence in the [M] tensors
+  std::vector<int64_t> groups;             // [G + 1] first sequence of each group
   objective::PolicyBatch batch;
 };
 RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups);

@@ -37,8 +37,8 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
   const float* values = logp.const_data_ptr<float>();
   for (RolloutGroup* g : open) {
     for (Rollout& r : g->rollouts) {
-      r.logp_old.assign(values, values + r.ids.size());
-      values += r.ids.size();
+      r.logp_old.assign(values, values + r.tokens());
+      values += r.tokens();
     }
   }
 }
@@ -113,7 +113,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     batch.generated_groups += count;
     for (RolloutGroup& g : groups) {
       int64_t tokens = 0;
-      for (const Rollout& r : g.rollouts) tokens += r.demonstration ? 0 : static_cast<int64_t>(r.ids.size());
+      for (const Rollout& r : g.rollouts) tokens += r.demonstration ? 0 : r.tokens();
       batch.generated_tokens += tokens;
       if (some_wait(s, count, options.make))
         batch.lengths[g.record] = static_cast<double>(tokens) /
@@ -140,7 +140,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
       const auto at = batch.groups.begin() +
                       std::min<int64_t>(i * total / taken, static_cast<int64_t>(batch.groups.size()));
       RolloutGroup group = stored[order.at(batch.stored_cursor + i)];
-      for (const Rollout& r : group.rollouts) batch.generated_tokens += static_cast<int64_t>(r.ids.size());
+      for (const Rollout& r : group.rollouts) batch.generated_tokens += r.tokens();
       batch.groups.insert(at, std::move(group));
     }
     batch.stored_cursor += taken;

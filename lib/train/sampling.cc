@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "env/conversations.h"
 #include "train/config.h"
 #include "train/scoring_worker.h"
 #include "train/session.h"
@@ -18,7 +19,8 @@ namespace temper {
 std::vector<std::vector<Completion>> complete(Session& s, Model& model,
                                               const std::vector<GenerateRequest>& requests,
                                               const SamplingOptions& sampling, uint64_t seed, uint64_t step,
-                                              bool interruptible, const OnRequest& on_request) {
+                                              bool interruptible, const OnRequest& on_request,
+                                              const std::vector<int64_t>& records) {
   EngineOptions engine;
   engine.max_batch = s.config.task->sampling().max_batch;
   engine.seed = seed;
@@ -30,6 +32,14 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
     };
   }
   const auto generated = [&](const std::vector<GenerateRequest>& mine) {
+    std::unique_ptr<Conversations> conversations;
+    if (s.environment != nullptr && !records.empty()) {
+      std::vector<Asked> asked;
+      for (size_t i = 0; i < mine.size(); ++i)
+        asked.push_back({&s.train_records[records[s.ranks.nth_mine(i)]], mine[i].stream_index});
+      conversations = s.conversations(std::move(asked), seed, step, false);
+      engine.respondent = conversations.get();
+    }
     return generate(model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
       if (interruptible) s.check_signal_in_share();
       s.progress->inner(
@@ -40,7 +50,16 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
 }
 
 Rollout rollout_of(const Completion& c) {
-  return {c.ids, c.logp_full, {}, {}, {}, c.text, finish_name(c.finish)};
+  Rollout r;
+  r.ids = c.ids;
+  r.text = c.text;
+  r.finish = finish_name(c.finish);
+  r.conversation = c.conversation;
+  if (c.turns.size() > 1) r.turns = c.turns;
+  for (const Turn& turn : c.turns)
+    r.logp_rollout.insert(r.logp_rollout.end(), c.logp_full.begin() + turn.begin,
+                          c.logp_full.begin() + turn.end);
+  return r;
 }
 
 std::vector<int64_t> opening_ids(const Session& s, const std::vector<std::string>& openings) {
@@ -73,8 +92,9 @@ std::vector<RewardItem> items_of(const Session& s, const RolloutGroup& g,
   std::vector<RewardItem> items;
   for (const Rollout& r : rollouts) {
     items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true), &s.train_records[g.record].json,
-                     static_cast<int64_t>(r.ids.size()), r.finish == finish_name(FinishReason::kLength),
-                     &r.ids});
+                     r.tokens(), r.finish == finish_name(FinishReason::kLength), &r.ids,
+                     r.conversation ? &r.conversation->messages : nullptr,
+                     r.conversation ? r.conversation->score() : std::nullopt});
   }
   return items;
 }
@@ -140,6 +160,7 @@ struct Unit {
 // What a round decodes.
 struct Round {
   std::vector<GenerateRequest> requests;
+  std::vector<int64_t> records;
   std::vector<Unit> units;  // of each request, in their order
   SamplingOptions sampling;
   std::vector<int64_t> openings;  // tokens
@@ -148,7 +169,7 @@ struct Round {
 Round round_of(const Session& s, const GroupMake& make, const std::vector<RolloutGroup>& groups,
                const std::vector<size_t>& order) {
   const RolloutSection& o = s.config.task->sampling();
-  Round round{{}, {}, o, opening_ids(s, make.openings)};
+  Round round{{}, {}, {}, o, opening_ids(s, make.openings)};
   const bool opens = !round.openings.empty();
   if (opens) round.sampling.max_new_tokens -= 1;
   const auto ways = std::max<int64_t>(1, static_cast<int64_t>(round.openings.size()));
@@ -157,6 +178,7 @@ Round round_of(const Session& s, const GroupMake& make, const std::vector<Rollou
       round.requests.push_back({groups[g].prompt, (o.group_size - make.demonstrations) / ways,
                                 static_cast<uint64_t>(groups[g].draw * ways + way)});
       if (opens) round.requests.back().prompt.push_back(round.openings[way]);
+      round.records.push_back(groups[g].record);
       round.units.push_back({g, opens ? way : -1, {}});
     }
   }
@@ -234,7 +256,7 @@ double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup
   }
   const auto completions =
       complete(s, *s.model, round.requests, round.sampling, static_cast<uint64_t>(s.config.seed),
-               static_cast<uint64_t>(s.state.step), true, on_request);
+               static_cast<uint64_t>(s.state.step), true, on_request, round.records);
   const auto decoded = std::chrono::steady_clock::now();
   for (size_t u = 0; u < round.requests.size(); ++u)
     if (units[u].rollouts.empty()) fill(u, completions[u]);

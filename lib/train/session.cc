@@ -49,6 +49,7 @@ Session::Session(const RunConfig& run, const RunOptions& options)
   config.data.adapt(train_records);
   config.data.adapt(eval_records);
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
+  if (const EnvironmentOptions* options = config.task->environment()) environment = options->make();
   // Rank 0 makes what the others read.
   if (ranks.first()) {
     open_folder();
@@ -66,6 +67,15 @@ Session::Session(const RunConfig& run, const RunOptions& options)
 }
 
 Session::~Session() = default;
+
+std::unique_ptr<Conversations> Session::conversations(std::vector<Asked> asked, uint64_t seed, uint64_t step,
+                                                      bool held_out) const {
+  const EnvironmentOptions& options = *config.task->environment();
+  return std::make_unique<Conversations>(
+      *environment, *encoder, std::move(asked),
+      ConversationSettings{options.max_turns, options.turn_tokens, seed, step, held_out,
+                           [this] { check_signal_in_share(); }});
+}
 
 void Session::open_folder() {
   Json now = dump_fields(config);
@@ -101,7 +111,11 @@ void Session::load_text() {
   if (config.data.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, config.data.chat_template));
   }
-  encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), config.data.encoding());
+  EncodeSettings settings = config.data.encoding();
+  if (environment != nullptr) {
+    if (const Json tools = environment->tools(); !tools.is_null()) settings.template_extra["tools"] = tools;
+  }
+  encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), std::move(settings));
   for (const auto* records : {&train_records, &eval_records}) {
     for (const std::string& remark : encoder->remarks(*records)) {
       log_warning("data.{}: {}", records == &train_records ? "train" : "eval", remark);

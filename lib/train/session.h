@@ -16,6 +16,7 @@
 #include "base/signals.h"
 #include "data/records.h"
 #include "dist/ranks.h"
+#include "env/conversations.h"
 #include "model/model.h"
 #include "optim/optimizer.h"
 #include "report/report.h"
@@ -78,13 +79,17 @@ class Session {
   NamedTensors reference_weights;    // of a moving reference: what trains, as the reference has it; fp32
   std::unique_ptr<Adapter> adapter;
   std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<RewardSet> rewards;  // null: none configured
+  std::unique_ptr<RewardSet> rewards;              // null: none configured
+  std::unique_ptr<EnvironmentSource> environment;  // null: a completion is one turn
   std::vector<int64_t> end_ids;
   std::vector<std::string> banned;  // texts that evaluations may not generate
   std::unique_ptr<MetricsLog> log;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<Health> health;
 
+  // The other side of conversations with the environment. seed, step: as the decode engine has them.
+  std::unique_ptr<Conversations> conversations(std::vector<Asked> asked, uint64_t seed, uint64_t step,
+                                               bool held_out) const;
   bool scores_while_decoding() const { return options_.scores_while_decoding; }
   at::Device device() const { return model->precision().device; }
   ForwardOptions forward_options(bool training) const;

@@ -21,8 +21,12 @@ std::string pack(const Completions& all) {
   Json json = Json::array();
   for (const auto& completions : all) {
     Json& row = json.emplace_back(Json::array());
-    for (const Completion& c : completions)
-      row.push_back({c.ids, c.logp, c.logp_full, static_cast<int>(c.finish), c.text, c.raw_text});
+    for (const Completion& c : completions) {
+      Json turns = Json::array();
+      for (const Turn& turn : c.turns) turns.push_back(to_json(turn));
+      row.push_back({c.ids, c.logp, c.logp_full, static_cast<int>(c.finish), c.text, c.raw_text, turns,
+                     c.conversation ? to_json(*c.conversation) : Json(nullptr)});
+    }
   }
   return bytes_of(json);
 }
@@ -39,6 +43,8 @@ Completions unpack(const std::string& bytes) {
       to.finish = static_cast<FinishReason>(c[3].get<int>());
       to.text = c[4].get<std::string>();
       to.raw_text = c[5].get<std::string>();
+      for (const Json& turn : c[6]) to.turns.push_back(turn_from_json(turn));
+      if (!c[7].is_null()) to.conversation = conversation_from_json(c[7]);
     }
   }
   return out;

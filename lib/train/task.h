@@ -16,6 +16,7 @@
 namespace temper {
 
 struct RunConfig;
+struct EnvironmentOptions;
 struct PlanShapes;
 struct TaskMemory;
 class Session;
@@ -42,10 +43,13 @@ struct Task : Fields {
   virtual bool scores_samples() const { return false; }  // in training, by the rewards
   // How completions are sampled: the task's section "rollout", or for evaluations of the others its defaults.
   virtual const RolloutSection& sampling() const;
+  // Who answers a completion's turns; null: a completion is one turn.
+  virtual const EnvironmentOptions* environment() const { return nullptr; }
   // Rules that span the sections of the whole config; see Fields::check.
   virtual void check_run(const RunConfig& config, std::vector<std::string>& problems) const {}
-  // Of a config that was read: replaces what stands for another section's value.
-  virtual void resolve(const RunConfig& config) {}
+  // Of a config that was read: replaces what stands for another section's value, and fills in what follows
+  // from others.
+  virtual void resolve(RunConfig& config) {}
   virtual int64_t updates(const RunConfig& config) const;  // optimizer updates of the whole run
 
   // Model. records: of data.train; null: they have not been read. tokenizer: null as well then.

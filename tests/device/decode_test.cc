@@ -36,7 +36,7 @@ struct Filled {
       for (const int64_t n : own_lengths[p]) {
         own.push_back(make(n - 1));
         own.back()->extend(1);  // its numbers come with the step
-        rows.push_back({prompts.back().get(), own.back().get()});
+        rows.push_back({prompts.back().get(), own.back().get(), own.back()->length()});
       }
     }
   }

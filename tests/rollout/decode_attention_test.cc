@@ -37,7 +37,7 @@ struct Filled {
         for (int64_t l = 0; l < layers; ++l) store_prompt(*own.back(), l, ok + l, ov + l);
         keys.push_back(at::cat({pk, ok}));
         values.push_back(at::cat({pv, ov}));
-        rows.push_back({prompts.back().get(), own.back().get()});
+        rows.push_back({prompts.back().get(), own.back().get(), n});
       }
     }
   }

@@ -68,7 +68,7 @@ void DistillTask::check_run(const RunConfig&, std::vector<std::string>& problems
   }
 }
 
-void DistillTask::resolve(const RunConfig& config) {
+void DistillTask::resolve(RunConfig& config) {
   for (TeacherEntry& teacher : teachers) {
     if (teacher.dtype == "auto") teacher.dtype = config.model.dtype;
   }

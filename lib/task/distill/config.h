@@ -35,7 +35,7 @@ struct DistillTask : Task {
   bool learns_completions() const override { return true; }
   const RolloutSection& sampling() const override { return rollout; }
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
-  void resolve(const RunConfig& config) override;
+  void resolve(RunConfig& config) override;
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
   void train(Session& session) const override;  // distill.cc
 };

@@ -11,6 +11,8 @@ namespace temper {
 
 void RlTask::fields(FieldVisitor& v) {
   v.section("offline", offline, "scored responses from files");
+  v.choice("environment", "kind", environment_options, environment_kind, environment_registry(),
+           "who answers what the policy writes, in conversations of several turns");
   v.section("rollout", rollout, "generation of the rollout batch");
   v.choice("algorithm", "name", algorithm, algorithm_name, objective::policy_registry(),
            "a preset and overrides of it");
@@ -59,8 +61,13 @@ int64_t OfflineSection::stored_prompts(int64_t prompts) const {
 
 void RlTask::check_run(const RunConfig& config, std::vector<std::string>& problems) const {
   const auto problem = [&](std::string text) { problems.push_back(std::move(text)); };
-  if (config.rewards.empty() && !offline.replaces_sampling())
+  const bool judged = environment_options != nullptr && environment_options->scores();
+  if (config.rewards.empty() && !offline.replaces_sampling() && !judged)
     problem("rewards: rl needs at least one, such as {\"kind\": \"math\"}");
+  if (environment_options != nullptr && !rollout.openings.empty())
+    problem(
+        "rollout.openings: completions that are made to begin with a token have one turn; leave out "
+        "environment");
   if (offline.replaces_sampling() && config.model.path.empty())
     problem("model.path: with offline.share 1 there is no data.train to make a tokenizer from; give a model");
   if (algorithm == nullptr) return;
@@ -119,6 +126,14 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
     problem(fmt::format("train.batch_size: {} does not divide rollout.prompts_per_step {}",
                         config.train.batch_size, rollout.prompts_per_step));
   }
+}
+
+void RlTask::resolve(RunConfig& config) {
+  const bool judged = environment_options != nullptr && environment_options->scores();
+  if (!judged || !config.rewards.empty()) return;
+  RewardEntry& entry = config.rewards.emplace_back();
+  entry.kind = "environment";
+  entry.options = reward_registry().find(entry.kind)->make();
 }
 
 int64_t RlTask::updates(const RunConfig& config) const {

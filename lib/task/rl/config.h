@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "env/environment.h"
 #include "objective/policy/policy.h"
 #include "train/task.h"
 
@@ -32,6 +33,8 @@ struct RlRollout : RolloutSection {
 };
 
 struct RlTask : Task {
+  std::string environment_kind;
+  std::unique_ptr<EnvironmentOptions> environment_options;
   OfflineSection offline;
   RlRollout rollout;
   std::string algorithm_name = "grpo";
@@ -47,6 +50,8 @@ struct RlTask : Task {
   bool needs_train_data() const override { return !offline.replaces_sampling(); }
   std::string rewards_help() const override { return "what completions are scored by"; }
   bool scores_samples() const override { return true; }
+  const EnvironmentOptions* environment() const override { return environment_options.get(); }
+  void resolve(RunConfig& config) override;
   const RolloutSection& sampling() const override { return rollout; }
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   int64_t updates(const RunConfig& config) const override;

@@ -1,0 +1,90 @@
+#include "env/conversations.h"
+
+#include <chrono>
+
+#include "base/error.h"
+
+namespace temper {
+namespace {
+
+constexpr size_t kThreads = 16;  // they wait for others most of the time
+
+}  // namespace
+
+Conversations::Conversations(EnvironmentSource& source, const RecordEncoder& encoder,
+                             std::vector<Asked> asked, ConversationSettings settings)
+    : source_(source), encoder_(encoder), asked_(std::move(asked)), settings_(std::move(settings)) {
+  if (source.external()) workers_ = std::make_unique<Workers>(kThreads);
+}
+
+Conversations::~Conversations() {
+  if (workers_ && !open_.empty()) source_.interrupt();
+}
+
+Conversations::One& Conversations::one(size_t request, int64_t sample) {
+  const auto [it, fresh] = open_.try_emplace({request, sample});
+  if (fresh) {
+    const Asked& asked = asked_.at(request);
+    it->second.environment =
+        source_.start(*asked.record,
+                      RandomStream(settings_.seed, fmt::format("environment sample {}", sample),
+                                   settings_.step, asked.stream_index),
+                      settings_.held_out);
+    it->second.state = "prompt";  // the same for all samples of a group
+  }
+  return it->second;
+}
+
+int64_t Conversations::turn_tokens(size_t request, int64_t sample) {
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  const int64_t own = one(request, sample).environment->turn_tokens();
+  const int64_t all = settings_.turn_tokens;
+  return std::min(own > 0 ? own : kAny, all > 0 ? all : kAny);
+}
+
+void Conversations::ended(size_t request, int64_t sample, const PolicyTurn& turn) {
+  One& c = one(request, sample);
+  c.turn = turn;
+  if (static_cast<int64_t>(c.told.rewards.size()) + 1 == settings_.max_turns) c.turn.last = true;
+  if (!workers_) return;
+  c.reply = workers_->add<Reply>(
+      [&environment = *c.environment, turn = c.turn] { return environment.reply(turn); });
+}
+
+std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
+  One& c = one(request, sample);
+  Reply reply;
+  if (workers_) {
+    while (c.reply.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+      if (settings_.on_wait) settings_.on_wait();
+    }
+    reply = c.reply.get();
+  } else {
+    reply = c.environment->reply(c.turn);
+  }
+  Conversation& told = c.told;
+  const size_t place = told.messages.size();
+  told.messages.push_back({{"role", "assistant"}, {"content", c.turn.text}});
+  told.rewards.push_back(reply.reward);
+  told.states.push_back(c.state);
+  for (const auto& [name, value] : reply.figures) told.figures[name] += value;
+  c.state = reply.state;
+  if (reply.over || c.turn.last) return {};
+  if (reply.messages.empty()) bug("an environment neither answers nor ends the conversation");
+  for (Json& message : reply.messages) told.messages.push_back(std::move(message));
+  std::vector<int64_t> ids = encoder_.behind(*asked_[request].record, told.messages, place);
+  // The template's end of the turn, which the policy has written already.
+  if (c.turn.finish == FinishReason::kEnd && !ids.empty() && ids.front() == c.turn.last_id)
+    ids.erase(ids.begin());
+  return ids;
+}
+
+Conversation Conversations::conversation(size_t request, int64_t sample) {
+  const auto it = open_.find({request, sample});
+  Conversation told = std::move(it->second.told);
+  open_.erase(it);
+  told.figures["turns"] = static_cast<double>(told.rewards.size());
+  return told;
+}
+
+}  // namespace temper

@@ -1,0 +1,64 @@
+// Environments as the decode engine's other side: they are asked, and what they say becomes tokens.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "data/records.h"
+#include "env/environment.h"
+#include "env/workers.h"
+#include "rollout/respondent.h"
+
+namespace temper {
+
+struct ConversationSettings {
+  int64_t max_turns = 16, turn_tokens = 0;  // see EnvironmentOptions
+  uint64_t seed = 1, step = 0;              // of the streams, as EngineOptions has them
+  bool held_out = false;
+  // Called about ten times a second while replies are waited for; it may throw.
+  std::function<void()> on_wait = {};
+};
+
+// What one request is about.
+struct Asked {
+  const Record* record = nullptr;
+  uint64_t stream_index = 0;  // see GenerateRequest
+};
+
+class Conversations : public Respondent {
+ public:
+  // asked: of each request. All outlive this, and so does what it is made of.
+  Conversations(EnvironmentSource& source, const RecordEncoder& encoder, std::vector<Asked> asked,
+                ConversationSettings settings);
+  ~Conversations() override;
+
+  void ended(size_t request, int64_t sample, const PolicyTurn& turn) override;
+  std::vector<int64_t> answer(size_t request, int64_t sample) override;
+  int64_t patience() const override { return source_.external() ? kPatience : 0; }
+  Conversation conversation(size_t request, int64_t sample) override;
+  int64_t turn_tokens(size_t request, int64_t sample) override;
+
+ private:
+  static constexpr int64_t kPatience = 16;  // decoding steps: about a second of a small model on two cores
+
+  struct One {
+    std::unique_ptr<Environment> environment;
+    Conversation told;
+    PolicyTurn turn;  // the last one
+    std::string state;
+    Pending<Reply> reply;
+  };
+  One& one(size_t request, int64_t sample);
+
+  EnvironmentSource& source_;
+  const RecordEncoder& encoder_;
+  std::vector<Asked> asked_;
+  ConversationSettings settings_;
+  std::map<std::pair<size_t, int64_t>, One> open_;
+  std::unique_ptr<Workers> workers_;  // of external sources; the last member, so that it ends first
+};
+
+}  // namespace temper

@@ -1,0 +1,38 @@
+// Every environment that a config can name.
+#include "env/attempts.h"
+
+namespace temper {
+namespace {
+
+template <class Options>
+std::unique_ptr<EnvironmentOptions> make() {
+  return std::make_unique<Options>();
+}
+
+}  // namespace
+
+void EnvironmentOptions::fields(FieldVisitor& v) {
+  v.field("max_turns", max_turns,
+          {.help = "turns that the policy may have; the last one is judged and not answered",
+           .min = 1,
+           .max = 10000});
+  v.field(
+      "turn_tokens", turn_tokens,
+      {.help =
+           "length of a turn; 0: no limit but rollout.max_new_tokens, which counts the tokens of both sides",
+       .unit = "tokens",
+       .min = 0});
+}
+
+const Registry<EnvironmentOptions>& environment_registry() {
+  static const Registry<EnvironmentOptions> registry = [] {
+    Registry<EnvironmentOptions> r("environment");
+    r.add({"attempts", "several attempts at one question, with word of how many are left",
+           "Learning from Failures in Multi-Attempt Reinforcement Learning (arXiv 2503.04808)",
+           make<AttemptsOptions>});
+    return r;
+  }();
+  return registry;
+}
+
+}  // namespace temper

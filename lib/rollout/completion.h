@@ -1,0 +1,55 @@
+// What the decode engine writes: completions, and the turns that they are made of.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace temper {
+
+enum class FinishReason { kEnd, kLength, kStop };
+const char* finish_name(FinishReason reason);  // "end", "length", "stop"
+
+// Tokens [begin, end) of a completion that the policy wrote at a stretch.
+struct Turn {
+  int64_t begin = 0, end = 0;
+  FinishReason finish = FinishReason::kLength;
+};
+
+// What came of a conversation.
+struct Conversation {
+  Json messages = Json::array();  // behind the prompt, of both sides, as {"role", "content"}
+  // Of each of the policy's turns: the reward that the environment gave for it, and what the policy saw when
+  // it began, where turns of equal states are to be compared.
+  std::vector<std::optional<double>> rewards;
+  std::vector<std::string> states;
+  std::map<std::string, double> figures;  // for the metrics, such as "tool_calls"
+  // The sum of the rewards; null when none was given.
+  std::optional<double> score() const;
+};
+
+// A completion is one turn of the policy, or, in a conversation, several, with what was answered between
+// them.
+struct Completion {
+  std::vector<int64_t> ids;  // the end tokens included when they came
+  std::vector<float> logp;   // per id, of the distribution sampled; greedy: logp_full; NaN: not the policy's
+  std::vector<float> logp_full;  // per id, temperature only, whole vocabulary; greedy: at temperature 1
+  FinishReason finish = FinishReason::kLength;  // of the last turn
+  std::string text;      // of the last turn; special tokens, end token and stop string left out; decoded once
+  std::string raw_text;  // of all ids, with special tokens
+  std::vector<Turn> turns;
+  std::optional<Conversation> conversation;
+  int64_t policy_tokens() const;
+};
+
+// As states and messages between ranks keep them. Reading throws Json::exception.
+Json to_json(const Turn& turn);
+Turn turn_from_json(const Json& json);
+Json to_json(const Conversation& conversation);
+Conversation conversation_from_json(const Json& json);
+
+}  // namespace temper

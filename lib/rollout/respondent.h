@@ -1,0 +1,41 @@
+// The other side of a conversation, as the decode engine sees it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "rollout/completion.h"
+
+namespace temper {
+
+// A turn that the policy has ended.
+struct PolicyTurn {
+  std::string text;      // special tokens, end token and stop string left out
+  std::string raw_text;  // with special tokens
+  FinishReason finish = FinishReason::kLength;
+  int64_t tokens = 0, last_id = 0;
+  bool last = false;  // the sequence has no room for another token: whatever is answered is not read
+};
+
+// All calls come from the thread that decodes.
+class Respondent {
+ public:
+  virtual ~Respondent() = default;
+  // A sequence has ended a turn. Must not wait.
+  virtual void ended(size_t request, int64_t sample, const PolicyTurn& turn) = 0;
+  // What is put behind the turn, once for each ended(); nothing: the conversation is over. Waits if it has
+  // to.
+  virtual std::vector<int64_t> answer(size_t request, int64_t sample) = 0;
+  // So many decoding steps of others may lie between the two. The step in which an answer is read is a
+  // function of the tokens alone, so a slow answer changes the time and never the bytes. 0: it is there at
+  // once.
+  virtual int64_t patience() const { return 0; }
+  // What came of it, once for each sequence, after its last answer.
+  virtual Conversation conversation(size_t request, int64_t sample) = 0;
+  // Of the turn that is about to begin; it ends with FinishReason::kLength.
+  virtual int64_t turn_tokens(size_t request, int64_t sample) { return std::numeric_limits<int64_t>::max(); }
+};
+
+}  // namespace temper

@@ -1,0 +1,107 @@
+#include "rollout/sequence.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace temper {
+
+DecodedSequence::DecodedSequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt,
+                                 KvPool& pool, RandomStream random, const Tokenizer& tokenizer,
+                                 const SamplingOptions& sampling, const std::vector<int64_t>& end_ids,
+                                 bool watches_text)
+    : request_(request),
+      sample_(sample),
+      prompt_(std::move(prompt)),
+      own_(pool),
+      random_(random),
+      tokenizer_(tokenizer),
+      sampling_(sampling),
+      end_ids_(end_ids),
+      watches_text_(watches_text) {}
+
+void DecodedSequence::begin_turn(int64_t tokens) {
+  turn_begin_ = length();
+  turn_limit_ = tokens;
+  streamed_.clear(), raw_.clear(), sizes_.clear();
+  if (!sampling_.stop.empty() || watches_text_) stream_.emplace(tokenizer_);
+  if (!sampling_.stop.empty()) raw_stream_.emplace(tokenizer_, /*special=*/true);
+}
+
+std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
+  out_.ids.push_back(token.id);
+  out_.logp.push_back(token.logp);
+  out_.logp_full.push_back(token.logp_full);
+  if (sampling_.penalises()) ++seen_[token.id];
+  if (std::find(end_ids_.begin(), end_ids_.end(), token.id) != end_ids_.end()) return FinishReason::kEnd;
+  if (const auto stop = find_stop()) {
+    streamed_.resize(*stop);
+    return FinishReason::kStop;
+  }
+  if (length() == sampling_.max_new_tokens || turn_length() == turn_limit_) return FinishReason::kLength;
+  return std::nullopt;
+}
+
+// Where the text is to be cut: before the first stop string that the newest token's text completed, be it in
+// the text as it is shown or in the one with special tokens.
+std::optional<size_t> DecodedSequence::find_stop() {
+  const size_t before = streamed_.size(), raw_before = raw_.size();
+  if (stream_) streamed_ += stream_->push(out_.ids.back());
+  if (!raw_stream_) return std::nullopt;
+  raw_ += raw_stream_->push(out_.ids.back());
+  sizes_.emplace_back(raw_.size(), streamed_.size());
+  if (!may_end()) return std::nullopt;
+  std::optional<size_t> first;
+  for (const std::string& stop : sampling_.stop) {
+    const auto find = [&](const std::string& text, size_t old) {  // a match that ends in new text
+      return text.find(stop, old + 1 > stop.size() ? old + 1 - stop.size() : 0);
+    };
+    const size_t shown = find(streamed_, before), raw = find(raw_, raw_before);
+    if (shown != std::string::npos) first = std::min(first.value_or(shown), shown);
+    if (raw != std::string::npos) {
+      const size_t at = without_special(raw);
+      first = std::min(first.value_or(at), at);
+    }
+  }
+  return first;
+}
+
+// The place of a byte of the raw text in the text without special tokens.
+size_t DecodedSequence::without_special(size_t at) const {
+  const auto next = std::upper_bound(sizes_.begin(), sizes_.end(), std::pair(at, SIZE_MAX));
+  const auto [raw, text] = next == sizes_.begin() ? std::pair<size_t, size_t>() : *std::prev(next);
+  return std::min(text + (at - raw), next == sizes_.end() ? text : next->second);
+}
+
+PolicyTurn DecodedSequence::end_turn(FinishReason reason) {
+  out_.turns.push_back({turn_begin_, length(), reason});
+  out_.finish = reason;
+  const std::vector<int64_t> ids(out_.ids.begin() + turn_begin_, out_.ids.end());
+  if (reason == FinishReason::kStop) {
+    out_.text = streamed_;
+  } else {
+    const bool ended = reason == FinishReason::kEnd;
+    out_.text = tokenizer_.decode({ids.begin(), ids.end() - (ended ? 1 : 0)}, false);
+  }
+  return {out_.text,  tokenizer_.decode(ids, true),        reason, turn_length(),
+          ids.back(), length() == sampling_.max_new_tokens};
+}
+
+bool DecodedSequence::take_answer(const std::vector<int64_t>& ids) {
+  if (length() + static_cast<int64_t>(ids.size()) >= sampling_.max_new_tokens) return false;
+  out_.ids.insert(out_.ids.end(), ids.begin(), ids.end());
+  constexpr float kGiven = std::numeric_limits<float>::quiet_NaN();
+  out_.logp.resize(out_.ids.size(), kGiven);
+  out_.logp_full.resize(out_.ids.size(), kGiven);
+  if (sampling_.penalises()) {
+    for (const int64_t id : ids) seen_.try_emplace(id, 0);
+  }
+  return true;
+}
+
+Completion DecodedSequence::finished(std::optional<Conversation> conversation) {
+  out_.conversation = std::move(conversation);
+  out_.raw_text = tokenizer_.decode(out_.ids, true);
+  return std::move(out_);
+}
+
+}  // namespace temper

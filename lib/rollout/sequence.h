@@ -1,0 +1,74 @@
+// One sequence of the decode engine's batch: what it has written, and how its turns end.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "rollout/completion.h"
+#include "rollout/kv_cache.h"
+#include "rollout/respondent.h"
+#include "rollout/sampler.h"
+#include "text/tokenizer.h"
+
+namespace temper {
+
+class DecodedSequence {
+ public:
+  // watches_text: banned texts need text_so_far().
+  DecodedSequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt, KvPool& pool,
+                  RandomStream random, const Tokenizer& tokenizer, const SamplingOptions& sampling,
+                  const std::vector<int64_t>& end_ids, bool watches_text);
+
+  // A turn of at most `tokens` tokens begins.
+  void begin_turn(int64_t tokens);
+  // Takes the policy's next token. Whether the turn has ended with it.
+  std::optional<FinishReason> accept(const SampledToken& token);
+  // The turn that has ended.
+  PolicyTurn end_turn(FinishReason reason);
+  // Takes what was answered. False: it does not fit, with a token of the policy's behind it, and is left out.
+  bool take_answer(const std::vector<int64_t>& ids);
+  // The conversation ends for want of room.
+  void cut_short() { out_.finish = FinishReason::kLength; }
+  // What was written, after the last turn.
+  Completion finished(std::optional<Conversation> conversation);
+
+  size_t request() const { return request_; }
+  int64_t sample() const { return sample_; }
+  const KvRun& prompt() const { return *prompt_; }
+  KvRun& own() { return own_; }
+  RandomStream& random() { return random_; }
+  const std::vector<int64_t>& ids() const { return out_.ids; }
+  const SeenTokens& seen() const { return seen_; }
+  SeenTokens& seen() { return seen_; }
+  const std::string& text_so_far() const { return streamed_; }  // of the turn, special tokens left out
+  bool may_end() const { return turn_length() >= sampling_.min_new_tokens; }
+
+ private:
+  int64_t length() const { return static_cast<int64_t>(out_.ids.size()); }
+  int64_t turn_length() const { return length() - turn_begin_; }
+  std::optional<size_t> find_stop();
+  size_t without_special(size_t at) const;
+
+  size_t request_;
+  int64_t sample_;
+  std::shared_ptr<const KvRun> prompt_;
+  KvRun own_;
+  RandomStream random_;
+  const Tokenizer& tokenizer_;
+  const SamplingOptions& sampling_;
+  const std::vector<int64_t>& end_ids_;
+  bool watches_text_;
+  Completion out_;
+  SeenTokens seen_;
+  int64_t turn_begin_ = 0, turn_limit_ = 0;           // tokens
+  std::optional<StreamDecoder> stream_, raw_stream_;  // with bans or stop strings; with stop strings
+  std::string streamed_, raw_;                        // of the turn, without and with special tokens
+  std::vector<std::pair<size_t, size_t>> sizes_;      // of raw and streamed, after each token
+};
+
+}  // namespace temper
