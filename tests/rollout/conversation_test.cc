@@ -94,6 +94,7 @@ at::Tensor trained_logp(Model& model, const GenerateRequest& request, const Comp
 
 TEST_CASE("a conversation is what recomputing it from its start gives, and training sees its log-probs") {
   const Letters letters;
+  size_t given = 0, several = 0;
   for (const std::string family : {"llama", "mistral", "qwen3"}) {
     CAPTURE(family);
     const auto model = tiny_model(family);
@@ -101,7 +102,6 @@ TEST_CASE("a conversation is what recomputing it from its start gives, and train
     Scripted respondent(0);
     const SamplingOptions sampling = some_sampling();
     const auto all = generate(*model, letters, requests, sampling, some_options(respondent, 6));
-    size_t given = 0, several = 0, cut = 0;
     for (size_t r = 0; r < all.size(); ++r) {
       for (size_t s = 0; s < all[r].size(); ++s) {
         const Completion& c = all[r][s];
@@ -127,7 +127,6 @@ TEST_CASE("a conversation is what recomputing it from its start gives, and train
         CHECK(c.text == said.back().text);
         CHECK(c.ids.size() <= 60);
         several += c.turns.size() > 1 ? 1 : 0;
-        cut += c.finish == FinishReason::kLength && r != 2 ? 1 : 0;
         // Given tokens have no log-prob; those of the others are the trainer's.
         std::vector<float> drawn;
         for (size_t i = 0; i < c.ids.size(); ++i) {
@@ -142,10 +141,9 @@ TEST_CASE("a conversation is what recomputing it from its start gives, and train
               1e-5 * (1 + expected.abs().max().item<double>()));
       }
     }
-    CHECK(several > 8);
-    CHECK(given > 50);
-    CHECK(cut >= 0);
   }
+  CHECK(several > 24);
+  CHECK(given > 90);
 }
 
 TEST_CASE("neither the batch nor the patience with answers changes a token") {
