@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "common.h"
+#include "conversing.h"
 #include "data/records.h"
 #include "load_model.h"
 #include "prompts.h"
@@ -34,6 +35,7 @@ struct Settings {
   std::string prefix, input, output, choice = "auto", overlong = "error", write = "records";
   std::string special_tokens = "auto";
   std::vector<std::string> adapters, score;
+  std::string environment;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
   uint64_t seed = 1;
@@ -42,7 +44,8 @@ struct Settings {
 };
 
 inline Json completion_json(const Completion& c, bool logprobs) {
-  Json out{{"text", c.text}, {"finish", finish_name(c.finish)}, {"tokens", c.ids.size()}};
+  Json out{{"text", c.text}, {"finish", finish_name(c.finish)}, {"tokens", c.policy_tokens()}};
+  if (c.conversation) out["conversation"] = c.conversation->messages;
   if (logprobs) out["ids"] = c.ids, out["logprobs"] = c.logp;
   return out;
 }
@@ -92,7 +95,9 @@ inline std::string completion_lines(const std::vector<Record>& records,
   std::string out;
   for (size_t i = 0; i < records.size(); ++i) {
     for (const Completion& c : completions[i])
-      out += dump_line(answered(records[i], c.text, c.finish != FinishReason::kLength)) + "\n";
+      out += dump_line(c.conversation ? conversed(records[i], c.conversation->messages)
+                                      : answered(records[i], c.text, c.finish != FinishReason::kLength)) +
+             "\n";
   }
   return out;
 }
@@ -112,17 +117,20 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   if (rewards != nullptr) {
     for (const std::string& line : check_references(*rewards, records, "--input")) log_warning("{}", line);
   }
+  const Conversing conversing(s.environment);
   const int64_t max_tokens = model.config().max_positions;
   const RecordEncoder encoder(tokenizer, chat,
                               {.max_tokens = max_tokens,
                                .overlong = s.overlong,
                                .special_tokens = s.special_tokens,
-                               .prefix = s.prefix});
+                               .prefix = s.prefix,
+                               .template_extra = conversing.variables()});
   for (const std::string& remark : encoder.remarks(records))
     log_warning("{}: {}", s.input.empty() ? "--prompt" : s.input, remark);
   const auto prompt = [&](const Record& record) { return prompt_of(record, encoder); };
-  for (auto& ids : keep_fitting(records, max_tokens, prompt))
-    requests.push_back({std::move(ids), s.n, requests.size()});
+  auto prompts = keep_fitting(records, max_tokens, prompt);
+  conversing.open(records, prompts, encoder, s.seed);
+  for (auto& ids : prompts) requests.push_back({std::move(ids), s.n, requests.size()});
 
   Console console;
   EngineProgress last;
@@ -132,7 +140,10 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     if (!s.input.empty()) console.status(fmt::format("{}/{} done, {} tokens", p.finished, p.total, p.tokens));
   };
   const auto work = [&](const std::vector<GenerateRequest>& part) {
-    return generate(model, tokenizer, part, s.sampling, options, show);
+    const auto conversations = conversing.begin(records, part, encoder, s.seed, {});
+    EngineOptions engine = options;
+    engine.respondent = conversations.get();
+    return generate(model, tokenizer, part, s.sampling, engine, show);
   };
   const auto completions =
       adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);

@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/signals.h"
 #include "common.h"
+#include "conversing.h"
 #include "data/records.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
@@ -27,8 +28,8 @@ namespace {
 struct Arguments {
   std::vector<std::string> adapters;
   ModelArguments model;
-  std::string prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
-                              special_tokens = "auto";
+  std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
+                                           special_tokens = "auto";
   std::vector<std::string> data, rewards;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
@@ -46,9 +47,12 @@ void add_options(CLI::App& app, Arguments& a) {
       ->allow_extra_args(false);
   app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need")->required();
   app.add_option("--reward", a.rewards, "a reward's name, or an object as in a config: {\"kind\":\"math\"}")
-      ->required()
       ->type_size(1)
       ->allow_extra_args(false);
+  app.add_option(
+      "--environment", a.environment,
+      "who answers what the model writes, in conversations of several turns: a kind, or an object as in "
+      "a config");
   app.add_option("--combine", a.combine, "sum, product or min of several rewards, or the first that can tell")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
@@ -85,7 +89,11 @@ void add_options(CLI::App& app, Arguments& a) {
 
 int run(const Arguments& a) {
   demand_output("--output", a.output);
-  RewardSet rewards(read_rewards(a.rewards, "--reward"), a.combine);
+  const Conversing conversing(a.environment);
+  const bool judged = a.rewards.empty() && conversing.scores();
+  if (a.rewards.empty() && !judged) user_error("--reward: expected one, such as --reward math");
+  RewardSet rewards(read_rewards(judged ? std::vector<std::string>{"environment"} : a.rewards, "--reward"),
+                    a.combine);
   std::vector<Record> records = read_jsonl(a.data);
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
     records.resize(static_cast<size_t>(a.limit));
@@ -99,10 +107,12 @@ int run(const Arguments& a) {
                               {.max_tokens = a.max_tokens,
                                .overlong = a.overlong,
                                .special_tokens = a.special_tokens,
-                               .prefix = a.prefix});
+                               .prefix = a.prefix,
+                               .template_extra = conversing.variables()});
   for (const std::string& remark : encoder.remarks(records)) log_warning("--data: {}", remark);
   const size_t all = records.size();
-  const auto ids = keep_fitting(records, a.max_tokens, [&](const Record& r) { return encoder.prompt(r); });
+  auto ids = keep_fitting(records, a.max_tokens, [&](const Record& r) { return encoder.prompt(r); });
+  conversing.open(records, ids, encoder, a.seed);
   for (const std::string& line : check_references(rewards, records, "--data")) log_warning("{}", line);
   std::vector<EvalPrompt> prompts;
   for (size_t i = 0; i < ids.size(); ++i)
@@ -129,6 +139,9 @@ int run(const Arguments& a) {
     check_signal();
     console.status(fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
   };
+  const auto conversations =
+      conversing.begin(records, eval_requests(prompts, rewards, a.eval), encoder, a.seed, check_signal);
+  engine.respondent = conversations.get();
   const EvalResult result =
       evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, show, check_signal);
   console.status("");

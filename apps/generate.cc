@@ -107,6 +107,10 @@ int main(int argc, char** argv) {
   app.add_option("--max-batch", s.max_batch, "sequences decoded together [64]")
       ->check(CLI::Range(1, 1 << 20));
   app.add_flag("--ignore-end", s.ignore_end, "go on to max_new_tokens past the end token");
+  app.add_option(
+      "--environment", s.environment,
+      "who answers what the model writes, in conversations of several turns: a kind, or an object as in "
+      "a config");
   app.add_option("--score", s.score,
                  "write scored responses to train on: a reward's name, or an object as in a config")
       ->type_size(1)

@@ -36,7 +36,8 @@ inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& tex
 
 // One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name when
 // there are several, "logprobs" (whole vocabulary, at `temperature`), "prompt_ids", "completion_ids",
-// "temperature", "finish".
+// "temperature", "finish". Of a conversation: "turns", the policy's as [begin, end) of completion_ids, whose
+// log-probs alone are given, and "conversation", what was said behind the prompt.
 inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
                                 const std::vector<GenerateRequest>& requests,
                                 const std::vector<std::vector<Completion>>& completions,
@@ -59,7 +60,14 @@ inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& r
         for (size_t r = 0; r < score->parts.size(); ++r)
           line["rewards"][rewards.names()[r]] = number_or_null(score->parts[r]);
       }
-      line["logprobs"] = c.logp_full;
+      Json turns = Json::array(), logprobs = Json::array();
+      for (const Turn& turn : c.turns) {
+        turns.push_back({turn.begin, turn.end});
+        for (int64_t t = turn.begin; t < turn.end; ++t) logprobs.push_back(c.logp_full[t]);
+      }
+      line["logprobs"] = std::move(logprobs);
+      if (c.turns.size() > 1) line["turns"] = std::move(turns);
+      if (c.conversation) line["conversation"] = c.conversation->messages;
       line["prompt_ids"] = requests[i].prompt;
       line["completion_ids"] = c.ids;
       line["temperature"] = temperature;

@@ -320,6 +320,19 @@ std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
   return ids;
 }
 
+void append_message(Record& record, const Json& message) {
+  if (record_kind(record) == RecordKind::kMessages) {
+    record.json["messages"].push_back(message);
+  } else if (!has_column(record.json, "prompt")) {
+    user_error("{}: a conversation needs \"prompt\" or \"messages\"", record.where());
+  } else if (is_chat_column(record, "prompt")) {
+    record.json["prompt"].push_back(message);
+  } else {
+    record.json["prompt"] =
+        record.json["prompt"].get<std::string>() + message["content"].get<std::string>() + "\n";
+  }
+}
+
 std::vector<int64_t> RecordEncoder::behind(const Record& record, const Json& said, size_t answer) const {
   const RecordKind kind = record_kind(record);
   if (kind != RecordKind::kMessages && !is_chat_column(record, "prompt")) {
@@ -359,6 +372,22 @@ Json answered(const Record& record, const std::string& text, bool whole) {
 
 std::string RecordEncoder::prompt_text(const Record& record) const {
   return tokenizer_.decode(prompt(record), true);
+}
+
+Json conversed(const Record& record, const Json& said) {
+  Json out = answered(record, "", true);
+  if (!out.contains("messages") && !(out.contains("prompt") && out["prompt"].is_array())) {
+    user_error(
+        "{}: a conversation behind a prompt that is a text cannot be written as one that is learnt from; "
+        "give chat prompts",
+        record.where());
+  }
+  Json messages = out.contains("messages") ? out["messages"] : out["prompt"];
+  if (out.contains("messages")) messages.erase(messages.size() - 1);  // the empty answer
+  for (const Json& message : said) messages.push_back(message);
+  for (const char* key : {"prompt", "completion"}) out.erase(key);
+  out["messages"] = std::move(messages);
+  return out;
 }
 
 }  // namespace temper

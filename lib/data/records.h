@@ -182,10 +182,18 @@ bool is_unfinished(const Record& record, const char* answer);
 // Takes the end token, and what follows it, off an answer that was cut: it does not end there.
 void drop_end(std::vector<int64_t>& ids, std::vector<bool>& target, const Tokenizer& tokenizer);
 
+// Puts a message behind the record's prompt: a chat message, or behind a string its words, on a line of their
+// own. Throws UserError for a record without a prompt.
+void append_message(Record& record, const Json& message);
+
 // The record with a generated answer as supervised training reads it: "completion", in the prompt's form, or
 // "messages" that end in the answer. Older answers and what judged them go, further columns travel along.
 // whole: it ended by itself; else it is marked as unfinished. Throws UserError for a record without a prompt.
 Json answered(const Record& record, const std::string& text, bool whole);
+
+// The record with a conversation as supervised training reads it: "messages", the prompt's and what was said
+// behind it. Throws UserError for a record whose prompt is no chat.
+Json conversed(const Record& record, const Json& said);
 
 // Which records a step uses: epochs of a seeded permutation; a pure function of (seed, position), so the
 // cursor is one number. order: "shuffle" or "sequential".

@@ -76,12 +76,13 @@ class AttemptsSource : public EnvironmentSource {
   AttemptsSource(const AttemptsRules& rules, std::unique_ptr<Reward> verifier)
       : rules_(rules), judge_(std::move(verifier)) {}
 
-  std::unique_ptr<Environment> start(const Record& record, RandomStream random, bool held_out) override {
-    const bool drawn = rules_.random && !held_out;
+  std::unique_ptr<Environment> start(const ConversationStart& start) override {
+    RandomStream random = start.random;
+    const bool drawn = rules_.random && !start.held_out;
     const int64_t allowed =
         drawn ? 1 + static_cast<int64_t>(random.below(static_cast<uint64_t>(rules_.attempts)))
               : rules_.attempts;
-    return std::make_unique<Attempts>(rules_, judge_, record, allowed);
+    return std::make_unique<Attempts>(rules_, judge_, start.record, allowed);
   }
   std::optional<std::string> check(const Record& record) const override {
     return judge_.reward().check(record.json);

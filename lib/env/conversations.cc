@@ -9,7 +9,21 @@ namespace {
 
 constexpr size_t kThreads = 16;  // they wait for others most of the time
 
+uint64_t group_seed(uint64_t seed, uint64_t stream_index) {
+  return RandomStream(seed, "environment", 0, stream_index).next();
+}
+
 }  // namespace
+
+std::shared_ptr<const Record> opened_record(EnvironmentSource& source, const Record& record, uint64_t seed,
+                                            uint64_t stream_index) {
+  // Not ours to delete: the records of a run outlive its conversations.
+  if (!source.opens()) return {std::shared_ptr<const Record>(), &record};
+  auto opened = std::make_shared<Record>(record);
+  for (const Json& message : source.opening(record, group_seed(seed, stream_index)))
+    append_message(*opened, message);
+  return opened;
+}
 
 Conversations::Conversations(EnvironmentSource& source, const RecordEncoder& encoder,
                              std::vector<Asked> asked, ConversationSettings settings)
@@ -26,10 +40,10 @@ Conversations::One& Conversations::one(size_t request, int64_t sample) {
   if (fresh) {
     const Asked& asked = asked_.at(request);
     it->second.environment =
-        source_.start(*asked.record,
-                      RandomStream(settings_.seed, fmt::format("environment sample {}", sample),
-                                   settings_.step, asked.stream_index),
-                      settings_.held_out);
+        source_.start({*asked.record,
+                       RandomStream(settings_.seed, fmt::format("environment sample {}", sample),
+                                    settings_.step, asked.stream_index),
+                       group_seed(settings_.seed, asked.stream_index), settings_.held_out});
     it->second.state = "prompt";  // the same for all samples of a group
   }
   return it->second;

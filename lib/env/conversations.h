@@ -22,11 +22,14 @@ struct ConversationSettings {
   std::function<void()> on_wait = {};
 };
 
-// What one request is about.
+// What one request is about: the record, with what the environment opens the conversation with.
 struct Asked {
-  const Record* record = nullptr;
+  std::shared_ptr<const Record> record;
   uint64_t stream_index = 0;  // see GenerateRequest
 };
+// The record as it is put before the policy. seed: of the run, as EngineOptions has it.
+std::shared_ptr<const Record> opened_record(EnvironmentSource& source, const Record& record, uint64_t seed,
+                                            uint64_t stream_index);
 
 class Conversations : public Respondent {
  public:

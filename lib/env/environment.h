@@ -36,12 +36,22 @@ class Environment {
   virtual int64_t turn_tokens() const { return 0; }
 };
 
+struct ConversationStart {
+  const Record& record;
+  RandomStream random;      // the conversation's own
+  uint64_t group_seed = 0;  // the same for all conversations that begin with one prompt
+  bool held_out = false;    // it is for an evaluation
+};
+
 // Where conversations begin: one a run. Thread-safe.
 class EnvironmentSource {
  public:
   virtual ~EnvironmentSource() = default;
-  // random: the conversation's own stream. held_out: it is for an evaluation.
-  virtual std::unique_ptr<Environment> start(const Record& record, RandomStream random, bool held_out) = 0;
+  virtual std::unique_ptr<Environment> start(const ConversationStart& start) = 0;
+  // Whether prompts are the record's alone; else opening() says what stands behind it.
+  virtual bool opens() const { return false; }
+  // What the policy reads behind the record's prompt before its first turn. A function of its arguments.
+  virtual std::vector<Json> opening(const Record& record, uint64_t group_seed) { return {}; }
   // What is known of a record before the long part: see Reward::check.
   virtual std::optional<std::string> check(const Record& record) const { return std::nullopt; }
   // For the chat template's variable "tools"; null: none.

@@ -1,5 +1,6 @@
 // Every environment that a config can name.
 #include "env/attempts.h"
+#include "env/process_environment.h"
 
 namespace temper {
 namespace {
@@ -30,6 +31,8 @@ const Registry<EnvironmentOptions>& environment_registry() {
     r.add({"attempts", "several attempts at one question, with word of how many are left",
            "Learning from Failures in Multi-Attempt Reinforcement Learning (arXiv 2503.04808)",
            make<AttemptsOptions>});
+    r.add({"process", "an external program answers and judges: one JSON object a line in and out", "Temper",
+           make<ProcessEnvironmentOptions>});
     return r;
   }();
   return registry;

@@ -16,12 +16,16 @@ namespace {
 // Completions of the held-out prompts, scored by the run's rewards.
 void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   std::vector<EvalPrompt> prompts;
-  std::vector<const Record*> records;
+  std::vector<std::shared_ptr<const Record>> records;
+  const uint64_t seed =
+      static_cast<uint64_t>(s.config.seed) ^ 0x6576616cULL;  // apart from the training rollouts
   for (const Record& record : s.eval_records) {
-    std::vector<int64_t> ids = s.encoder->prompt(record);
+    std::shared_ptr<const Record> asked(std::shared_ptr<const Record>(), &record);
+    if (s.environment != nullptr) asked = opened_record(*s.environment, record, seed, prompts.size());
+    std::vector<int64_t> ids = s.encoder->prompt(*asked);
     if (ids.empty()) continue;
-    prompts.push_back({std::move(ids), s.encoder->prompt_text(record), &record.json});
-    records.push_back(&record);
+    prompts.push_back({std::move(ids), s.encoder->prompt_text(*asked), &record.json});
+    records.push_back(std::move(asked));
   }
   const auto all = static_cast<int64_t>(s.eval_records.size());
   leave_out(s, out, "prompts_left_out", all - static_cast<int64_t>(prompts.size()), all, "prompts");
@@ -36,7 +40,7 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   if (s.config.eval.max_new_tokens > 0) sampling.max_new_tokens = s.config.eval.max_new_tokens;
   EngineOptions engine;
   engine.max_batch = rollout.max_batch;
-  engine.seed = static_cast<uint64_t>(s.config.seed) ^ 0x6576616cULL;  // apart from the training rollouts
+  engine.seed = seed;
   engine.step = static_cast<uint64_t>(s.state.step);
   engine.end_ids = s.end_ids;
   EvalOptions options;

@@ -31,15 +31,16 @@ int64_t Rollout::tokens() const {
   return sum;
 }
 
+std::vector<bool> Rollout::target() const {
+  std::vector<bool> out(turns.empty() ? 0 : ids.size(), false);
+  for (const Turn& turn : turns) std::fill(out.begin() + turn.begin, out.begin() + turn.end, true);
+  return out;
+}
+
 RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
   RolloutTensors out;
-  for (const RolloutGroup& g : groups) {
-    for (const Rollout& r : g.rollouts) {
-      std::vector<bool>& target = out.targets.emplace_back(r.turns.empty() ? 0 : r.ids.size(), false);
-      for (const Turn& turn : r.turns)
-        std::fill(target.begin() + turn.begin, target.begin() + turn.end, true);
-    }
-  }
+  for (const RolloutGroup& g : groups)
+    for (const Rollout& r : g.rollouts) out.targets.push_back(r.target());
   std::vector<float> rollout, old;
   std::vector<double> reward, demonstration, opening, reference;
   std::vector<int64_t> sequence, group;

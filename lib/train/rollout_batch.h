@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "data/records.h"
 #include "objective/policy/policy.h"
 #include "rollout/completion.h"
 #include "run/metrics.h"
@@ -35,7 +37,8 @@ struct Rollout {
   bool demonstration = false;  // the record's own completion, not the policy's
   int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none
   std::optional<Conversation> conversation;
-  int64_t tokens() const;  // the policy's
+  int64_t tokens() const;            // the policy's
+  std::vector<bool> target() const;  // which of the ids they are; empty: all
 };
 
 struct RolloutGroup {
@@ -46,6 +49,7 @@ struct RolloutGroup {
   std::vector<Rollout> rollouts;
   std::optional<double> reference_reward;  // mean reward of the initial model's answers to the prompt
   bool stored = false;                     // from offline.files
+  std::shared_ptr<const Record> asked;     // until it is sampled, what a conversation goes on from
 
   Json to_json() const;
   static RolloutGroup from_json(const Json& json);

@@ -45,14 +45,25 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
 
 // Groups of the draws [first, first + count) of the run's order.
 std::vector<RolloutGroup> draw_groups(const Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                                      const RecordOrder& order, int64_t first, int64_t count) {
+                                      const RecordOrder& order, uint64_t seed, int64_t first, int64_t count) {
   std::vector<RolloutGroup> groups(count);
   for (int64_t i = 0; i < count; ++i) {
     RolloutGroup& g = groups[i];
     g.draw = first + i;
     g.record = order.at(g.draw);
+    const Record& record = s.train_records[g.record];
     g.prompt = prompts[g.record];
-    g.prompt_text = s.encoder->prompt_text(s.train_records[g.record]);
+    if (s.environment != nullptr) {
+      g.asked = opened_record(*s.environment, record, seed, static_cast<uint64_t>(g.draw));
+      if (s.environment->opens()) g.prompt = s.encoder->prompt(*g.asked);
+      if (g.prompt.empty()) {
+        user_error(
+            "{}: with what the environment opens the conversation with, the prompt is longer than "
+            "data.max_tokens {}",
+            record.where(), s.config.data.max_tokens);
+      }
+    }
+    g.prompt_text = s.encoder->prompt_text(g.asked ? *g.asked : record);
   }
   return groups;
 }
@@ -107,7 +118,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     const int64_t count = options.only_differing ? static_cast<int64_t>(wanted)
                                                  : static_cast<int64_t>(wanted - batch.groups.size());
     const RecordOrder order(static_cast<int64_t>(prompts.size()), seed, s.config.data.order);
-    auto groups = draw_groups(s, prompts, order, batch.cursor, count);
+    auto groups = draw_groups(s, prompts, order, seed, batch.cursor, count);
     batch.scoring_seconds += sample_groups(s, options.make, groups);
     batch.cursor += count;
     batch.generated_groups += count;

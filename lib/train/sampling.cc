@@ -20,7 +20,7 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
                                               const std::vector<GenerateRequest>& requests,
                                               const SamplingOptions& sampling, uint64_t seed, uint64_t step,
                                               bool interruptible, const OnRequest& on_request,
-                                              const std::vector<int64_t>& records) {
+                                              const std::vector<std::shared_ptr<const Record>>& records) {
   EngineOptions engine;
   engine.max_batch = s.config.task->sampling().max_batch;
   engine.seed = seed;
@@ -36,7 +36,7 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
     if (s.environment != nullptr && !records.empty()) {
       std::vector<Asked> asked;
       for (size_t i = 0; i < mine.size(); ++i)
-        asked.push_back({&s.train_records[records[s.ranks.nth_mine(i)]], mine[i].stream_index});
+        asked.push_back({records[s.ranks.nth_mine(i)], mine[i].stream_index});
       conversations = s.conversations(std::move(asked), seed, step, false);
       engine.respondent = conversations.get();
     }
@@ -160,7 +160,7 @@ struct Unit {
 // What a round decodes.
 struct Round {
   std::vector<GenerateRequest> requests;
-  std::vector<int64_t> records;
+  std::vector<std::shared_ptr<const Record>> records;
   std::vector<Unit> units;  // of each request, in their order
   SamplingOptions sampling;
   std::vector<int64_t> openings;  // tokens
@@ -178,7 +178,7 @@ Round round_of(const Session& s, const GroupMake& make, const std::vector<Rollou
       round.requests.push_back({groups[g].prompt, (o.group_size - make.demonstrations) / ways,
                                 static_cast<uint64_t>(groups[g].draw * ways + way)});
       if (opens) round.requests.back().prompt.push_back(round.openings[way]);
-      round.records.push_back(groups[g].record);
+      if (s.environment != nullptr) round.records.push_back(groups[g].asked);
       round.units.push_back({g, opens ? way : -1, {}});
     }
   }

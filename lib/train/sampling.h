@@ -13,14 +13,14 @@ namespace temper {
 
 // Completions of `model` in the order of the requests, with the run's ends and progress. interruptible: a
 // signal is heeded, so the state must be one that may be saved. on_request: as in EngineOptions, for the
-// requests of this rank, by their place in `requests`. records: of the requests, by their indices; given, the
-// run's environment, if there is one, answers the completions' turns.
+// requests of this rank, by their place in `requests`. records: what each request asks; given, the run's
+// environment, if there is one, answers the completions' turns.
 using OnRequest = std::function<void(size_t request, const std::vector<Completion>& samples)>;
 std::vector<std::vector<Completion>> complete(Session& session, Model& model,
                                               const std::vector<GenerateRequest>& requests,
                                               const SamplingOptions& sampling, uint64_t seed, uint64_t step,
                                               bool interruptible = true, const OnRequest& on_request = {},
-                                              const std::vector<int64_t>& records = {});
+                                              const std::vector<std::shared_ptr<const Record>>& records = {});
 Rollout rollout_of(const Completion& completion);
 // The single tokens that openings are in this tokenizer. Throws UserError for one that is several.
 std::vector<int64_t> opening_ids(const Session& session, const std::vector<std::string>& openings);

@@ -74,6 +74,32 @@ void check_temperature(const Record& record, double wanted) {
   }
 }
 
+// Of a conversation, the policy's turns, [begin, end) of the completion's tokens; else nothing.
+std::vector<Turn> turns_of(const Record& record, size_t tokens) {
+  if (!has_column(record.json, "turns")) return {};
+  const auto wrong = [&] {
+    user_error(
+        "{}: turns: expected [[begin, end], ...] within the {} tokens of \"completion_ids\", in order, found "
+        "{}",
+        record.where(), tokens, dump_line(record.json["turns"]).substr(0, 80));
+  };
+  if (!has_column(record.json, "completion_ids")) {
+    user_error("{}: turns: they are places in \"completion_ids\", which the record lacks", record.where());
+  }
+  if (!record.json["turns"].is_array() || record.json["turns"].empty()) wrong();
+  std::vector<Turn> out;
+  int64_t at = 0;
+  for (const Json& turn : record.json["turns"]) {
+    if (!turn.is_array() || turn.size() != 2 || !turn[0].is_number_integer() || !turn[1].is_number_integer())
+      wrong();
+    out.push_back({turn[0], turn[1]});
+    if (out.back().begin < at || out.back().end <= out.back().begin) wrong();
+    at = out.back().end;
+  }
+  if (at > static_cast<int64_t>(tokens)) wrong();
+  return out;
+}
+
 // Prompt and completion as tokens; nothing when longer than max_tokens.
 Answer tokens_of(const Session& s, const Record& record) {
   Answer out;
@@ -105,6 +131,8 @@ std::string key_of(const Session& s, const RlTask& task, const std::vector<Seque
   for (const Sequence& sequence : sequences) {
     for (const auto* ids : {sequence.prompt, sequence.completion})
       f.add(ids->data(), ids->size() * sizeof(int64_t));
+    for (size_t t = 0; sequence.target != nullptr && t < sequence.target->size(); ++t)
+      f.add((*sequence.target)[t] ? 1 : 0);
   }
   return f.hex();
 }
@@ -113,18 +141,23 @@ std::string key_of(const Session& s, const RlTask& task, const std::vector<Seque
 void fill_missing(Session& s, const RlTask& task, std::vector<RolloutGroup>& groups) {
   std::vector<Rollout*> open;
   std::vector<Sequence> sequences;
+  std::vector<std::vector<bool>> targets;
   for (size_t g = 0; g < groups.size(); ++g) {
     for (Rollout& r : groups[g].rollouts) {
       if (!r.logp_old.empty() || r.ids.empty()) continue;
       open.push_back(&r);
+      targets.push_back(r.target());
       sequences.push_back({&groups[g].prompt, &r.ids, nullptr, static_cast<int64_t>(g)});
     }
   }
   if (open.empty()) return;
+  int64_t count = 0;
+  for (size_t i = 0; i < open.size(); ++i) {
+    if (!targets[i].empty()) sequences[i].target = &targets[i];
+    count += open[i]->tokens();
+  }
   const std::string& folder = task.offline.behaviour;
   const LogpFile file(s, "behaviour", key_of(s, task, sequences));
-  int64_t count = 0;
-  for (const Sequence& sequence : sequences) count += static_cast<int64_t>(sequence.completion->size());
   at::Tensor logp = file.read(count);
   if (!logp.defined()) {
     s.progress->message(fmt::format("computing the log-probs of {} stored responses under {}", open.size(),
@@ -146,8 +179,8 @@ void fill_missing(Session& s, const RlTask& task, std::vector<RolloutGroup>& gro
   }
   const float* values = logp.const_data_ptr<float>();
   for (Rollout* r : open) {
-    r->logp_old.assign(values, values + r->ids.size());
-    values += r->ids.size();
+    r->logp_old.assign(values, values + r->tokens());
+    values += r->tokens();
   }
 }
 
@@ -181,8 +214,9 @@ std::vector<RolloutGroup> read_stored_rollouts(Session& s, const RlTask& task) {
       groups.push_back(std::move(g));
     }
     Rollout r;
-    r.logp_old = logprobs_of(record, answer.completion.size());
+    r.turns = turns_of(record, answer.completion.size());
     r.ids = std::move(answer.completion);
+    r.logp_old = logprobs_of(record, static_cast<size_t>(r.tokens()));
     r.reward = reward;
     r.text = s.tokenizer->decode(r.ids, false);
     r.finish = kStored;

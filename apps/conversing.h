@@ -1,0 +1,82 @@
+// Conversations of several turns in temper-generate and temper-eval.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "data/records.h"
+#include "env/conversations.h"
+#include "env/environment.h"
+#include "rollout/engine.h"
+
+namespace temper {
+
+struct EnvironmentFields : Fields {
+  std::string kind;
+  std::unique_ptr<EnvironmentOptions> options;
+  void fields(FieldVisitor& v) override {
+    v.choice("environment", "kind", options, kind, environment_registry(), "who answers");
+  }
+};
+
+// The environment that a command line names, if it names one.
+class Conversing {
+ public:
+  // text: a kind, or an object as in a config's "environment"; empty: none. Throws UserError.
+  explicit Conversing(const std::string& text) {
+    if (text.empty()) return;
+    EnvironmentFields fields;
+    const Json options = text[0] == '{' ? parse_json(text, "--environment") : Json{{"kind", text}};
+    read_fields(fields, {{"environment", options}}, "--environment", ".");
+    if (!fields.options) user_error("--environment: expected a kind, found an empty one");
+    options_ = std::move(fields.options);
+    source_ = options_->make();
+  }
+
+  bool on() const { return source_ != nullptr; }
+  bool scores() const { return options_ != nullptr && options_->scores(); }
+
+  // Variables for the chat template.
+  Json variables() const {
+    const Json tools = on() ? source_->tools() : Json();
+    return tools.is_null() ? Json() : Json{{"tools", tools}};
+  }
+
+  // Puts behind each record what the environment opens its conversation with, and encodes those prompts anew.
+  // Throws UserError when one is longer than the encoder takes.
+  void open(std::vector<Record>& records, std::vector<std::vector<int64_t>>& prompts,
+            const RecordEncoder& encoder, uint64_t seed) const {
+    if (!on() || !source_->opens()) return;
+    for (size_t i = 0; i < records.size(); ++i) {
+      records[i] = *opened_record(*source_, records[i], seed, i);
+      prompts[i] = encoder.prompt(records[i]);
+      if (prompts[i].empty())
+        user_error("{}: with what the environment opens the conversation with, the prompt is too long",
+                   records[i].where());
+    }
+  }
+
+  // The engine's other side for requests whose stream_index says which of the records they ask; null: none.
+  std::unique_ptr<Conversations> begin(const std::vector<Record>& records,
+                                       const std::vector<GenerateRequest>& requests,
+                                       const RecordEncoder& encoder, uint64_t seed,
+                                       std::function<void()> on_wait) const {
+    if (!on()) return nullptr;
+    std::vector<Asked> asked;
+    for (const GenerateRequest& r : requests)
+      asked.push_back({{std::shared_ptr<const Record>(), &records.at(r.stream_index)}, r.stream_index});
+    return std::make_unique<Conversations>(
+        *source_, encoder, std::move(asked),
+        ConversationSettings{options_->max_turns, options_->turn_tokens, seed, 0, true, std::move(on_wait)});
+  }
+
+ private:
+  std::unique_ptr<EnvironmentOptions> options_;
+  std::unique_ptr<EnvironmentSource> source_;
+};
+
+}  // namespace temper

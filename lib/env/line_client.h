@@ -1,0 +1,58 @@
+// A program that answers JSON lines by their "id", in any order, asked by many threads.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "reward/child_process.h"
+
+namespace temper {
+
+class LineClient {
+ public:
+  // timeout_s: for one answer. The program is started at once; throws UserError when it cannot be.
+  LineClient(std::vector<std::string> command, double timeout_s);
+
+  // The answer to a line that is `body` with an "id". None: it did not come in time, or the program ended
+  // before; what ended is started again by the next question. `life`, where it is given, is the program's
+  // that a conversation began with, and a question to an earlier one is not asked. Throws UserError once
+  // interrupt() was called, and when the program ends again and again without an answer.
+  std::optional<Json> ask(Json body, int64_t life = -1);
+  // What needs no answer.
+  void tell(Json body, int64_t life);
+  int64_t life();  // how often it was started before; starts it when it has ended
+  void interrupt() { interrupted_ = true; }
+  std::string command_line() const;
+
+ private:
+  void start();
+  void pump(std::unique_lock<std::mutex>& lock);
+  void hear(const std::string& text);
+  void end(const std::string& how);
+
+  const std::vector<std::string> command_;
+  const std::chrono::duration<double> timeout_;
+  std::atomic<bool> interrupted_ = false;
+  std::mutex mutex_;  // of all below
+  std::condition_variable changed_;
+  std::unique_ptr<ChildProcess> child_;
+  bool pumping_ = false;  // by one of the threads that wait, which alone touches the child meanwhile
+  bool overdue_ = false;  // nothing was heard for too long
+  std::string outgoing_;
+  ChildProcess::Clock::time_point heard_;
+  int64_t life_ = -1, next_id_ = 0, silent_lives_ = 0;
+  bool answered_ = false;                           // in this life
+  std::map<int64_t, std::optional<Json>> answers_;  // of those that are waited for
+  std::string last_end_;
+};
+
+}  // namespace temper
