@@ -14,8 +14,10 @@ constexpr std::chrono::milliseconds kAttention(5);  // within which a new questi
 
 }  // namespace
 
-LineClient::LineClient(std::vector<std::string> command, double timeout_s)
-    : command_(std::move(command)), timeout_(timeout_s) {
+LineClient::LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s)
+    : command_(std::move(command)),
+      timeout_(timeout_s),
+      start_timeout_(std::max(timeout_s, start_timeout_s)) {
   start();
 }
 
@@ -29,8 +31,8 @@ void LineClient::start() {
   child_ = std::make_unique<ChildProcess>(command_);
   ++life_;
   answered_ = overdue_ = false;
+  late_ = 0;
   outgoing_.clear();
-  heard_ = Clock::now();
 }
 
 int64_t LineClient::life() {
@@ -63,14 +65,15 @@ std::optional<Json> LineClient::ask(Json body, int64_t life) {
   line.update(body);
   outgoing_ += dump_line(line) + "\n";
   answers_[id];
-  const auto deadline = Clock::now() + timeout_;
+  const auto deadline =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(answered_ ? timeout_ : start_timeout_);
   std::optional<Json> out;
   while (!out && child_ && life_ == asked_in && !interrupted_) {
     if (answers_[id]) {
       out = std::move(answers_[id]);
     } else if (Clock::now() >= deadline) {
-      // Late for one conversation alone, or silent for all.
-      overdue_ = Clock::now() - heard_ >= timeout_;
+      // One late answer costs its conversation alone; a second one before any other has come means silence.
+      overdue_ = ++late_ > 1 || !answered_;
       if (overdue_ && !pumping_) end(fmt::format("gave no answer for {} s", timeout_.count()));
       break;
     } else if (pumping_) {
@@ -118,7 +121,7 @@ void LineClient::hear(const std::string& text) {
   if (open == answers_.end()) return;
   open->second = std::move(json);
   answered_ = true;
-  heard_ = Clock::now();
+  late_ = 0;
 }
 
 }  // namespace temper

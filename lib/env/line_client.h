@@ -19,8 +19,9 @@ namespace temper {
 
 class LineClient {
  public:
-  // timeout_s: for one answer. The program is started at once; throws UserError when it cannot be.
-  LineClient(std::vector<std::string> command, double timeout_s);
+  // timeout_s: for one answer, start_timeout_s for the first of a program that was started. The program is
+  // started at once; throws UserError when it cannot be.
+  LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s);
 
   // The answer to a line that is `body` with an "id". None: it did not come in time, or the program ended
   // before; what ended is started again by the next question. `life`, where it is given, is the program's
@@ -40,15 +41,15 @@ class LineClient {
   void end(const std::string& how);
 
   const std::vector<std::string> command_;
-  const std::chrono::duration<double> timeout_;
+  const std::chrono::duration<double> timeout_, start_timeout_;
   std::atomic<bool> interrupted_ = false;
   std::mutex mutex_;  // of all below
   std::condition_variable changed_;
   std::unique_ptr<ChildProcess> child_;
   bool pumping_ = false;  // by one of the threads that wait, which alone touches the child meanwhile
   bool overdue_ = false;  // nothing was heard for too long
+  int64_t late_ = 0;      // answers that did not come in time, since the last that came
   std::string outgoing_;
-  ChildProcess::Clock::time_point heard_;
   int64_t life_ = -1, next_id_ = 0, silent_lives_ = 0;
   bool answered_ = false;                           // in this life
   std::map<int64_t, std::optional<Json>> answers_;  // of those that are waited for

@@ -123,7 +123,8 @@ class ProcessEnvironment : public Environment {
 class ProcessSource : public EnvironmentSource {
  public:
   explicit ProcessSource(const ProcessEnvironmentOptions& options)
-      : client_(options.command, options.timeout_s), failures_(options.fail_share, client_.command_line()) {}
+      : client_(options.command, options.timeout_s, options.start_timeout_s),
+        failures_(options.fail_share, client_.command_line()) {}
 
   std::unique_ptr<Environment> start(const ConversationStart& start) override {
     return std::make_unique<ProcessEnvironment>(client_, failures_, next_++,
@@ -160,6 +161,11 @@ void ProcessEnvironmentOptions::fields(FieldVisitor& v) {
   EnvironmentOptions::fields(v);
   v.field("command", command, {.help = "the program and its arguments", .required = true});
   v.field("timeout_s", timeout_s, {.help = "for one answer", .unit = "seconds", .min = 0.001, .max = 1e6});
+  v.field("start_timeout_s", start_timeout_s,
+          {.help = "for the first answer after it was started, if that is longer",
+           .unit = "seconds",
+           .min = 0,
+           .max = 1e6});
   v.field(
       "fail_share", fail_share,
       {.help = "share of the last 100 conversations that may fail before the run stops", .min = 0, .max = 1});

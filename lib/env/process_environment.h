@@ -12,8 +12,9 @@
 // "seed" is one for all conversations of a group, which begin alike. "last": whatever is answered is not
 // read, the conversation ends for its length. Answers may come in any order and must be written out at once
 // (flush); all keys of an answer but "id" may be left out. An answer that does not come within `timeout_s`,
-// or is not as above, ends the conversation without a reward; so does a program that ends, which is started
-// again for the conversations that begin later. Past a share of such conversations the run stops.
+// or is not as above, ends the conversation without a reward; so does a program that ends, or is ended
+// because two answers in a row have not come: it is started again for the conversations that begin later.
+// Past a share of such conversations the run stops.
 #pragma once
 
 #include "env/environment.h"
@@ -22,7 +23,7 @@ namespace temper {
 
 struct ProcessEnvironmentOptions : EnvironmentOptions {
   std::vector<std::string> command;
-  double timeout_s = 10.0, fail_share = 0.5;
+  double timeout_s = 10.0, start_timeout_s = 60.0, fail_share = 0.5;
   bool judges = true;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
