@@ -374,6 +374,10 @@ std::string RecordEncoder::prompt_text(const Record& record) const {
   return tokenizer_.decode(prompt(record), true);
 }
 
+std::vector<int64_t> RecordEncoder::words(const std::string& text) const {
+  return tokenizer_.encode(text, {.parse_special = true});
+}
+
 Json conversed(const Record& record, const Json& said) {
   Json out = answered(record, "", true);
   if (!out.contains("messages") && !(out.contains("prompt") && out["prompt"].is_array())) {

@@ -156,6 +156,8 @@ class RecordEncoder {
   // the words of each new message stand on a line of their own. Throws UserError, see
   // ChatTemplate::encode_behind.
   std::vector<int64_t> behind(const Record& record, const Json& said, size_t answer) const;
+  // Words that stand in the middle of an answer, special tokens and all.
+  std::vector<int64_t> words(const std::string& text) const;
   // The prompt as text, as the model sees it, special tokens included.
   std::string prompt_text(const Record& record) const;
 

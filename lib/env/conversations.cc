@@ -77,13 +77,24 @@ std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
     reply = c.environment->reply(c.turn);
   }
   Conversation& told = c.told;
-  const size_t place = told.messages.size();
-  told.messages.push_back({{"role", "assistant"}, {"content", c.turn.text}});
+  if (c.goes_on) {
+    Json& content = told.messages.back()["content"];
+    content = content.get<std::string>() + c.turn.text;
+  } else {
+    told.messages.push_back({{"role", "assistant"}, {"content", c.turn.text}});
+  }
+  const size_t place = told.messages.size() - 1;
   told.rewards.push_back(reply.reward);
   told.states.push_back(c.state);
   for (const auto& [name, value] : reply.figures) told.figures[name] += value;
   c.state = reply.state;
+  c.goes_on = !reply.words.empty();
   if (reply.over || c.turn.last) return {};
+  if (c.goes_on) {
+    Json& content = told.messages.back()["content"];
+    content = content.get<std::string>() + reply.words;
+    return encoder_.words(reply.words);
+  }
   if (reply.messages.empty()) bug("an environment neither answers nor ends the conversation");
   for (Json& message : reply.messages) told.messages.push_back(std::move(message));
   std::vector<int64_t> ids = encoder_.behind(*asked_[request].record, told.messages, place);

@@ -52,6 +52,7 @@ class Conversations : public Respondent {
     Conversation told;
     PolicyTurn turn;  // the last one
     std::string state;
+    bool goes_on = false;  // its next turn continues the last message
     Pending<Reply> reply;
   };
   One& one(size_t request, int64_t sample);

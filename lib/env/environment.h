@@ -16,7 +16,10 @@
 namespace temper {
 
 struct Reply {
-  std::vector<Json> messages = {};    // what the policy reads next: {"role", "content" (a string) ...}
+  std::vector<Json> messages = {};  // what the policy reads next: {"role", "content" (a string) ...}
+  // In the place of messages: words put behind the turn as they are, special tokens and all, with which it
+  // goes on.
+  std::string words = {};
   bool over = false;                  // the conversation ends here; no messages then
   std::optional<double> reward = {};  // of the turn that is answered
   // What the policy sees when its next turn begins, as far as it matters: turns of a group that begin in

@@ -13,6 +13,26 @@ QUESTIONS = {"train": [source + "/data/arithmetic/train.jsonl"], "eval": [source
 PAIRS = {"train": [source + "/data/pairs/train.jsonl"], "eval": [source + "/data/pairs/test.jsonl"], "max_tokens": 200}
 
 
+TALKER = """
+import json, sys, time
+turns = {}
+for line in sys.stdin:
+    m = json.loads(line)
+    number, out = m.get("conversation"), {"id": m.get("id")}
+    if "close" in m: continue
+    if "reset" in m:
+        turns[number] = 0
+        out["messages"] = [{"role": "user", "content": "go %d" % (m["reset"]["seed"] % 10)}]
+    else:
+        time.sleep(0.004)
+        turns[number] += 1
+        long = len(m["step"]["text"])
+        out.update(over=turns[number] > (long + turns[number]) % 5 or m["step"]["last"], reward=long % 5 / 4)
+        if not out["over"]: out["messages"] = [{"role": "user", "content": "%d" % long}]
+    print(json.dumps(out), flush=True)
+"""
+
+
 def configs(work):
     base = {"path": work + "/base/final", "dtype": "f32"}
     tasks = {
@@ -26,10 +46,15 @@ def configs(work):
         "distill": {"model": {"dtype": "f32", "init": {**TINY, "vocab": 0, "hidden": 24, "tokenizer": work + "/base/final"}},
                     "teachers": [{"path": work + "/base/final"}], "data": QUESTIONS, "on_policy_share": 0.5,
                     "rollout": {"max_new_tokens": 8}, "train": {"steps": 24, "batch_size": 8}},
+        # Most of the time somebody waits for an answer.
+        "talk": {"task": "rl", "model": base, "data": QUESTIONS, "rollout": {"prompts_per_step": 2, "group_size": 4, "max_new_tokens": 40},
+                 "environment": {"kind": "process", "turn_tokens": 6, "command": ["python3", "-c", TALKER]},
+                 "train": {"steps": 10, "batch_size": 2}},
     }
     for name, task in tasks.items():
         steps = task["train"]["steps"]
-        task.update({"task": name, "threads": 1, "optimizer": {"name": "adamw", "lr": 1e-3}, "checkpoint": {"every": 2, "keep": 2},
+        task.setdefault("task", name)
+        task.update({"threads": 1, "optimizer": {"name": "adamw", "lr": 1e-3}, "checkpoint": {"every": 2, "keep": 2},
                      "eval": {"every": steps // 2, "limit": 4}})
         task["train"]["micro_batch_tokens"] = 600
         if name in ("sft", "rl", "distill"):

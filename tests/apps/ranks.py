@@ -24,6 +24,9 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "ist": ("sft", {"adapter": {"kind": "ist", "rank": 4, "measure_every": 2}}),
             "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}}),
             "minillm": ("distill", {"algorithm": {"name": "minillm"}, "on_policy_share": None}),
+            "talking": ("rl", {"environment": {"kind": "attempts", "attempts": 3, "turn_tokens": 5, "feedback": "no, {left}",
+                                               "verifier": {"kind": "contains", "texts": ["7"]}},
+                               "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 30, "max_batch": 5}, "rewards": []}),
             # More than is decoded at once, of records that come again, scored by a program meanwhile.
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},

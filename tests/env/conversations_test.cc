@@ -98,6 +98,28 @@ TEST_CASE_FIXTURE(Fixture, "behind a prompt that is a text stand the words, on a
   CHECK(shown(all.answer(0, 0)) == "\n1?<e>\n");
 }
 
+TEST_CASE_FIXTURE(Fixture, "a turn can be made to go on with given words") {
+  struct Nudges : Environment {
+    Reply reply(const PolicyTurn&) override { return {.words = "<e>\nSo:"}; }
+  };
+  struct NudgeSource : EnvironmentSource {
+    std::unique_ptr<Environment> start(const ConversationStart&) override {
+      return std::make_unique<Nudges>();
+    }
+  } source;
+  Conversations all(source, encoder, {{record(kChat), 0}}, {.max_turns = 3});
+  all.ended(0, 0, turn("think", FinishReason::kLength));
+  CHECK(shown(all.answer(0, 0)) == "|<e>|\nSo:");
+  all.ended(0, 0, turn(" 4"));
+  CHECK(shown(all.answer(0, 0)) == "|<e>|\nSo:");
+  all.ended(0, 0, turn(" 5"));
+  CHECK(all.answer(0, 0).empty());
+  const Conversation told = all.conversation(0, 0);
+  REQUIRE(told.messages.size() == 1);
+  CHECK(told.messages[0]["content"] == "think<e>\nSo: 4<e>\nSo: 5");
+  CHECK(told.rewards.size() == 3);
+}
+
 TEST_CASE_FIXTURE(Fixture, "the last turn that is allowed is judged and not answered") {
   AskSource source;
   Conversations all(source, encoder, {{record(kChat), 0}}, {.max_turns = 2});
