@@ -218,7 +218,7 @@ Json inspect_run(const std::string& folder) {
     Json row = {{"step", info.step}, {"folder", info.folder}, {"whole", true}, {"bytes", info.done.bytes()}};
     try {
       state = read_checkpoint(info).state.to_json();
-      state["leftovers"] = state["leftovers"].size();
+      for (const char* groups : {"leftovers", "open"}) state[groups] = state[groups].size();
     } catch (const UserError& e) {
       row["whole"] = false;
       row["problem"] = e.what();

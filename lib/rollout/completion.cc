@@ -10,6 +10,8 @@ const char* finish_name(FinishReason reason) {
       return "length";
     case FinishReason::kStop:
       return "stop";
+    case FinishReason::kOpen:
+      return "open";
   }
   return "";
 }

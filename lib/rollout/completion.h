@@ -11,8 +11,9 @@
 
 namespace temper {
 
-enum class FinishReason { kEnd, kLength, kStop };
-const char* finish_name(FinishReason reason);  // "end", "length", "stop"
+// kOpen: it goes on in a later call (EngineOptions::step_tokens).
+enum class FinishReason { kEnd, kLength, kStop, kOpen };
+const char* finish_name(FinishReason reason);  // "end", "length", "stop", "open"
 
 // Tokens [begin, end) of a completion that the policy wrote at a stretch.
 struct Turn {

@@ -132,16 +132,21 @@ class Engine {
   void admit() {
     while (free_places() > 0 && (!ready_.empty() || !waiting_.empty())) {
       if (ready_.empty()) prefill();
-      std::vector<Sequence*> fresh;
+      std::vector<Sequence*> fresh, going_on;
       std::vector<at::Tensor> last;
       while (free_places() > 0 && !ready_.empty()) {
         Ready& ready = ready_.front();
         active_.push_back(start(ready));
-        fresh.push_back(active_.back().get());
-        last.push_back(ready.last);
+        if (active_.back()->ids().empty()) {
+          fresh.push_back(active_.back().get());
+          last.push_back(ready.last);
+        } else {
+          going_on.push_back(active_.back().get());
+        }
         if (ready.next_sample == requests_[ready.request].samples) ready_.pop_front();
       }
-      sample(at::cat(last), fresh);
+      read_given(going_on);
+      if (!fresh.empty()) sample(at::cat(last), fresh);
     }
   }
 
@@ -158,16 +163,20 @@ class Engine {
 
   std::unique_ptr<Sequence> start(Ready& ready) {
     const GenerateRequest& request = requests_[ready.request];
-    const int64_t sample = ready.next_sample++;
+    const int64_t place = ready.next_sample++;
+    const BegunSample* begun = request.begun.empty() ? nullptr : &request.begun[static_cast<size_t>(place)];
+    const int64_t sample = begun == nullptr ? place : begun->sample;
     // The stream's name holds all that the sequence is, and nothing of the batch.
     const RandomStream random(options_.seed, fmt::format("rollout sample {}", sample), options_.step,
                               request.stream_index);
-    auto sequence = std::make_unique<Sequence>(ready.request, sample, ready.prompt, pool_, random, tokenizer_,
+    auto sequence = std::make_unique<Sequence>(ready.request, place, ready.prompt, pool_, random, tokenizer_,
                                                sampling_, options_.end_ids, !bans_.empty());
     if (sampling_.penalises()) {
       for (const int64_t id : request.prompt) sequence->seen()[id] = 0;
     }
     begin_turn(*sequence);
+    sequence->draw_at_most(options_.step_tokens);
+    if (begun != nullptr) sequence->go_on_from(begun->ids, begun->logp);
     return sequence;
   }
 

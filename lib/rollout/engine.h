@@ -14,11 +14,20 @@
 
 namespace temper {
 
+// What a sample wrote in an earlier call.
+struct BegunSample {
+  int64_t sample = 0;  // its number among those of the request, part of its stream's name
+  std::vector<int64_t> ids;
+  std::vector<float> logp;  // per id, temperature only, as the weights of that time gave it
+};
+
 struct GenerateRequest {
   std::vector<int64_t> prompt;
   int64_t samples = 1;
   uint64_t stream_index =
       0;  // names the prompt in the random streams; each sample of it draws from its own stream
+  // Given: the samples are these, and go on. Their keys and values are computed anew.
+  std::vector<BegunSample> begun = {};
 };
 
 struct EngineOptions {
@@ -31,6 +40,8 @@ struct EngineOptions {
   // All samples of a request, once the last of them has ended, while others are still decoded; on the thread
   // that decodes. It may throw to stop.
   std::function<void(size_t request, const std::vector<Completion>& samples)> on_request = {};
+  // Tokens that a sequence may draw in this call; one that has not ended then stays open. 0: no limit.
+  int64_t step_tokens = 0;
   // Who answers when a turn ends; none: a completion is one turn. max_new_tokens then counts the tokens of
   // both, min_new_tokens and stop strings those of a turn.
   Respondent* respondent = nullptr;

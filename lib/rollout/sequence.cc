@@ -27,6 +27,16 @@ void DecodedSequence::begin_turn(int64_t tokens) {
   if (!sampling_.stop.empty()) raw_stream_.emplace(tokenizer_, /*special=*/true);
 }
 
+void DecodedSequence::go_on_from(const std::vector<int64_t>& ids, const std::vector<float>& logp) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    out_.ids.push_back(ids[i]);
+    out_.logp.push_back(logp[i]);
+    out_.logp_full.push_back(logp[i]);
+    if (sampling_.penalises()) ++seen_[ids[i]];
+    find_stop();  // none was found when they were drawn
+  }
+}
+
 std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
   out_.ids.push_back(token.id);
   out_.logp.push_back(token.logp);
@@ -38,6 +48,7 @@ std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
     return FinishReason::kStop;
   }
   if (length() == sampling_.max_new_tokens || turn_length() == turn_limit_) return FinishReason::kLength;
+  if (--draws_left_ == 0) return FinishReason::kOpen;
   return std::nullopt;
 }
 

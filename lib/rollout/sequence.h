@@ -26,6 +26,10 @@ class DecodedSequence {
 
   // A turn of at most `tokens` tokens begins.
   void begin_turn(int64_t tokens);
+  // Takes what was written in an earlier call, as the beginning of the turn that has begun.
+  void go_on_from(const std::vector<int64_t>& ids, const std::vector<float>& logp);
+  // Tokens that are drawn before the sequence is left open; 0: no limit.
+  void draw_at_most(int64_t tokens) { draws_left_ = tokens > 0 ? tokens : -1; }
   // Takes the policy's next token. Whether the turn has ended with it.
   std::optional<FinishReason> accept(const SampledToken& token);
   // The turn that has ended.
@@ -65,7 +69,8 @@ class DecodedSequence {
   bool watches_text_;
   Completion out_;
   SeenTokens seen_;
-  int64_t turn_begin_ = 0, turn_limit_ = 0;           // tokens
+  int64_t turn_begin_ = 0, turn_limit_ = 0;  // tokens
+  int64_t draws_left_ = -1;
   std::optional<StreamDecoder> stream_, raw_stream_;  // with bans or stop strings; with stop strings
   std::string streamed_, raw_;                        // of the turn, without and with special tokens
   std::vector<std::pair<size_t, size_t>> sizes_;      // of raw and streamed, after each token

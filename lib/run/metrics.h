@@ -25,7 +25,7 @@ using NamedValues = std::vector<std::pair<std::string, double>>;
 //
 // Names that the progress line, the report and the health checks know: loss, lr, grad_norm, tokens (so far),
 // reward, reward/<name>, reward_std, kl, entropy, clip_low, clip_high, length, truncated, groups_kept,
-// advantage_abs, ratio, rollout_gap, approx_kl, skipped, null_rewards. Rows of split "eval": accuracy or
+// advantage_abs, older_tokens (share that earlier weights drew), open_groups, ratio, rollout_gap, approx_kl, skipped, null_rewards. Rows of split "eval": accuracy or
 // reward, with low, high (95 % interval) and n; left_out, without_pair and prompts_left_out count what of the
 // held-out data was not used. A mean of nothing is not there.
 struct MetricsRow {

@@ -67,7 +67,8 @@ Json RunState::to_json() const {
           {"stored_cursor", stored_cursor},
           {"reference_rewards", reference_rewards},
           {"lengths", std::move(pairs)},
-          {"leftovers", leftovers}};
+          {"leftovers", leftovers},
+          {"open", open}};
 }
 
 RunState RunState::from_json(const Json& json, const std::string& where) {
@@ -93,6 +94,7 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.leftovers = typed(json, "leftovers", Json::value_t::array, where);
     s.reference_rewards = typed(json, "reference_rewards", object, where);
     // Older runs have none.
+    if (json.contains("open")) s.open = typed(json, "open", Json::value_t::array, where);
     if (json.contains("lengths"))
       s.lengths = read_lengths(typed(json, "lengths", Json::value_t::array, where), where);
     s.log = LogPosition::from_json(json.at("log"), where);

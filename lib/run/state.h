@@ -19,6 +19,7 @@ struct RunState {
   int64_t cursor = 0;                       // draws taken from the RecordOrder
   int64_t stored_cursor = 0;                // rl: draws taken from the order of stored groups
   Json leftovers = Json::array();           // rl: groups generated but not used yet
+  Json open = Json::array();                // rl: groups of which some completions have not ended
   Json reference_rewards = Json::object();  // rl: by record, the initial model's mean reward
   // By record, the mean length of its completions when they were last sampled; of those that were not,
   // nothing.

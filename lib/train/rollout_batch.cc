@@ -20,6 +20,7 @@ void RolloutBatch::commit(RunState& state) const {
   state.cursor = cursor;
   state.stored_cursor = stored_cursor;
   state.leftovers = leftovers;
+  state.open = open;
   state.reference_rewards = reference_rewards;
   for (const auto& [record, length] : lengths) state.lengths[record] = length;
 }
@@ -29,6 +30,10 @@ int64_t Rollout::tokens() const {
   int64_t sum = 0;
   for (const Turn& turn : turns) sum += turn.end - turn.begin;
   return sum;
+}
+
+bool RolloutGroup::open() const {
+  return std::any_of(rollouts.begin(), rollouts.end(), [](const Rollout& r) { return r.open(); });
 }
 
 std::vector<bool> Rollout::target() const {
@@ -190,6 +195,17 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
                      static_cast<double>(batch.kept_groups) / static_cast<double>(batch.generated_groups));
   }
   out.emplace_back("null_rewards", (count - rewards) / count);
+  double tokens = 0, older = 0;
+  for (const RolloutGroup& g : batch.groups) {
+    for (const Rollout& r : g.rollouts) {
+      tokens += static_cast<double>(r.tokens());
+      older += static_cast<double>(r.older);
+    }
+  }
+  if (older > 0 || !batch.open.empty()) {
+    out.emplace_back("older_tokens", older / tokens);
+    out.emplace_back("open_groups", static_cast<double>(batch.open.size()));
+  }
   // What environments counted: means over the conversations that have the figure.
   std::map<std::string, std::pair<double, double>> figures;  // sum and count
   for (const RolloutGroup& g : batch.groups) {
@@ -277,7 +293,8 @@ Json RolloutGroup::to_json() const {
                     {"text", r.text},
                     {"finish", r.finish},
                     {"demonstration", r.demonstration},
-                    {"opening", r.opening}});
+                    {"opening", r.opening},
+                    {"older", r.older}});
   }
   return {{"draw", draw},
           {"record", record},
@@ -305,6 +322,7 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
       r.reward = number(j.at("reward"));
       r.text = j.at("text"), r.finish = j.at("finish");
       r.demonstration = j.at("demonstration"), r.opening = j.at("opening");
+      r.older = j.value("older", int64_t{0});
       for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
       int64_t end = 0;
       for (const Json& turn : j.value("turns", Json::array())) {

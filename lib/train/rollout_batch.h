@@ -36,7 +36,9 @@ struct Rollout {
   std::string text, finish;
   bool demonstration = false;  // the record's own completion, not the policy's
   int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none
+  int64_t older = 0;  // of its tokens, so many were drawn in earlier steps, by the weights of that time
   std::optional<Conversation> conversation;
+  bool open() const { return finish == finish_name(FinishReason::kOpen); }
   int64_t tokens() const;            // the policy's
   std::vector<bool> target() const;  // which of the ids they are; empty: all
 };
@@ -51,6 +53,7 @@ struct RolloutGroup {
   bool stored = false;                     // from offline.files
   std::shared_ptr<const Record> asked;     // until it is sampled, what a conversation goes on from
 
+  bool open() const;  // some of its completions have not ended
   Json to_json() const;
   static RolloutGroup from_json(const Json& json);
 };
@@ -69,7 +72,7 @@ struct RolloutBatch {
   // What the run's state becomes when all generation of the step is done. A signal during it saves the state
   // as it was before the step, so nothing of this may be in there yet.
   int64_t cursor = 0, stored_cursor = 0;
-  Json leftovers = Json::array(), reference_rewards = Json::object();
+  Json leftovers = Json::array(), open = Json::array(), reference_rewards = Json::object();
   std::map<int64_t, double> lengths;  // of this step's records alone
   void commit(RunState& state) const;
 };

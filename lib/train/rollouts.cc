@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "train/config.h"
+#include "train/open_groups.h"
 #include "train/reference.h"
 #include "train/session.h"
 
@@ -68,6 +69,18 @@ std::vector<RolloutGroup> draw_groups(const Session& s, const std::vector<std::v
   return groups;
 }
 
+// Groups that the run's state kept.
+std::vector<RolloutGroup> kept_groups(const Session& s, const Json& kept) {
+  std::vector<RolloutGroup> out;
+  for (const Json& j : kept) {
+    out.push_back(RolloutGroup::from_json(j));
+    if (out.back().record >= static_cast<int64_t>(s.train_records.size()))
+      user_error("{}: a group left over in the run's state is of record {}, data.train has {}", s.config.run,
+                 out.back().record, s.train_records.size());
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
@@ -99,13 +112,10 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   batch.cursor = s.state.cursor;
   batch.stored_cursor = s.state.stored_cursor;
   batch.reference_rewards = s.state.reference_rewards;
-  for (const Json& j : s.state.leftovers) {
-    RolloutGroup g = RolloutGroup::from_json(j);
-    if (g.record >= static_cast<int64_t>(s.train_records.size()))
-      user_error("{}: a group left over in the run's state is of record {}, data.train has {}", s.config.run,
-                 g.record, s.train_records.size());
-    batch.groups.push_back(std::move(g));
-  }
+  batch.groups = kept_groups(s, s.state.leftovers);
+  std::vector<RolloutGroup> open = kept_groups(s, s.state.open);
+  for (RolloutGroup& g : open)
+    for (Rollout& r : g.rollouts) r.older = static_cast<int64_t>(r.ids.size());
 
   for (int64_t round = 0; batch.groups.size() < wanted; ++round) {
     if (round == options.max_rounds && options.only_differing) {
@@ -114,19 +124,28 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
           "too hard for the model, or raise {}",
           s.state.step + 1, round, batch.groups.size(), wanted, options.rounds_field);
     }
-    // With a filter, whole rounds: what is too many serves the next step.
-    const int64_t count = options.only_differing ? static_cast<int64_t>(wanted)
-                                                 : static_cast<int64_t>(wanted - batch.groups.size());
+    // Where some of a round may not count, whole rounds: what is too many serves the next step.
+    const bool partial = options.step_tokens > 0;
+    const int64_t count = options.only_differing || partial
+                              ? static_cast<int64_t>(wanted)
+                              : static_cast<int64_t>(wanted - batch.groups.size());
     const RecordOrder order(static_cast<int64_t>(prompts.size()), seed, s.config.data.order);
     auto groups = draw_groups(s, prompts, order, seed, batch.cursor, count);
-    batch.scoring_seconds += sample_groups(s, options.make, groups);
+    if (partial) {
+      groups.insert(groups.begin(), std::make_move_iterator(open.begin()),
+                    std::make_move_iterator(open.end()));
+      open = std::move(groups);
+      groups = sample_further(s, options.step_tokens, open);
+    } else {
+      batch.scoring_seconds += sample_groups(s, options.make, groups);
+    }
     batch.cursor += count;
-    batch.generated_groups += count;
+    batch.generated_groups += static_cast<int64_t>(groups.size());
     for (RolloutGroup& g : groups) {
       int64_t tokens = 0;
       for (const Rollout& r : g.rollouts) tokens += r.demonstration ? 0 : r.tokens();
       batch.generated_tokens += tokens;
-      if (some_wait(s, count, options.make))
+      if (!partial && some_wait(s, count, options.make))
         batch.lengths[g.record] = static_cast<double>(tokens) /
                                   static_cast<double>(g.rollouts.size() - options.make.demonstrations);
       const bool signal = has_signal(g);
@@ -142,6 +161,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   }
   for (size_t i = wanted; i < batch.groups.size(); ++i) batch.leftovers.push_back(batch.groups[i].to_json());
   batch.groups.resize(wanted);
+  for (const RolloutGroup& g : open) batch.open.push_back(g.to_json());
 
   // Stored groups stand evenly among the fresh ones, so that every optimizer step of the batch has its share.
   if (taken > 0) {

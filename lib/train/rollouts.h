@@ -21,6 +21,7 @@ struct CollectOptions {
   bool only_differing = false;  // groups whose rewards are all equal are dropped, and others drawn ...
   int64_t max_rounds = 0;       // ... in so many rounds at most; more is an error that names `rounds_field`
   std::string rounds_field;
+  int64_t step_tokens = 0;  // see open_groups.h; 0: completions are sampled to their end
   GroupMake make;
   const std::vector<RolloutGroup>* stored = nullptr;  // groups that were not sampled here ...
   int64_t stored_groups = 0;                          // ... and how many of the wanted are of these

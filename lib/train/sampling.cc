@@ -18,30 +18,29 @@ namespace temper {
 
 std::vector<std::vector<Completion>> complete(Session& s, Model& model,
                                               const std::vector<GenerateRequest>& requests,
-                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
-                                              bool interruptible, const OnRequest& on_request,
-                                              const std::vector<std::shared_ptr<const Record>>& records) {
+                                              const CompleteOptions& options) {
   EngineOptions engine;
   engine.max_batch = s.config.task->sampling().max_batch;
-  engine.seed = seed;
-  engine.step = step;
+  engine.seed = options.seed;
+  engine.step = options.step;
+  engine.step_tokens = options.step_tokens;
   engine.end_ids = s.end_ids;
-  if (on_request) {
+  if (options.on_request) {
     engine.on_request = [&](size_t mine, const std::vector<Completion>& samples) {
-      on_request(s.ranks.nth_mine(mine), samples);
+      options.on_request(s.ranks.nth_mine(mine), samples);
     };
   }
   const auto generated = [&](const std::vector<GenerateRequest>& mine) {
     std::unique_ptr<Conversations> conversations;
-    if (s.environment != nullptr && !records.empty()) {
+    if (s.environment != nullptr && !options.records.empty()) {
       std::vector<Asked> asked;
       for (size_t i = 0; i < mine.size(); ++i)
-        asked.push_back({records[s.ranks.nth_mine(i)], mine[i].stream_index});
-      conversations = s.conversations(std::move(asked), seed, step, false);
+        asked.push_back({options.records[s.ranks.nth_mine(i)], mine[i].stream_index});
+      conversations = s.conversations(std::move(asked), options.seed, options.step, false);
       engine.respondent = conversations.get();
     }
-    return generate(model, *s.tokenizer, mine, sampling, engine, [&](const EngineProgress& p) {
-      if (interruptible) s.check_signal_in_share();
+    return generate(model, *s.tokenizer, mine, options.sampling, engine, [&](const EngineProgress& p) {
+      if (options.interruptible) s.check_signal_in_share();
       s.progress->inner(
           fmt::format("rollout {}/{} done, {} tokens", p.finished, p.total, format_count(p.tokens)));
     });
@@ -254,9 +253,12 @@ double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup
       give(u);
     };
   }
-  const auto completions =
-      complete(s, *s.model, round.requests, round.sampling, static_cast<uint64_t>(s.config.seed),
-               static_cast<uint64_t>(s.state.step), true, on_request, round.records);
+  const auto completions = complete(s, *s.model, round.requests,
+                                    {.sampling = round.sampling,
+                                     .seed = static_cast<uint64_t>(s.config.seed),
+                                     .step = static_cast<uint64_t>(s.state.step),
+                                     .on_request = on_request,
+                                     .records = round.records});
   const auto decoded = std::chrono::steady_clock::now();
   for (size_t u = 0; u < round.requests.size(); ++u)
     if (units[u].rollouts.empty()) fill(u, completions[u]);

@@ -11,16 +11,23 @@
 
 namespace temper {
 
-// Completions of `model` in the order of the requests, with the run's ends and progress. interruptible: a
-// signal is heeded, so the state must be one that may be saved. on_request: as in EngineOptions, for the
-// requests of this rank, by their place in `requests`. records: what each request asks; given, the run's
-// environment, if there is one, answers the completions' turns.
+// As in EngineOptions, for the requests of this rank, by their place in all of them.
 using OnRequest = std::function<void(size_t request, const std::vector<Completion>& samples)>;
+
+struct CompleteOptions {
+  SamplingOptions sampling;
+  uint64_t seed = 0, step = 0;  // of the streams
+  bool interruptible = true;    // a signal is heeded, so the state must be one that may be saved
+  int64_t step_tokens = 0;      // see EngineOptions
+  OnRequest on_request = {};
+  // What each request asks; given, the run's environment, if there is one, answers the completions' turns.
+  std::vector<std::shared_ptr<const Record>> records = {};
+};
+
+// Completions of `model` in the order of the requests, with the run's ends and progress.
 std::vector<std::vector<Completion>> complete(Session& session, Model& model,
                                               const std::vector<GenerateRequest>& requests,
-                                              const SamplingOptions& sampling, uint64_t seed, uint64_t step,
-                                              bool interruptible = true, const OnRequest& on_request = {},
-                                              const std::vector<std::shared_ptr<const Record>>& records = {});
+                                              const CompleteOptions& options);
 Rollout rollout_of(const Completion& completion);
 // The single tokens that openings are in this tokenizer. Throws UserError for one that is several.
 std::vector<int64_t> opening_ids(const Session& session, const std::vector<std::string>& openings);

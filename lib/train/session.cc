@@ -225,7 +225,7 @@ void Session::restore_as_first() {
 
 // What speaks of records that may be others now.
 void Session::forget_records() {
-  state.leftovers = Json::array();
+  state.leftovers = state.open = Json::array();
   state.reference_rewards = Json::object();
   state.lengths.clear();
 }

@@ -124,7 +124,8 @@ TEST_CASE("the order of decoding follows the lengths in the state, and a torn ru
   REQUIRE(whole.size() == 10);
   CHECK(runs.state("whole", 2)["lengths"].size() == 8);    // 4 records a step
   CHECK(runs.state("whole", 10)["lengths"].size() == 16);  // all there are
-  for (const Json& pair : runs.state("whole", 10)["lengths"]) {
+  const Json last = runs.state("whole", 10);
+  for (const Json& pair : last["lengths"]) {
     CHECK(pair[1] >= 1);
     CHECK(pair[1] <= 12);
   }

@@ -29,6 +29,12 @@ void RlRollout::fields(FieldVisitor& v) {
   RolloutSection::fields(v);
   v.field("demonstrations", demonstrations,
           {.help = "of a group's completions, so many are the record's own instead of sampled", .min = 0});
+  v.field("step_tokens", step_tokens,
+          {.help = "tokens that a completion may draw in one step; what has not ended then goes on in the "
+                   "next, under "
+                   "its weights (Kimi k1.5, arXiv 2501.12599). 0: completions are sampled to their end",
+           .unit = "tokens",
+           .min = 0});
   v.field("openings", openings,
           {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
   if (openings.size() == 2) {
@@ -115,6 +121,18 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
         problem(
             fmt::format("offline.files: \"{}\" needs {}, which stored responses lack", algorithm_name, what));
     }
+  }
+  if (rollout.step_tokens > 0) {
+    if (algorithm->correction == "none")
+      problem(
+          "rollout.step_tokens: tokens of earlier weights need algorithm.correction \"truncate\" or "
+          "\"mask\"");
+    const std::pair<bool, const char*> whole_only[] = {
+        {environment_options != nullptr, "environment: conversations are sampled to their end"},
+        {rollout.demonstrations > 0, "rollout.demonstrations: groups with them are sampled to their end"},
+        {!rollout.openings.empty(), "rollout.openings: groups with them are sampled to their end"}};
+    for (const auto& [given, what] : whole_only)
+      if (given) problem(fmt::format("{}; leave out rollout.step_tokens", what));
   }
   if (rollout.temperature == 0)
     problem("rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");

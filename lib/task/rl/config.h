@@ -29,6 +29,7 @@ struct RlRollout : RolloutSection {
   int64_t demonstrations = 0;
   std::vector<std::string> openings;
   int64_t reference_samples = 16;
+  int64_t step_tokens = 0;
   void fields(FieldVisitor& v) override;
 };
 

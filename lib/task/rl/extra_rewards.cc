@@ -24,8 +24,10 @@ at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
   sampling.temperature = 0;
   std::vector<GenerateRequest> requests;
   for (const RolloutGroup& g : groups) requests.push_back({g.prompt, 1, static_cast<uint64_t>(g.draw)});
-  const auto completions = complete(s, *s.model, requests, sampling, static_cast<uint64_t>(s.config.seed),
-                                    static_cast<uint64_t>(s.state.step));
+  const auto completions = complete(s, *s.model, requests,
+                                    {.sampling = sampling,
+                                     .seed = static_cast<uint64_t>(s.config.seed),
+                                     .step = static_cast<uint64_t>(s.state.step)});
   std::vector<RolloutGroup> greedy = groups;
   for (size_t g = 0; g < greedy.size(); ++g) greedy[g].rollouts = {rollout_of(completions[g].front())};
   score(s, greedy);
@@ -65,8 +67,10 @@ void reference_rewards(Session& s, const RlRollout& rollout, RolloutBatch& batch
     std::vector<std::vector<Completion>> completions;
     with_reference(s, [&](Model& reference) {
       // Not interruptible: a checkpoint must not be written while the adapter is off.
-      completions = complete(s, reference, requests, sampling,
-                             static_cast<uint64_t>(s.config.seed) ^ kReferenceSeed, 0, false);
+      completions = complete(s, reference, requests,
+                             {.sampling = sampling,
+                              .seed = static_cast<uint64_t>(s.config.seed) ^ kReferenceSeed,
+                              .interruptible = false});
     });
     for (size_t i = 0; i < open.size(); ++i) {
       open[i].rollouts.clear();

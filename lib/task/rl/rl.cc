@@ -78,8 +78,8 @@ void RlTask::train(Session& s) const {
   const double max_length =
       algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(rollout.max_new_tokens);
   // Groups that an earlier policy, another model or nobody's sampling gave.
-  const bool off_policy =
-      offline.on() || algorithm.filter_zero_variance || needs.demonstration || needs.opening;
+  const bool off_policy = offline.on() || algorithm.filter_zero_variance || needs.demonstration ||
+                          needs.opening || rollout.step_tokens > 0;
   // With one update the policy that is trained is the one that sampled, and its log-probs come with the
   // update's own pass.
   const bool old_pass =
@@ -99,6 +99,7 @@ void RlTask::train(Session& s) const {
          .only_differing = algorithm.filter_zero_variance,
          .max_rounds = algorithm.filter_max_rounds,
          .rounds_field = "algorithm.filter_max_rounds",
+         .step_tokens = rollout.step_tokens,
          .make = {rollout.demonstrations, rollout.openings},
          .stored = &stored,
          .stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0});
