@@ -34,10 +34,11 @@ inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& tex
   return std::move(rewards.entries);
 }
 
-// One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name when
-// there are several, "logprobs" (whole vocabulary, at `temperature`), "prompt_ids", "completion_ids",
-// "temperature", "finish". Of a conversation: "turns", the policy's as [begin, end) of completion_ids, whose
-// log-probs alone are given, and "conversation", what was said behind the prompt.
+// One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name,
+// "reward_texts" and "reward_outcomes" by name where a reward says such, "logprobs" (whole vocabulary, at
+// `temperature`), "prompt_ids", "completion_ids", "temperature", "finish". Of a conversation: "turns", the
+// policy's as [begin, end) of completion_ids, whose log-probs alone are given, and "conversation", what was said
+// behind the prompt.
 inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
                                 const std::vector<GenerateRequest>& requests,
                                 const std::vector<std::vector<Completion>>& completions,
@@ -56,10 +57,7 @@ inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& r
     for (const Completion& c : completions[i]) {
       Json line = answered(records[i], c.text, c.finish != FinishReason::kLength);
       line["reward"] = number_or_null(score->total);
-      if (score->parts.size() > 1) {
-        for (size_t r = 0; r < score->parts.size(); ++r)
-          line["rewards"][rewards.names()[r]] = number_or_null(score->parts[r]);
-      }
+      write_parts(line, rewards.names(), score->parts);
       Json turns = Json::array(), logprobs = Json::array();
       for (const Turn& turn : c.turns) {
         turns.push_back({turn.begin, turn.end});

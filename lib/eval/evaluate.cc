@@ -175,7 +175,7 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
       EvalSample sample{static_cast<int64_t>(p),    static_cast<int64_t>(s), {}, scored[next], {},
                         rewards.answer(items[next])};
       const auto& score =
-          verifier == kTotal ? sample.score.total : sample.score.parts[static_cast<size_t>(verifier)];
+          verifier == kTotal ? sample.score.total : sample.score.parts[static_cast<size_t>(verifier)].value;
       if (score) sample.correct = *score > options.correct_above;
       if (sample.correct) {
         judged[p].votes.push_back({sample.answer, *sample.correct});
@@ -197,7 +197,14 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
   figures.number("reward", prompt_means(result, [](const EvalSample& s) { return s.score.total; }));
   for (size_t r = 0; r < result.reward_names.size(); ++r) {
     figures.number("reward/" + result.reward_names[r],
-                   prompt_means(result, [r](const EvalSample& s) { return s.score.parts[r]; }));
+                   prompt_means(result, [r](const EvalSample& s) { return s.score.parts[r].value; }));
+    for (const std::string& outcome : rewards.outcomes()[r]) {
+      const auto went = [&](const EvalSample& s) {
+        const std::string& told = s.score.parts[r].outcome;
+        return told.empty() ? std::nullopt : std::optional(told == outcome ? 1.0 : 0.0);
+      };
+      figures.share(result.reward_names[r] + "/" + outcome, prompt_means(result, went), options.samples);
+    }
   }
   figures.number("length", prompt_means(result, [](const EvalSample& s) {
                    return std::optional(static_cast<double>(s.completion.policy_tokens()));
@@ -256,19 +263,16 @@ Json EvalResult::to_json() const {
 
 Json EvalResult::sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts) const {
   const EvalPrompt& prompt = prompts.at(static_cast<size_t>(sample.prompt));
-  Json parts = Json::object();
-  for (size_t r = 0; r < reward_names.size(); ++r)
-    parts[reward_names[r]] = number_or_null(sample.score.parts[r]);
-  Json out{{"prompt", prompt.text},
-           {"sample", sample.sample},
-           {"completion", sample.completion.text},
-           {"finish", finish_name(sample.completion.finish)},
-           {"tokens", sample.completion.policy_tokens()},
-           {"correct", sample.correct ? Json(*sample.correct) : Json(nullptr)},
-           {"answer", sample.answer ? Json(*sample.answer) : Json(nullptr)},
-           {"total", number_or_null(sample.score.total)},
-           {"rewards", parts},
-           {"columns", prompt.columns != nullptr ? *prompt.columns : Json(nullptr)}};
+  Json out = {{"prompt", prompt.text},
+              {"sample", sample.sample},
+              {"completion", sample.completion.text},
+              {"finish", finish_name(sample.completion.finish)},
+              {"tokens", sample.completion.policy_tokens()},
+              {"correct", sample.correct ? Json(*sample.correct) : Json(nullptr)},
+              {"answer", sample.answer ? Json(*sample.answer) : Json(nullptr)},
+              {"total", number_or_null(sample.score.total)}};
+  write_parts(out, reward_names, sample.score.parts);
+  out["columns"] = prompt.columns != nullptr ? *prompt.columns : Json(nullptr);
   if (const auto& told = sample.completion.conversation) out["messages"] = told->messages;
   return out;
 }

@@ -52,7 +52,8 @@ struct EvalResult {
   // "pass@k", "maj@k" (when a reward knows answers), for the largest k "g_pass@k_0.5", "g_pass@k_1" and
   // "mg_pass@k"; "reward" and "reward/<name>", "length" in tokens and "truncated". Prompts whose samples are
   // all null are left out of the first group, and those with fewer than k that are not null out of the
-  // figures at k.
+  // figures at k. "<name>/<outcome>": the share of samples that went so, of those whose outcome the reward
+  // told.
   std::vector<Figure> figures;
   std::vector<std::string> reward_names;  // the parts of EvalSample::score
   std::vector<EvalSample> samples;        // prompt by prompt
@@ -62,7 +63,7 @@ struct EvalResult {
   // {"prompts", "samples", "nulls", "tokens", "figures": {name: {"value", "low", "high", "prompts"}}}
   Json to_json() const;
   // {"prompt", "sample", "completion", "finish", "tokens", "correct", "answer", "total", "rewards": {...},
-  // "columns": {...}}
+  // "reward_texts"?: {...}, "reward_outcomes"?: {...}, "columns": {...}}
   Json sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts) const;
 };
 

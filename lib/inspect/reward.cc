@@ -44,8 +44,10 @@ void inspect_reward_file(const std::string& kind, const std::string& file, const
       item.tokens = static_cast<int64_t>(ids.size());
     }
     try {
-      const std::optional<double> score = reward->score({item}).front();
-      Json out = {{"score", score ? Json(*score) : Json(nullptr)}};
+      const Score score = reward->score({item}).front();
+      Json out = {{"score", score.value ? Json(*score.value) : Json(nullptr)}};
+      if (!score.text.empty()) out["text"] = score.text;
+      if (!score.outcome.empty()) out["outcome"] = score.outcome;
       out.update(reward->read(item));
       print(out);
     } catch (const UserError& error) {

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "reward/columns.h"
+#include "reward/program_text.h"
 
 namespace temper {
 namespace {
@@ -61,7 +62,16 @@ bool has_line(const std::string& text, const std::string& begin) {
   return text.starts_with(begin) || text.find("\n" + begin) != std::string::npos;
 }
 
-enum class Outcome { kBroken, kError, kFailed, kPassed };  // from the worst to the best
+// From the worst to the best, section 3.2 of CodeRL (arXiv 2207.01780).
+enum class Outcome { kBroken, kError, kFailed, kPassed };
+constexpr const char* kOutcomes[] = {"compile_error", "runtime_error", "failed_test", "passed"};
+constexpr double kCodeRl[] = {-1.0, -0.6, -0.3, 1.0};
+
+// How a test, or the compiler, went.
+struct Ran {
+  Outcome outcome;
+  std::string text;  // as program_text() has it
+};
 
 struct Test {
   std::string appended;                    // to the program
@@ -75,7 +85,7 @@ class Code : public Reward {
     o_.limits.output_bytes = o.output_kb << 10;
     if (workers_ == 0) workers_ = std::max(1u, std::thread::hardware_concurrency());
     const SandboxGuards guards = sandbox_guards(o_.command[0]);
-    if (o_.score == "coderl" && !o_.compile_command.empty()) sandbox_guards(o_.compile_command[0]);
+    if (!o_.compile_command.empty()) sandbox_guards(o_.compile_command[0]);
     if (!guards.files)
       log_warning(
           "reward code: this system has no Landlock, so the programs that are run can read and write what {} "
@@ -88,8 +98,8 @@ class Code : public Reward {
           o_.command[0]);
   }
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores(items.size());
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores(items.size());
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
     std::exception_ptr failure;
@@ -111,6 +121,7 @@ class Code : public Reward {
     return scores;
   }
 
+  std::vector<std::string> outcomes() const override { return {std::begin(kOutcomes), std::end(kOutcomes)}; }
   bool each_alone() const override { return true; }
   bool external() const override { return true; }
   void interrupt() override { interrupted_ = true; }
@@ -165,35 +176,49 @@ class Code : public Reward {
     return fmt::format("column \"{}\" lists nothing", lines ? o_.tests : o_.inputs);
   }
 
-  std::optional<double> score_one(const RewardItem& item) {
+  Score score_one(const RewardItem& item) {
     std::vector<Test> tests;
     if (tests_of(item.columns, tests)) return std::nullopt;
     const std::string program = program_of(item);
     const bool coderl = o_.score == "coderl", share = o_.score == "share";
-    if (coderl && !compiles(program)) return -1.0;
-    Outcome worst = Outcome::kPassed;
+    std::optional<Ran> worst = coderl ? broken(program) : std::nullopt;
+    const bool tested = !worst;
     size_t passed = 0;
-    for (const Test& test : tests) {
-      const Outcome outcome = run(program, test);
-      worst = std::min(worst, outcome);
-      passed += outcome == Outcome::kPassed ? 1 : 0;
+    for (size_t i = 0; tested && i < tests.size(); ++i) {
+      Ran ran = run(program, tests[i]);
+      passed += ran.outcome == Outcome::kPassed ? 1 : 0;
+      if (!worst || ran.outcome < worst->outcome) worst = std::move(ran);
       // What is left could change nothing.
-      if (coderl ? worst == Outcome::kError : !share && worst != Outcome::kPassed) break;
+      if (coderl ? worst->outcome == Outcome::kError : !share && worst->outcome != Outcome::kPassed) break;
     }
-    if (share) return static_cast<double>(passed) / static_cast<double>(tests.size());
-    if (!coderl) return worst == Outcome::kPassed ? 1.0 : 0.0;
-    return worst == Outcome::kPassed ? 1.0 : worst == Outcome::kFailed ? -0.3 : -0.6;
+    if (!coderl && worst->outcome == Outcome::kError) {
+      if (std::optional<Ran> why = broken(program)) worst = std::move(why);
+    }
+    const auto outcome = static_cast<size_t>(worst->outcome);
+    Score score = worst->outcome == Outcome::kPassed ? 1.0 : 0.0;
+    if (share) score = static_cast<double>(passed) / static_cast<double>(tests.size());
+    if (coderl) score = kCodeRl[outcome];
+    score.text = std::move(worst->text);
+    score.outcome = kOutcomes[outcome];
+    return score;
   }
 
-  bool compiles(const std::string& program) {
-    return o_.compile_command.empty() || sandboxed(o_.compile_command, program, "").good();
+  // What the compiler says of a program that it refuses.
+  std::optional<Ran> broken(const std::string& program) {
+    if (o_.compile_command.empty()) return std::nullopt;
+    const SandboxResult result = sandboxed(o_.compile_command, program, "");
+    if (result.good()) return std::nullopt;
+    return Ran{Outcome::kBroken, program_text(result)};
   }
 
-  Outcome run(const std::string& program, const Test& test) {
+  Ran run(const std::string& program, const Test& test) {
     if (test.output) {
       const SandboxResult result = sandboxed(o_.command, program, test.input);
-      if (!result.good()) return Outcome::kError;
-      return same_output(result.out, *test.output) ? Outcome::kPassed : Outcome::kFailed;
+      const bool same = result.good() && same_output(result.out, *test.output);
+      return {!result.good() ? Outcome::kError
+              : same         ? Outcome::kPassed
+                             : Outcome::kFailed,
+              program_text(result)};
     }
     // A program that leaves before its tests has not passed them, whatever its exit code: behind them it
     // prints a word that nobody knew, and that its text does not hold in one piece.
@@ -203,10 +228,13 @@ class Code : public Reward {
     replace_all(finish, "{b}", b);
     const SandboxResult result =
         sandboxed(o_.command, program + "\n\n" + test.appended + "\n" + finish + "\n", "");
-    if (result.good())
-      return finish.empty() || has_line(result.out, a + b) ? Outcome::kPassed : Outcome::kError;
-    const bool failed = result.end == SandboxEnd::kExit && has_line(result.err, o_.failure);
-    return failed && !o_.failure.empty() ? Outcome::kFailed : Outcome::kError;
+    const bool finished = finish.empty() || has_line(result.out, a + b);
+    const bool failed =
+        !o_.failure.empty() && result.end == SandboxEnd::kExit && has_line(result.err, o_.failure);
+    const Outcome bad = failed ? Outcome::kFailed : Outcome::kError;
+    return {result.good() && finished ? Outcome::kPassed : bad,
+            // The words are other ones in every run.
+            program_text(result, {"\n" + a + b + "\n", a + b + "\n", a, b})};
   }
 
   SandboxResult sandboxed(std::vector<std::string> command, const std::string& program,
@@ -291,15 +319,15 @@ void CodeOptions::fields(FieldVisitor& v) {
   v.field("command", command, {.help = "what runs a program; its file is appended"});
   v.field("file", file, {.help = "the file's name"});
   v.field("compile_command", compile_command,
-          {.help = "for score coderl: fails on a file that does not compile; its file is appended; empty: no "
-                   "such step"});
+          {.help = "fails on a file that does not compile, which is an outcome of its own; its file is "
+                   "appended; empty: no such step"});
   v.field(
       "finish", finish,
       {.help = "stands behind `tests` and prints a line of {a} and {b}, two random words, in one: a program "
                "that leaves before its tests does not pass them; empty: exit code 0 is enough"});
   v.field("failure", failure,
-          {.help = "for score coderl: how a line of standard error begins when a test failed and the program "
-                   "met no other error"});
+          {.help = "how a line of standard error begins when a test failed and the program met no other "
+                   "error"});
   v.field("timeout_s", limits.wall_s,
           {.help = "longest time of a test, then the program and all that it started are killed",
            .unit = "s",
@@ -340,12 +368,20 @@ void CodeOptions::check(std::vector<std::string>& problems, const std::string& w
     problems.push_back(where + ".command: missing; expected a program and its arguments, as [\"python3\"]");
   if (file.empty() || file == "." || file == ".." || file.find('/') != std::string::npos)
     problems.push_back(where + ".file: expected a file's name without a folder, as \"program.py\"");
+  if (!command.empty() && compile_command == python_compiles() && command[0].find("py") == std::string::npos)
+    problems.push_back(where + ".compile_command: is Python's, but the command is " + command[0] +
+                       "; expected what compiles for that, or [] for no such step");
   if (!finish.empty() &&
       (finish.find("{a}") == std::string::npos || finish.find("{b}") == std::string::npos ||
        finish.find("{a}{b}") != std::string::npos))
     problems.push_back(where +
                        ".finish: expected {a} and {b}, apart from each other, or the program's text "
                        "holds the line that is looked for");
+}
+
+std::vector<std::string> CodeOptions::python_compiles() {
+  return {"python3", "-I", "-B", "-c",
+          "import sys; compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"};
 }
 
 std::unique_ptr<Reward> CodeOptions::make() const {

@@ -5,8 +5,8 @@ namespace {
 
 class EnvironmentReward : public Reward {
  public:
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> out;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> out;
     for (const RewardItem& item : items) out.push_back(item.environment);
     return out;
   }

@@ -19,9 +19,9 @@ class Math : public Reward {
  public:
   explicit Math(const MathOptions& options) : options_(options) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
     free_caches_at_thread_end();
-    std::vector<std::optional<double>> scores;
+    std::vector<Score> scores;
     for (const RewardItem& item : items) scores.push_back(score_one(item));
     return scores;
   }

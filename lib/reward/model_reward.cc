@@ -113,7 +113,7 @@ class ModelReward : public Reward {
                        max_tokens_);
   }
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
     const at::NoGradGuard no_grad;
     std::vector<Scored> all;
     for (const RewardItem& item : items) {
@@ -232,7 +232,7 @@ class ModelReward : public Reward {
     return i;
   }
 
-  std::vector<std::optional<double>> combine(const std::vector<Scored>& all, std::vector<double> rows) const {
+  std::vector<Score> combine(const std::vector<Scored>& all, std::vector<double> rows) const {
     if (!options_.aggregate.empty()) {
       std::vector<int64_t> solution;
       for (size_t i = 0; i < all.size(); ++i)
@@ -240,14 +240,14 @@ class ModelReward : public Reward {
       const at::Tensor one =
           objective::aggregate_steps(options_.aggregate, at::tensor(rows, at::kDouble),
                                      at::tensor(solution, at::kLong), static_cast<int64_t>(all.size()));
-      std::vector<std::optional<double>> out;
+      std::vector<Score> out;
       for (size_t i = 0; i < all.size(); ++i) {
         out.push_back(all[i].reads.empty() ? std::nullopt
                                            : std::optional(one[static_cast<int64_t>(i)].item<double>()));
       }
       return out;
     }
-    std::vector<std::optional<double>> out;
+    std::vector<Score> out;
     size_t next = 0;
     for (const Scored& s : all) out.push_back(s.reads.empty() ? std::nullopt : std::optional(rows[next++]));
     return out;

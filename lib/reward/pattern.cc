@@ -77,8 +77,8 @@ class Regex : public Reward {
       pattern_ = std::make_unique<Pattern>(o.pattern, engine_options(), "reward regex: pattern");
   }
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) scores.push_back(score_one(item));
     return scores;
   }

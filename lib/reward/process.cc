@@ -42,8 +42,8 @@ std::string request_line(int64_t id, const RewardItem& item) {
 // One answer; no id: the line was not understood.
 struct Answer {
   std::optional<int64_t> id;
-  bool valid = false;  // the score is a finite number or null
-  std::optional<double> score;
+  bool valid = false;  // the score is a finite number or null, the text a string, null or not there
+  Score score;
 };
 
 // Python's json writes NaN and Infinity, which are not JSON; a score that is one of them is no score.
@@ -82,11 +82,15 @@ Answer read_answer_line(const std::string& line) {
   }
   if (!json.is_object() || !json.contains("id") || !json["id"].is_number_integer()) return answer;
   answer.id = json["id"].get<int64_t>();
-  const auto score = json.find("score");
+  const auto score = json.find("score"), text = json.find("text");
   if (score == json.end()) return answer;
-  if (score->is_boolean()) answer.score = score->get<bool>() ? 1.0 : 0.0;
-  if (score->is_number()) answer.score = score->get<double>();
-  answer.valid = score->is_null() || (answer.score && std::isfinite(*answer.score));
+  std::optional<double>& value = answer.score.value;
+  if (score->is_boolean()) value = score->get<bool>() ? 1.0 : 0.0;
+  if (score->is_number()) value = score->get<double>();
+  answer.valid = score->is_null() || (value && std::isfinite(*value));
+  if (text == json.end() || text->is_null()) return answer;
+  answer.valid = answer.valid && text->is_string();
+  if (text->is_string()) answer.score.text = text->get<std::string>();
   return answer;
 }
 
@@ -100,7 +104,7 @@ class Process : public Reward {
     start();
   }
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
     Batch batch;
     batch.items = &items;
     batch.scores.resize(items.size());
@@ -131,7 +135,7 @@ class Process : public Reward {
  private:
   struct Batch {
     const std::vector<RewardItem>* items;
-    std::vector<std::optional<double>> scores;
+    std::vector<Score> scores;
     std::vector<int> failures;
     std::deque<size_t> to_send;
     std::map<int64_t, size_t> waiting;  // id -> item, in the order they were sent
@@ -180,11 +184,11 @@ class Process : public Reward {
       finish(batch, item, std::nullopt);
   }
 
-  void finish(Batch& batch, size_t item, std::optional<double> score) {
+  void finish(Batch& batch, size_t item, const Score& score) {
     batch.scores[item] = score;
     ++batch.done;
-    nulls_ += score ? 0 : 1;
-    window_.push_back(!score);
+    nulls_ += score.value ? 0 : 1;
+    window_.push_back(!score.value);
     if (window_.size() > kWindow) window_.pop_front();
     const auto nulls = static_cast<size_t>(std::count(window_.begin(), window_.end(), true));
     if (window_.size() < kMinWindow ||

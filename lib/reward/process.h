@@ -5,6 +5,7 @@
 //   false,
 //         ...the record's columns}     a column of one of these six names is called record_<name>
 //   out  {"id": 7, "score": 0.5}       null: cannot tell; answers may come in any order
+//        {"id": 7, "score": 0.5, "text": "..."}     with what there is to read about it
 //
 // The program is started once and all items of a batch are written to it as fast as it reads; a batch is what
 // there is to score at the time, such as the completions that have ended while others are still sampled. So

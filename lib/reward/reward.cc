@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace temper {
 namespace {
@@ -14,15 +15,16 @@ namespace {
 constexpr std::chrono::milliseconds kWait(100);
 
 std::optional<double> combined(const std::string& how, const std::vector<double>& weights,
-                               const std::vector<std::optional<double>>& parts) {
+                               const std::vector<Score>& parts) {
   std::optional<double> total;
   bool counts = false;
   for (size_t r = 0; r < parts.size(); ++r) {
     if (weights[r] == 0) continue;
     counts = true;
-    if (!parts[r] && how == "first") continue;
-    if (!parts[r]) return std::nullopt;
-    const double part = weights[r] * *parts[r];
+    const std::optional<double>& said = parts[r].value;
+    if (!said && how == "first") continue;
+    if (!said) return std::nullopt;
+    const double part = weights[r] * *said;
     if (how == "first") return part;
     if (!total)
       total = part;
@@ -36,28 +38,33 @@ std::optional<double> combined(const std::string& how, const std::vector<double>
   return total || counts ? total : std::optional(0.0);  // nothing has a weight: rewards only watched
 }
 
-struct Summary {
-  double mean = 0, squares = 0;  // Welford
-  int64_t count = 0, nulls = 0;
-  void add(const std::optional<double>& x) {
-    if (!x) {
-      ++nulls;
-      return;
-    }
-    ++count;
-    const double delta = *x - mean;
-    mean += delta / static_cast<double>(count);
-    squares += delta * (*x - mean);
-  }
-  void write(const std::string& name, std::map<std::string, double>& out) const {
-    if (count > 0) out[name + "/mean"] = mean;
-    if (count > 0) out[name + "/std"] = std::sqrt(squares / static_cast<double>(count));
-    if (count + nulls > 0)
-      out[name + "/null"] = static_cast<double>(nulls) / static_cast<double>(count + nulls);
-  }
-};
-
 }  // namespace
+
+Json to_json(const Score& score) {
+  const Json value = score.value ? Json(*score.value) : Json(nullptr);
+  if (score.text.empty() && score.outcome.empty()) return value;
+  return Json::array({value, score.text, score.outcome});
+}
+
+Score score_from_json(const Json& json) {
+  const Json& value = json.is_array() ? json.at(0) : json;
+  Score out;
+  if (!value.is_null()) out.value = value.get<double>();
+  if (!json.is_array()) return out;
+  out.text = json.at(1).get<std::string>();
+  out.outcome = json.at(2).get<std::string>();
+  return out;
+}
+
+void write_parts(Json& row, const std::vector<std::string>& names, const std::vector<Score>& parts) {
+  row["rewards"] = Json::object();
+  for (size_t r = 0; r < parts.size(); ++r)
+    row["rewards"][names[r]] = parts[r].value ? Json(*parts[r].value) : Json(nullptr);
+  for (size_t r = 0; r < parts.size(); ++r)
+    if (!parts[r].text.empty()) row["reward_texts"][names[r]] = parts[r].text;
+  for (size_t r = 0; r < parts.size(); ++r)
+    if (!parts[r].outcome.empty()) row["reward_outcomes"][names[r]] = parts[r].outcome;
+}
 
 const std::vector<std::string>& reward_combinations() {
   static const std::vector<std::string> names = {"sum", "product", "min", "first"};
@@ -86,20 +93,25 @@ RewardSet::RewardSet(const std::vector<RewardEntry>& entries, std::string combin
   std::set<std::string> taken;
   for (const RewardEntry& entry : entries) {
     names_.push_back(entry.name.empty() ? entry.kind : entry.name);
-    if (!taken.insert(names_.back()).second || names_.back() == "total") {
+    if (!taken.insert(names_.back()).second)
       user_error("rewards: two are called \"{}\"; give each a \"name\" of its own", names_.back());
-    }
+    if (names_.back() == "reward")
+      user_error("rewards: \"reward\" is the name of what they add up to; expected another \"name\"");
     weights_.push_back(entry.weight);
   }
-  for (const RewardEntry& entry : entries) rewards_.push_back(entry.options->make());
+  for (const RewardEntry& entry : entries) {
+    rewards_.push_back(entry.options->make());
+    outcomes_.push_back(rewards_.back()->outcomes());
+  }
 }
 
 std::vector<ScoredItem> RewardSet::score(const std::vector<RewardItem>& items,
                                          const std::function<void()>& on_wait, ScoredBy by) {
+  items_scored_ += static_cast<int64_t>(items.size());
   // Those that wait for others are set going first; the rest are scored meanwhile.
-  std::vector<std::future<std::vector<std::optional<double>>>> waits(rewards_.size());
-  const std::vector<std::optional<double>> none(items.size());
-  std::vector<std::vector<std::optional<double>>> scored(rewards_.size(), none);
+  std::vector<std::future<std::vector<Score>>> waits(rewards_.size());
+  const std::vector<Score> none(items.size());
+  std::vector<std::vector<Score>> scored(rewards_.size(), none);
   for (size_t r = 0; r < rewards_.size(); ++r) {
     if (!scores(*rewards_[r], by)) continue;
     if (rewards_[r]->external() && (rewards_.size() > 1 || on_wait)) {
@@ -172,18 +184,10 @@ std::optional<std::string> RewardSet::compared_as(const Json& columns) const {
   return std::nullopt;
 }
 
-std::map<std::string, double> RewardSet::metrics(const std::vector<ScoredItem>& scored) const {
-  std::map<std::string, double> out;
-  Summary total;
-  for (const ScoredItem& item : scored) total.add(item.total);
-  total.write("total", out);
-  for (size_t r = 0; r < rewards_.size(); ++r) {
-    Summary part;
-    for (const ScoredItem& item : scored) part.add(item.parts.at(r));
-    part.write(names_[r], out);
-    for (const auto& [counter, value] : rewards_[r]->counters())
-      out[names_[r] + "/" + counter] = static_cast<double>(value);
-  }
+std::map<std::string, int64_t> RewardSet::counters() const {
+  std::map<std::string, int64_t> out;
+  for (size_t r = 0; r < rewards_.size(); ++r)
+    for (const auto& [counter, count] : rewards_[r]->counters()) out[names_[r] + "/" + counter] = count;
   return out;
 }
 

@@ -29,12 +29,34 @@ struct RewardItem {
   std::optional<double> environment = {};
 };
 
+// What a reward says of one item. Most say a number alone, and return a double, an optional or nullopt.
+struct Score {
+  Score() = default;
+  Score(std::nullopt_t) {}                                       // NOLINT: stands for the number
+  Score(double number) : value(number) {}                        // NOLINT
+  Score(const std::optional<double>& number) : value(number) {}  // NOLINT
+  bool operator==(const Score&) const = default;
+
+  std::optional<double> value;  // null: it could not tell
+  std::string text;             // what there is to read about it, such as the error of a program; valid UTF-8
+  std::string outcome;          // one of the reward's outcomes()
+};
+// As JSON: the number or null, or [number, text, outcome] where there is more than that. Exact.
+Json to_json(const Score& score);
+Score score_from_json(const Json& json);  // throws Json::exception
+// Into a row for people and programs: "rewards", and "reward_texts" and "reward_outcomes" where there are
+// any, each by the rewards' names.
+void write_parts(Json& row, const std::vector<std::string>& names, const std::vector<Score>& parts);
+
 class Reward {
  public:
   virtual ~Reward() = default;
   // One score an item, in order. Never throws for what a completion says; throws UserError when a column it
   // needs is missing (naming it) or an external program is gone for good.
-  virtual std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) = 0;
+  virtual std::vector<Score> score(const std::vector<RewardItem>& items) = 0;
+  // The few ways that an item can go, from the worst to the best, where this reward tells them apart; none:
+  // all scores leave `outcome` empty.
+  virtual std::vector<std::string> outcomes() const { return {}; }
   // What is known of a record before the long part: throws UserError when it lacks a column that score() will
   // need, and returns why every completion of it would be null (a reference that cannot be read); nullopt: it
   // can be scored.
@@ -58,7 +80,7 @@ class Reward {
   // Called beside a score() that waits for something outside: it throws soon, and nobody reads what it
   // scored.
   virtual void interrupt() {}
-  // Running totals for the metrics: time-outs, restarts ... Empty for most.
+  // Running totals for the metrics: time-outs, restarts ... Empty for most; the same names at every call.
   virtual std::map<std::string, int64_t> counters() const { return {}; }
 };
 
@@ -80,7 +102,7 @@ struct RewardEntry : Fields {
 struct ScoredItem {
   // Combined. Null when any part with a weight is null; of "first", when all are.
   std::optional<double> total;
-  std::vector<std::optional<double>> parts;  // per reward, unweighted
+  std::vector<Score> parts;  // per reward, unweighted
 };
 
 // Which rewards of a set score: all, those that are each_alone(), or the others.
@@ -112,10 +134,12 @@ class RewardSet {
   std::optional<std::string> compared_as(const Json& columns) const;
   // The first reward that knows answers, as an index of names().
   std::optional<int64_t> answering() const;
-  // Of one batch: "<name>/mean", "<name>/std" (population, nulls left out), "<name>/null" (share),
-  // "total/mean" ..., and each reward's running
-  // counters as "<name>/<counter>".
-  std::map<std::string, double> metrics(const std::vector<ScoredItem>& scored) const;
+  // Of each reward, as Reward::outcomes().
+  const std::vector<std::vector<std::string>>& outcomes() const { return outcomes_; }
+  // Running totals of this process, "<name>/<counter>", and of how many items score() was asked. Not to be
+  // called beside score().
+  std::map<std::string, int64_t> counters() const;
+  int64_t items_scored() const { return items_scored_; }
 
  private:
   static bool scores(const Reward& reward, ScoredBy by);
@@ -123,7 +147,9 @@ class RewardSet {
   std::vector<std::unique_ptr<Reward>> rewards_;
   std::vector<std::string> names_;
   std::vector<double> weights_;
+  std::vector<std::vector<std::string>> outcomes_;
   std::string combine_;
+  int64_t items_scored_ = 0;
 };
 const std::vector<std::string>& reward_combinations();
 

@@ -342,6 +342,7 @@ SandboxResult run_sandboxed(const SandboxLimits& limits, const std::vector<std::
   err.write.close();
 
   SandboxResult result;
+  result.folder = folder.path();
   const Descriptor ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   const auto give_up = start + std::chrono::nanoseconds(static_cast<int64_t>(limits.wall_s * 1e9));
   auto look = start + kLook;

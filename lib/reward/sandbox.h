@@ -11,6 +11,9 @@
 // is counted about a hundred times a second. For other users the kernel counts all of the user's processes,
 // so the limit is those that there are and `processes` more.
 //
+// What surprises honest programs: /dev/shm is closed, so locks and queues of Python's multiprocessing fail;
+// chmod fails unless the program has a user of its own; Node reserves address space and needs more memory_mb.
+//
 // What is not held: memory is limited for each process, not for all of them together; the time that
 // processors spend and the caches they share are seen by every program; where Landlock is missing, files that
 // the user may read or write stay so. When this process is killed (SIGKILL), the program is killed with it,
@@ -52,6 +55,7 @@ struct SandboxResult {
   int code = 0;
   std::string out, err;  // of each at most output_bytes
   double wall_s = 0;
+  std::string folder;  // where it ran, which is gone: its messages may name it
   bool good() const { return end == SandboxEnd::kExit && code == 0; }
 };
 

@@ -20,13 +20,13 @@ class Cosine : public Reward {
         wrong_{o.wrong_short, o.wrong_long},
         above_(o.correct_above) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
     auto scores = verifier_->score(items);
     for (size_t i = 0; i < items.size(); ++i) {
-      if (!scores[i]) continue;
-      const Ends& ends = *scores[i] > above_ ? correct_ : wrong_;
+      if (!scores[i].value) continue;
+      const Ends& ends = *scores[i].value > above_ ? correct_ : wrong_;
       const double progress = std::min(static_cast<double>(items[i].tokens) / max_, 1.0);
-      scores[i] =
+      scores[i].value =
           ends.at_max + 0.5 * (ends.at_zero - ends.at_max) * (1.0 + std::cos(progress * std::numbers::pi));
     }
     return scores;
@@ -36,6 +36,7 @@ class Cosine : public Reward {
   bool knows_answers() const override { return verifier_->knows_answers(); }
   Json read(const RewardItem& item) const override { return verifier_->read(item); }
   bool external() const override { return verifier_->external(); }
+  std::vector<std::string> outcomes() const override { return verifier_->outcomes(); }
   std::optional<std::string> check(const Json& columns) const override { return verifier_->check(columns); }
   void interrupt() override { verifier_->interrupt(); }
   std::optional<std::string> compared_as(const Json& columns) const override {
@@ -57,8 +58,8 @@ class Overlong : public Reward {
  public:
   explicit Overlong(const OverlongOptions& o) : max_(o.max_tokens), cache_(o.cache), penalty_(o.penalty) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items)
       scores.emplace_back(penalty_ * soft_overlong(item.tokens, max_, cache_));
     return scores;
@@ -75,8 +76,8 @@ class Repetition : public Reward {
   explicit Repetition(const RepetitionOptions& o)
       : n_(o.ngram), penalty_(o.penalty), words_(o.unit == "words") {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) {
       if (!words_ && item.ids == nullptr)
         user_error("reward repetition: unit \"tokens\" needs the completion's token ids; or count \"words\"");

@@ -16,8 +16,8 @@ class Exact : public Reward {
         correct_(o.correct),
         incorrect_(o.incorrect) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) {
       const auto given = answer(item);
       double score = incorrect_;
@@ -63,8 +63,8 @@ class Contains : public Reward {
         correct_(o.correct),
         incorrect_(o.incorrect) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) {
       const std::string text = normalised(item.completion, how_);
       size_t found = 0;

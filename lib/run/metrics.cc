@@ -72,6 +72,8 @@ Json sample_json(int64_t step, const std::string& split, const SampleRow& row) {
   for (const auto& [name, value] : row.rewards) rewards[name] = number(value);
   Json out = {{"step", step}, {"split", split}, {"prompt", row.prompt}, {"completion", row.completion}};
   out["rewards"] = std::move(rewards);
+  for (const auto& [name, text] : row.reward_texts) out["reward_texts"][name] = text;
+  for (const auto& [name, outcome] : row.reward_outcomes) out["reward_outcomes"][name] = outcome;
   out["reward"] = number(row.reward);
   if (row.advantage) out["advantage"] = number(row.advantage);
   out["finish"] = row.finish;
@@ -137,6 +139,11 @@ std::optional<double> MetricsRow::find(const std::string& name) const {
     }
   }
   return std::nullopt;
+}
+
+void SampleRow::add_words(const std::string& part, const std::string& text, const std::string& outcome) {
+  if (!text.empty()) reward_texts.emplace_back(part, text);
+  if (!outcome.empty()) reward_outcomes.emplace_back(part, outcome);
 }
 
 Json to_json(const MetricsRow& row) {
@@ -273,6 +280,13 @@ std::vector<SampleRow> read_samples(const std::string& path, const std::string& 
       user_error("{}: expected an object as \"rewards\"", where);
     for (const auto& [name, value] : rewards->items())
       row.rewards.emplace_back(name, as_optional(*rewards, name, where));
+    for (auto [key, list] :
+         {std::pair{"reward_texts", &row.reward_texts}, {"reward_outcomes", &row.reward_outcomes}}) {
+      const auto words = json.find(key);
+      if (words == json.end()) continue;
+      if (!words->is_object()) user_error("{}: expected an object as \"{}\"", where, key);
+      for (const auto& [name, value] : words->items()) list->emplace_back(name, as_text(*words, name, where));
+    }
     row.reward = as_optional(json, "reward", where);
     row.advantage = as_optional(json, "advantage", where);
     row.finish = as_text(json, "finish", where);

@@ -89,8 +89,11 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
     SampleRow row;
     row.prompt = prompts[e.prompt].text;
     row.completion = e.completion.text;
-    for (size_t i = 0; i < e.score.parts.size(); ++i)
-      row.rewards.emplace_back(result.reward_names[i], e.score.parts[i]);
+    for (size_t i = 0; i < e.score.parts.size(); ++i) {
+      const Score& part = e.score.parts[i];
+      row.rewards.emplace_back(result.reward_names[i], part.value);
+      row.add_words(result.reward_names[i], part.text, part.outcome);
+    }
     row.reward = e.score.total;
     row.finish = finish_name(e.completion.finish);
     row.tokens = e.completion.policy_tokens();

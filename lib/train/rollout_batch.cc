@@ -120,7 +120,7 @@ at::Tensor reward_parts(const std::vector<RolloutGroup>& groups) {
   int64_t rows = 0;
   for (const RolloutGroup& g : groups) {
     for (const Rollout& r : g.rollouts) {
-      for (const auto& part : r.parts) out.push_back(part.value_or(kNull));
+      for (const auto& part : r.parts) out.push_back(part.value.value_or(kNull));
       ++rows;
     }
   }
@@ -151,6 +151,29 @@ objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t l
   return b;
 }
 
+namespace {
+
+// Of the completions that a reward tells the outcome of, the share of each that there can be.
+NamedValues outcome_shares(const Session& s, const RolloutBatch& batch) {
+  NamedValues out;
+  for (size_t i = 0; s.rewards != nullptr && i < s.rewards->names().size(); ++i) {
+    std::map<std::string, double> counts;
+    double told = 0;
+    for (const RolloutGroup& g : batch.groups) {
+      for (const Rollout& r : g.rollouts) {
+        if (r.demonstration || r.parts.empty() || r.parts[i].outcome.empty()) continue;
+        counts[r.parts[i].outcome] += 1;
+        told += 1;
+      }
+    }
+    for (const std::string& outcome : s.rewards->outcomes()[i])
+      if (told > 0) out.emplace_back(s.rewards->names()[i] + "/" + outcome, counts[outcome] / told);
+  }
+  return out;
+}
+
+}  // namespace
+
 NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
   double reward = 0, rewards = 0, length = 0, truncated = 0, count = 0, std_sum = 0, std_groups = 0;
   const std::vector<std::string> names =
@@ -169,8 +192,8 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
         n += 1;
       }
       for (size_t i = 0; i < r.parts.size(); ++i) {
-        if (!r.parts[i]) continue;
-        parts[i] += *r.parts[i];
+        if (!r.parts[i].value) continue;
+        parts[i] += *r.parts[i].value;
         part_counts[i] += 1;
       }
     }
@@ -206,6 +229,7 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
     out.emplace_back("older_tokens", older / tokens);
     out.emplace_back("open_groups", static_cast<double>(batch.open.size()));
   }
+  for (const auto& [name, share] : outcome_shares(s, batch)) out.emplace_back(name, share);
   // What environments counted: means over the conversations that have the figure.
   std::map<std::string, std::pair<double, double>> figures;  // sum and count
   for (const RolloutGroup& g : batch.groups) {
@@ -241,7 +265,10 @@ std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& bat
       SampleRow row;
       row.prompt = g.prompt_text;
       row.completion = r.text;
-      for (size_t i = 0; i < r.parts.size(); ++i) row.rewards.emplace_back(s.rewards->names()[i], r.parts[i]);
+      for (size_t i = 0; i < r.parts.size(); ++i) {
+        row.rewards.emplace_back(s.rewards->names()[i], r.parts[i].value);
+        row.add_words(s.rewards->names()[i], r.parts[i].text, r.parts[i].outcome);
+      }
       row.reward = r.reward;
       row.advantage = values[index++];
       row.finish = r.finish;
@@ -280,7 +307,7 @@ Json RolloutGroup::to_json() const {
   Json rows = Json::array();
   for (const Rollout& r : rollouts) {
     Json parts = Json::array();
-    for (const auto& p : r.parts) parts.push_back(number(p));
+    for (const auto& p : r.parts) parts.push_back(temper::to_json(p));
     Json turns = Json::array();
     for (const Turn& turn : r.turns) turns.push_back(temper::to_json(turn));
     rows.push_back({{"ids", r.ids},
@@ -323,7 +350,7 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
       r.text = j.at("text"), r.finish = j.at("finish");
       r.demonstration = j.at("demonstration"), r.opening = j.at("opening");
       r.older = j.value("older", int64_t{0});
-      for (const Json& p : j.at("parts")) r.parts.push_back(number(p));
+      for (const Json& p : j.at("parts")) r.parts.push_back(score_from_json(p));
       int64_t end = 0;
       for (const Json& turn : j.value("turns", Json::array())) {
         r.turns.push_back(turn_from_json(turn));

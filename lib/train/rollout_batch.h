@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "data/records.h"
 #include "objective/policy/policy.h"
+#include "reward/reward.h"
 #include "rollout/completion.h"
 #include "run/metrics.h"
 #include "run/state.h"
@@ -32,7 +33,7 @@ struct Rollout {
   std::vector<float> logp_rollout;
   std::vector<float> logp_old;   // of the policy that sampled, as the trainer sees them; empty: not yet known
   std::optional<double> reward;  // unshaped
-  std::vector<std::optional<double>> parts;  // by reward function; empty: the reward came with the data
+  std::vector<Score> parts;  // by reward function, with what each said; empty: the reward came with the data
   std::string text, finish;
   bool demonstration = false;  // the record's own completion, not the policy's
   int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none

@@ -300,6 +300,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   row.step = state.step;
   row.values.emplace_back("tokens", static_cast<double>(state.tokens));
   for (const auto& [name, value] : shard_.metrics(*optimizer)) row.values.emplace_back(name, value);
+  count_rewards(row);
   const double seconds = seconds_in_step();
   row.time.emplace_back("seconds", seconds);
   row.time.emplace_back("optimizer_s", optimizer_seconds_);
@@ -340,8 +341,24 @@ void Session::evaluate_first(HeldOut held_out) {
   state.evaluation_due = false;
 }
 
+// What the rewards counted since it was last asked, on all ranks, if they scored anything.
+void Session::count_rewards(MetricsRow& row) {
+  if (rewards == nullptr) return;
+  std::map<std::string, double> now, since;
+  for (const auto& [name, count] : rewards->counters()) now[name] = static_cast<double>(count);
+  if (now.empty()) return;
+  now[""] = static_cast<double>(rewards->items_scored());  // no reward's
+  for (const auto& [name, count] : now) since[name] = count - counted_[name];
+  counted_ = now;
+  ranks.sum(since);
+  if (since[""] == 0) return;
+  since.erase("");
+  for (const auto& [name, count] : since) row.values.emplace_back(name, count);
+}
+
 void Session::evaluate() {
-  const Evaluation result = evaluate_run(*this, held_out_);
+  Evaluation result = evaluate_run(*this, held_out_);
+  count_rewards(result.row);
   log->write(result.row);
   log->write_samples(state.step, "eval", result.samples);
   if (!result.line.empty()) progress->message(result.line);

@@ -144,6 +144,7 @@ class Session {
   void save_checkpoint();
   void tell_of_shard();
   void evaluate();
+  void count_rewards(MetricsRow& row);
   NamedTensors trainable() const;
   void begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
@@ -156,8 +157,9 @@ class Session {
   int64_t saved_step_ = -1;
   bool trained_ = false;  // by this process
   std::chrono::steady_clock::time_point step_start_;
-  double optimizer_seconds_ = 0;  // of the step's updates
-  std::set<std::string> told_;    // by tell_once
+  double optimizer_seconds_ = 0;           // of the step's updates
+  std::map<std::string, double> counted_;  // by count_rewards, so far
+  std::set<std::string> told_;             // by tell_once
 };
 
 // What the optimizer updates now: active() of the adapter under the optimizer's name rules, which may speak

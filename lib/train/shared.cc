@@ -55,7 +55,7 @@ std::string pack(const std::vector<ScoredItem>& items) {
   Json json = Json::array();
   for (const ScoredItem& item : items) {
     Json parts = Json::array();
-    for (const auto& part : item.parts) parts.push_back(number(part));
+    for (const auto& part : item.parts) parts.push_back(to_json(part));
     json.push_back({number(item.total), std::move(parts)});
   }
   return bytes_of(json);
@@ -69,7 +69,7 @@ std::vector<ScoredItem> unpack_scores(const std::string& bytes) {
   for (const Json& row : Json::from_cbor(bytes)) {
     ScoredItem& item = out.emplace_back();
     item.total = optional(row[0]);
-    for (const Json& part : row[1]) item.parts.push_back(optional(part));
+    for (const Json& part : row[1]) item.parts.push_back(score_from_json(part));
   }
   return out;
 }
@@ -134,8 +134,8 @@ Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>&
   return dealt_back(std::move(all), requests.size());
 }
 
-std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items, const Score& score,
-                                      const StopAll& stop) {
+std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items,
+                                      const ScoreAll& score, const StopAll& stop) {
   return shared_scores(
       ranks, std::vector<size_t>(items.size(), 1),
       [&] {

@@ -30,9 +30,9 @@ using Generate = std::function<Completions(const std::vector<GenerateRequest>&)>
 Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>& requests,
                                const Generate& generate, const StopAll& stop);
 
-using Score = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
-std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items, const Score& score,
-                                      const StopAll& stop);
+using ScoreAll = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
+std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items,
+                                      const ScoreAll& score, const StopAll& stop);
 // The same for units of several items each: `score` gives the items of the units that are mine() of this
 // rank, unit after unit; the result holds those of all units.
 std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<size_t>& unit_sizes,

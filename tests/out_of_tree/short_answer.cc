@@ -17,8 +17,8 @@ struct ShortAnswerOptions : RewardOptions {
 class ShortAnswer : public Reward {
  public:
   explicit ShortAnswer(int64_t characters) : characters_(static_cast<double>(characters)) {}
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> out;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> out;
     for (const RewardItem& item : items)
       out.emplace_back(std::max(0.0, 1.0 - static_cast<double>(item.completion.size()) / characters_));
     return out;

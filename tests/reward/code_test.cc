@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "reward/program_text.h"
 #include "test.h"
 
 using namespace temper;
@@ -17,10 +18,10 @@ CodeOptions options(const std::string& score) {
   return o;
 }
 
-std::string shown(const std::vector<std::optional<double>>& scores) {
+std::string shown(const std::vector<Score>& scores) {
   std::string out;
   for (const auto& score : scores)
-    out += (out.empty() ? "" : " ") + (score ? fmt::format("{:.4g}", *score) : "null");
+    out += (out.empty() ? "" : " ") + (score.value ? fmt::format("{:.4g}", *score.value) : "null");
   return out;
 }
 
@@ -105,10 +106,69 @@ TEST_CASE("code: standard input and output") {
   CHECK(scores(options("share"), {completions[0], completions[1]}, columns) == "1 0.5");
 }
 
+TEST_CASE("code: the outcome and the words of the worst test") {
+  const Json columns = {{"tests", {"assert f(1) == 2", "assert f(0) == 1, 'zero'", "assert f(2) == 3"}}};
+  const std::vector<std::string> completions = {
+      "print('\xc3\xa9')\ndef f(x):\n    return x + 1",
+      "def f(x):\n    return 2",
+      "def f(x):\n    raise KeyError(x)",
+      "def f(x)\n    return x",
+      "import sys\ndef f(x):\n    sys.stdout.buffer.write(b'\\xff' + b'a' * 9000 + b'z')\n    sys.exit(3)",
+  };
+  std::vector<RewardItem> items;
+  for (const std::string& text : completions) {
+    items.emplace_back();
+    items.back().completion = text;
+    items.back().columns = &columns;
+  }
+  const std::vector<std::string> outcomes = {"compile_error", "runtime_error", "failed_test", "passed"};
+  for (const char* how : {"all", "share", "coderl"}) {
+    CAPTURE(how);
+    const auto reward = options(how).make();
+    CHECK(reward->outcomes() == outcomes);
+    const auto scores = reward->score(items);
+    CHECK(scores[0].outcome == "passed");
+    CHECK(scores[0].text == "standard output:\n\xc3\xa9");
+    CHECK(scores[1].outcome == "failed_test");
+    CHECK(scores[1].text.starts_with("exit code 1\nstandard error:\nTraceback (most recent call last):\n"));
+    CHECK(scores[1].text.find("\nAssertionError: zero") != std::string::npos);
+    CHECK(scores[1].text.find("File \"program.py\"") != std::string::npos);  // not where it was run
+    CHECK(scores[2].outcome == "runtime_error");
+    CHECK(scores[2].text.find("KeyError: 1") != std::string::npos);
+    CHECK(scores[3].outcome == "compile_error");
+    CHECK(scores[3].text.find("SyntaxError") != std::string::npos);
+    CHECK(scores[4].outcome == "runtime_error");
+    const std::string a(2047, 'a');
+    CHECK(scores[4].text ==
+          "exit code 3\nstandard output:\n\xef\xbf\xbd" + a + "\n[4906 bytes left out]\n" + a + "z");
+    CHECK((reward->score(items) == scores));  // no word of chance in it
+  }
+  const Json none = {{"tests", Json::array()}};
+  items = {items[0]};
+  items[0].columns = &none;
+  const auto unknown = options("all").make()->score(items);
+  CHECK(unknown[0].outcome.empty());
+  CHECK(unknown[0].text.empty());
+}
+
+TEST_CASE("code: texts are cut between characters") {
+  std::string text(2047, 'a');
+  text += "\xc3\xa9";  // across the end of the head
+  text += std::string(100, 'b') + "\xc3\xa9" + std::string(2047, 'c');
+  CHECK(head_and_tail(text) == std::string(2047, 'a') + "\n[104 bytes left out]\n" + std::string(2047, 'c'));
+  CHECK(head_and_tail(text.substr(0, 2148)) == text.substr(0, 2148));
+  CHECK(head_and_tail(std::string(4096, '\x80')).size() == 3 * 4096);
+  CHECK(head_and_tail("") == "");
+}
+
 TEST_CASE("code: another interpreter") {
   CodeOptions o = options("coderl");
   o.languages = {"sh"};
   o.command = {"sh"};
+  std::vector<std::string> problems;
+  o.check(problems, "r");
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].starts_with("r.compile_command: is Python's, but the command is sh"));
   o.compile_command = {"sh", "-n"};
   o.finish = "echo {a}\"\"{b}";
   const Json columns = {{"tests", {"[ \"$(f)\" = 1 ] || { echo FAILED >&2; exit 1; }"}}};

@@ -16,7 +16,7 @@ std::optional<double> math_score(const MathOptions& options, const std::string& 
   RewardItem item;
   item.completion = completion;
   item.columns = &columns;
-  return options.make()->score({item}).at(0);
+  return options.make()->score({item}).at(0).value;
 }
 
 }  // namespace

@@ -68,10 +68,10 @@ std::string problem(Reward& reward, const std::vector<RewardItem>& batch) {
   return "";
 }
 
-std::string shown(const std::vector<std::optional<double>>& scores) {
+std::string shown(const std::vector<Score>& scores) {
   std::string out;
   for (const auto& score : scores)
-    out += (out.empty() ? "" : " ") + (score ? fmt::format("{}", *score) : "null");
+    out += (out.empty() ? "" : " ") + (score.value ? fmt::format("{}", *score.value) : "null");
   return out;
 }
 
@@ -128,8 +128,8 @@ TEST_CASE("process: thousands of items in flight fill no pipe for good") {
   for (size_t i = 0; i < batch.size(); ++i) batch[i].completion = std::string(i % 7 == 0 ? 2000 : 10, 'x');
   const auto scores = reward->score(batch);
   for (size_t i = 0; i < batch.size(); ++i) {
-    REQUIRE(scores[i].has_value());
-    CHECK((*scores[i] > 1000) == (i % 7 == 0));
+    REQUIRE(scores[i].value.has_value());
+    CHECK((*scores[i].value > 1000) == (i % 7 == 0));
   }
   CHECK(reward->counters().at("restarts") == 0);
 }
@@ -158,6 +158,21 @@ TEST_CASE("process: it is started again when it dies, and the item tried once mo
   const auto always = options(program("case $line in *die*) exit 3;; esac; " + kOne)).make();
   CHECK(shown(always->score(items({"a", "die", "b"}))) == "1 null 1");
   CHECK(always->counters().at("restarts") == 2);
+}
+
+TEST_CASE("process: what it says beside a score comes with it") {
+  const auto reward = options(program(R"(case $line in
+*why*) printf '%s\n' "{\"id\": $id, \"score\": null, \"text\": \"no r\u00e9sum\u00e9\\nin it\"}";;
+*none*) echo "{\"id\": $id, \"score\": 1, \"text\": null}";;
+*number*) echo "{\"id\": $id, \"score\": 1, \"text\": 5}";;
+esac)"))
+                          .make();
+  const auto scores = reward->score(items({"why", "none", "number"}));
+  CHECK(shown(scores) == "null 1 null");
+  CHECK(scores[0].text == "no r\xc3\xa9sum\xc3\xa9\nin it");
+  CHECK(scores[1].text.empty());
+  CHECK(scores[0].outcome.empty());
+  CHECK(reward->counters().at("malformed") == 2);  // a text that is none, tried twice
 }
 
 TEST_CASE("process: lines that are no answer are passed over or count as failures") {
@@ -241,23 +256,23 @@ TEST_CASE("process: it gets none of our descriptors, and one that reads nothing 
   const int leak = ::open("/dev/null", O_RDONLY);  // without close-on-exec
   const auto reward =
       options(program("set -- /proc/$$/fd/*; echo \"{\\\"id\\\": $id, \\\"score\\\": $#}\"")).make();
-  const auto open = reward->score(items({"a"})).at(0);
+  const auto open = reward->score(items({"a"})).at(0).value;
   ::close(leak);
   CHECK(*open <= 4);  // its three, and perhaps one of the shell's own
   auto deaf = options({"/bin/sh", "-c", "exec 0<&-; sleep 0.2; exit 1"}, 2);
   deaf.fail_share = 1;
   const auto scores =
       deaf.make()->score(items({std::string(1 << 20, 'x')}));  // more than a pipe holds: SIGPIPE
-  CHECK_FALSE(scores.at(0).has_value());
+  CHECK_FALSE(scores.at(0).value.has_value());
 }
 
 TEST_CASE("process: a flood of output is no answer") {
   auto flood = options({"/bin/sh", "-c", "while :; do echo flood; echo flood >&2; done"}, 0.3);
   const auto start = std::chrono::steady_clock::now();
-  CHECK_FALSE(flood.make()->score(items({"x"})).at(0).has_value());
+  CHECK_FALSE(flood.make()->score(items({"x"})).at(0).value.has_value());
   CHECK(since(start) < 5);
   auto endless = options({"/bin/sh", "-c", "exec tr '\\0' x < /dev/zero"}, 5);
-  CHECK_FALSE(endless.make()->score(items({"x"})).at(0).has_value());
+  CHECK_FALSE(endless.make()->score(items({"x"})).at(0).value.has_value());
   CHECK(since(start) < 20);
   // Why it was killed is told.
   endless.fail_share = 0;

@@ -50,7 +50,7 @@ RewardItem item_of(const std::string& completion, const Json* columns = nullptr)
 std::optional<double> score(const std::string& kind, const std::string& completion,
                             const Json& columns = Json::object()) {
   const auto list = entries("[" + kind + "]");
-  return list[0].options->make()->score({item_of(completion, &columns)}).at(0);
+  return list[0].options->make()->score({item_of(completion, &columns)}).at(0).value;
 }
 
 bool has(const std::string& text, const std::string& part) {
@@ -70,8 +70,8 @@ TEST_CASE("rewards: length and repetition shaping equal TRL's") {
     RewardItem right = item_of("\\boxed{1}", &columns), wrong = item_of("\\boxed{2}", &columns);
     right.tokens = wrong.tokens = row[1];
     const auto scores = options.make()->score({right, wrong});
-    CHECK(std::abs(*scores[0] - row[2].get<double>()) < 1e-12);
-    CHECK(std::abs(*scores[1] - row[3].get<double>()) < 1e-12);
+    CHECK(std::abs(*scores[0].value - row[2].get<double>()) < 1e-12);
+    CHECK(std::abs(*scores[1].value - row[3].get<double>()) < 1e-12);
   }
   for (const Json& row : golden["overlong"]) {
     CAPTURE(row.dump());
@@ -85,10 +85,10 @@ TEST_CASE("rewards: length and repetition shaping equal TRL's") {
     const auto ids = row[0].get<std::vector<int64_t>>();
     RewardItem item;
     item.ids = &ids;
-    CHECK(*options.make()->score({item})[0] == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
+    CHECK(*options.make()->score({item})[0].value == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
     options.unit = "words";
     for (const int64_t id : ids) item.completion += std::to_string(id) + " \n";
-    CHECK(*options.make()->score({item})[0] == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
+    CHECK(*options.make()->score({item})[0].value == doctest::Approx(row[3].get<double>()).epsilon(1e-12));
   }
   for (const Json& row : golden["think"]) {
     CAPTURE(row.dump());
@@ -152,7 +152,7 @@ TEST_CASE("rewards: an expression that backtracks without end is given up, and n
   const auto list = entries(R"([{"kind": "regex", "pattern": "^(a+)+$"}])");
   const auto reward = list[0].options->make();
   const auto scores = reward->score({item_of(std::string(100, 'a') + "b"), item_of("aaa")});
-  CHECK_FALSE(scores[0].has_value());
+  CHECK_FALSE(scores[0].value.has_value());
   CHECK(scores[1] == 1.0);
   CHECK(reward->counters().at("gave_up") == 1);
 }
@@ -164,7 +164,7 @@ TEST_CASE("rewards: an expression that runs forward without end is given up; ord
       entries(R"([{"kind": "regex", "pattern": "\\\\boxed\\s*\\{.+\\}"}])")[0].options->make();
   const auto scores =
       reward->score({item_of(text), item_of(text.substr(0, 1 << 14)), item_of(text + "}"), item_of("a")});
-  CHECK_FALSE(scores[0].has_value());  // from each of 600,000 places to the end
+  CHECK_FALSE(scores[0].value.has_value());  // from each of 600,000 places to the end
   CHECK(scores[1] == 0.0);
   CHECK(scores[2] == 1.0);
   CHECK(scores[3] == 0.0);  // the next text begins with all its steps
@@ -302,8 +302,8 @@ TEST_CASE("rewards: combinations") {
   CHECK(a[1].total == 1.5);
   CHECK(a[2].total == 0.5);
   CHECK_FALSE(a[3].total.has_value());
-  CHECK((a[0].parts == std::vector<std::optional<double>>{1.0, 1.0, 0.0}));
-  CHECK_FALSE(a[3].parts[0].has_value());
+  CHECK((a[0].parts == std::vector<Score>{1.0, 1.0, 0.0}));
+  CHECK_FALSE(a[3].parts[0].value.has_value());
   CHECK(a[3].parts[1] == -1.0);
   CHECK(b[0].total == 1.0);
   CHECK(b[1].total == -1.0);
@@ -315,17 +315,43 @@ TEST_CASE("rewards: combinations") {
   CHECK_FALSE(RewardSet(entries(blind), "first").score({items[3]})[0].total.has_value());
   CHECK(c[0].total == 0.5);
   CHECK(c[1].total == -0.5);
-  const auto metrics = sum.metrics(a);
-  CHECK(metrics.at("math/mean") == doctest::Approx(2.0 / 3));
-  CHECK(metrics.at("math/std") == doctest::Approx(std::sqrt(2.0 / 9)));
-  CHECK(metrics.at("math/null") == 0.25);
   CHECK(sum.compared_as(columns) == "number");
   CHECK(sum.compared_as(unreadable) == "text");
-  CHECK(metrics.at("format/mean") == 0.0);
-  CHECK(metrics.at("total/mean") == doctest::Approx(1.5));
+  CHECK(sum.items_scored() == 4);
+  CHECK(sum.counters() == std::map<std::string, int64_t>{{"format/gave_up", 0}});
+  CHECK_THROWS_WITH_AS(RewardSet(entries(R"([{"kind": "math", "name": "reward"}])")),
+                       doctest::Contains("what they add up to"), UserError);
   CHECK(sum.names() == std::vector<std::string>{"math", "contains", "format"});
   CHECK(sum.answer(items[0]) == "5");
   CHECK(sum.score({}).empty());
+}
+
+TEST_CASE("rewards: the counters of each, under its name") {
+  RewardSet set(entries(R"([{"kind": "regex", "name": "slow", "pattern": "^(a|a)*$"}, {"kind": "math"}])"));
+  const Json columns = {{"answer", 5}};
+  CHECK(set.counters() == std::map<std::string, int64_t>{{"slow/gave_up", 0}});
+  set.score({item_of(std::string(100, 'a') + "b", &columns), item_of("b", &columns)});
+  CHECK(set.counters() == std::map<std::string, int64_t>{{"slow/gave_up", 1}});
+  CHECK(set.items_scored() == 2);
+}
+
+TEST_CASE("rewards: a score as JSON, exact") {
+  Score told = -1.0 / 3;
+  told.text = "line 1\nZ\xc3\xbcrich";
+  told.outcome = "passed";
+  Score mute = std::nullopt;
+  mute.text = "no answer in time";
+  for (const Score& score : {Score(0.1), Score(std::nullopt), told, mute})
+    CHECK((score_from_json(Json::parse(to_json(score).dump())) == score));
+  CHECK(to_json(Score(0.5)) == 0.5);  // as states of runs had them before there was more
+  CHECK(to_json(Score()) == nullptr);
+  Json row = {{"a", 1}};
+  write_parts(row, {"x", "y"}, {told, 2.0});
+  CHECK(row["rewards"]["x"] == -1.0 / 3);
+  CHECK(row["rewards"]["y"] == 2.0);
+  CHECK(row["reward_texts"]["x"] == told.text);
+  CHECK(row["reward_outcomes"]["x"] == "passed");
+  CHECK_FALSE(row["reward_texts"].contains("y"));
 }
 
 TEST_CASE("rewards: what looks at each item alone says the same in any company, and joins with the others") {
@@ -353,7 +379,7 @@ TEST_CASE("rewards: what looks at each item alone says the same in any company, 
     const ScoredItem joined = all.join(alone[0], alone[0]);
     CHECK((joined.parts == together[i].parts));
     CHECK(joined.total == together[i].total);
-    CHECK_FALSE(all.score({items[i]}, {}, ScoredBy::kOthers)[0].parts[0].has_value());
+    CHECK_FALSE(all.score({items[i]}, {}, ScoredBy::kOthers)[0].parts[0].value.has_value());
   }
 }
 

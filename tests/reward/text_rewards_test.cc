@@ -56,7 +56,7 @@ std::optional<double> score(const Json& reward, const std::string& completion,
   RewardItem item;
   item.completion = item.raw_completion = completion;
   item.columns = &columns;
-  return reward_of(reward)->score({item}).at(0);
+  return reward_of(reward)->score({item}).at(0).value;
 }
 
 double seconds_of(const std::function<void()>& work) {
@@ -96,7 +96,7 @@ TEST_CASE("text rewards: rouge, bleu and f1 equal rouge_score, sacrebleu and SQu
     item.columns = &columns;
     const auto check = [&](const Json& json, const Json& wanted) {
       if (rewards.count(json.dump()) == 0) make(json);
-      const auto found = rewards[json.dump()]->score({item}).at(0);
+      const auto found = rewards[json.dump()]->score({item}).at(0).value;
       CAPTURE(json.dump());
       REQUIRE(found.has_value());
       const double off = std::abs(*found - wanted.get<double>());

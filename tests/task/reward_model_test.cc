@@ -127,7 +127,9 @@ std::vector<std::optional<double>> scores(const std::string& path, const Json& c
     item.columns = &columns;
     items.push_back(item);
   }
-  return reward->score(items);
+  std::vector<std::optional<double>> out;
+  for (const Score& score : reward->score(items)) out.push_back(score.value);
+  return out;
 }
 
 }  // namespace

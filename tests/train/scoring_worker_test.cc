@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Scores = std::vector<std::optional<double>>;
+using Scores = std::vector<Score>;
 
 // What the rewards of a set have seen.
 struct Seen {
@@ -111,8 +111,8 @@ TEST_CASE("scoring worker: scores come in the order of units, whatever the order
   std::vector<double> lengths;
   for (const ScoredItem& item : scored) {
     REQUIRE(item.parts.size() == 2);
-    lengths.push_back(item.parts[0].value());
-    CHECK_FALSE(item.parts[1].has_value());  // it does not look at each item alone
+    lengths.push_back(item.parts[0].value.value());
+    CHECK_FALSE(item.parts[1].value.has_value());  // it does not look at each item alone
     CHECK_FALSE(item.total.has_value());
   }
   CHECK(lengths == std::vector<double>{1, 4, 2, 3, 4, 5});

@@ -127,6 +127,8 @@ TEST_CASE("groups left over keep every number, bit by bit") {
   g.prompt_text = "a \"quoted\" prompt,\nZürich";
   g.rollouts.push_back(
       {{4, 5}, {-0.1f, -1.0f / 3.0f}, {-1e-8f, -20.25f}, 1.0 / 3.0, {0.5, std::nullopt}, "text", "end"});
+  g.rollouts[0].parts[1].text = "out of time\nZürich";
+  g.rollouts[0].parts[1].outcome = "runtime_error";
   g.rollouts.push_back({{}, {}, {}, std::nullopt, {std::nullopt, -1.0}, "", "length"});
   const RolloutGroup back = RolloutGroup::from_json(Json::parse(g.to_json().dump()));
   CHECK(back.draw == 17);

@@ -11,8 +11,8 @@ class Compared : public Reward {
   Compared(std::string kind, std::string column, CompareTexts compare)
       : kind_(std::move(kind)), column_(std::move(column)), compare_(std::move(compare)) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) {
       std::vector<std::string> references = column_texts(item.columns, column_, kind_);
       for (std::string& reference : references) reference = valid_utf8(reference);

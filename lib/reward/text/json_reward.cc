@@ -86,8 +86,8 @@ class JsonSchemaReward : public Reward {
     }
   }
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) scores.emplace_back(score_one(item));
     return scores;
   }
