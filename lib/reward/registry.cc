@@ -2,6 +2,7 @@
 #include "reward/code.h"
 #include "reward/environment_reward.h"
 #include "reward/extend.h"
+#include "reward/ksat.h"
 #include "reward/math.h"
 #include "reward/model_reward.h"
 #include "reward/pattern.h"
@@ -59,6 +60,9 @@ const Registry<RewardOptions>& reward_registry() {
     r.add({"environment",
            "what the environment of a conversation gave for its turns, added up; null: nothing", "Temper",
            make<EnvironmentRewardOptions>});
+    r.add({"ksat", "values that satisfy every clause of a formula, or the right claim that there are none",
+           "Temper; for problems as in Natural Language Satisfiability (Madusanka et al., 2024)",
+           make<KsatRewardOptions>});
     r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
            make<ProcessOptions>});
     r.add({"model",
