@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limits.h"
 
 namespace temper {
 
@@ -37,8 +38,8 @@ void RunConfig::fields(FieldVisitor& v) {
 }
 
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (eval.every > 0 && data.eval.empty())
-    problems.push_back("eval.every: there is nothing to evaluate on; give data.eval");
+  if (eval.every > 0 && !data.has_eval())
+    problems.push_back("eval.every: there is nothing to evaluate on; give data.eval or data.make_eval");
   if (model.quantise != "none" && !adapter->takes_quantised_base()) {
     std::string kinds;
     for (const auto& entry : adapter_registry().entries())
@@ -65,6 +66,29 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
   task->check_run(*this, problems);
 }
 
+namespace {
+
+// How many problems are made, and by what seed, stands in the run's config as a number.
+void resolve_problems(RunConfig& config) {
+  constexpr int64_t kHeldOut = 200;
+  ProblemSource &make = config.data.make, &held_out = config.data.make_eval;
+  if (make.on() && !make.count) {
+    make.count = product("train.steps: records that the run draws",
+                         {config.train.steps, config.task->records_of_step(config)});
+    if (*make.count > kMostProblems) {
+      user_error(
+          "data.make.count: left out, but the run would draw {} problems, all of which are in memory; "
+          "give a number up to {}, after which they come again",
+          *make.count, kMostProblems);
+    }
+  }
+  if (held_out.on() && !held_out.count) held_out.count = kHeldOut;
+  for (ProblemSource* source : {&make, &held_out})
+    if (source->on() && !source->seed) source->seed = config.seed;
+}
+
+}  // namespace
+
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
                      int64_t processes) {
   read_config_file(config, path, sets);
@@ -75,6 +99,7 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
   config.task->resolve(config);
+  resolve_problems(config);
   config.optimizer->prepare(config.updates());
   config.schedule->prepare(config.updates());
   if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();

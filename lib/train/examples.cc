@@ -21,7 +21,9 @@ Examples encode_examples(const Session& s, const std::vector<Record>& records) {
 Examples encode_train_examples(const Session& s) {
   Examples out = encode_examples(s, s.train_records);
   const size_t kept = out.examples.size(), all = s.train_records.size();
-  if (kept == 0) user_error("data.train: no example is within max_tokens {}", s.config.data.max_tokens);
+  if (kept == 0)
+    user_error("{}: no example is within max_tokens {}", s.config.data.train_field(),
+               s.config.data.max_tokens);
   const auto whole = std::count_if(s.train_records.begin(), s.train_records.end(),
                                    [&](const Record& record) { return s.encoder->learnt_whole(record); });
   if (whole > 0) {

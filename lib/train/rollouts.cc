@@ -75,8 +75,8 @@ std::vector<RolloutGroup> kept_groups(const Session& s, const Json& kept) {
   for (const Json& j : kept) {
     out.push_back(RolloutGroup::from_json(j));
     if (out.back().record >= static_cast<int64_t>(s.train_records.size()))
-      user_error("{}: a group left over in the run's state is of record {}, data.train has {}", s.config.run,
-                 out.back().record, s.train_records.size());
+      user_error("{}: a group left over in the run's state is of record {}, {} has {}", s.config.run,
+                 out.back().record, s.config.data.train_field(), s.train_records.size());
   }
   return out;
 }
@@ -93,7 +93,8 @@ std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
     return false;
   });
   if (all > 0 && prompts.empty())
-    user_error("data.train: no prompt is within max_tokens {}", s.config.data.max_tokens);
+    user_error("{}: no prompt is within max_tokens {}", s.config.data.train_field(),
+               s.config.data.max_tokens);
   if (prompts.size() < all) {
     s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out",
                                     all - prompts.size(), all, s.config.data.max_tokens));

@@ -16,8 +16,9 @@ namespace {
 void check_rewards(Session& s) {
   if (s.rewards == nullptr) return;
   const bool samples = s.config.task->scores_samples();
-  for (const auto& [used, records, what] : {std::tuple{samples, &s.train_records, "data.train"},
-                                            {s.config.eval.every > 0, &s.eval_records, "data.eval"}}) {
+  const DataSection& data = s.config.data;
+  for (const auto& [used, records, what] : {std::tuple{samples, &s.train_records, data.train_field()},
+                                            {s.config.eval.every > 0, &s.eval_records, data.eval_field()}}) {
     if (!used) continue;
     for (const std::string& line : check_references(*s.rewards, *records, what))
       s.progress->message(line, LogLevel::kWarning);

@@ -93,8 +93,12 @@ int64_t ModelSection::checkpoint_every() const {
 }
 
 void DataSection::fields(FieldVisitor& v) {
+  v.section("make", make, "problems that are made to train on, in the place of files");
+  v.section("make_eval", make_eval, "held-out problems, none of which any \"make\" gives");
   v.field("train", train,
-          {.help = "JSONL files to train on", .required = !task || task->needs_train_data(), .path = true});
+          {.help = "JSONL files to train on",
+           .required = !make.on() && (!task || task->needs_train_data()),
+           .path = true});
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
@@ -120,6 +124,26 @@ void DataSection::fields(FieldVisitor& v) {
        .choices = {"auto", "parse", "text"}});
   v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
   if (task) task->data_fields(v);
+}
+
+void DataSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  const auto either = [&](bool files, const ProblemSource& made, const char* name, const char* make) {
+    if (files && made.on())
+      problems.push_back(
+          fmt::format("{0}.{1}: stands in the place of {0}.{2}; give one of them", where, make, name));
+  };
+  either(!train.empty(), make, "train", "make");
+  either(!eval.empty(), make_eval, "eval", "make_eval");
+}
+
+std::vector<Record> DataSection::train_records() const {
+  if (make.on()) return make_problems(make, false, train_field());
+  return train.empty() ? std::vector<Record>() : read_jsonl(train);
+}
+
+std::vector<Record> DataSection::eval_records() const {
+  if (make_eval.on()) return make_problems(make_eval, true, eval_field());
+  return eval.empty() ? std::vector<Record>() : read_jsonl(eval);
 }
 
 EncodeSettings DataSection::encoding() const {

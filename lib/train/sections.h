@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "data/problems/problem.h"
 #include "data/records.h"
 #include "model/config.h"
 #include "model/precision.h"
@@ -46,6 +47,7 @@ struct ModelSection : Fields {
 
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
+  ProblemSource make, make_eval;  // in their places
   std::string chat_template = "auto";
   std::string prompt_column = "prompt";  // the column that holds the prompt
   bool chat_prompts = false;             // a string prompt becomes a user's message
@@ -54,6 +56,14 @@ struct DataSection : Fields {
   std::string overlong = "drop", targets = "auto", order = "shuffle", special_tokens = "auto";
   Task* task = nullptr;  // not a field: has fields of its own here
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
+  bool has_eval() const { return !eval.empty() || make_eval.on(); }
+  // The fields that the records come from, for messages: "data.train" or "data.make", and of held-out ones.
+  std::string train_field() const { return make.on() ? "data.make" : "data.train"; }
+  std::string eval_field() const { return make_eval.on() ? "data.make_eval" : "data.eval"; }
+  // The records of files, or made. Throws UserError.
+  std::vector<Record> train_records() const;
+  std::vector<Record> eval_records() const;
   EncodeSettings encoding() const;
   // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
   void adapt(std::vector<Record>& records) const;

@@ -41,8 +41,8 @@ Session::Session(const RunConfig& run, const RunOptions& options)
       ranks(options.ranks == nullptr ? alone_ : *options.ranks),
       options_(options),
       shard_(ranks, run.dist.shard == "state") {
-  if (!config.data.train.empty()) train_records = read_jsonl(config.data.train);
-  if (!config.data.eval.empty()) eval_records = read_jsonl(config.data.eval);
+  train_records = config.data.train_records();
+  eval_records = config.data.eval_records();
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
     eval_records.resize(static_cast<size_t>(config.eval.limit));
   }
@@ -118,7 +118,8 @@ void Session::load_text() {
   encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), std::move(settings));
   for (const auto* records : {&train_records, &eval_records}) {
     for (const std::string& remark : encoder->remarks(*records)) {
-      log_warning("data.{}: {}", records == &train_records ? "train" : "eval", remark);
+      log_warning("{}: {}", records == &train_records ? config.data.train_field() : config.data.eval_field(),
+                  remark);
     }
   }
 }

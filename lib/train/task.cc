@@ -14,6 +14,10 @@ int64_t Task::updates(const RunConfig& config) const {
   return config.train.steps;
 }
 
+int64_t Task::records_of_step(const RunConfig& config) const {
+  return config.train.batch_size;
+}
+
 TaskMemory Task::memory(const RunConfig&, const PlanShapes&) const {
   return {};
 }

@@ -51,6 +51,8 @@ struct Task : Fields {
   // from others.
   virtual void resolve(RunConfig& config) {}
   virtual int64_t updates(const RunConfig& config) const;  // optimizer updates of the whole run
+  // Records of data.train that a step draws; with a filter of groups it may be more.
+  virtual int64_t records_of_step(const RunConfig& config) const;
 
   // Model. records: of data.train; null: they have not been read. tokenizer: null as well then.
   virtual Heads heads(const RunConfig& config, const std::vector<Record>* records,

@@ -135,7 +135,9 @@ void drop_long_prompts(Session& s, Examples& stored) {
     kept.records.push_back(stored.records[i]);
   }
   const size_t all = stored.records.size(), left = kept.records.size();
-  if (left == 0) user_error("data.train: no prompt is within max_tokens {}", s.config.data.max_tokens);
+  if (left == 0)
+    user_error("{}: no prompt is within max_tokens {}", s.config.data.train_field(),
+               s.config.data.max_tokens);
   if (left < all)
     s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out", all - left,
                                     all, s.config.data.max_tokens));
