@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "common.h"
+#include "data/problems/problem.h"
 #include "objective/inspect.h"
 #include "task/registry.h"
 #include "text/inspect.h"
@@ -44,10 +45,12 @@ int main(int argc, char** argv) {
   std::string model, adapter, input, text, name, file, output, from, weights = "adam";
   std::string dtype = "f32", chat_template = "auto";
   std::vector<std::string> sets;
-  bool special = false, add_special = false, generation_prompt = false;
+  bool special = false, add_special = false, generation_prompt = false, held_out = false;
+  int64_t count = 10;
+  uint64_t seed = 1;
 
-  auto* list =
-      app.add_subcommand("list", "objectives, rewards, adapters, optimizers, schedules, samplers, families");
+  auto* list = app.add_subcommand(
+      "list", "objectives, rewards, problems, adapters, optimizers, schedules, samplers, families");
   list->add_option("kind", file, "one kind only");
   list->add_option("name", name, "one entry only, with its fields");
   auto* config = app.add_subcommand("config", "the resolved config, or every problem in it");
@@ -85,6 +88,13 @@ int main(int argc, char** argv) {
   reward->add_option("--input", input, "JSONL: completion, and the columns that the reward reads")
       ->required();
   reward->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
+  auto* problems =
+      app.add_subcommand("problems", "made problems as records, a line each, with their answers");
+  problems->add_option("kind", name)->required();
+  problems->add_option("--count", count, "how many [10]")->check(CLI::Range(int64_t{1}, kMostProblems));
+  problems->add_option("--seed", seed, "a run's seed, or its data.make.seed [1]");
+  problems->add_flag("--held-out", held_out, "those of data.make_eval, which no data.make gives");
+  problems->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
   auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
   shapes->add_option("folder", file)->required();
   auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
@@ -114,6 +124,7 @@ int main(int argc, char** argv) {
     if (*render)
       print(inspect_template(model, chat_template, read_json_file(input), input, generation_prompt));
     if (*logprob) inspect_logprob(model, adapter, dtype, input, print);
+    if (*problems) inspect_problems(name, count, seed, held_out, overrides_of(sets), print);
     if (*reward) inspect_reward_file(name, input, overrides_of(sets), print);
     if (*objective) {
       const Json overrides = overrides_of(sets);

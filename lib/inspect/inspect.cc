@@ -6,6 +6,7 @@
 #include "adapter/adapter.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "data/problems/problem.h"
 #include "data/records.h"
 #include "inspect/departures.h"
 #include "model/families.h"
@@ -46,6 +47,7 @@ Kinds all_kinds() {
   kinds.emplace_back("objective", objective::list_objectives());
   kinds.emplace_back("objective_family", objective::list_objective_families());
   add(kinds, "input", input_registry());
+  add(kinds, "problem", problem_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
@@ -121,6 +123,21 @@ void inspect_objective_file(const std::string& name, const std::string& file, co
       user_error("{}: {}", record.where(), error.what());
     }
   }
+}
+
+void inspect_problems(const std::string& kind, int64_t count, uint64_t seed, bool held_out,
+                      const Json& options, const PrintLine& print) {
+  struct Section : Fields {
+    ProblemSource source;
+    void fields(FieldVisitor& v) override { v.section("make", source, "problems"); }
+  } section;
+  Json json = options;
+  json["kind"] = kind;
+  read_fields(section, {{"make", json}}, "problems", ".");
+  if (section.source.count || section.source.seed)
+    user_error("problems: --set count or seed: give --count and --seed");
+  for (int64_t i = 0; i < count; ++i)
+    print(make_problem(*section.source.options, seed, held_out, i, "problems"));
 }
 
 void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,

@@ -23,6 +23,10 @@ Json inspect_list(const std::string& kind, const std::string& name);
 void inspect_reward_file(const std::string& kind, const std::string& file, const Json& options,
                          const PrintLine& print);
 
+// Problems 0 to count - 1 of the kind as records, a line each; options: {field: value} of the kind.
+void inspect_problems(const std::string& kind, int64_t count, uint64_t seed, bool held_out,
+                      const Json& options, const PrintLine& print);
+
 // JSONL lines {"text": ...}; each line's result goes to `print`.
 void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,
                            const PrintLine& print);
