@@ -29,18 +29,19 @@ done
 [ "$(problems ksat --seed 1)" = "$(problems ksat)" ] || fail "the same seed, other problems"
 [ "$(problems ksat --seed 2)" != "$(problems ksat)" ] || fail "another seed, the same problems"
 [ "$(problems ksat --count 3 --held-out)" != "$(problems ksat --count 3)" ] || fail "held out, the same problems"
-problems | grep -q . && fail "no kind"
+problems > "$work/out" 2> "$work/err" && fail "no kind"
 refuses() {  # message arguments
   local want=$1
   shift
-  "$@" > "$work/out" 2> "$work/err" && fail "$*: accepted"
-  [ $? = 2 ] || [ "$(wc -l < "$work/err")" = 1 ] || fail "$*: $(cat "$work/err")"
+  local code=0
+  "$@" > "$work/out" 2> "$work/err" || code=$?
+  [ $code = 2 ] || fail "$*: exit code $code: $(cat "$work/err")"
+  [ "$(wc -l < "$work/err")" = 1 ] || fail "$*: more than a line: $(cat "$work/err")"
   grep -qF -- "$want" "$work/err" || fail "$*: $(cat "$work/err")"
 }
 refuses 'problems: make.kind: expected one of ksat, word_problems, found "sat"' "$bin/temper-inspect" problems sat
 refuses 'problems: make.ratio: expected 0.1 to 100, found 0' "$bin/temper-inspect" problems ksat --set ratio=0
 refuses 'give --count and --seed' "$bin/temper-inspect" problems ksat --set seed=3
-refuses '--count' "$bin/temper-inspect" problems ksat --count 0
 
 init='{"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 512}'
 cat > "$work/sft.json" <<JSON
@@ -88,9 +89,10 @@ train "$work/rl.json" --run "$work/killed"
 for file in final/model.safetensors samples.jsonl; do cmp "$work/whole/$file" "$work/killed/$file" || fail "$file differs after a resume"; done
 
 # A change of the problems is a change of the config.
-refuses 'data.make.ratio' "$bin/temper-train" "$work/rl.json" --run "$work/whole" --set data.make.ratio=4
-refuses 'data.make: stands in the place of data.train; give one of them' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set data.train=x.jsonl
-refuses 'data.make_eval: stands in the place of data.eval; give one of them' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set data.eval=x.jsonl
+"$bin/temper-train" "$work/rl.json" --run "$work/whole" --set data.make.ratio=4 > "$work/out" 2> "$work/err" && fail "another ratio: accepted"
+grep -qF 'data.make.ratio: 4.26 in the run, 4.0 now' "$work/err" || fail "another ratio: $(cat "$work/err")"
+refuses 'data.make: stands in the place of data.train; give one of them' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set "data.train=$source/data/sums/train.jsonl"
+refuses 'data.make_eval: stands in the place of data.eval; give one of them' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set "data.eval=$source/data/sums/test.jsonl"
 refuses 'data.make.max_variables: 3 is below min_variables 4' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set data.make.max_variables=3
 refuses 'data.make.count: left out, but the run would draw 40000000 problems' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set train.steps=10000000
 refuses 'reward math: the data has no column "answer"' "$bin/temper-train" "$work/rl.json" --run "$work/n" --set 'rewards=[{"kind": "math"}]'
