@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""An external environment to copy from: guess the number. One JSON object a line on stdin and stdout, several games at once in
-any order; needs nothing but Python 3.8 or later.
+"""An environment of the kind "process" (lib/env/process_environment.h) to copy from: guess the number. One JSON object a line on
+stdin and stdout, several games at once in any order; needs nothing but Python 3.8 or later. In a config of rl:
 
-  {"id": 7, "reset": {"seed": 3, "columns": {"max": 20, "guesses": 5}}}
-      -> {"id": 7, "messages": [{"role": "user", "content": "I think of a number from 1 to 20 ..."}]}
-  {"id": 7, "step": {"text": "10"}}
-      -> {"id": 7, "messages": [{"role": "user", "content": "Higher. 4 guesses left."}], "over": false, "reward": null, "state": "11..20"}
-  {"id": 7, "close": true}
+  "environment": {"kind": "process", "command": ["python3", "scripts/guess_the_number.py"], "max_turns": 7}
+
+  {"id": 1, "reset": {"seed": 3, "columns": {"max": 20, "guesses": 5}}}
+      -> {"id": 1, "messages": [{"role": "user", "content": "I think of a number from 1 to 20 ..."}]}
+  {"id": 2, "conversation": 7, "reset": {...the same...}}
+      -> {"id": 2, "messages": [...the same...]}
+  {"id": 3, "conversation": 7, "step": {"text": "10"}}
+      -> {"id": 3, "messages": [{"role": "user", "content": "Higher. 4 guesses left."}], "over": false, "reward": null, "state": "11..20"}
+  {"conversation": 7, "close": true}
       -> nothing
 
 The seed names the number. Columns of the record: "max", the largest number (100), and "guesses" (7). A text's last number is its
 guess; a text without one, or with one out of the range, costs a guess. At the end the reward is 1 for the number, less 0.05 for
-each guess beyond the first, but at least 0.5; else 0. "state" is the range that is left. What cannot be read is answered with
+each guess beyond the first, but at least 0.5; else 0, also where a step is the "last" that fits into the completion. "state" is the range that is left. What cannot be read is answered with
 {"id": ..., "error": ...} and is no step.
 """
 import json
@@ -52,7 +56,7 @@ class Game:
         self.over = reward is not None
         return {"messages": asks(text), "over": self.over, "reward": reward, "state": self.state()}
 
-    def step(self, text):
+    def step(self, text, last):
         self.left -= 1
         self.used += 1
         found = re.findall(r"(?<![\d.])-?[0-9]{1,12}(?!\d)", text)
@@ -68,31 +72,34 @@ class Game:
             said, self.low = "Higher.", max(self.low, guess + 1)
         else:
             said, self.high = "Lower.", min(self.high, guess - 1)
-        if self.left == 0:
-            return self.answer(f"{said} No guess is left; it was {self.number}.", 0.0)
+        if self.left == 0 or last:
+            return self.answer(f"{said} No more guesses; it was {self.number}.", 0.0)
         return self.answer(f"{said} {self.plural()} left.")
 
 
 def reply(games, request):
     """The answer to a line, or None; ValueError says what is wrong with it."""
-    if not isinstance(request, dict) or "id" not in request:
-        raise ValueError("expected an object with an \"id\"")
-    name = json.dumps(request["id"])
+    if not isinstance(request, dict):
+        raise ValueError("expected an object")
+    name = json.dumps(request.get("conversation"))
     if "reset" in request:
         reset = request["reset"] if isinstance(request["reset"], dict) else {}
         columns = reset.get("columns")
         seed = reset.get("seed", 0)
-        games[name] = Game(seed if isinstance(seed, int) else str(seed), columns if isinstance(columns, dict) else {})
-        return {"messages": games[name].opening()}
+        game = Game(seed if isinstance(seed, int) else str(seed), columns if isinstance(columns, dict) else {})
+        if "conversation" in request:  # else its opening alone is asked for
+            games[name] = game
+        return {"messages": game.opening()}
     if "close" in request:
         games.pop(name, None)
         return None
     if "step" in request:
         game = games.get(name)
         if game is None or game.over:
-            raise ValueError("no game of this id is open; send {\"id\": ..., \"reset\": {\"seed\": ...}} first")
-        text = request["step"].get("text") if isinstance(request["step"], dict) else None
-        return game.step(text if isinstance(text, str) else "")
+            raise ValueError("no such conversation is open; send a \"reset\" for it first")
+        step = request["step"] if isinstance(request["step"], dict) else {}
+        text = step.get("text")
+        return game.step(text if isinstance(text, str) else "", step.get("last") is True)
     raise ValueError("expected \"reset\", \"step\" or \"close\"")
 
 

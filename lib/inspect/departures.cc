@@ -14,6 +14,9 @@ const std::map<std::string, Lines>& all() {
       "a plain LoRA of twice the rank, as PEFT converts it.";
   const std::string rate = "lr is 1e-5, as for every optimizer here; the authors' is ";
   static const std::map<std::string, Lines> lines = {
+      {"problem/ksat",
+       {"The sentences are clauses about a scene; those of Natural Language Satisfiability have quantifiers.",
+        "The clauses of a formula are different from each other."}},
       {"input/filter",
        {"A reward is larger for a better record; PHF's scores are minus the reward.",
         "min is a reward; it does not follow from a share of the data."}},
