@@ -16,7 +16,7 @@ class Judge {
 
   std::optional<double> score(const RewardItem& item) {
     const std::lock_guard lock(mutex_);
-    return verifier_->score({item}).front();
+    return verifier_->score({item}).front().value;
   }
   // Whether the item gives an answer at all; a verifier that knows no answers cannot tell, and takes any.
   bool answers(const RewardItem& item) const {

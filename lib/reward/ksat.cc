@@ -78,8 +78,8 @@ class Ksat : public Reward {
  public:
   explicit Ksat(const KsatRewardOptions& options) : o_(options) {}
 
-  std::vector<std::optional<double>> score(const std::vector<RewardItem>& items) override {
-    std::vector<std::optional<double>> scores;
+  std::vector<Score> score(const std::vector<RewardItem>& items) override {
+    std::vector<Score> scores;
     for (const RewardItem& item : items) scores.push_back(score_one(item));
     return scores;
   }

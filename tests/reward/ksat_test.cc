@@ -28,7 +28,7 @@ std::optional<double> score(const std::string& completion, const Json& columns =
   RewardItem item;
   item.completion = item.raw_completion = completion;
   item.columns = &columns;
-  return options.make()->score({item}).at(0);
+  return options.make()->score({item}).at(0).value;
 }
 
 // "10-": x1 is true, x2 false, of x3 nothing is said; "unsatisfiable"; or "".
@@ -194,11 +194,11 @@ TEST_CASE("ksat: correct and incorrect") {
   RewardItem item;
   item.columns = &kRecord;
   item.completion = "x1 = true, x2 = false, x3 = false";  // two of three clauses
-  CHECK(*options.make()->score({item})[0] == doctest::Approx(-1 + 0.5 * 2 / 3 * 4));
+  CHECK(*options.make()->score({item})[0].value == doctest::Approx(-1 + 0.5 * 2 / 3 * 4));
   item.completion = "unsatisfiable";
-  CHECK(*options.make()->score({item})[0] == -1);
+  CHECK(*options.make()->score({item})[0].value == -1);
   item.completion = "x1 = false, x2 = true, x3 = false";
-  CHECK(*options.make()->score({item})[0] == 3);
+  CHECK(*options.make()->score({item})[0].value == 3);
   CHECK(options.make()->answer(item) == "x1 = false, x2 = true, x3 = false");
   CHECK(options.make()->read(item) ==
         Json{{"answer", "x1 = false, x2 = true, x3 = false"}, {"satisfied", 3}, {"clauses", 3}});

@@ -104,7 +104,7 @@ TEST_CASE("a run state with a value out of its range is refused by name") {
 TEST_CASE("a group left over that does not hold together is refused") {
   RolloutGroup g;
   g.prompt = {1};
-  g.rollouts.push_back({{4, 5}, {-0.1f, -0.2f}, {}, 1.0, {}, "text", "end"});
+  g.rollouts.push_back({{4, 5}, {}, {-0.1f, -0.2f}, {}, 1.0, {}, "text", "end"});
   const Json whole = g.to_json();
   CHECK_NOTHROW(RolloutGroup::from_json(whole));
   Json broken = whole;
@@ -126,10 +126,10 @@ TEST_CASE("groups left over keep every number, bit by bit") {
   g.prompt = {1, 2, 3};
   g.prompt_text = "a \"quoted\" prompt,\nZürich";
   g.rollouts.push_back(
-      {{4, 5}, {-0.1f, -1.0f / 3.0f}, {-1e-8f, -20.25f}, 1.0 / 3.0, {0.5, std::nullopt}, "text", "end"});
+      {{4, 5}, {}, {-0.1f, -1.0f / 3.0f}, {-1e-8f, -20.25f}, 1.0 / 3.0, {0.5, std::nullopt}, "text", "end"});
   g.rollouts[0].parts[1].text = "out of time\nZürich";
   g.rollouts[0].parts[1].outcome = "runtime_error";
-  g.rollouts.push_back({{}, {}, {}, std::nullopt, {std::nullopt, -1.0}, "", "length"});
+  g.rollouts.push_back({{}, {}, {}, {}, std::nullopt, {std::nullopt, -1.0}, "", "length"});
   const RolloutGroup back = RolloutGroup::from_json(Json::parse(g.to_json().dump()));
   CHECK(back.draw == 17);
   CHECK(back.record == 5);
@@ -150,11 +150,11 @@ TEST_CASE("groups left over keep every number, bit by bit") {
 TEST_CASE("the tensors of a rollout batch follow its sequences, empty ones included") {
   std::vector<RolloutGroup> groups(2);
   groups[0].prompt = {1, 2};
-  groups[0].rollouts.push_back({{3, 4}, {-1, -2}, {-1.5f, -2.5f}, 1.0, {1.0}, "", "end"});
-  groups[0].rollouts.push_back({{}, {}, {}, 0.0, {0.0}, "", "end"});
+  groups[0].rollouts.push_back({{3, 4}, {}, {-1, -2}, {-1.5f, -2.5f}, 1.0, {1.0}, "", "end"});
+  groups[0].rollouts.push_back({{}, {}, {}, {}, 0.0, {0.0}, "", "end"});
   groups[1].prompt = {5};
   groups[1].rollouts.push_back(
-      {{6, 7, 8}, {-3, -4, -5}, {-3.5f, -4.5f, -5.5f}, std::nullopt, {std::nullopt}, "", "end"});
+      {{6, 7, 8}, {}, {-3, -4, -5}, {-3.5f, -4.5f, -5.5f}, std::nullopt, {std::nullopt}, "", "end"});
   const RolloutTensors all = rollout_tensors(groups);
   CHECK(all.offsets == std::vector<int64_t>{0, 2, 2, 5});
   CHECK(at::equal(all.batch.sequence, at::tensor({0, 0, 2, 2, 2}, at::kLong)));
