@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
+#include "env/environment.h"
 #include "inspect/departures.h"
 #include "model/families.h"
 #include "model/load.h"
@@ -49,6 +50,7 @@ Kinds all_kinds() {
   add(kinds, "input", input_registry());
   add(kinds, "problem", problem_registry());
   add(kinds, "reward", reward_registry());
+  add(kinds, "environment", environment_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());

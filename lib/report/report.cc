@@ -183,6 +183,20 @@ std::string pre(const std::string& text, const std::string& label) {
       cut ? fmt::format("\n[... {} more bytes in samples.jsonl]", text.size() - kMaxSampleBytes) : "");
 }
 
+// Turn by turn, what each side wrote.
+std::string conversation(const Json& messages, const std::string& when) {
+  std::string out;
+  for (const Json& message : messages) {
+    const std::string role = message.value("role", ""), who = role == "assistant" ? "policy" : role;
+    const Json content = message.value("content", Json(""));
+    out += fmt::format(
+        "<div class=\"turn {}\"><b>{}</b>{}</div>", role == "assistant" ? "policy" : "other",
+        escape_html(who),
+        pre(content.is_string() ? content.get<std::string>() : dump_line(content), when + ", " + who));
+  }
+  return out;
+}
+
 // Rewards are coloured by where they lie between the lowest and the highest on the page.
 std::string side(const SampleRow* row, const std::string& when, double low, double high) {
   std::string out = fmt::format("<div class=\"side\"><header><b>{}</b>", when);
@@ -202,7 +216,9 @@ std::string side(const SampleRow* row, const std::string& when, double low, doub
   }
   out += fmt::format("<span>{} tokens</span>", format_count(row->tokens));
   if (row->finish == "length") out += "<span class=\"badge bad\">cut off</span>";
-  return out + "</header>" + pre(row->completion, when + " answer") + "</div>";
+  out += "</header>";
+  if (!row->messages.is_array()) return out + pre(row->completion, when + " answer") + "</div>";
+  return out + conversation(row->messages, when) + "</div>";
 }
 
 std::string samples(const ReportRun& run) {

@@ -62,6 +62,8 @@ svg circle { fill: var(--card); stroke: var(--c); stroke-width: 2; }
 .side { padding: .6rem 1rem .8rem; min-width: 0; } .side + .side { border-left: 1px solid var(--line); }
 .side header { display: flex; flex-wrap: wrap; gap: .2rem .5rem; align-items: center; font-size: .8rem;
   color: var(--soft); margin-bottom: .4rem; }
+.turn { margin: .5rem 0 0; } .turn > b { font-size: .78rem; color: var(--soft); font-weight: 600; }
+.turn.other > pre { background: var(--grid); }
 .badge { padding: .05rem .5rem; border-radius: .3rem; font-weight: 600; font-variant-numeric: tabular-nums;
   background: var(--mid-soft); color: var(--mid); }
 .badge.good { background: var(--good-soft); color: var(--good); }

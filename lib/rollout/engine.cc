@@ -18,6 +18,7 @@
 #include "rollout/contexts.h"
 #include "rollout/device_sampler.h"
 #include "rollout/recorded_steps.h"
+#include "rollout/requests.h"
 #include "rollout/sequence.h"
 
 namespace temper {
@@ -54,7 +55,7 @@ class Engine {
         bans_(tokenizer, sampling.ban, model.config().vocab),
         pool_({model.config().layers, model.config().kv_heads, model.config().head_dim,
                at::TensorOptions().dtype(model.precision().compute).device(model.precision().device)}) {
-    check();
+    check_requests(model, requests, sampling, options);
     results_.resize(requests.size());
     for (size_t r = 0; r < requests.size(); ++r) {
       results_[r].resize(static_cast<size_t>(std::max<int64_t>(requests[r].samples, 0)));
@@ -79,38 +80,6 @@ class Engine {
   }
 
  private:
-  void check() const {
-    const ModelConfig& config = model_.config();
-    std::vector<std::string> problems;
-    sampling_.check(problems, "");
-    if (!problems.empty()) user_error("{}", problems.front());
-    if (options_.max_batch < 1)
-      user_error("generate: max_batch must be at least 1, found {}", options_.max_batch);
-    for (size_t r = 0; r < requests_.size(); ++r) {
-      const auto& prompt = requests_[r].prompt;
-      if (requests_[r].samples < 0)
-        user_error("generate: request {} asks for {} samples", r, requests_[r].samples);
-      if (prompt.empty())
-        user_error(
-            "generate: prompt {} is empty: its text has no token, and the tokenizer adds no begin token", r);
-      for (const int64_t id : prompt) {
-        if (id < 0 || id >= config.vocab) {
-          user_error("generate: prompt {} holds id {}, but the model has ids 0 to {}; is this its tokenizer?",
-                     r, id, config.vocab - 1);
-        }
-      }
-      const auto before = static_cast<int64_t>(model_.virtual_ids().size() + prompt.size());
-      const int64_t length = before + sampling_.max_new_tokens;
-      if (length > config.max_positions) {
-        user_error(
-            "generate: prompt {} has {} tokens and may grow by {} (max_new_tokens), but the model has {} "
-            "positions; "
-            "lower max_new_tokens or shorten the prompt",
-            r, before, sampling_.max_new_tokens, config.max_positions);
-      }
-    }
-  }
-
   // Rows for what the batch will hold, no more than 32k tokens of them before they are needed; and whether
   // steps can be recorded.
   void prepare_device() {

@@ -229,6 +229,30 @@ TEST_CASE("a page of an empty folder, of a run without evaluations, and of one t
   CHECK_THROWS_AS(write_report(folder.path), UserError);
 }
 
+TEST_CASE("a conversation is shown turn by turn, with who wrote what") {
+  Folder folder;
+  {
+    MetricsLog log(folder.path);
+    log.write({.step = 1, .values = {{"loss", 1.0}}});
+    const Json said = {{{"role", "assistant"}, {"content", "<b>first</b>"}},
+                       {{"role", "user"}, {"content", "wrong, try again"}},
+                       {{"role", "assistant"}, {"content", "second"}}};
+    log.write_samples(
+        1, "train",
+        {{.prompt = "p", .completion = "second", .reward = 1.0, .finish = "end", .messages = said}});
+  }
+  CHECK(read_samples(folder.path + "/samples.jsonl", "train").at(0).messages.size() == 3);
+  const std::string page = report_html(folder.path);
+  CHECK(nesting_problem(page) == "");
+  const size_t first = page.find("&lt;b&gt;first"), told = page.find("wrong, try again"),
+               second = page.find(">second<");
+  CHECK(first < told);
+  CHECK(told < second);
+  CHECK(second != std::string::npos);
+  CHECK(page.find("<div class=\"turn other\"><b>user</b>") != std::string::npos);
+  CHECK(page.find("<div class=\"turn policy\"><b>policy</b>") != std::string::npos);
+}
+
 TEST_CASE("a fine-tuning run whose evaluations have both a loss and an accuracy") {
   Folder folder;
   {
