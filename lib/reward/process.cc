@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <deque>
 #include <unordered_map>
 
@@ -10,88 +9,30 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "reward/child_process.h"
+#include "reward/item_json.h"
+#include "reward/null_share.h"
 
 namespace temper {
 namespace {
 
-constexpr size_t kWindow = 100, kMinWindow = 20;      // scores over which the share of nulls is taken
 constexpr int64_t kSilent = 5;                        // time-outs of a program that never gave an answer
 constexpr std::chrono::milliseconds kAttention(100);  // between looks at whether the run goes on
-constexpr const char* kOwnKeys[] = {"id", "prompt", "completion", "raw_completion", "tokens", "truncated"};
 
 std::chrono::nanoseconds seconds(double s) {
   return std::chrono::nanoseconds(static_cast<int64_t>(s * 1e9));
 }
 
 std::string request_line(int64_t id, const RewardItem& item) {
-  Json line = {{"id", id},
-               {"prompt", item.prompt},
-               {"completion", item.completion},
-               {"raw_completion", item.raw_completion},
-               {"tokens", item.tokens},
-               {"truncated", item.truncated}};
-  if (item.columns != nullptr && item.columns->is_object()) {
-    for (const auto& [key, value] : item.columns->items()) {
-      const bool own = std::find(std::begin(kOwnKeys), std::end(kOwnKeys), key) != std::end(kOwnKeys);
-      line[own ? "record_" + key : key] = value;
-    }
-  }
-  return dump_line(line) + "\n";
+  return dump_line(item_json(id, item)) + "\n";
 }
 
-// One answer; no id: the line was not understood.
-struct Answer {
-  std::optional<int64_t> id;
-  bool valid = false;  // the score is a finite number or null, the text a string, null or not there
-  Score score;
-};
-
-// Python's json writes NaN and Infinity, which are not JSON; a score that is one of them is no score.
-std::string without_nan(const std::string& line) {
-  std::string out;
-  for (size_t i = 0; i < line.size();) {
-    bool found = false;
-    const bool value = i > 0 && (line[i - 1] == ':' || (line[i - 1] == ' ' && i > 1 && line[i - 2] == ':'));
-    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
-      if (!value || line.compare(i, word.size(), word) != 0) continue;
-      out += "null";
-      i += word.size();
-      found = true;
-      break;
-    }
-    if (!found) out += line[i++];
-  }
-  return out;
-}
-
-Json parse_answer(const std::string& line) {
+ItemAnswer read_answer_line(const std::string& line) {
   try {
-    return parse_json(line, "answer");
+    bool nan = false;
+    return read_item_answer(parse_outside_json(line, nan));
   } catch (const UserError&) {
-    return parse_json(without_nan(line), "answer");
+    return {};
   }
-}
-
-Answer read_answer_line(const std::string& line) {
-  Answer answer;
-  Json json;
-  try {
-    json = parse_answer(line);
-  } catch (const UserError&) {
-    return answer;
-  }
-  if (!json.is_object() || !json.contains("id") || !json["id"].is_number_integer()) return answer;
-  answer.id = json["id"].get<int64_t>();
-  const auto score = json.find("score"), text = json.find("text");
-  if (score == json.end()) return answer;
-  std::optional<double>& value = answer.score.value;
-  if (score->is_boolean()) value = score->get<bool>() ? 1.0 : 0.0;
-  if (score->is_number()) value = score->get<double>();
-  answer.valid = score->is_null() || (value && std::isfinite(*value));
-  if (text == json.end() || text->is_null()) return answer;
-  answer.valid = answer.valid && text->is_string();
-  if (text->is_string()) answer.score.text = text->get<std::string>();
-  return answer;
 }
 
 class Process : public Reward {
@@ -100,7 +41,7 @@ class Process : public Reward {
       : command_(o.command),
         timeout_(seconds(o.timeout_s)),
         start_timeout_(seconds(std::max(o.start_timeout_s, o.timeout_s))),
-        fail_share_(o.fail_share) {
+        null_share_(o.fail_share) {
     start();
   }
 
@@ -160,7 +101,7 @@ class Process : public Reward {
 
   void accept(Batch& batch, const std::string& line) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) return;
-    const Answer answer = read_answer_line(line);
+    const ItemAnswer answer = read_answer_line(line);
     const auto waiting = answer.id ? batch.waiting.find(*answer.id) : batch.waiting.end();
     if (waiting == batch.waiting.end() || !answer.valid) {
       ++malformed_;
@@ -188,14 +129,7 @@ class Process : public Reward {
     batch.scores[item] = score;
     ++batch.done;
     nulls_ += score.value ? 0 : 1;
-    window_.push_back(!score.value);
-    if (window_.size() > kWindow) window_.pop_front();
-    const auto nulls = static_cast<size_t>(std::count(window_.begin(), window_.end(), true));
-    if (window_.size() < kMinWindow ||
-        static_cast<double>(nulls) <= fail_share_ * static_cast<double>(window_.size()))
-      return;
-    give_up(fmt::format("{} of its last {} scores are null, more than fail_share {} allows", nulls,
-                        window_.size(), fail_share_));
+    if (const auto why = null_share_.add(!score.value)) give_up(*why);
   }
 
   [[noreturn]] void give_up(const std::string& reason) {
@@ -246,14 +180,13 @@ class Process : public Reward {
 
   std::vector<std::string> command_;
   std::chrono::nanoseconds timeout_, start_timeout_;
-  double fail_share_;
+  NullShare null_share_;
   std::unique_ptr<ChildProcess> child_;
   bool answered_since_start_ = false, answered_ = false;
   std::atomic<bool> interrupted_ = false;  // by another thread, for good
   ChildProcess::Clock::time_point
       progress_;  // the last answer, or when the program was given something to do
   int64_t next_id_ = 0;
-  std::deque<bool> window_;  // the last scores: whether null
   int64_t timeouts_ = 0, restarts_ = 0, malformed_ = 0, nulls_ = 0;
   std::string last_end_, last_errors_, last_malformed_;
 };
