@@ -218,7 +218,7 @@ class ModelReward : public Reward {
       }
       const auto length = static_cast<int64_t>(s.prompt.size());
       const int64_t begin = packer.tokens();
-      packer.add_segment(s.completion, prompt);
+      if (!s.completion.empty()) packer.add_segment(s.completion, prompt);
       for (const int64_t at : s.reads) rows.push_back(at < length ? prompt_begin + at : begin + at - length);
     }
     if (rows.empty()) return i;

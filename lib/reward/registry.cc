@@ -7,6 +7,8 @@
 #include "reward/model_reward.h"
 #include "reward/pattern.h"
 #include "reward/process.h"
+#include "reward/remote/http_reward.h"
+#include "reward/remote/judge.h"
 #include "reward/shaping.h"
 #include "reward/text/bleu.h"
 #include "reward/text/json_reward.h"
@@ -65,6 +67,14 @@ const Registry<RewardOptions>& reward_registry() {
            make<KsatRewardOptions>});
     r.add({"process", "an external program scores completions: one JSON object a line in and out", "Temper",
            make<ProcessOptions>});
+    r.add({"http", "a server scores completions: JSON over HTTP, several requests at a time", "Temper",
+           make<HttpRewardOptions>});
+    r.add(
+        {"judge",
+         "a language model judges completions: its Yes, its number, or its choice beside a reference; behind "
+         "an OpenAI-style endpoint, or from a folder",
+         "ILF (arXiv 2303.16755), P(Yes) over several wordings; MT-Bench (arXiv 2306.05685), both orders",
+         make<JudgeOptions>});
     r.add({"model",
            "a reward model's score, or a causal model's log-odds of Yes over No; null when longer than it "
            "reads",
