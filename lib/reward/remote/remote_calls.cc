@@ -72,22 +72,25 @@ void RemoteCalls::finish(size_t i, const HttpAnswer& answer, const Done& done) {
   const std::lock_guard lock(mutex_);
   requests_ += answer.attempts;
   retries_ += answer.attempts - 1;
+  const auto check_patience = [&] {
+    if (!answered_ && failed_ >= patience_)
+      give_up(fmt::format("no answer of the right kind in its first {} attempts", failed_));
+  };
   if (answer.ok()) {
     const bool fits = done(i, &answer.body);
     answered_ = answered_ || fits;
     failed_ += fits ? 0 : 1;
-  } else {
-    last_ = answer.why;
-    if (answer.cause == Cause::kTimeout) ++timeouts_;
-    if (answer.cause == Cause::kConnection || answer.cause == Cause::kCertificate) ++connection_errors_;
-    if (answer.cause == Cause::kAnswered) ++http_errors_;
-    if (answer.cause == Cause::kTooLong) ++malformed_;
-    failed_ += answer.attempts;
-    if (!answered_ && hopeless(answer)) user_error("reward {}: {}", reward_, answer.why);
-    done(i, nullptr);
+    return check_patience();
   }
-  if (!answered_ && failed_ >= patience_)
-    give_up(fmt::format("no answer of the right kind in its first {} attempts", failed_));
+  last_ = answer.why;
+  if (answer.cause == Cause::kTimeout) ++timeouts_;
+  if (answer.cause == Cause::kConnection || answer.cause == Cause::kCertificate) ++connection_errors_;
+  if (answer.cause == Cause::kAnswered) ++http_errors_;
+  if (answer.cause == Cause::kTooLong) ++malformed_;
+  failed_ += answer.attempts;
+  if (!answered_ && hopeless(answer)) user_error("reward {}: {}", reward_, answer.why);
+  check_patience();
+  done(i, nullptr);
 }
 
 void RemoteCalls::scored(bool null) {

@@ -23,8 +23,8 @@ struct RemoteOptions : Fields {
 };
 
 // Of a server that has never given an answer, a certificate that nobody vouches for, a redirect or a status
-// of 401, 403, 404 or 405 ends the run at once, and so do five failed attempts, or one POST with all its
-// retries. Later each failure is a score that is null, until NullShare stops the run.
+// of 401, 403, 404 or 405 ends the run at once, and so do as many failed attempts as one POST has, but five
+// at least. Later each failure is a score that is null, until NullShare stops the run.
 class RemoteCalls {
  public:
   // Throws what HttpClient throws. reward: its kind, for messages.
