@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "reward/item_json.h"
 
 namespace temper {
 namespace {
@@ -21,10 +22,10 @@ LineClient::LineClient(std::vector<std::string> command, double timeout_s, doubl
   start();
 }
 
-std::string LineClient::command_line() const {
+std::string LineClient::name() const {
   std::string out;
   for (const std::string& word : command_) out += (out.empty() ? "" : " ") + word;
-  return out;
+  return "\"" + out + "\"";
 }
 
 void LineClient::start() {
@@ -57,7 +58,7 @@ void LineClient::tell(Json body, int64_t life) {
 std::optional<Json> LineClient::ask(Json body, int64_t life) {
   std::unique_lock lock(mutex_);
   if (silent_lives_ >= kSilentLives)
-    user_error("\"{}\" ended {} times without an answer: it {}", command_line(), kSilentLives, last_end_);
+    user_error("{} ended {} times without an answer: it {}", name(), kSilentLives, last_end_);
   if (life >= 0 && (!child_ || life != life_)) return std::nullopt;
   if (!child_) start();
   const int64_t asked_in = life_, id = next_id_++;
@@ -84,7 +85,7 @@ std::optional<Json> LineClient::ask(Json body, int64_t life) {
   }
   answers_.erase(id);
   changed_.notify_all();
-  if (interrupted_) user_error("\"{}\": interrupted", command_line());
+  if (interrupted_) user_error("{}: interrupted", name());
   return out;
 }
 
@@ -112,7 +113,10 @@ void LineClient::pump(std::unique_lock<std::mutex>& lock) {
 void LineClient::hear(const std::string& text) {
   Json json;
   try {
-    json = parse_json(text, "answer");
+    bool nan = false;
+    json = parse_outside_json(text, nan);
+    if (nan && json.is_object())
+      json = {{"id", json.value("id", Json())}, {"error", "a number that is none"}};
   } catch (const UserError&) {
     return;  // a print() of the program's; nobody has asked for it
   }

@@ -12,27 +12,24 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "env/counterpart.h"
 #include "reward/child_process.h"
 
 namespace temper {
 
-class LineClient {
+class LineClient : public Counterpart {
  public:
   // timeout_s: for one answer, start_timeout_s for the first of a program that was started. The program is
   // started at once; throws UserError when it cannot be.
   LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s);
 
-  // The answer to a line that is `body` with an "id". None: it did not come in time, or the program ended
-  // before; what ended is started again by the next question. `life`, where it is given, is the program's
-  // that a conversation began with, and a question to an earlier one is not asked. Throws UserError once
-  // interrupt() was called, and when the program ends again and again without an answer.
-  std::optional<Json> ask(Json body, int64_t life = -1);
-  // What needs no answer.
-  void tell(Json body, int64_t life);
-  int64_t life();  // how often it was started before; starts it when it has ended
-  void interrupt() { interrupted_ = true; }
-  std::string command_line() const;
+  // Each question is a line with an "id". Throws UserError also when the program ends again and again without
+  // an answer.
+  std::optional<Json> ask(Json body, int64_t life = -1) override;
+  void tell(Json body, int64_t life) override;
+  int64_t life() override;  // how often it was started before; starts it when it has ended
+  void interrupt() override { interrupted_ = true; }
+  std::string name() const override;
 
  private:
   void start();

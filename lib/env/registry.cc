@@ -1,6 +1,6 @@
 // Every environment that a config can name.
 #include "env/attempts.h"
-#include "env/process_environment.h"
+#include "env/external_environment.h"
 
 namespace temper {
 namespace {
@@ -33,6 +33,8 @@ const Registry<EnvironmentOptions>& environment_registry() {
            make<AttemptsOptions>});
     r.add({"process", "an external program answers and judges: one JSON object a line in and out", "Temper",
            make<ProcessEnvironmentOptions>});
+    r.add({"http", "a server answers and judges: each question is a POST of JSON", "Temper",
+           make<HttpEnvironmentOptions>});
     return r;
   }();
   return registry;

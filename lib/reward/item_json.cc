@@ -8,8 +8,6 @@
 namespace temper {
 namespace {
 
-constexpr const char* kOwnKeys[] = {"id", "prompt", "completion", "raw_completion", "tokens", "truncated"};
-
 std::string without_nan(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
@@ -36,10 +34,10 @@ Json item_json(int64_t id, const RewardItem& item) {
               {"raw_completion", item.raw_completion},
               {"tokens", item.tokens},
               {"truncated", item.truncated}};
+  if (item.conversation != nullptr) out["conversation"] = *item.conversation;
   if (item.columns != nullptr && item.columns->is_object()) {
     for (const auto& [key, value] : item.columns->items()) {
-      const bool own = std::find(std::begin(kOwnKeys), std::end(kOwnKeys), key) != std::end(kOwnKeys);
-      out[own ? "record_" + key : key] = value;
+      out[out.contains(key) ? "record_" + key : key] = value;
     }
   }
   return out;

@@ -10,8 +10,9 @@
 
 namespace temper {
 
-// {"id", "prompt", "completion", "raw_completion", "tokens", "truncated", ...the record's columns}; a column
-// of one of these six names is called record_<name>.
+// {"id", "prompt", "completion", "raw_completion", "tokens", "truncated", ...the record's columns}, and of a
+// conversation, whose last turn the completion is, "conversation": what was said behind the prompt, as chat
+// messages. A column of one of these names is called record_<name>.
 Json item_json(int64_t id, const RewardItem& item);
 
 // {"id": 7, "score": 0.5, "text": "..."}; the score may be null, true or false, the text be left out.

@@ -1,5 +1,5 @@
 // External environments: programs that hold the other side of conversations, and those that misbehave.
-#include "env/process_environment.h"
+#include "env/external_environment.h"
 
 #include <chrono>
 #include <future>
@@ -8,6 +8,7 @@
 #include "env/line_client.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "wire_server.h"
 
 using namespace temper;
 
@@ -127,7 +128,7 @@ TEST_CASE("past a share of failed conversations, and without any answer, the run
       [&] {
         for (int i = 0; i < 3; ++i) game.start()->reply(Game::says("role"));
       }(),
-      doctest::Contains("of the last"), UserError);
+      doctest::Contains("too many of its last conversations failed"), UserError);
 
   LineClient dead({"/bin/sh", "-c", "echo no such module >&2; exit 7"}, 5, 5);
   int64_t answers = 0;
@@ -156,4 +157,67 @@ TEST_CASE("many threads ask at once, and an interruption ends their waiting") {
   game.source->interrupt();
   REQUIRE(waiting.wait_for(std::chrono::seconds(5)) == std::future_status::ready);
   CHECK_THROWS_WITH_AS(waiting.get(), doctest::Contains("interrupted"), UserError);
+}
+
+TEST_CASE("a server holds conversations by POSTs, and one that misbehaves costs a conversation") {
+  std::atomic<int> closed = 0;
+  WireServer server([&](const WireServer::Peer& peer) {
+    const Json asked = Json::parse(peer.body);
+    if (asked.contains("close")) {
+      ++closed;
+      return peer.answer(200, "{}");
+    }
+    if (asked.contains("reset"))
+      return peer.answer(200, R"({"messages": [{"role": "user", "content": "go"}]})");
+    const auto text = asked["step"]["text"].get<std::string>();
+    if (text == "over") return peer.answer(200, R"({"over": true, "reward": 0.25, "figures": {"hits": 2}})");
+    if (text == "html") return peer.answer(200, "<html>busy</html>");
+    if (text == "nan") return peer.answer(200, R"({"over": true, "reward": NaN})");
+    if (text == "broken") return peer.answer(500, "oh");
+    if (text == "hang") {
+      peer.sleep(30);
+      return;
+    }
+    peer.answer(200, R"({"messages": [{"role": "user", "content": "on"}], "state": "s"})");
+  });
+  HttpEnvironmentOptions options;
+  options.http.url = server.url("/");
+  options.http.timeout_s = 0.5, options.http.retries = 1, options.http.backoff_s = 0.01;
+  options.fail_share = 1.0;
+  const auto source = options.make();
+  const Record record{{{"prompt", "p"}}, "f.jsonl", 1};
+  const auto says = [](const std::string& text) { return Game::says(text); };
+  CHECK(source->opening(record, 5).at(0)["content"] == "go");
+  CHECK(source->external());
+  {
+    auto one = source->start({record, RandomStream(1, "test"), 5, false});
+    CHECK(one->reply(says("hello")).messages.at(0)["content"] == "on");
+    const Reply reply = one->reply(says("over"));
+    CHECK(reply.over);
+    CHECK(reply.reward == 0.25);
+    CHECK(reply.figures.at("hits") == 2);
+  }
+  CHECK(closed == 1);
+  for (const char* fault : {"html", "nan", "broken", "hang"}) {
+    CAPTURE(fault);
+    auto one = source->start({record, RandomStream(1, "test"), 5, false});
+    const Reply reply = one->reply(says(fault));
+    CHECK(reply.over);
+    CHECK_FALSE(reply.reward.has_value());
+    CHECK(reply.figures.at("failed") == 1);
+  }
+}
+
+TEST_CASE("a server that refuses, or is not there, stops the run in one line") {
+  WireServer server([&](const WireServer::Peer& peer) { peer.answer(403, "no"); });
+  HttpEnvironmentOptions options;
+  options.http.url = server.url("/");
+  options.http.retries = 0;
+  const Record record{{{"prompt", "p"}}, "f.jsonl", 1};
+  CHECK_THROWS_WITH_AS(options.make()->opening(record, 5), doctest::Contains("403"), UserError);
+  options.http.url = "http://127.0.0.1:9/";
+  options.http.timeout_s = 1;
+  const auto source = options.make();
+  CHECK_THROWS_AS(source->opening(record, 5), UserError);
+  CHECK_THROWS_WITH_AS(source->opening(record, 5), doctest::Contains("5 questions and no answer"), UserError);
 }

@@ -1,44 +1,34 @@
-#include "env/process_environment.h"
+#include "env/external_environment.h"
 
 #include <atomic>
 #include <cmath>
-#include <deque>
 #include <mutex>
 
 #include "base/error.h"
+#include "env/http_counterpart.h"
 #include "env/line_client.h"
+#include "reward/null_share.h"
 
 namespace temper {
 namespace {
-
-constexpr size_t kWindow = 100,
-                 kMinWindow = 20;  // conversations over which the share of failed ones is taken
 
 // How conversations ended of late.
 class Failures {
  public:
   Failures(double share, std::string who) : share_(share), who_(std::move(who)) {}
+  // Throws UserError when too many have failed.
   void count(bool failed, const std::string& why) {
     const std::lock_guard lock(mutex_);
-    recent_.push_back(failed);
-    failed_ += failed ? 1 : 0;
     if (failed) why_ = why;
-    if (recent_.size() > kWindow) {
-      failed_ -= recent_.front() ? 1 : 0;
-      recent_.pop_front();
-    }
-    if (recent_.size() >= kMinWindow &&
-        static_cast<double>(failed_) > share_ * static_cast<double>(recent_.size()))
-      user_error("environment \"{}\": {} of the last {} conversations failed, the last one because {}", who_,
-                 failed_, recent_.size(), why_);
+    if (share_.add(failed))
+      user_error("environment {}: too many of its last conversations failed, the last one because {}", who_,
+                 why_);
   }
 
  private:
-  double share_;
-  std::string who_, why_;
   std::mutex mutex_;
-  std::deque<bool> recent_;
-  size_t failed_ = 0;
+  NullShare share_;
+  std::string who_, why_;
 };
 
 Json reset_of(const Record& record, uint64_t seed) {
@@ -80,11 +70,11 @@ std::optional<Reply> reply_of(const Json& answer) {
   return out;
 }
 
-class ProcessEnvironment : public Environment {
+class ExternalEnvironment : public Environment {
  public:
-  ProcessEnvironment(LineClient& client, Failures& failures, int64_t number, Json reset)
+  ExternalEnvironment(Counterpart& client, Failures& failures, int64_t number, Json reset)
       : client_(client), failures_(failures), number_(number), reset_(std::move(reset)) {}
-  ~ProcessEnvironment() override {
+  ~ExternalEnvironment() override {
     if (life_ >= 0) client_.tell({{"conversation", number_}, {"close", true}}, life_);
   }
 
@@ -113,52 +103,58 @@ class ProcessEnvironment : public Environment {
     return {.over = true, .figures = {{"failed", 1.0}}};
   }
 
-  LineClient& client_;
+  Counterpart& client_;
   Failures& failures_;
   int64_t number_;
   Json reset_;
   int64_t life_ = -1;  // of the program that knows this conversation
 };
 
-class ProcessSource : public EnvironmentSource {
+class ExternalSource : public EnvironmentSource {
  public:
-  explicit ProcessSource(const ProcessEnvironmentOptions& options)
-      : client_(options.command, options.timeout_s, options.start_timeout_s),
-        failures_(options.fail_share, client_.command_line()) {}
+  ExternalSource(std::unique_ptr<Counterpart> client, double fail_share)
+      : client_(std::move(client)), failures_(fail_share, client_->name()) {}
 
   std::unique_ptr<Environment> start(const ConversationStart& start) override {
-    return std::make_unique<ProcessEnvironment>(client_, failures_, next_++,
-                                                reset_of(start.record, start.group_seed));
+    return std::make_unique<ExternalEnvironment>(*client_, failures_, next_++,
+                                                 reset_of(start.record, start.group_seed));
   }
   bool opens() const override { return true; }
   std::vector<Json> opening(const Record& record, uint64_t group_seed) override {
     for (int tries = 0; tries < 3; ++tries) {
-      const auto answer = client_.ask({{"reset", reset_of(record, group_seed)}});
+      const auto answer = client_->ask({{"reset", reset_of(record, group_seed)}});
       if (!answer) continue;
       const auto messages = messages_of(*answer);
       if (!messages) {
         user_error(
-            "environment \"{}\": expected {{\"id\", \"messages\": [{{\"role\", \"content\"}}, ...]}} to a "
+            "environment {}: expected {{\"id\", \"messages\": [{{\"role\", \"content\"}}, ...]}} to a "
             "reset, found {}",
-            client_.command_line(), dump_line(*answer).substr(0, 200));
+            client_->name(), dump_line(*answer).substr(0, 200));
       }
       return *messages;
     }
-    user_error("environment \"{}\": it does not answer a reset", client_.command_line());
+    user_error("environment {}: it does not answer a reset", client_->name());
   }
   bool external() const override { return true; }
-  void interrupt() override { client_.interrupt(); }
+  void interrupt() override { client_->interrupt(); }
 
  private:
-  LineClient client_;
+  std::unique_ptr<Counterpart> client_;
   Failures failures_;
   std::atomic<int64_t> next_ = 0;
 };
 
 }  // namespace
 
-void ProcessEnvironmentOptions::fields(FieldVisitor& v) {
+void ExternalEnvironmentOptions::fields(FieldVisitor& v) {
   EnvironmentOptions::fields(v);
+  v.field(
+      "fail_share", fail_share,
+      {.help = "share of the last 100 conversations that may fail before the run stops", .min = 0, .max = 1});
+  v.field("judges", judges, {.help = "it gives rewards; else the run's rewards judge the last turn"});
+}
+
+void ProcessEnvironmentOptions::fields(FieldVisitor& v) {
   v.field("command", command, {.help = "the program and its arguments", .required = true});
   v.field("timeout_s", timeout_s, {.help = "for one answer", .unit = "seconds", .min = 0.001, .max = 1e6});
   v.field("start_timeout_s", start_timeout_s,
@@ -166,10 +162,7 @@ void ProcessEnvironmentOptions::fields(FieldVisitor& v) {
            .unit = "seconds",
            .min = 0,
            .max = 1e6});
-  v.field(
-      "fail_share", fail_share,
-      {.help = "share of the last 100 conversations that may fail before the run stops", .min = 0, .max = 1});
-  v.field("judges", judges, {.help = "it gives rewards; else the run's rewards judge the last turn"});
+  ExternalEnvironmentOptions::fields(v);
 }
 
 void ProcessEnvironmentOptions::check(std::vector<std::string>& problems, const std::string& where) const {
@@ -177,7 +170,23 @@ void ProcessEnvironmentOptions::check(std::vector<std::string>& problems, const 
 }
 
 std::unique_ptr<EnvironmentSource> ProcessEnvironmentOptions::make() const {
-  return std::make_unique<ProcessSource>(*this);
+  return std::make_unique<ExternalSource>(std::make_unique<LineClient>(command, timeout_s, start_timeout_s),
+                                          fail_share);
+}
+
+void HttpEnvironmentOptions::fields(FieldVisitor& v) {
+  v.field("url", http.url, {.help = "where questions are posted to", .required = true});
+  http.fields(v);
+  ExternalEnvironmentOptions::fields(v);
+}
+
+void HttpEnvironmentOptions::check(std::vector<std::string>& problems, const std::string& where) const {
+  http.check(problems, where);
+}
+
+std::unique_ptr<EnvironmentSource> HttpEnvironmentOptions::make() const {
+  return std::make_unique<ExternalSource>(std::make_unique<HttpCounterpart>(http, "environment.url"),
+                                          fail_share);
 }
 
 }  // namespace temper
