@@ -37,8 +37,8 @@ inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& tex
 // One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name,
 // "reward_texts" and "reward_outcomes" by name where a reward says such, "logprobs" (whole vocabulary, at
 // `temperature`), "prompt_ids", "completion_ids", "temperature", "finish". Of a conversation: "turns", the
-// policy's as [begin, end) of completion_ids, whose log-probs alone are given, and "conversation", what was said
-// behind the prompt.
+// policy's as [begin, end) of completion_ids, whose log-probs alone are given, and "conversation", what was
+// said behind the prompt.
 inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
                                 const std::vector<GenerateRequest>& requests,
                                 const std::vector<std::vector<Completion>>& completions,
