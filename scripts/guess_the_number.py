@@ -10,6 +10,8 @@ stdin and stdout, several games at once in any order; needs nothing but Python 3
       -> {"id": 2, "messages": [...the same...]}
   {"id": 3, "conversation": 7, "step": {"text": "10"}}
       -> {"id": 3, "messages": [{"role": "user", "content": "Higher. 4 guesses left."}], "over": false, "reward": null, "state": "11..20"}
+  {"id": 4, "conversation": 7, "cut": true}
+      -> {"id": 4, "reward": 0.0}
   {"conversation": 7, "close": true}
       -> nothing
 
@@ -93,6 +95,8 @@ def reply(games, request):
     if "close" in request:
         games.pop(name, None)
         return None
+    if "cut" in request:
+        return {"reward": 0.0}
     if "step" in request:
         game = games.get(name)
         if game is None or game.over:

@@ -57,13 +57,18 @@ class Attempts : public Environment {
       return {.messages = {{{"role", "user"}, {"content", text}}},
               .state = fmt::format("{} left", allowed_ - made_)};
     }
+    return end(right);
+  }
+  Reply cut() override { return end(false); }
+
+ private:
+  Reply end(bool right) const {
     Reply out{.over = true, .reward = right ? rules_.right : answered_ ? rules_.wrong : rules_.unanswered};
     for (int64_t k = 1; k <= allowed_; ++k)
       out.figures[fmt::format("solved_in_{}", k)] = right && made_ <= k ? 1.0 : 0.0;
     return out;
   }
 
- private:
   const AttemptsRules& rules_;
   Judge& judge_;
   const Record& record_;
@@ -77,7 +82,8 @@ class AttemptsSource : public EnvironmentSource {
       : rules_(rules), judge_(std::move(verifier)) {}
 
   std::unique_ptr<Environment> start(const ConversationStart& start) override {
-    RandomStream random = start.random;
+    // One number for all of a group, whose rewards are compared.
+    RandomStream random(start.group_seed, "attempts");
     const bool drawn = rules_.random && !start.held_out;
     const int64_t allowed =
         drawn ? 1 + static_cast<int64_t>(random.below(static_cast<uint64_t>(rules_.attempts)))

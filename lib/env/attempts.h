@@ -7,9 +7,10 @@
 namespace temper {
 
 // "Learning from Failures in Multi-Attempt Reinforcement Learning" (arXiv 2503.04808): of N ~ U{1..attempts}
-// attempts the policy is told when one failed and how many are left. +1 for a right answer at any of them,
-// -0.5 when an answer was given and none was right, -1 when none was given. Evaluations allow all attempts
-// and say how many conversations were solved within 1, 2 ... of them.
+// attempts, drawn for a prompt and so one for its group, the policy is told when one failed and how many are
+// left. +1 for a right answer at any of them, -0.5 when an answer was given and none was right, -1 when none
+// was given. Evaluations allow all attempts and say how many conversations were solved within 1, 2 ... of
+// them.
 struct AttemptsRules {
   int64_t attempts = 5;
   bool random = true;  // in training; else all conversations have `attempts`

@@ -59,6 +59,7 @@ int64_t Conversations::turn_tokens(size_t request, int64_t sample) {
 void Conversations::ended(size_t request, int64_t sample, const PolicyTurn& turn) {
   One& c = one(request, sample);
   c.turn = turn;
+  c.unread_messages = c.unread_bytes = 0;
   if (static_cast<int64_t>(c.told.rewards.size()) + 1 == settings_.max_turns) c.turn.last = true;
   if (!workers_) return;
   c.reply = workers_->add<Reply>(
@@ -93,9 +94,11 @@ std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
   if (c.goes_on) {
     Json& content = told.messages.back()["content"];
     content = content.get<std::string>() + reply.words;
+    c.unread_bytes = reply.words.size();
     return encoder_.words(reply.words);
   }
   if (reply.messages.empty()) bug("an environment neither answers nor ends the conversation");
+  c.unread_messages = reply.messages.size();
   for (Json& message : reply.messages) told.messages.push_back(std::move(message));
   std::vector<int64_t> ids = encoder_.behind(*asked_[request].record, told.messages, place);
   // The template's end of the turn, which the policy has written already.
@@ -107,6 +110,18 @@ std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
 Conversation Conversations::conversation(size_t request, int64_t sample) {
   const auto it = open_.find({request, sample});
   Conversation told = std::move(it->second.told);
+  // An answer that did not fit was not read.
+  for (size_t i = 0; i < it->second.unread_messages; ++i) told.messages.erase(told.messages.size() - 1);
+  if (const size_t bytes = it->second.unread_bytes; bytes > 0) {
+    Json& content = told.messages.back()["content"];
+    const auto text = content.get<std::string>();
+    content = text.substr(0, text.size() - bytes);
+  }
+  if (it->second.unread_messages > 0 || it->second.unread_bytes > 0) {
+    const Reply last = it->second.environment->cut();
+    if (last.reward) told.rewards.back() = told.rewards.back().value_or(0.0) + *last.reward;
+    for (const auto& [name, value] : last.figures) told.figures[name] += value;
+  }
   open_.erase(it);
   told.figures["turns"] = static_cast<double>(told.rewards.size());
   return told;

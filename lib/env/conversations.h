@@ -52,7 +52,8 @@ class Conversations : public Respondent {
     Conversation told;
     PolicyTurn turn;  // the last one
     std::string state;
-    bool goes_on = false;  // its next turn continues the last message
+    bool goes_on = false;                          // its next turn continues the last message
+    size_t unread_messages = 0, unread_bytes = 0;  // of the last answer, until a turn follows it
     Pending<Reply> reply;
   };
   One& one(size_t request, int64_t sample);

@@ -35,6 +35,9 @@ class Environment {
   virtual ~Environment() = default;
   // Never throws for what the policy wrote; throws UserError when the environment is gone for good.
   virtual Reply reply(const PolicyTurn& turn) = 0;
+  // The last reply did not fit into the completion any more, so the conversation is over: the reward and the
+  // figures that there are for it yet.
+  virtual Reply cut() { return {.over = true}; }
   // Tokens that the policy's next turn may have; 0: no limit of its own.
   virtual int64_t turn_tokens() const { return 0; }
 };

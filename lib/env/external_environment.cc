@@ -49,7 +49,8 @@ std::optional<std::vector<Json>> messages_of(const Json& answer) {
   return out;
 }
 
-std::optional<Reply> reply_of(const Json& answer) {
+// last: it need not say how the conversation goes on.
+std::optional<Reply> reply_of(const Json& answer, bool last) {
   Reply out;
   const auto messages = messages_of(answer);
   if (!messages) return std::nullopt;
@@ -66,7 +67,7 @@ std::optional<Reply> reply_of(const Json& answer) {
     if (!value.is_number() || !std::isfinite(value.get<double>())) return std::nullopt;
     out.figures[name] = value.get<double>();
   }
-  if (!out.over && out.messages.empty()) return std::nullopt;
+  if (!out.over && !last && out.messages.empty()) return std::nullopt;
   return out;
 }
 
@@ -89,15 +90,22 @@ class ExternalEnvironment : public Environment {
                     {"raw_text", turn.raw_text},
                     {"truncated", turn.finish == FinishReason::kLength},
                     {"last", turn.last}};
-    const auto answer = client_.ask({{"conversation", number_}, {"step", step}}, life_);
-    if (!answer) return failed("no answer came in time, or the program ended");
-    auto reply = reply_of(*answer);
-    if (!reply) return failed("an answer was not as expected: " + dump_line(*answer).substr(0, 200));
-    if (reply->over || turn.last) failures_.count(false, "");
-    return std::move(*reply);
+    return hear({{"step", step}}, turn.last);
   }
+  Reply cut() override { return hear({{"cut", true}}, true); }
 
  private:
+  // The answer to a question in this conversation. last: what it says to the policy is not read.
+  Reply hear(Json question, bool last) {
+    Json line = {{"conversation", number_}};
+    line.update(question);
+    const auto answer = client_.ask(std::move(line), life_);
+    if (!answer) return failed("no answer came in time, or it is gone");
+    auto reply = reply_of(*answer, last);
+    if (!reply) return failed("an answer was not as expected: " + dump_line(*answer).substr(0, 200));
+    if (reply->over || last) failures_.count(false, "");
+    return std::move(*reply);
+  }
   Reply failed(const std::string& why) {
     failures_.count(true, why);
     return {.over = true, .figures = {{"failed", 1.0}}};

@@ -8,7 +8,9 @@
 //   in   {"id": 3, "conversation": 7,
 //         "step": {"text": "...", "raw_text": "...", "truncated": false, "last": false}}
 //   out  {"id": 3, "messages": [...], "over": false, "reward": null, "state": "...", "figures": {"hits": 1}}
-//   in   {"conversation": 7, "close": true}                                nothing is answered
+//   in   {"id": 4, "conversation": 7, "cut": true}     its last messages did not fit into the completion any
+//   more out  {"id": 4, "reward": -1}                       what there is to say of it yet in
+//   {"conversation": 7, "close": true}            nothing is answered
 //
 // "seed" is one for all conversations of a group, which begin alike. "last": whatever is answered is not
 // read, the conversation ends for its length. A program's answers may come in any order and must be written

@@ -23,6 +23,7 @@ for line in sys.stdin:
     if "reset" in m:
         turns[number] = 0
         out["messages"] = [{"role": "user", "content": "go %d" % (m["reset"]["seed"] % 10)}]
+    elif "cut" in m: out["reward"] = -1
     else:
         time.sleep(0.004)
         turns[number] += 1

@@ -28,6 +28,7 @@ struct Asks : Environment {
             .state = fmt::format("asked {}", count),
             .figures = {{"asked", 1.0}}};
   }
+  Reply cut() override { return {.over = true, .reward = -0.5}; }
   int talks, count = 0;
   std::vector<std::string> heard;
 };
@@ -117,6 +118,9 @@ TEST_CASE_FIXTURE(Fixture, "a turn can be made to go on with given words") {
   const Conversation told = all.conversation(0, 0);
   REQUIRE(told.messages.size() == 1);
   CHECK(told.messages[0]["content"] == "think<e>\nSo: 4<e>\nSo: 5");
+  all.ended(0, 1, turn("think"));
+  CHECK_FALSE(all.answer(0, 1).empty());
+  CHECK(all.conversation(0, 1).messages[0]["content"] == "think");  // the words did not fit
   CHECK(told.rewards.size() == 3);
 }
 
@@ -128,6 +132,16 @@ TEST_CASE_FIXTURE(Fixture, "the last turn that is allowed is judged and not answ
   all.ended(0, 0, turn("b"));
   CHECK(all.answer(0, 0).empty());
   CHECK(all.conversation(0, 0).rewards.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "an answer that did not fit is no part of the conversation") {
+  AskSource source;
+  Conversations all(source, encoder, {{record(kChat), 0}}, {});
+  all.ended(0, 0, turn("a"));
+  CHECK_FALSE(all.answer(0, 0).empty());
+  const Conversation told = all.conversation(0, 0);
+  CHECK(told.messages.size() == 1);
+  CHECK(told.score() == 0.5);  // 1 for the turn, and what the environment says when it is cut
 }
 
 TEST_CASE_FIXTURE(Fixture, "conversations of an external environment are held by threads beside") {
@@ -162,7 +176,7 @@ TEST_CASE_FIXTURE(Fixture, "attempts: feedback with what is left, and the paper'
   const auto source = options.make();
   const Record question{{{"prompt", "2+2"}, {"answer", "4"}}, "f.jsonl", 1};
   const auto start = [&](uint64_t index, bool held_out) {
-    return source->start({question, RandomStream(1, "attempts", 0, index), 0, held_out});
+    return source->start({question, RandomStream(1, "own"), index, held_out});
   };
   {
     auto one = start(0, true);
@@ -195,6 +209,12 @@ TEST_CASE_FIXTURE(Fixture, "attempts: feedback with what is left, and the paper'
     CHECK(one->reply(cut).reward == -1.0);
   }
   {
+    auto one = start(0, true);  // the word of what is left did not fit any more
+    one->reply(turn("#### 5"));
+    CHECK(one->cut().reward == -0.5);
+    CHECK(one->cut().figures.at("solved_in_3") == 0);
+  }
+  {
     const Record unreadable{{{"prompt", "?"}, {"answer", nullptr}}, "f.jsonl", 1};
     CHECK_THROWS_WITH_AS(source->check(unreadable), doctest::Contains("answer"), UserError);
   }
@@ -207,6 +227,13 @@ TEST_CASE_FIXTURE(Fixture, "attempts: feedback with what is left, and the paper'
     ++attempts[made];
   }
   for (int n = 1; n <= 3; ++n) CHECK(std::abs(attempts[n] - 100) < 35);
+  const auto allowed = [&](uint64_t group, uint64_t sample) {
+    auto one = source->start({question, RandomStream(1, "own", 0, sample), group, false});
+    int64_t made = 1;
+    while (!one->reply(turn("#### 5")).over) ++made;
+    return made;
+  };
+  for (uint64_t group = 0; group < 20; ++group) CHECK(allowed(group, 0) == allowed(group, 1));
   CHECK_THROWS_WITH_AS(read_fields(options, {{"attempts", 30}}, "environment", "."),
                        doctest::Contains(".max_turns: 16 are fewer than the 30 attempts"), UserError);
 }

@@ -24,6 +24,8 @@ for line in sys.stdin:
     if "reset" in m:
         turns[number] = 0
         out["messages"] = [{"role": "user", "content": "seed %d" % m["reset"]["seed"]}]
+    elif "cut" in m:
+        out["reward"] = -turns[number]
     elif "close" in m:
         turns.pop(number)
         continue
@@ -86,6 +88,7 @@ TEST_CASE("an external environment answers, judges and ends conversations") {
   CHECK(reply.over);
   CHECK(reply.reward == 1.0);
   a.reset();
+  CHECK(b->cut().reward == -1.0);
   CHECK(b->reply(Game::says("hello")).messages.at(0)["content"] == "turn 2 of 2 games");
 }
 

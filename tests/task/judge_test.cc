@@ -53,11 +53,11 @@ TEST_CASE("judge: a folder's model says how likely Yes is, where its answer begi
   const auto scores = reward->score(items);
   const double a = log_odds("Is 2 right?"), b = log_odds("1+1=2 so?");
   CHECK(a != doctest::Approx(0));
-  CHECK(*scores[0] == doctest::Approx((share(a) + share(b)) / 2).epsilon(1e-5));
-  CHECK(*scores[1] ==
+  CHECK(*scores[0].value == doctest::Approx((share(a) + share(b)) / 2).epsilon(1e-5));
+  CHECK(*scores[1].value ==
         doctest::Approx((share(log_odds("Is 3 or so right?")) + share(log_odds("1+1=3 or so so?"))) / 2)
             .epsilon(1e-5));
-  CHECK_FALSE(scores[2].has_value());
+  CHECK_FALSE(scores[2].value.has_value());
   CHECK(reward->counters().at("unscored") == 2);
 
   o.mode = "pairwise";
@@ -65,7 +65,7 @@ TEST_CASE("judge: a folder's model says how likely Yes is, where its answer begi
   o.first = "y";
   o.second = "n";
   o.prompts = {"{answer_first} or {answer_second}?"};
-  CHECK(*o.make()->score({items[0]})[0] ==
+  CHECK(*o.make()->score({items[0]})[0].value ==
         doctest::Approx((log_odds("2 or 3?") - log_odds("3 or 2?")) / 2).epsilon(1e-5));
 }
 

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Conversations of several turns in all three programs: evaluated, written down, learnt from offline and as chats, and the user's
+# mistakes as one line and exit code 2.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/conversations.sh
+set -euo pipefail
+bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAIL: $*"; exit 1; }
+
+cat > "$work/sft.json" <<JSON
+{ "task": "sft", "threads": 2,
+  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
+  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 5, "batch_size": 16}, "run": "sft" }
+JSON
+"$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
+head -n 8 "$source/data/arithmetic/test.jsonl" > "$work/data.jsonl"
+attempts='{"kind": "attempts", "attempts": 3, "turn_tokens": 8, "verifier": {"kind": "contains", "texts": ["1"]}}'
+model=(--model "$work/sft/final" --dtype f32 --max-new-tokens 80)
+
+# The environment judges where no reward is named; figures for each number of attempts.
+"$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --environment "$attempts" --n 2 --quiet --output "$work/eval.jsonl" > "$work/eval.json"
+for figure in accuracy reward/environment environment/solved_in_1 environment/solved_in_3 environment/turns; do
+  grep -q "\"$figure\": {" "$work/eval.json" || fail "no figure $figure"
+done
+grep -q '"messages":\[{"role":"assistant","content":' "$work/eval.jsonl" || fail "no conversation in the samples"
+"$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --environment "$attempts" --n 2 --batch 3 --quiet > "$work/narrow.json"
+cmp "$work/eval.json" "$work/narrow.json" || fail "the figures depend on the batch size"
+
+# Scored conversations are learnt from offline: the log-probs are of the policy's tokens, and training sees the same.
+"$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --environment "$attempts" --n 4 --score environment --output "$work/scored.jsonl" 2> /dev/null
+python3 - "$work/scored.jsonl" <<'PY' || fail "scored conversations"
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+assert len(lines) == 32 and all(line["reward"] in (1, -0.5) for line in lines), [line["reward"] for line in lines]
+several = [line for line in lines if "turns" in line]
+assert len(several) > 4, "all conversations have one turn"
+for line in several:
+    drawn = sum(end - begin for begin, end in line["turns"])
+    assert len(line["logprobs"]) == drawn < len(line["completion_ids"])
+    assert [m["role"] for m in line["conversation"]] == ["assistant", "user"] * (len(line["turns"]) - 1) + ["assistant"]
+PY
+cat > "$work/offline.json" <<JSON
+{ "task": "rl", "threads": 2, "model": {"path": "sft/final", "dtype": "f32"}, "offline": {"files": ["scored.jsonl"]},
+  "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 80}, "data": {"max_tokens": 250},
+  "optimizer": {"name": "sgd", "lr": 1e-6}, "algorithm": {"name": "grpo"}, "train": {"steps": 2, "batch_size": 4}, "run": "offline" }
+JSON
+"$bin/temper-train" "$work/offline.json" --run "$work/offline" --quiet
+python3 - "$work/offline/metrics.jsonl" <<'PY' || fail "the trainer's log-probs of a stored conversation are not the engine's"
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+assert rows and all(row["approx_kl"] < 1e-7 for row in rows), rows
+PY
+
+# Chats are written down with all that was said.
+sed 's/"prompt":\("[^"]*"\)/"prompt":[{"role":"user","content":\1}]/' "$work/data.jsonl" > "$work/chats.jsonl"
+"$bin/temper-generate" "${model[@]}" --template chatml --input "$work/chats.jsonl" --environment "$attempts" --write completions --output "$work/said.jsonl" 2> /dev/null
+grep -q '"messages":\[{"role":"user",.*"role":"user","content":"Your answer is wrong' "$work/said.jsonl" || fail "chats: $(head -c 600 "$work/said.jsonl")"
+"$bin/temper-train" "$work/sft.json" --set "data.train=[\"$work/said.jsonl\"]" --set data.chat_template=chatml --set data.targets=assistant --set data.overlong=truncate \
+  --set train.steps=2 --set model.init.tokenizer="$work/sft/final" --set model.init.vocab=0 --run "$work/again" --quiet
+
+expect() {  # words of the error line, then the command
+  local words=$1 code=0
+  shift
+  "$@" > "$work/out" 2> "$work/err" || code=$?
+  [ "$code" = 2 ] || fail "$*: exit code $code: $(cat "$work/err")"
+  [ "$(grep -vc '^warning' "$work/err")" = 1 ] || fail "$*: $(cat "$work/err")"
+  grep -qF -- "$words" "$work/err" || fail "$*: $(cat "$work/err")"
+}
+eval=("$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --quiet)
+expect 'did you mean "attempts"?' "${eval[@]}" --environment attemps
+expect 'unknown key; did you mean "attempts"?' "${eval[@]}" --environment '{"kind":"attempts","attempt":3}'
+expect 'max_turns: 2 are fewer than the 3 attempts' "${eval[@]}" --environment '{"kind":"attempts","attempts":3,"max_turns":2}'
+expect 'cannot start' "${eval[@]}" --environment '{"kind":"process","command":["temper-none"]}'
+expect '--reward: expected one' "${eval[@]}" --environment '{"kind":"process","command":["cat"],"judges":false}'
+expect 'a conversation behind a prompt that is a text' "$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --environment "$attempts" --write completions
+sed 's/"turns":\[\[[0-9]*,/"turns":[[-1,/' "$work/scored.jsonl" > "$work/broken.jsonl"
+expect 'turns: expected [[begin, end], ...] within' "$bin/temper-train" "$work/offline.json" --set "offline.files=[\"$work/broken.jsonl\"]" --run "$work/broken" --quiet
