@@ -17,13 +17,13 @@ using torch::autograd::variable_list;
 LogpBackward LogpBackward::live() const {
   Tensor any = dlogp != 0;
   if (dtop.defined()) any = any.logical_or((dtop != 0).any(1));
-  for (const Tensor& d : {dmean, dcosine}) {
+  for (const Tensor& d : {dmean, dcosine, dentropy}) {
     if (d.defined()) any = any.logical_or(d != 0);
   }
   const Tensor keep = any.nonzero().flatten();
   const auto kept = [&](const Tensor& t) { return t.defined() ? t.index_select(0, keep).contiguous() : t; };
-  return {kept(token), kept(source), kept(lse),   kept(top_token), kept(cosine),
-          kept(dlogp), kept(dtop),   kept(dmean), kept(dcosine)};
+  return {kept(token), kept(source), kept(lse),   kept(top_token), kept(cosine),  kept(entropy),
+          kept(dlogp), kept(dtop),   kept(dmean), kept(dcosine),   kept(dentropy)};
 }
 
 namespace {
@@ -54,16 +54,18 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     ctx->saved_data["top_k"] = o.top_k;
     ctx->saved_data["chunk_rows"] = o.chunk_rows;
     ctx->saved_data["entropy"] = o.entropy;
+    ctx->saved_data["entropy_gradient"] = o.entropy_gradient;
     ctx->saved_data["log_sum_squares"] = o.log_sum_squares;
     ctx->saved_data["mean_logp"] = o.mean_logp;
     ctx->saved_data["cosine"] = o.cosine;
     ctx->saved_data["master_dtype"] = static_cast<int64_t>(head_master.scalar_type());
     std::vector<Tensor> fixed;
-    for (const Tensor& t : {f.entropy, f.log_sum_squares, f.top_token}) {
+    for (const Tensor& t : {f.log_sum_squares, f.top_token}) {
       if (t.defined()) fixed.push_back(t);
     }
+    if (f.entropy.defined() && !o.entropy_gradient) fixed.push_back(f.entropy);
     ctx->mark_non_differentiable(fixed);
-    ctx->save_for_backward({hidden, head, token, source, f.lse, f.top_token, f.cosine});
+    ctx->save_for_backward({hidden, head, token, source, f.lse, f.top_token, f.cosine, f.entropy});
     variable_list outputs;
     for (const Tensor& t :
          {f.logp, f.entropy, f.log_sum_squares, f.top_logp, f.top_token, f.mean_logp, f.cosine}) {
@@ -79,6 +81,7 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     o.top_k = ctx->saved_data["top_k"].toInt();
     o.chunk_rows = ctx->saved_data["chunk_rows"].toInt();
     o.entropy = ctx->saved_data["entropy"].toBool();
+    o.entropy_gradient = ctx->saved_data["entropy_gradient"].toBool();
     o.log_sum_squares = ctx->saved_data["log_sum_squares"].toBool();
     o.mean_logp = ctx->saved_data["mean_logp"].toBool();
     o.cosine = ctx->saved_data["cosine"].toBool();
@@ -88,12 +91,13 @@ struct SelectiveLogp : Function<SelectiveLogp> {
       const Tensor d = Order::get(grads, place);
       return d.defined() ? d.contiguous() : d;
     };
-    LogpBackward b{saved[2], saved[3], saved[4], saved[5], saved[6], {}, {}, {}, {}};
+    LogpBackward b{saved[2], saved[3], saved[4], saved[5], saved[6], saved[7], {}, {}, {}, {}, {}};
     b.dlogp = grads[0].defined() ? grads[0].contiguous()
                                  : at::zeros(b.token.sizes(), hidden.options().dtype(at::kFloat));
     b.dtop = given(order.top_logp);
     b.dmean = given(order.mean_logp);
     b.dcosine = given(order.cosine);
+    if (o.entropy_gradient) b.dentropy = given(order.entropy);
     Tensor dhidden, dhead;
     const auto floats = hidden.options().dtype(at::kFloat);
     if (ctx->needs_input_grad(0)) dhidden = at::zeros(hidden.sizes(), floats);
@@ -140,7 +144,10 @@ LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor
   const Tensor all = at::log_softmax(logits / options.temperature, -1);
   LogpResult result;
   result.logp = all.gather(1, targets.token.unsqueeze(1)).squeeze(1);
-  if (options.entropy) result.entropy = -(all.exp() * all).sum(-1).detach();
+  if (options.entropy) {
+    const Tensor entropy = -(all.exp() * all).sum(-1);
+    result.entropy = options.entropy_gradient ? entropy : entropy.detach();
+  }
   if (options.top_k > 0) std::tie(result.top_logp, result.top_token) = all.topk(options.top_k, -1);
   if (options.log_sum_squares) result.log_sum_squares = (2 * all).logsumexp(-1).detach();
   if (options.mean_logp) result.mean_logp = all.mean(-1);

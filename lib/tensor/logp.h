@@ -11,11 +11,12 @@
 namespace temper {
 
 struct LogpOptions {
-  double temperature = 1.0;      // logits are divided by it
-  bool entropy = false;          // [M] entropy of the full distribution in nats, detached
-  bool log_sum_squares = false;  // [M] log of the sum of p(v)^2 over the vocabulary, detached
-  int64_t top_k = 0;             // also the k largest log-probs and their ids, [M, k], differentiable / int64
-  bool mean_logp = false;        // [M] mean over the vocabulary of the log-probs, differentiable
+  double temperature = 1.0;       // logits are divided by it
+  bool entropy = false;           // [M] entropy of the full distribution in nats, detached ...
+  bool entropy_gradient = false;  // ... or differentiable; read with `entropy`
+  bool log_sum_squares = false;   // [M] log of the sum of p(v)^2 over the vocabulary, detached
+  int64_t top_k = 0;       // also the k largest log-probs and their ids, [M, k], differentiable / int64
+  bool mean_logp = false;  // [M] mean over the vocabulary of the log-probs, differentiable
   // [M] sum over the vocabulary of p_v cos(E_v, E_target), E the rows of the head; differentiable through p,
   // never through the head's part in the cosine. Costs a second product of the head's size.
   bool cosine = false;

@@ -162,33 +162,38 @@ struct RowGradient {
   float total = 0, mean_logp = 0, cosine = 0;
   float expected = 0;              // the cosine itself
   const float* cosines = nullptr;  // [V], with cosine
+  float slope = 0, entropy = 0;    // the entropy's gradient, and the entropy itself
 };
 
 // d loss / d logits of a row, all but what falls on single tokens alone (add_at), through temperature and
-// soft cap: p (cosine (c - expected) - total) + mean_logp / V.
+// soft cap: p (cosine (c - expected) - total - slope (log p + entropy)) + mean_logp / V.
 template <typename T>
 void logit_gradient(const float* row, int64_t vocab, float lse, const RowGradient& g, const LogpOptions& o,
                     T* out) {
   const vec::Floats l(lse), total(-g.total), inverse(static_cast<float>(1.0 / o.temperature));
   const vec::Floats even(g.mean_logp / static_cast<float>(vocab)), cosine(g.cosine), expected(g.expected);
   const vec::Floats one(1.0f), to_unit(static_cast<float>(o.softcap > 0 ? o.temperature / o.softcap : 0.0));
-  const auto run = [&](const auto& gradient) {  // gradient(offset, count, p)
+  const auto run = [&](const auto& gradient) {  // gradient(offset, count, p, log p)
     vec::for_each(vocab, [&](int64_t i, int64_t n) {
       const auto z = vec::load(row + i, n);
-      auto d = gradient(i, n, (z - l).exp_u20()) * inverse;
+      const auto lp = z - l;
+      auto d = gradient(i, n, lp.exp_u20(), lp) * inverse;
       if (o.softcap > 0) d = d * (one - (z * to_unit) * (z * to_unit));
       vec::store(out + i, d, n);
     });
   };
   using vec::Floats;
-  if (g.cosines != nullptr) {
-    run([&](int64_t i, int64_t n, const Floats& p) {
-      return p * (total + cosine * (vec::load(g.cosines + i, n) - expected)) + even;
+  if (g.cosines != nullptr || g.slope != 0) {
+    const Floats slope(g.slope), entropy(g.entropy);
+    run([&](int64_t i, int64_t n, const Floats& p, const Floats& lp) {
+      Floats weight = total - slope * (lp + entropy);
+      if (g.cosines != nullptr) weight = weight + cosine * (vec::load(g.cosines + i, n) - expected);
+      return p * weight + even;
     });
   } else if (g.mean_logp != 0) {
-    run([&](int64_t, int64_t, const Floats& p) { return p * total + even; });
+    run([&](int64_t, int64_t, const Floats& p, const Floats&) { return p * total + even; });
   } else {
-    run([&](int64_t, int64_t, const Floats& p) { return p * total; });
+    run([&](int64_t, int64_t, const Floats& p, const Floats&) { return p * total; });
   }
 }
 
@@ -222,8 +227,13 @@ void run_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& 
             const int64_t m = first + r;
             const float* row = logits + r * vocab;
             const float own = at_row(b.dlogp, m);
-            RowGradient g{own, at_row(b.dmean, m), at_row(b.dcosine, m), at_row(b.cosine, m),
-                          cosines ? cosines->row(r) : nullptr};
+            RowGradient g{own,
+                          at_row(b.dmean, m),
+                          at_row(b.dcosine, m),
+                          at_row(b.cosine, m),
+                          cosines ? cosines->row(r) : nullptr,
+                          at_row(b.dentropy, m),
+                          at_row(b.entropy, m)};
             g.total += g.mean_logp;
             for (int64_t k = 0; k < top_k; ++k) g.total += at_row(b.dtop, m * top_k + k);
             logit_gradient(row, vocab, at_row(b.lse, m), g, o, d + r * vocab);

@@ -15,8 +15,8 @@ struct LogpForward {
 
 // What backward needs of forward, and the gradients of the outputs: undefined where there is none.
 struct LogpBackward {
-  at::Tensor token, source, lse, top_token, cosine;
-  at::Tensor dlogp, dtop, dmean, dcosine;
+  at::Tensor token, source, lse, top_token, cosine, entropy;
+  at::Tensor dlogp, dtop, dmean, dcosine, dentropy;
   // Those targets alone that have a gradient: the others (advantage 0, masked out) cost nothing.
   LogpBackward live() const;
 };

@@ -153,16 +153,20 @@ TEST_CASE("fake device: log-probs and all that comes with them equal the CPU's")
         const auto all = [&](const std::vector<Tensor>& x, at::Device d) {
           return selective_logp(x[0], x[1].detach().to(dtype), x[1], packer.targets_on(d, 2), o);
         };
-        for (const int part : {0, 1, 2}) {
+        for (const int part : {0, 1, 2, 3, 4}) {
+          o.entropy_gradient = part > 2;
           compare(
               [&](const auto& x, at::Device d) {
                 const LogpResult r = all(x, d);
                 return part == 0   ? r.logp
                        : part == 1 ? r.top_logp.sum(1)
-                                   : r.logp + 3 * r.mean_logp - 2 * r.cosine;
+                       : part == 2 ? r.logp + 3 * r.mean_logp - 2 * r.cosine
+                       : part == 3 ? 2 * r.entropy
+                                   : r.logp - r.entropy + 3 * r.mean_logp - 2 * r.cosine;
               },
               inputs, {6}, rounding(dtype));
         }
+        o.entropy_gradient = false;
         const LogpResult cpu = all(inputs, at::kCPU),
                          fake = all({inputs[0].to(kFake), inputs[1].to(kFake)}, kFake);
         const auto same = [&](const Tensor& x, const Tensor& y) {

@@ -197,15 +197,66 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
                 },
                 {random({9, width}), random({vocab, width})}, 5e-6);
       }
+      // The entropy's own gradient: alone, with the log-prob, and with all else that there is.
+      o.entropy_gradient = true;
+      for (const int with : {0, 1, 2}) {
+        o.mean_logp = o.cosine = with == 2;
+        const auto sum = [&](const LogpResult& r) {
+          if (with == 0) return 2 * r.entropy;
+          const Tensor two = r.logp - 0.5 * r.entropy;
+          return with == 1 ? two : two + 3 * r.mean_logp - 2 * r.cosine + r.top_logp.sum(1);
+        };
+        compare([&](const auto& x) { return sum(selective_logp(x[0], x[1].detach(), x[1], targets, o)); },
+                [&](const auto& x) {
+                  return sum(reference::selective_logp(x[0], x[1].detach(), x[1], targets, o));
+                },
+                {random({9, width}), random({vocab, width})}, 1e-5);
+      }
+      o.entropy_gradient = false;
       const Tensor h = random({9, width}), w = random({vocab, width});
       const LogpResult fast = selective_logp(h, w, w, targets, o),
                        slow = reference::selective_logp(h, w, w, targets, o);
       CHECK(worst(fast.entropy, slow.entropy) < 1e-5);
       CHECK(worst(fast.log_sum_squares, slow.log_sum_squares) < 1e-5);
       CHECK(!fast.log_sum_squares.requires_grad());
+      CHECK(!fast.entropy.requires_grad());
       CHECK(worst(fast.mean_logp, slow.mean_logp) < 1e-5);
       CHECK(worst(fast.cosine, slow.cosine) < 1e-5);
       CHECK(at::equal(fast.top_token, slow.top_token));
+    }
+  }
+}
+
+TEST_CASE(
+    "the entropy's gradient is that of float64, of nearly certain and of nearly even distributions too") {
+  const int64_t vocab = 67, width = 10;
+  Packer packer;
+  packer.add_targets(packer.add_segment({1, 2, 3, 4, 5, 6, 7}), 1, 7, 0);
+  const Targets targets = packer.targets_on(at::kCPU, 1);
+  for (const double scale : {0.01, 1.0, 6.0}) {
+    for (const double cap : {0.0, 5.0}) {
+      CAPTURE(scale);
+      const Tensor h = random({7, width}).mul(scale).requires_grad_(),
+                   w = random({vocab, width}).requires_grad_();
+      const Tensor weight = random({6});
+      LogpOptions o;
+      o.entropy = o.entropy_gradient = true;
+      o.temperature = 0.8;
+      o.softcap = cap;
+      o.chunk_rows = 4;
+      const Tensor fast = selective_logp(h, w.detach(), w, targets, o).entropy;
+      const auto got = torch::autograd::grad({(fast * weight).sum()}, {h, w});
+
+      const Tensor hd = h.detach().to(at::kDouble).requires_grad_(),
+                   wd = w.detach().to(at::kDouble).requires_grad_();
+      Tensor z = at::matmul(hd.index_select(0, targets.source), wd.t());
+      if (cap > 0) z = cap * at::tanh(z / cap);
+      const Tensor lp = at::log_softmax(z / 0.8, -1), plain = -(lp.exp() * lp).sum(-1);
+      const auto want = torch::autograd::grad({(plain * weight.to(at::kDouble)).sum()}, {hd, wd});
+      CHECK(worst(fast.to(at::kDouble), plain) < 5e-6);
+      for (const size_t i : {0, 1})
+        CHECK(worst(got[i].to(at::kDouble), want[i]) <
+              1e-5 * std::max(want[i].abs().max().item<double>(), 0.2));
     }
   }
 }

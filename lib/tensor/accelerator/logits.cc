@@ -137,7 +137,8 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
   std::optional<Cosines> cosines;
   if (b.dcosine.defined()) cosines.emplace(head);
   HandOn hand_on(head, b.source, dhidden, dhead);
-  const bool plain = !b.dtop.defined() && !b.dmean.defined() && !b.dcosine.defined() && o.softcap == 0;
+  const bool plain = !b.dtop.defined() && !b.dmean.defined() && !b.dcosine.defined() &&
+                     !b.dentropy.defined() && o.softcap == 0;
   for_each_chunk(b.token.size(0), o.chunk_rows, vocab, [&](int64_t first, int64_t n) {
     const auto part = [&](const Tensor& t) { return t.narrow(0, first, n); };
     const Tensor h = hidden.index_select(0, part(b.source)), z = logits_of(h, head, o);
@@ -147,19 +148,25 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
           h);
       return;
     }
-    // d loss / d logits: p (cosine (c - expected) - total) + mean / V, and what falls on single tokens.
+    // d loss / d logits: p (cosine (c - expected) - slope (log p + entropy) - total) + mean / V, and what
+    // falls on single tokens.
     Tensor total = part(b.dlogp);
     if (b.dtop.defined()) total = total + part(b.dtop).sum(1);
     if (b.dmean.defined()) total = total + part(b.dmean);
-    Tensor d = at::softmax(z, -1);
-    if (b.dcosine.defined()) {
-      d.mul_(cosines->of(part(b.token))
-                 .sub_(column(part(b.cosine)))
-                 .mul_(column(part(b.dcosine)))
-                 .sub_(column(total)));
+    Tensor d, weight;
+    if (b.dentropy.defined()) {
+      const Tensor logp = at::log_softmax(z, -1);
+      d = logp.exp();
+      weight = (logp + column(part(b.entropy))).mul_(column(part(b.dentropy).neg()));
     } else {
-      d.mul_(column(total.neg()));
+      d = at::softmax(z, -1);
     }
+    if (b.dcosine.defined()) {
+      const Tensor turned =
+          cosines->of(part(b.token)).sub_(column(part(b.cosine))).mul_(column(part(b.dcosine)));
+      weight = weight.defined() ? weight.add_(turned) : turned;
+    }
+    d.mul_(weight.defined() ? weight.sub_(column(total)) : column(total.neg()));
     if (b.dmean.defined()) d.add_(column(part(b.dmean)), 1.0 / static_cast<double>(vocab));
     add_one_a_row(d, part(b.token), part(b.dlogp));
     for (int64_t k = 0; b.dtop.defined() && k < o.top_k; ++k)
