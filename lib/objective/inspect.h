@@ -16,7 +16,11 @@ namespace temper::objective {
 //   "entropy": [...], "advantage": a or [...], "reward": r or null, "group": g, "include": true}, ...],
 //   "max_length": n (only for seq_mean_token_sum, unless the field max_length is set)}. Advantage remax also
 //   reads "greedy": r of a sequence, gdpo "rewards": [...] and beside the sequences "reward_weights": [...]
-//   (default: ones). Arrays have one number a token; an objective takes those it needs (objective_inputs) and
+//   (default: ones). process.reward reads "steps": [[token, score], ...] of a sequence, token the place where
+//   the step ends, or null, and "easy": whether its outcome counts (default: true); turn_advantage reads
+//   "turns": [{"state": text, "reward": r or null, "begin": token, "end": one behind the last}, ...]; coderl
+//   reads "outcome": 0 (worst) to 3 (best), or null, and "outcome_score": [[...], ...], four numbers a token.
+//   Arrays have one number a token; an objective takes those it needs (objective_inputs) and
 //   the others may be left out. Without "advantage" the algorithm's own estimator makes it of "reward" and
 //   "group", after the KL when kl_in is "reward". What happens before a loss (group filter, overlong penalty,
 //   masking of truncated responses) is not done here.

@@ -12,7 +12,7 @@ import torch
 
 
 def guided_cases():
-    rng = random.Random(7)
+    rng, entropies = random.Random(7), random.Random(8)
     cases = []
 
     def add(name, settings, rows, value, extra, tables=(), grads=None, **beside):
@@ -42,7 +42,15 @@ def guided_cases():
             value = torch.where(shown, p / (p + shaping), torch.exp(lp - old)) * center[:, None]
             return -(value * m).sum() / (n * longest)
 
-        add("luffy", {"shaping": shaping, "max_length": longest}, rows, autograd(rows, luffy), {**both, "demonstration": demo})
+        # The bonus: .001 times the mean entropy of all tokens, as verl had it when LUFFY was forked from it.
+        entropy = [[round(abs(entropies.gauss(0.5, 0.5)), 3) for _ in r] for r in rows["logp"]]
+        loss, gradient = autograd(rows, luffy)
+        given = padded(entropy)[0].requires_grad_()
+        bonus = -0.001 * (given * mask).sum() / mask.sum()
+        bonus.backward()
+        with_bonus = (rounded(loss + bonus.item()), gradient)
+        grads = {"entropy": [[rounded(x) for x in g[: len(r)]] for g, r in zip(given.grad.tolist(), entropy)]}
+        add("luffy", {"shaping": shaping, "max_length": longest}, rows, with_bonus, {**both, "demonstration": demo}, [("entropy", entropy)], grads)
 
         opening = [int(rng.random() < 0.5) for _ in range(n)]
         base = [round(rng.random(), 2) for _ in range(n)]

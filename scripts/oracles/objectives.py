@@ -64,10 +64,11 @@ def advantages(reward, group, scale):
     return torch.nan_to_num(out, nan=0.0)
 
 
-def grpo_loss(rows, advantage, **o):
-    """GRPOTrainer._compute_loss on given log-probs. Returns the loss and d loss / d logp."""
+def grpo_loss(rows, advantage, entropy_coef=0.0, **o):
+    """GRPOTrainer._compute_loss on given log-probs. Returns the loss and d loss / d logp, and d loss / d entropy with a bonus."""
     logp, mask = padded(rows["logp"])
     logp.requires_grad_()
+    entropy = padded(rows["entropy"])[0].requires_grad_() if entropy_coef else torch.zeros_like(logp).detach()
     options = {
         "loss_type": "grpo", "epsilon": 0.2, "epsilon_high": None, "delta": None, "beta": 0.0, "max_length": 1,
         "level": "token", "kl_weight": False, "sapo_pos": 1.0, "sapo_neg": 1.05, "correction": None,
@@ -89,7 +90,9 @@ def grpo_loss(rows, advantage, **o):
     t.max_completion_length = options["max_length"]
     t.off_policy_mask_threshold = None
     t.top_entropy_quantile = 1.0
-    t._entropy_bonus_enabled = t.aux_loss_enabled = t.use_adaptive_entropy = False
+    t.aux_loss_enabled = t.use_adaptive_entropy = False
+    t.entropy_coef, t._entropy_bonus_enabled = entropy_coef, entropy_coef != 0
+    t.accelerator.sync_gradients = False  # what it logs of the coefficient
     t.use_vllm = t.vllm_importance_sampling_correction = options["correction"] is not None
     t.args = SimpleNamespace(
         delta=options["delta"],
@@ -99,7 +102,7 @@ def grpo_loss(rows, advantage, **o):
         sapo_temperature_neg=options["sapo_neg"],
         **dict(zip(("vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg"), options["vespo"])),
     )
-    t._get_per_token_logps_and_entropies = lambda *a, **k: (logp, torch.zeros_like(logp).detach(), None)
+    t._get_per_token_logps_and_entropies = lambda *a, **k: (logp, entropy, None)
     inputs = {
         "prompt_ids": torch.zeros(len(logp), 1, dtype=torch.long),
         "prompt_mask": torch.ones(len(logp), 1, dtype=torch.long),
@@ -116,6 +119,8 @@ def grpo_loss(rows, advantage, **o):
         inputs["importance_sampling_ratio"] = correction(rows, mask, *options["correction"])
     loss = t._compute_loss(None, inputs)
     loss.backward()
+    if entropy_coef:
+        return rounded(loss.item()), ragged(logp.grad, mask), ragged(entropy.grad, mask)
     return rounded(loss.item()), ragged(logp.grad, mask)
 
 

@@ -31,6 +31,7 @@ def load(name):
 
 objectives = load("objectives")
 guided = load("guided_objectives")
+credit = load("credit_objectives")
 lists = load("list_objectives")
 preference = load("preference_objectives")
 reward = load("reward_objectives")
@@ -43,6 +44,7 @@ LIMIT = 1e-6
 WRITERS = [
     lambda: objectives.main(objectives.FILES),
     lambda: objectives.main({"guided": guided.guided_cases}),
+    lambda: objectives.main({"coderl": credit.coderl_cases}),
     preference.main,
     lists.main,
     reward.main,

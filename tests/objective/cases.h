@@ -98,6 +98,12 @@ inline PolicyBatch random_step(uint64_t seed, int64_t sequences = 12, double spr
     value.push_back(value_old.back() + 0.2 * critic.normal());
   }
   batch.value = at::tensor(value, type);
+  std::vector<double> outcome_score;
+  std::vector<int64_t> outcome;
+  for (size_t t = 0; t < logp.size() * kOutcomeCount; ++t) outcome_score.push_back(critic.normal());
+  for (int64_t s = 0; s < sequences; ++s) outcome.push_back(static_cast<int64_t>(critic.below(5)) - 1);
+  batch.outcome_score = at::tensor(outcome_score, type).reshape({-1, kOutcomeCount});
+  batch.outcome = at::tensor(outcome, at::kLong);
   batch.value_old = at::tensor(value_old, type);
   batch.demonstration = at::tensor(opening, type);
   batch.opening = at::tensor(opening, type);
@@ -145,6 +151,8 @@ inline PolicyBatch take(const PolicyBatch& step, const std::vector<int64_t>& row
   out.top_token = of(step.top_token, place);
   out.token_score = of(step.token_score, place);
   out.value = of(step.value, place);
+  out.outcome_score = of(step.outcome_score, place);
+  out.outcome = of(step.outcome, row);
   out.value_old = of(step.value_old, place);
   out.value_target = of(step.value_target, place);
   out.demonstration = of(step.demonstration, row);
@@ -161,7 +169,8 @@ inline PolicyBatch take(const PolicyBatch& step, const std::vector<int64_t>& row
 
 struct StepResult {
   double loss = 0;
-  at::Tensor gradient;  // [M] of the step's logp
+  at::Tensor gradient;          // [M] of the step's logp
+  at::Tensor entropy_gradient;  // [M], 0 where the loss does not read entropy
   std::map<std::string, double> metrics;
 };
 
@@ -176,19 +185,24 @@ inline StepResult run_step(const PolicyAlgorithm& algorithm, PolicyBatch step,
   } else {
     step.value = step.value_old = at::Tensor();
   }
+  if (!algorithm.needs().outcome_score) step.outcome_score = at::Tensor();
   const auto objective = algorithm.objective->make();
   objective->prepare(step);
   const StepTotals denominators = totals(step);
   StepResult out;
   out.gradient = at::zeros_like(step.logp);
+  out.entropy_gradient = at::zeros_like(step.logp);
   for (const auto& rows : parts) {
     at::Tensor tokens;
     PolicyBatch batch = take(step, rows, &tokens);
     batch.logp = batch.logp.detach().requires_grad_();
+    std::vector<at::Tensor> leaves = {batch.logp};
+    if (batch.entropy.defined()) leaves.push_back(batch.entropy = batch.entropy.detach().requires_grad_());
     const PolicyLoss loss = policy_loss(algorithm, *objective, batch, denominators, max_length);
     out.loss += loss.loss.item<double>();
-    const at::Tensor gradient = torch::autograd::grad({loss.loss}, {batch.logp}, {}, {}, false, true)[0];
-    if (gradient.defined()) out.gradient.index_add_(0, tokens, gradient);
+    const auto gradients = torch::autograd::grad({loss.loss}, leaves, {}, {}, false, true);
+    if (gradients[0].defined()) out.gradient.index_add_(0, tokens, gradients[0]);
+    if (leaves.size() > 1 && gradients[1].defined()) out.entropy_gradient.index_add_(0, tokens, gradients[1]);
     for (const auto& [key, value] : loss.metrics) out.metrics[key] += value.item<double>();
   }
   return out;

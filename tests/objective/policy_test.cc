@@ -12,6 +12,7 @@ namespace {
 void check_same(const StepResult& a, const StepResult& b) {
   CHECK(a.loss == doctest::Approx(b.loss).epsilon(1e-10));
   CHECK((a.gradient - b.gradient).abs().max().item<double>() < 1e-10);
+  CHECK((a.entropy_gradient - b.entropy_gradient).abs().max().item<double>() < 1e-10);
   REQUIRE(a.metrics.size() == b.metrics.size());
   for (const auto& [key, value] : a.metrics) {
     CAPTURE(key);
@@ -30,6 +31,8 @@ std::vector<Json> variants() {
           R"({"reduction": "token_mean", "kl_coef": 0.1, "kl_estimator": "k2", "correction": "truncate",
                      "correction_level": "sequence", "correction_high": 1.1})",
           "t"),
+      parse_json(R"({"reduction": "seq_mean_token_mean", "entropy_coef": 0.3})", "t"),
+      parse_json(R"({"entropy_coef": 0.3, "entropy_reduction": "token_mean"})", "t"),
   };
 }
 
@@ -53,6 +56,7 @@ TEST_CASE("every policy objective: any split and any order give the same loss, g
         const PolicyBatch shuffled = take(step, order, &tokens);
         StepResult other = run_step(*algorithm, shuffled, {all_rows(shuffled)});
         other.gradient = at::zeros_like(whole.gradient).index_add(0, tokens, other.gradient);
+        other.entropy_gradient = at::zeros_like(whole.gradient).index_add(0, tokens, other.entropy_gradient);
         check_same(other, whole);
       }
     }
@@ -73,6 +77,7 @@ TEST_CASE("every policy objective: a sequence that is left out changes nothing")
     const StepResult whole = run_step(*algorithm, step, {all_rows(step)});
     StepResult part = run_step(*algorithm, kept, {all_rows(kept)});
     part.gradient = at::zeros_like(whole.gradient).index_add(0, tokens, part.gradient);
+    part.entropy_gradient = at::zeros_like(whole.gradient).index_add(0, tokens, part.entropy_gradient);
     check_same(whole, part);
   }
 }
@@ -121,6 +126,37 @@ TEST_CASE("every policy objective: degenerate steps are finite") {
       finite(step);
     }
   }
+}
+
+TEST_CASE("entropy bonus: TRL's over all tokens, and verl's, which reduces it as the loss") {
+  check_golden_file("entropy.json");
+}
+
+TEST_CASE("an entropy bonus is the loss less entropy_coef times the mean entropy, as the loss reduces") {
+  PolicyBatch step = random_step(4);
+  step.advantage = at::linspace(-1, 1, 12, at::kDouble);
+  const StepTotals all = totals(step);
+  const at::Tensor keep = step.include.index_select(0, step.sequence);
+  const at::Tensor length = segment_count(step.sequence, 12).index_select(0, step.sequence).to(at::kDouble);
+  const auto check = [&](const std::string& name, const Json& set, const at::Tensor& weight) {
+    CAPTURE(set.dump());
+    Json with = set;
+    with["entropy_coef"] = 0.25;
+    const StepResult plain = run_step(*algorithm_of(name, set), step, random_parts(step, 4)),
+                     bonus = run_step(*algorithm_of(name, with), step, random_parts(step, 4));
+    CHECK(bonus.loss == doctest::Approx(plain.loss - 0.25 * (weight * step.entropy).sum().item<double>()));
+    CHECK(bonus.metrics.at("entropy_bonus") == doctest::Approx(plain.loss - bonus.loss));
+    CHECK(bonus.metrics.at("policy_loss") == doctest::Approx(plain.metrics.at("policy_loss")));
+    CHECK(at::allclose(bonus.entropy_gradient, -0.25 * weight));
+    CHECK(at::equal(bonus.gradient, plain.gradient));
+    CHECK(plain.entropy_gradient.abs().sum().item<double>() == 0);
+  };
+  check("grpo", Json::object(), keep / length / all.sequences);
+  check("grpo", {{"reduction", "token_mean"}}, keep / all.tokens);
+  check("grpo", {{"reduction", "seq_mean_token_sum"}}, keep / (9 * all.sequences));
+  check("gspo", {{"entropy_reduction", "token_mean"}}, keep / all.tokens);
+  check("grpo", {{"reduction", "seq_mean_token_sum"}, {"entropy_reduction", "token_mean"}},
+        keep / all.tokens);
 }
 
 TEST_CASE("totals count what is included") {
@@ -217,6 +253,9 @@ TEST_CASE("needs follow the axes") {
   CHECK(algorithm_of("grpo")->needs().logp_old);
   CHECK(algorithm_of("grpo", {{"kl_coef", 0.1}})->needs().logp_ref);
   CHECK(algorithm_of("grpo", {{"correction", "mask"}})->needs().logp_rollout);
+  CHECK_FALSE(algorithm_of("simko")->needs().entropy_gradient);
+  CHECK(algorithm_of("grpo", {{"entropy_coef", 0.01}})->needs().entropy_gradient);
+  CHECK(algorithm_of("luffy")->needs().entropy_gradient);
 }
 
 TEST_CASE("presets and departures from them") {

@@ -8,7 +8,8 @@
 //   reinforce_pp_baseline  R - mu whitened over the tokens of the step
 //   remax                  R - R of the greedy response          arXiv 2310.10505
 //   opo                    R - sum(length R) / sum(length)       arXiv 2505.23585
-//   gae, retrace, rbis     from a critic's values, per token: critic.h
+//   gae, retrace, rbis     from a critic's values, per token: credit/critic.h
+//   process_zscore, return_to_go  from the scores of a response's steps, per token: credit/process.h
 //   pass_at_k              the best: R - R of the second best; the others 0      arXiv 2503.19595, verl's
 //   form gdpo                   z-score of each reward function in the group, weighted sum, z-score over the
 //   step; TRL's form
@@ -173,13 +174,16 @@ const Estimator& find(const std::string& name) {
 std::vector<std::string> advantage_names() {
   std::vector<std::string> out;
   for (const Estimator& estimator : kEstimators) out.emplace_back(estimator.name);
-  for (const std::string& name : critic_estimators()) out.push_back(name);
+  for (const auto* others : {&critic_estimators(), &process_estimators()})
+    out.insert(out.end(), others->begin(), others->end());
   return out;
 }
 
 Needs advantage_needs(const std::string& name) {
   const auto& critics = critic_estimators();
   if (std::find(critics.begin(), critics.end(), name) != critics.end()) return {.value = true};
+  const auto& steps = process_estimators();
+  if (std::find(steps.begin(), steps.end(), name) != steps.end()) return {.process = true};
   const Estimator& estimator = find(name);
   return {.greedy_reward = estimator.greedy, .reward_parts = estimator.parts};
 }
@@ -198,6 +202,14 @@ at::Tensor advantages(const PolicyAlgorithm& algorithm, const StepRewards& step)
 
 at::Tensor advantages(const PolicyAlgorithm& algorithm, const at::Tensor& reward, const at::Tensor& group) {
   return advantages(algorithm, StepRewards{.reward = reward, .group = group});
+}
+
+at::Tensor group_zscores(const at::Tensor& value, const at::Tensor& group, double eps) {
+  return group_zscore(statistics(value, group), {}, eps);
+}
+
+at::Tensor group_centred(const at::Tensor& value, const at::Tensor& group) {
+  return statistics(value, group).centered;
 }
 
 at::Tensor keep_groups(const at::Tensor& reward, const at::Tensor& group) {

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "objective/credit/read.h"
 #include "objective/inspect_parts.h"
 #include "objective/policy/policy.h"
 #include "tensor/packed.h"
@@ -10,7 +11,8 @@ const std::vector<std::string> kKnown = {
     "logp",          "logp_old",         "logp_ref",  "logp_rollout", "entropy",
     "token",         "top_logp",         "top_token", "token_score",  "value",
     "value_old",     "reward",           "group",     "greedy",       "rewards",
-    "demonstration", "reference_reward", "opening",   "advantage",    "include"};
+    "demonstration", "reference_reward", "opening",   "advantage",    "include",
+    "outcome_score", "outcome",          "steps",     "easy",         "turns"};
 
 std::unique_ptr<PolicyAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
   auto algorithm = policy_registry().find(name)->make();
@@ -50,11 +52,21 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
   batch.logp_ref = tokens("logp_ref");
   batch.logp_rollout = tokens("logp_rollout");
   batch.entropy = tokens("entropy");
+  if (needs.entropy_gradient) batch.entropy.requires_grad_();
   batch.token_score = tokens("token_score");
   if (needs.critic() && columns.has("value")) {
     batch.value = columns.tokens("value").requires_grad_();
     batch.value_old = columns.has("value_old") ? columns.tokens("value_old") : batch.value.detach();
     if (!needs.value) batch.token_score = batch.value.detach();
+  }
+  if (needs.outcome_score) {
+    batch.outcome_score = columns.token_table("outcome_score").requires_grad_();
+    if (batch.outcome_score.size(1) != kOutcomeCount)
+      user_error("outcome_score: expected {} numbers a token, found {}", kOutcomeCount,
+                 batch.outcome_score.size(1));
+    batch.outcome = at::nan_to_num(columns.numbers("outcome", /*null_allowed=*/true), -1.0).to(at::kLong);
+    if (batch.outcome.lt(-1).logical_or(batch.outcome.ge(kOutcomeCount)).any().item<bool>())
+      user_error("outcome: expected 0 to {} for the worst to the best, or null", kOutcomeCount - 1);
   }
   if (columns.has("token")) batch.token = columns.tokens("token").to(at::kLong);
   if (columns.has("top_logp")) batch.top_logp = columns.token_table("top_logp").requires_grad_();
@@ -73,6 +85,9 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
     columns.demand("reward", "the advantage estimator " + algorithm.advantage);
     PolicyBatch step = batch;
     step.logp = batch.logp.detach();
+    if (needs.process)
+      step.token_reward = process_token_rewards(algorithm.process, batch, read_process(input, batch.sequence))
+                              .to(at::kDouble);
     const ValueEstimate estimate = critic_advantages(algorithm, step);
     batch.token_advantage = estimate.advantage;
     batch.value_target = estimate.target;
@@ -94,7 +109,17 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
       step.parts = columns.table("rewards");
       step.part_weights = input_weights(input, step.parts.size(1));
     }
-    batch.advantage = advantages(algorithm, step);
+    if (needs.process)
+      batch.token_advantage = process_advantages(algorithm, batch, read_process(input, batch.sequence));
+    else
+      batch.advantage = advantages(algorithm, step);
+  }
+  if (needs.turn) {
+    if (!batch.advantage.defined()) user_error("turns: \"advantage\" must be one number a sequence");
+    columns.demand("group", "turn_advantage");
+    batch.token_advantage =
+        turn_advantages(algorithm.turn_advantage, algorithm.advantage_eps, batch.advantage, batch.group,
+                        batch.sequence, read_turns(input, batch.sequence));
   }
   return batch;
 }
@@ -117,6 +142,8 @@ Json evaluate_policy(const std::string& name, const Json& input, const Json& ove
   PolicyBatch detached = batch;
   detached.logp = batch.logp.detach();
   if (batch.top_logp.defined()) detached.top_logp = batch.top_logp.detach();
+  if (batch.entropy.defined()) detached.entropy = batch.entropy.detach();
+  if (batch.outcome_score.defined()) detached.outcome_score = batch.outcome_score.detach();
   objective->prepare(detached);
   if (algorithm->needs().value && !batch.value_target.defined()) {
     user_error("objective {}: an advantage is given, so the critic has no target; give \"reward\" instead",
@@ -125,6 +152,10 @@ Json evaluate_policy(const std::string& name, const Json& input, const Json& ove
   const PolicyLoss loss = policy_loss(*algorithm, *objective, batch, totals(detached), max_length);
   Json out = inspection(columns, loss.loss, batch.logp, loss.metrics);
   if (batch.value.defined()) out["grad"]["value"] = columns.ragged(gradient_of(loss.loss, batch.value));
+  if (algorithm->needs().entropy_gradient)
+    out["grad"]["entropy"] = columns.ragged(gradient_of(loss.loss, batch.entropy));
+  if (batch.outcome_score.defined())
+    out["grad"]["outcome_score"] = columns.ragged(gradient_of(loss.loss, batch.outcome_score));
   if (algorithm->needs().top_k > 0)
     out["grad"]["top_logp"] = columns.ragged(gradient_of(loss.loss, batch.top_logp));
   return out;

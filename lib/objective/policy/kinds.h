@@ -39,5 +39,6 @@ std::unique_ptr<PolicyAlgorithm> adaptthink();
 std::unique_ptr<PolicyAlgorithm> brain();
 std::unique_ptr<PolicyAlgorithm> oreal();
 std::unique_ptr<PolicyAlgorithm> simko();
+std::unique_ptr<PolicyAlgorithm> coderl();
 
 }  // namespace temper::objective

@@ -5,9 +5,9 @@
 //   learn.
 // A = R - group mean. The authors divide the token sum by a constant length and not by the number of
 // responses; here it is seq_mean_token_sum, the mean over responses too, so that it does not depend on how
-// many there are. Their small entropy bonus (.001) is left out: entropy has no gradient here. Metrics: ratio
-// (mean over tokens, 0 on demonstrations); demonstration_p: the same for p on demonstrations; demonstrations:
-// share of responses.
+// many there are. Their entropy bonus, .001 times the mean over all tokens, demonstrations' too, is the
+// preset's entropy_coef. Metrics: ratio (mean over tokens, 0 on demonstrations); demonstration_p: the same
+// for p on demonstrations; demonstrations: share of responses.
 #include "base/error.h"
 #include "objective/policy/kinds.h"
 #include "objective/policy/ratio.h"
@@ -58,6 +58,8 @@ std::unique_ptr<PolicyAlgorithm> luffy() {
   auto algorithm = preset("luffy", std::make_unique<LuffyOptions>());
   algorithm->advantage = "group_center";
   algorithm->reduction = "seq_mean_token_sum";
+  algorithm->entropy_coef = 0.001;
+  algorithm->entropy_reduction = "token_mean";
   return algorithm;
 }
 

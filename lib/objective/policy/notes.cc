@@ -46,11 +46,12 @@ FamilyNotes policy_notes() {
       "A null reward is left out of all statistics of its group, and its advantage is 0."};
   f.metrics = {
       {"loss", "the loss of the step"},
-      {"policy_loss", "the part of it that is neither KL nor critic"},
+      {"policy_loss", "the part of it that is neither KL nor entropy nor critic"},
       {"critic_loss", "the critic's loss before its coef, when there is a critic"},
       {"value", "mean over tokens of the critic's output"},
       {"value_error", "mean over tokens of |target - value at sampling|, with a value critic"},
       {"kl_loss", "kl_coef times the reduced KL, when it is in the loss"},
+      {"entropy_bonus", "entropy_coef times the reduced entropy, when it is above 0: the loss is less by it"},
       {"kl", "mean over tokens of the configured estimator against the reference, when there is one"},
       {"approx_kl", "mean over tokens of exp(d) - 1 - d: the KL from the policy that sampled"},
       {"entropy", "mean over tokens of the entropy of the full distribution"},
@@ -204,11 +205,10 @@ FamilyNotes policy_notes() {
       {"luffy",
        "-r A for an own token; -f(p) A for a token of a demonstration, p = exp(logp), f(p) = p / (p + "
        "shaping); A = R - mu, "
-       "sum / max_length, mean over responses",
+       "sum / max_length, mean over responses; less 0.001 times the mean entropy of all tokens",
        {"The authors divide by a constant length and not by the number of responses; here it is the mean "
         "over responses too, so it "
-        "does not depend on how many there are.",
-        "Their small entropy bonus (0.001) is left out: entropy has no gradient here."},
+        "does not depend on how many there are."},
        {{"ratio", "mean over tokens of r, 0 on demonstrations"},
         {"demonstration_p", "mean over tokens of p on demonstrations, 0 elsewhere"},
         {"demonstrations", "share of responses that are demonstrations"}}},
@@ -248,6 +248,25 @@ FamilyNotes policy_notes() {
        {{"ratio", "mean over tokens of r"},
         {"gated", "share of tokens above the quantile"},
         {"punished", "share of tokens whose A was raised"}}},
+      {"coderl",
+       "-q_t A logp per token of a sampled program, A = R - R of the greedy program, q_t = the critic's "
+       "softmax "
+       "probability of the outcome that it had; -ce_coef logp per token of a record's program; each a mean "
+       "over "
+       "its own tokens; plus critic.coef times the cross entropy of the critic's scores with the outcome",
+       {"The critic is a score head on the policy's own hidden states that learns beside it (critic.trunk "
+        "says "
+        "whether its loss trains these too). The authors train a smaller model of its own beforehand, with a "
+        "hidden layer of 128, and keep it.",
+        "Every token's scores learn the outcome; the authors' critic learns the largest over a program's "
+        "tokens "
+        "(critic.pool \"max\"), and q_t is the softmax of a token's own scores in both.",
+        "Programs are sampled anew each step; the authors' were sampled once, and cross entropy and policy "
+        "gradient take turns over micro-batches. They train on a record's programs as passed ones; here "
+        "their "
+        "outcome is what the tests say."},
+       {{"outcome_probability", "mean over tokens of q_t"},
+        {"outcome_accuracy", "share of tokens at which the outcome that the program had is the likeliest"}}},
   };
   return f;
 }

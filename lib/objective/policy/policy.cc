@@ -1,5 +1,7 @@
 #include "objective/policy/policy.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/json.h"
 #include "objective/notes.h"
@@ -34,6 +36,12 @@ void PolicyAlgorithm::fields(FieldVisitor& v) {
            .choices = {"k1", "k2", "k3", "k3+"}});
   v.field("kl_importance_weight", kl_importance_weight,
           {.help = "weigh the KL in the loss by exp(logp - logp_old), which makes it unbiased off policy"});
+  v.field(
+      "entropy_coef", entropy_coef,
+      {.help = "weight of the policy's mean entropy, which is taken off the loss; 0: no bonus", .min = 0});
+  v.field("entropy_reduction", entropy_reduction,
+          {.help = "what the mean is over: as the loss reduces per-token values, or all tokens of the step",
+           .choices = {"as_loss", "token_mean"}});
   v.field("correction", correction,
           {.help = "weight exp(logp_old - logp_rollout) for a decode engine that differs from the trainer: "
                    "clipped to the "
@@ -56,9 +64,13 @@ void PolicyAlgorithm::fields(FieldVisitor& v) {
   v.field("mask_truncated", mask_truncated,
           {.help = "leave responses that hit max_new_tokens out of the loss"});
   if (objective && needs().critic()) {
-    critic.outcome = !needs().value;
+    critic.kind = needs().value           ? CriticKind::kValue
+                  : needs().outcome_score ? CriticKind::kOutcomes
+                                          : CriticKind::kRight;
     v.section("critic", critic, "the score head that learns beside the policy");
   }
+  v.section("process", process, "rewards of a response's steps, at the tokens where they end");
+  v.section("turn_advantage", turn_advantage, "GiGPO's comparison of turns that began in the same state");
   v.field(
       "keep_one_each", keep_one_each,
       {.help = "learn from one right and one wrong response of each group: the first with the highest and "
@@ -74,6 +86,33 @@ void PolicyAlgorithm::check(std::vector<std::string>& problems, const std::strin
         fmt::format("{}correction_level: \"{}\" has one value a sequence, so its correction must be at level "
                     "\"sequence\"",
                     at, name));
+  }
+  const auto& of_steps = process_estimators();
+  const bool by_steps = std::find(of_steps.begin(), of_steps.end(), advantage) != of_steps.end();
+  if (by_steps && !process.on()) {
+    problems.push_back(
+        fmt::format("{}process.reward: advantage \"{}\" is of the scores of steps; give the name of the "
+                    "reward that has them",
+                    at, advantage));
+  }
+  if (objective && process.on() && !by_steps && !needs().value) {
+    problems.push_back(
+        fmt::format("{}advantage: \"{}\" has one number a response, and process.reward scores its steps; "
+                    "expected process_zscore, return_to_go, gae, retrace or rbis",
+                    at, advantage));
+  }
+  if (by_steps && kl_coef > 0 && kl_in == "reward") {
+    problems.push_back(fmt::format(
+        "{}kl_in: with advantage \"{}\" the KL can only be in the loss; a critic's estimators, such "
+        "as gae, take it off at every token",
+        at, advantage));
+  }
+  if (turn_advantage.on() && objective &&
+      (needs().critic() || process.on() || objective->make()->unit() != Unit::kToken)) {
+    problems.push_back(fmt::format(
+        "{}turn_advantage.omega: a turn's advantage is added to one of the whole conversation, for "
+        "an objective of tokens; \"{}\" with advantage \"{}\" is not that",
+        at, name, advantage));
   }
   if (correction_low > correction_high) {
     problems.push_back(
@@ -95,6 +134,10 @@ std::vector<std::string> need_names(const Needs& needs) {
   add(needs.top_k > 0, "top_token");
   add(needs.token_score, "token_score");
   add(needs.value, "value");
+  add(needs.outcome_score, "outcome_score");
+  add(needs.outcome_score, "outcome");
+  add(needs.process, "steps");
+  add(needs.turn, "turns");
   add(needs.reward, "reward");
   add(needs.group, "group");
   add(needs.demonstration, "demonstration");
@@ -109,10 +152,13 @@ Needs PolicyAlgorithm::needs() const {
   Needs needs = objective->make()->needs();
   if (kl_coef > 0) needs.logp_ref = true;
   if (kl_coef > 0 && (kl_in == "reward" || kl_importance_weight)) needs.logp_old = true;
+  if (entropy_coef > 0) needs.entropy = needs.entropy_gradient = true;
   const Needs estimator = advantage_needs(advantage);
   needs.greedy_reward |= estimator.greedy_reward;
   needs.reward_parts |= estimator.reward_parts;
   needs.value |= estimator.value;
+  needs.process = process.on();
+  needs.turn = turn_advantage.on();
   if (needs.value) needs.logp_old = true;
   if (correction != "none") needs.logp_old = needs.logp_rollout = true;
   return needs;
@@ -158,6 +204,11 @@ StepTotals totals(const PolicyBatch& step) {
   out.tokens = gather_sequence(keep, step.sequence).sum().item<double>();
   if (step.reward.defined()) {
     out.rewarded = (step.reward.isnan().logical_not() * has_tokens(step)).sum().item<double>();
+  }
+  if (step.outcome.defined()) {
+    const at::Tensor known = step.outcome.ge(0) * keep;
+    out.outcomes = (known * has_tokens(step)).sum().item<double>();
+    out.outcome_tokens = gather_sequence(known, step.sequence).sum().item<double>();
   }
   if (step.group.defined()) {
     const GroupIndex groups = index_groups(step.group);
@@ -235,12 +286,21 @@ PolicyLoss policy_loss(const PolicyAlgorithm& algorithm, const PolicyObjective& 
     out.loss = out.loss + term;
     out.metrics["kl_loss"] = term.detach();
   }
-  if (batch.value.defined()) {
+  if (algorithm.entropy_coef > 0) {
+    if (!batch.entropy.defined()) bug("an entropy bonus without entropy in the policy batch");
+    const std::string& how =
+        algorithm.entropy_reduction == "as_loss" ? algorithm.reduction : algorithm.entropy_reduction;
+    const at::Tensor bonus =
+        algorithm.entropy_coef * reduce(batch.entropy, Unit::kToken, how, batch, step, max_length);
+    out.loss = out.loss - bonus;
+    out.metrics["entropy_bonus"] = bonus.detach();
+  }
+  if (batch.value.defined() || batch.outcome_score.defined()) {
     const at::Tensor critic = critic_loss(algorithm.critic, batch, step);
     out.critic = algorithm.critic.coef * critic;
     out.loss = out.loss + out.critic;
     out.metrics["critic_loss"] = critic.detach();
-    metrics["value"] = {batch.value, Unit::kToken};
+    if (batch.value.defined()) metrics["value"] = {batch.value, Unit::kToken};
     if (batch.value_target.defined())
       metrics["value_error"] = {(batch.value_target - batch.value_old).abs(), Unit::kToken};
   }

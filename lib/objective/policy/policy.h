@@ -14,18 +14,21 @@
 #include <vector>
 
 #include "base/fields.h"
-#include "objective/policy/critic.h"
+#include "objective/credit/critic.h"
+#include "objective/credit/process.h"
+#include "objective/credit/turns.h"
 
 namespace temper::objective {
 
 // What an objective may ask for; the trainer computes nothing that nobody needs.
 struct Needs {
-  bool logp_old = false;      // behaviour policy, as the trainer computes it
-  bool logp_ref = false;      // reference model
-  bool logp_rollout = false;  // as the decode engine reported it
-  bool entropy = false;       // of the full distribution, detached
-  bool reward = false;        // the objective itself reads rewards, not only the advantage estimator
-  bool group = false;         // the objective itself reads groups
+  bool logp_old = false;          // behaviour policy, as the trainer computes it
+  bool logp_ref = false;          // reference model
+  bool logp_rollout = false;      // as the decode engine reported it
+  bool entropy = false;           // of the full distribution
+  bool entropy_gradient = false;  // ... which the loss itself reads, so that it must be differentiable
+  bool reward = false;            // the objective itself reads rewards, not only the advantage estimator
+  bool group = false;             // the objective itself reads groups
   // prepare() wants the current log-probs of the whole step: a pass without gradient for every update after
   // the first of a rollout (before the first update they are logp_old).
   bool step_logp = false;
@@ -36,9 +39,12 @@ struct Needs {
   bool opening = false;           // which responses were made to open with the end-of-thinking token
   bool token_score = false;       // a token reward model's scores
   bool value = false;             // a critic's values (advantages gae, retrace, rbis)
+  bool outcome_score = false;     // a critic's scores of a response's outcomes, and the outcome
+  bool process = false;           // a reward's scores of the steps of a response
+  bool turn = false;              // the turns of a conversation
   bool token = false;             // the sampled token ids
   int64_t top_k = 0;              // the k largest log-probs and their tokens
-  bool critic() const { return value || token_score; }
+  bool critic() const { return value || token_score || outcome_score; }
 };
 // Their names as fields of PolicyBatch, StepRewards and the input of temper-inspect; for the error of a
 // trainer that cannot give one, and for `list`.
@@ -47,22 +53,25 @@ std::vector<std::string> need_names(const Needs& needs);
 // Ragged numbers of S sequences with M response tokens. Undefined tensors were not asked for. A sequence's
 // tokens are never split over micro-batches; a group's sequences may be.
 struct PolicyBatch {
-  at::Tensor logp;              // [M] fp32 or fp64, requires grad in training
-  at::Tensor logp_old;          // [M]
-  at::Tensor logp_ref;          // [M]
-  at::Tensor logp_rollout;      // [M]
-  at::Tensor entropy;           // [M] detached
-  at::Tensor token;             // [M] int64, the sampled ids
-  at::Tensor top_logp;          // [M, k] largest first, differentiable
-  at::Tensor top_token;         // [M, k] int64
-  at::Tensor token_score;       // [M]
-  at::Tensor value;             // [M] the critic's output at each token's state, requires grad in training
-  at::Tensor value_old;         // [M] the same when the step began
-  at::Tensor value_target;      // [M] what a value critic should say
-  at::Tensor sequence;          // [M] int64 in [0, S), ascending; a sequence may have no tokens
-  at::Tensor advantage;         // [S]
+  at::Tensor logp;           // [M] fp32 or fp64, requires grad in training
+  at::Tensor logp_old;       // [M]
+  at::Tensor logp_ref;       // [M]
+  at::Tensor logp_rollout;   // [M]
+  at::Tensor entropy;        // [M] detached, or differentiable with needs().entropy_gradient
+  at::Tensor token;          // [M] int64, the sampled ids
+  at::Tensor top_logp;       // [M, k] largest first, differentiable
+  at::Tensor top_token;      // [M, k] int64
+  at::Tensor token_score;    // [M]
+  at::Tensor value;          // [M] the critic's output at each token's state, requires grad in training
+  at::Tensor value_old;      // [M] the same when the step began
+  at::Tensor value_target;   // [M] what a value critic should say
+  at::Tensor outcome_score;  // [M, kOutcomeCount] an outcome critic's, requires grad in training
+  at::Tensor token_reward;   // [M] used instead of `reward` by a critic's estimators when defined; NaN: null
+  at::Tensor sequence;       // [M] int64 in [0, S), ascending; a sequence may have no tokens
+  at::Tensor advantage;      // [S]
   at::Tensor token_advantage;   // [M], used instead of `advantage` when defined
   at::Tensor reward;            // [S], NaN: null
+  at::Tensor outcome;           // [S] int64 in [0, kOutcomeCount), -1: not known
   at::Tensor group;             // [S] int64, any labels, the same ones in every micro-batch of a step
   at::Tensor demonstration;     // [S], 1 or 0: was not sampled from the policy
   at::Tensor reference_reward;  // [S], mean reward of the initial model on the sequence's prompt
@@ -75,7 +84,8 @@ struct PolicyBatch {
 struct StepTotals {
   double tokens = 0, sequences = 0, groups = 0;
   double rewarded =
-      0;  // responses with tokens and a reward, included or not: an outcome critic learns of all
+      0;  // responses with tokens and a reward, included or not: a critic of what is right learns of all
+  double outcomes = 0, outcome_tokens = 0;  // included responses with tokens and an outcome, and their tokens
 };
 StepTotals totals(const PolicyBatch& step);
 
@@ -124,8 +134,10 @@ struct PolicyAlgorithm : Fields {
   std::string kl_in = "loss";         // | reward
   std::string kl_estimator = "k3";    // of the KL in the loss: k1 | k2 | k3 | k3+; in the reward it is k1
   bool kl_importance_weight = false;  // weighs the KL in the loss by exp(logp - logp_old)
-  std::string correction = "none";    // | truncate | mask: weight exp(logp_old - logp_rollout)
-  std::string correction_level = "token";  // | sequence
+  double entropy_coef = 0.0;          // the mean entropy times this is taken off the loss
+  std::string entropy_reduction = "as_loss";  // | token_mean
+  std::string correction = "none";            // | truncate | mask: weight exp(logp_old - logp_rollout)
+  std::string correction_level = "token";     // | sequence
   double correction_low = 0.0, correction_high = 2.0;
   bool filter_zero_variance = false;  // drop groups whose unshaped rewards are all equal, and refill
   int64_t filter_max_rounds = 8;      // generation rounds a step may take before it is an error
@@ -135,6 +147,8 @@ struct PolicyAlgorithm : Fields {
   bool keep_one_each =
       false;             // of each group only the first of the best and the first of the worst are learnt
   CriticOptions critic;  // read when needs().critic()
+  ProcessOptions process;
+  TurnOptions turn_advantage;
   std::unique_ptr<PolicyObjectiveOptions> objective;  // own fields, listed first among these in the config
 
   void fields(FieldVisitor& v) override;
@@ -203,8 +217,9 @@ at::Tensor reduce(const at::Tensor& value, Unit unit, const std::string& reducti
 // divided by the step's number of them), so adding the shares of all micro-batches and ranks gives the mean
 // over the step:
 //   loss                  the loss itself
-//   policy_loss           the part of it that is not KL
+//   policy_loss           the part of it that is neither KL nor entropy nor the critic's
 //   kl_loss               kl_coef times the reduced KL, when it is in the loss
+//   entropy_bonus         entropy_coef times the reduced entropy, which the loss is less by
 //   kl                    mean over tokens of the configured estimator against the reference, when logp_ref
 //   is given approx_kl             mean over tokens of exp(d) - 1 - d, d = logp - logp_old: KL(old || new) by
 //   k3 entropy               mean over tokens, when it is given rollout_gap           mean over tokens of

@@ -65,6 +65,9 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Lyu et al., arXiv 2502.06781", oreal});
     r.add({"simko", "PPO clip that spreads gains over likely alternatives at uncertain tokens",
            "Peng et al., arXiv 2510.14807", simko});
+    r.add({"coderl",
+           "programs by their tests, each token weighed by a critic of outcomes, beside the records' own",
+           "Le et al., arXiv 2207.01780", coderl});
     extend(r);
     return r;
   }();

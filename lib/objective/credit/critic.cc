@@ -1,7 +1,8 @@
-#include "objective/policy/critic.h"
+#include "objective/credit/critic.h"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "objective/policy/policy.h"
@@ -19,7 +20,14 @@ void CriticOptions::fields(FieldVisitor& v) {
           {.help = "first steps in which only the critic learns and the policy stays",
            .unit = "steps",
            .min = 0});
-  if (outcome) return;
+  if (kind == CriticKind::kOutcomes) {
+    v.field(
+        "pool", pool,
+        {.help = "what learns the outcome of a response: the scores of each of its tokens, or the largest of "
+                 "them",
+         .choices = {"token", "max"}});
+  }
+  if (kind != CriticKind::kValue) return;
   v.field("gamma", gamma, {.help = "discount a token", .min = 0, .max = 1});
   v.field("lambda", lambda, {.help = "decay of the trace a token", .min = 0, .max = 1});
   v.field("value_clip", value_clip,
@@ -79,14 +87,19 @@ ValueEstimate critic_advantages(const PolicyAlgorithm& algorithm, const PolicyBa
   if (!step.value_old.defined() || !step.logp_old.defined())
     bug("a critic's batch has no value_old or logp_old");
   const CriticOptions& critic = algorithm.critic;
-  const at::Tensor known = step.reward.isnan().logical_not();
-  at::Tensor reward = reward_on_last_token(at::nan_to_num(step.reward, 0.0), step.sequence, step.sequences);
+  at::Tensor reward = step.token_reward;
+  if (!reward.defined()) {
+    reward = reward_on_last_token(step.reward, step.sequence, step.sequences);
+    const at::Tensor unknown = gather_sequence(step.reward.isnan(), step.sequence);
+    reward = reward.masked_fill(unknown, std::numeric_limits<double>::quiet_NaN());
+  }
+  const at::Tensor given = reward.isnan().logical_not();
+  reward = at::nan_to_num(reward, 0.0);
   if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
     reward = reward - algorithm.kl_coef * (step.logp_old - step.logp_ref);
   const at::Tensor moved = (step.logp.defined() ? step.logp : step.logp_old) - step.logp_old;
   ValueEstimate out = estimate_values(algorithm.advantage, reward, step.value_old, moved, step.sequence,
                                       critic.gamma, critic.lambda);
-  const at::Tensor given = gather_sequence(known, step.sequence);
   if (critic.whiten) {
     const at::Tensor keep = (gather_sequence(included(step), step.sequence) * given).to(at::kDouble),
                      count = keep.sum();
@@ -100,8 +113,33 @@ ValueEstimate critic_advantages(const PolicyAlgorithm& algorithm, const PolicyBa
   return out;
 }
 
+namespace {
+
+// Of kOutcomes, of which a response without an outcome, or left out, is no part.
+at::Tensor outcome_loss(const CriticOptions& critic, const PolicyBatch& batch, const StepTotals& step) {
+  const at::Tensor known = batch.outcome.ge(0).logical_and(included(batch).ne(0));
+  const at::Tensor outcome = batch.outcome.clamp_min(0);
+  const auto cross_entropy = [](const at::Tensor& score, const at::Tensor& which) {
+    return -at::log_softmax(score, -1).gather(1, which.unsqueeze(1)).squeeze(1);
+  };
+  if (critic.pool == "token") {
+    const at::Tensor loss = cross_entropy(batch.outcome_score, gather_sequence(outcome, batch.sequence));
+    const at::Tensor counts = gather_sequence(known, batch.sequence);
+    return at::where(counts, loss, at::zeros_like(loss)).sum() / std::max(step.outcome_tokens, 1.0);
+  }
+  std::vector<at::Tensor> largest;
+  for (int64_t c = 0; c < batch.outcome_score.size(1); ++c)
+    largest.push_back(segment_max(batch.outcome_score.select(1, c), batch.sequence, batch.sequences));
+  const at::Tensor counts = known.logical_and(has_tokens(batch).gt(0)).nonzero().flatten();
+  const at::Tensor score = at::stack(largest, 1).index_select(0, counts);
+  return cross_entropy(score, outcome.index_select(0, counts)).sum() / std::max(step.outcomes, 1.0);
+}
+
+}  // namespace
+
 at::Tensor critic_loss(const CriticOptions& critic, const PolicyBatch& batch, const StepTotals& step) {
-  if (!critic.outcome) {
+  if (critic.kind == CriticKind::kOutcomes) return outcome_loss(critic, batch, step);
+  if (critic.kind == CriticKind::kValue) {
     const at::Tensor loss = value_loss(batch.value, batch.value_old, batch.value_target, critic.value_clip);
     const at::Tensor keep = gather_sequence(included(batch), batch.sequence);
     return (loss * keep).sum() / std::max(step.tokens, 1.0);
@@ -124,9 +162,12 @@ at::Tensor value_loss(const at::Tensor& value, const at::Tensor& value_old, cons
   return 0.5 * at::max((value - target).square(), (near - target).square());
 }
 
-at::Tensor coderl_advantage(const at::Tensor& reward, const at::Tensor& greedy, const at::Tensor& q,
-                            const at::Tensor& sequence) {
-  return q * gather_sequence(reward - greedy, sequence);
+at::Tensor outcome_probability(const at::Tensor& score, const at::Tensor& outcome,
+                               const at::Tensor& sequence) {
+  const at::Tensor of_token = gather_sequence(outcome, sequence);
+  const at::Tensor p =
+      at::softmax(score.detach(), -1).gather(1, of_token.clamp_min(0).unsqueeze(1)).squeeze(1);
+  return at::where(of_token.ge(0), p, at::zeros_like(p));
 }
 
 }  // namespace temper::objective
