@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "adapter/adapter.h"
 #include "base/error.h"
@@ -78,6 +79,7 @@ int64_t find_head(const std::string& head, const ModelConfig& config) {
 // A completion's places to read; nothing to read when it could not be scored.
 struct Scored {
   std::vector<int64_t> prompt, completion, reads;
+  std::vector<int64_t> ends = {};  // of steps, in the text, as StepScore::end
 };
 
 class ModelReward : public Reward {
@@ -129,6 +131,8 @@ class ModelReward : public Reward {
     return combine(all, rows);
   }
 
+  bool scores_steps() const override { return !options_.aggregate.empty(); }
+
   // Not each_alone(): the rounding of a row depends on the rows of its pass.
 
   std::map<std::string, int64_t> counters() const override { return {{"unscored", unscored_}}; }
@@ -166,8 +170,9 @@ class ModelReward : public Reward {
 
   Scored encode(const Record& record, const RewardItem& item) const {
     if (!options_.aggregate.empty()) {
-      Steps steps = encoder_->steps(record, split(item.completion), options_.score.separator);
-      return {std::move(steps.prompt), std::move(steps.completion), std::move(steps.ends)};
+      std::vector<int64_t> ends;
+      Steps steps = encoder_->steps(record, split(item.completion, ends), options_.score.separator);
+      return {std::move(steps.prompt), std::move(steps.completion), std::move(steps.ends), std::move(ends)};
     }
     Answer answer;
     if (item.truncated || item.completion.empty()) {  // no end token
@@ -184,17 +189,23 @@ class ModelReward : public Reward {
     return {std::move(answer.prompt), std::move(answer.completion), {at}};
   }
 
-  // The steps of a completion: what stands between separators; a blank one is none.
-  std::vector<std::string> split(const std::string& text) const {
+  // The steps of a completion: what stands between separators; a blank one is none. ends: of each, behind its
+  // separator.
+  std::vector<std::string> split(const std::string& text, std::vector<int64_t>& ends) const {
     std::vector<std::string> out;
     const std::string& separator = options_.score.separator;
     for (size_t at = 0; at <= text.size();) {
       const size_t end = std::min(text.find(separator, at), text.size());
       const std::string step = text.substr(at, end - at);
-      if (step.find_first_not_of(" \t\r\n") != std::string::npos) out.push_back(step);
       at = end + separator.size();
+      if (step.find_first_not_of(" \t\r\n") == std::string::npos) continue;
+      out.push_back(step);
+      ends.push_back(static_cast<int64_t>(std::min(at, text.size())));
     }
-    if (out.empty()) out.emplace_back();
+    if (out.empty()) {
+      out.emplace_back();
+      ends.push_back(static_cast<int64_t>(text.size()));
+    }
     return out;
   }
 
@@ -240,10 +251,12 @@ class ModelReward : public Reward {
       const at::Tensor one =
           objective::aggregate_steps(options_.aggregate, at::tensor(rows, at::kDouble),
                                      at::tensor(solution, at::kLong), static_cast<int64_t>(all.size()));
-      std::vector<Score> out;
+      std::vector<Score> out(all.size());
+      size_t next = 0;
       for (size_t i = 0; i < all.size(); ++i) {
-        out.push_back(all[i].reads.empty() ? std::nullopt
-                                           : std::optional(one[static_cast<int64_t>(i)].item<double>()));
+        if (all[i].reads.empty()) continue;
+        out[i] = one[static_cast<int64_t>(i)].item<double>();
+        for (const int64_t end : all[i].ends) out[i].steps.push_back({end, told(rows[next++])});
       }
       return out;
     }
@@ -251,6 +264,10 @@ class ModelReward : public Reward {
     size_t next = 0;
     for (const Scored& s : all) out.push_back(s.reads.empty() ? std::nullopt : std::optional(rows[next++]));
     return out;
+  }
+
+  double told(double score) const {
+    return options_.step_scores == "score" ? score : 1 / (1 + std::exp(-score));
   }
 
   ModelRewardOptions options_;
@@ -274,6 +291,12 @@ void ModelRewardOptions::fields(FieldVisitor& v) {
   v.field("aggregate", aggregate,
           {.help = "how the scores of a completion's steps become one; empty: it is scored as a whole",
            .choices = {"", "min", "product", "mean", "last"}});
+  if (!aggregate.empty()) {
+    v.field("step_scores", step_scores,
+            {.help = "what algorithm.process is told of each step: the probability that it is right, "
+                     "sigmoid(score), or the score",
+             .choices = {"probability", "score"}});
+  }
   v.field("template", chat_template,
           {.help = "chat template of the scoring model: auto (its tokenizer's), chatml, or a .jinja file"});
   v.field("chat_prompts", chat_prompts,

@@ -42,8 +42,10 @@ std::optional<double> combined(const std::string& how, const std::vector<double>
 
 Json to_json(const Score& score) {
   const Json value = score.value ? Json(*score.value) : Json(nullptr);
-  if (score.text.empty() && score.outcome.empty()) return value;
-  return Json::array({value, score.text, score.outcome});
+  if (score.text.empty() && score.outcome.empty() && score.steps.empty()) return value;
+  Json steps = Json::array();
+  for (const StepScore& step : score.steps) steps.push_back({step.end, step.score});
+  return Json::array({value, score.text, score.outcome, steps});
 }
 
 Score score_from_json(const Json& json) {
@@ -53,6 +55,7 @@ Score score_from_json(const Json& json) {
   if (!json.is_array()) return out;
   out.text = json.at(1).get<std::string>();
   out.outcome = json.at(2).get<std::string>();
+  for (const Json& step : json.at(3)) out.steps.push_back({step.at(0), step.at(1)});
   return out;
 }
 
@@ -154,6 +157,22 @@ bool RewardSet::scores(const Reward& reward, ScoredBy by) {
 
 bool RewardSet::has(ScoredBy by) const {
   return std::any_of(rewards_.begin(), rewards_.end(), [&](const auto& r) { return scores(*r, by); });
+}
+
+size_t RewardSet::step_scorer(const std::string& name, const std::string& where) const {
+  const auto at = std::find(names_.begin(), names_.end(), name);
+  std::string known;
+  for (const std::string& one : names_) known += (known.empty() ? "" : ", ") + one;
+  if (at == names_.end()) user_error("{}: no reward is called \"{}\"; there are: {}", where, name, known);
+  const auto index = static_cast<size_t>(at - names_.begin());
+  if (!rewards_[index]->scores_steps()) {
+    user_error(
+        "{}: the reward \"{}\" scores whole completions; expected one that scores steps, such as a \"model\" "
+        "with "
+        "\"aggregate\"",
+        where, name);
+  }
+  return index;
 }
 
 bool RewardSet::external() const {

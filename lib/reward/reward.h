@@ -29,6 +29,14 @@ struct RewardItem {
   std::optional<double> environment = {};
 };
 
+// What a reward says of one step of a completion.
+struct StepScore {
+  int64_t end =
+      0;  // where the step ends in the completion's text, one behind it, its separator included; bytes
+  double score = 0;
+  bool operator==(const StepScore&) const = default;
+};
+
 // What a reward says of one item. Most say a number alone, and return a double, an optional or nullopt.
 struct Score {
   Score() = default;
@@ -40,8 +48,9 @@ struct Score {
   std::optional<double> value;  // null: it could not tell
   std::string text;             // what there is to read about it, such as the error of a program; valid UTF-8
   std::string outcome;          // one of the reward's outcomes()
+  std::vector<StepScore> steps;  // of a reward that scores_steps(), in order; none where `value` is null
 };
-// As JSON: the number or null, or [number, text, outcome] where there is more than that. Exact.
+// As JSON: the number or null, or [number, text, outcome, steps] where there is more than that. Exact.
 Json to_json(const Score& score);
 Score score_from_json(const Json& json);  // throws Json::exception
 // Into a row for people and programs: "rewards", and "reward_texts" and "reward_outcomes" where there are
@@ -57,6 +66,8 @@ class Reward {
   // The few ways that an item can go, from the worst to the best, where this reward tells them apart; none:
   // all scores leave `outcome` empty.
   virtual std::vector<std::string> outcomes() const { return {}; }
+  // Its scores have those of the completion's steps.
+  virtual bool scores_steps() const { return false; }
   // What is known of a record before the long part: throws UserError when it lacks a column that score() will
   // need, and returns why every completion of it would be null (a reference that cannot be read); nullopt: it
   // can be scored.
@@ -134,6 +145,9 @@ class RewardSet {
   std::optional<std::string> compared_as(const Json& columns) const;
   // The first reward that knows answers, as an index of names().
   std::optional<int64_t> answering() const;
+  // The reward of this name, as an index of names(), if it scores steps. Throws UserError, naming `where`, if
+  // there is none or it does not.
+  size_t step_scorer(const std::string& name, const std::string& where) const;
   // Of each reward, as Reward::outcomes().
   const std::vector<std::vector<std::string>>& outcomes() const { return outcomes_; }
   // Running totals of this process, "<name>/<counter>", and of how many items score() was asked. Not to be
