@@ -142,6 +142,7 @@ objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t l
   b.value_target = per_token(all.batch.value_target);
   b.advantage = per_sequence(all.batch.advantage);
   b.reward = per_sequence(all.batch.reward);
+  b.outcome = per_sequence(all.batch.outcome);
   b.group = per_sequence(all.batch.group);
   b.include = per_sequence(all.batch.include);
   b.demonstration = per_sequence(all.batch.demonstration);

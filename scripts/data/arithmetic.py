@@ -5,6 +5,7 @@
   plain  sums with solved ones in front: {"prompt": "2 + 3 = 5\\n7 + 6 =", "completion": " 13", "answer": "13"}
   chat   sums asked in words, prompt and completion as chat messages
   pairs  stories with a right and a wrong solution: {"prompt": ..., "chosen": ..., "rejected": ..., "answer": ...}
+  steps  stories with a solution in steps, each right or wrong: {"prompt": ..., "completions": [...], "labels": [...]}
 
 The same options give the same files. Needs nothing but Python 3.8 or later.
 
@@ -198,7 +199,19 @@ def pair_record(d, options, operation):
                   "rejected": "\n".join(slipped) + f"\n#### {wrong}", "answer": str(value)}
 
 
-RECORDS = {"pairs": pair_record, "word": word_record, "plain": plain_record, "chat": chat_record}
+def step_record(d, options, operation):
+    """A third of the solutions slip in their last sum, a third in the answer alone; what follows a wrong step is wrong."""
+    text, steps, value = STORIES[operation](d, options.max_number)
+    slip = d.number(1, 3)
+    wrong = value - slip if d.number(0, 1) and value > slip else value + slip
+    where = d.number(0, 2)
+    if where == 1:
+        steps = steps[:-1] + [steps[-1].rsplit("=", 1)[0] + f"= {wrong}"]
+    labels = [True] * (len(steps) - 1) + [where != 1, where == 0]
+    return text, {"prompt": text + "\n", "completions": steps + [f"#### {wrong if where else value}"], "labels": labels}
+
+
+RECORDS = {"pairs": pair_record, "steps": step_record, "word": word_record, "plain": plain_record, "chat": chat_record}
 
 
 def generate(options):
@@ -234,7 +247,7 @@ def main():
     parser.add_argument("--operations", help="comma-separated; word: " + ",".join(STORIES) +
                         "; plain and chat: add,subtract (default: all)")
     options = parser.parse_args()
-    known = list(STORIES) if options.style in ("word", "pairs") else ["add", "subtract"]
+    known = list(STORIES) if options.style in ("word", "pairs", "steps") else ["add", "subtract"]
     options.operations = options.operations.split(",") if options.operations else known
     for operation in options.operations:
         if operation not in known:

@@ -144,6 +144,11 @@ TEST_CASE("fake device: every objective") {
   for (const std::string& name : objective::policy_registry().names()) {
     std::vector<std::string> sets = {"algorithm.name=" + name, "algorithm.filter_max_rounds=1000"};
     if (name == "luffy") sets.emplace_back("rollout.demonstrations=1");
+    if (name == "coderl") {
+      sets.emplace_back("rollout.demonstrations=1");
+      sets.emplace_back(
+          R"(rewards=[{"kind": "code", "score": "coderl", "extract": "all", "tests": "answer"}])");
+    }
     if (name == "adaptthink") {
       sets.emplace_back(R"(rollout.openings=["<|im_end|>", "<|im_start|>"])");
       sets.emplace_back("rollout.reference_samples=2");

@@ -92,6 +92,11 @@ TEST_CASE("every algorithm takes its steps") {
     std::vector<std::string> sets = {"train.steps=2", "algorithm.name=" + name, "optimizer.lr=1e-3",
                                      "algorithm.filter_max_rounds=1000"};
     if (name == "luffy") sets.emplace_back("rollout.demonstrations=1");
+    if (name == "coderl") {
+      sets.emplace_back("rollout.demonstrations=1");
+      sets.emplace_back(
+          R"(rewards=[{"kind": "code", "score": "coderl", "extract": "all", "tests": "answer"}])");
+    }
     if (name == "adaptthink") {
       sets.emplace_back(R"(rollout.openings=["<|im_end|>", "<|im_start|>"])");
       sets.emplace_back("rollout.reference_samples=2");

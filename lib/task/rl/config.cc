@@ -87,7 +87,7 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
   if (rollout.demonstrations > 0 && !needs.demonstration) {
     problem(
         fmt::format("rollout.demonstrations: \"{}\" would take them for samples of the policy; use "
-                    "algorithm \"luffy\"",
+                    "algorithm \"luffy\", or \"coderl\" for programs",
                     algorithm_name));
   }
   if (rollout.demonstrations >= rollout.group_size) {
@@ -115,6 +115,8 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
         {needs.greedy_reward, "the reward of a greedy answer"},
         {needs.reward_parts, "each reward function's own score"},
         {needs.demonstration, "demonstrations in each group"},
+        {needs.process, "scores of steps"},
+        {needs.turn, "turns"},
         {needs.opening, "forced openings"}};
     for (const auto& [needed, what] : fresh_only) {
       if (needed)
@@ -133,6 +135,11 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
         {!rollout.openings.empty(), "rollout.openings: groups with them are sampled to their end"}};
     for (const auto& [given, what] : whole_only)
       if (given) problem(fmt::format("{}; leave out rollout.step_tokens", what));
+  }
+  if (needs.turn && environment_options == nullptr) {
+    problem(
+        "algorithm.turn_advantage.omega: compares the turns of conversations; give an environment, or leave "
+        "it out");
   }
   if (rollout.temperature == 0)
     problem("rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");
@@ -160,7 +167,8 @@ int64_t RlTask::updates(const RunConfig& config) const {
 
 Heads RlTask::heads(const RunConfig&, const std::vector<Record>*, const Tokenizer*) const {
   Heads heads;
-  if (algorithm->needs().critic()) heads.scores = 1;
+  const objective::Needs needs = algorithm->needs();
+  if (needs.critic()) heads.scores = needs.outcome_score ? objective::kOutcomeCount : 1;
   return heads;
 }
 

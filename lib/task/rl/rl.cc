@@ -8,6 +8,7 @@
 #include "task/rl/config.h"
 #include "task/rl/extra_rewards.h"
 #include "task/rl/stored_rollouts.h"
+#include "task/rl/token_credit.h"
 #include "tensor/packed.h"
 #include "train/config.h"
 #include "train/reference.h"
@@ -24,9 +25,9 @@ struct Totals {
 };
 
 // Rewards are shaped and become advantages; what is left out of the loss is marked. greedy: as
-// greedy_rewards(), undefined without need.
+// greedy_rewards(), undefined without need; steps: as process_scores(), read with need.
 void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rollouts,
-                   const at::Tensor& greedy, RolloutTensors& all) {
+                   const at::Tensor& greedy, const objective::ProcessScores& steps, RolloutTensors& all) {
   const objective::PolicyAlgorithm& algorithm = *task.algorithm;
   const auto max_new_tokens = static_cast<double>(task.rollout.max_new_tokens);
   const objective::Needs needs = algorithm.needs();
@@ -41,12 +42,21 @@ void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rol
   }
   if (algorithm.mask_truncated || algorithm.keep_one_each)
     all.batch.include = include_mask(algorithm, rollouts.groups);
+  const auto take_per_token = [&](const at::Tensor& advantage) {
+    all.batch.token_advantage = advantage;
+    all.batch.advantage = segment_mean(advantage, all.batch.sequence, all.batch.sequences);
+  };
   if (needs.value) {
     all.batch.reward = reward;
+    if (needs.process)
+      all.batch.token_reward =
+          objective::process_token_rewards(algorithm.process, all.batch, steps).to(at::kFloat);
     const objective::ValueEstimate estimate = objective::critic_advantages(algorithm, all.batch);
-    all.batch.token_advantage = estimate.advantage;
+    take_per_token(estimate.advantage);
     all.batch.value_target = estimate.target;
-    all.batch.advantage = segment_mean(estimate.advantage, all.batch.sequence, all.batch.sequences);
+  } else if (needs.process) {
+    all.batch.reward = reward;
+    take_per_token(objective::process_advantages(algorithm, all.batch, steps));
   } else {
     if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
       reward = reward + objective::kl_reward(algorithm, all.batch);
@@ -57,6 +67,11 @@ void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rol
       seen.part_weights = s.rewards->weights();
     }
     all.batch.advantage = objective::advantages(algorithm, seen);
+  }
+  if (needs.turn) {
+    all.batch.token_advantage =
+        objective::turn_advantages(algorithm.turn_advantage, algorithm.advantage_eps, all.batch.advantage,
+                                   all.batch.group, all.batch.sequence, turns_of(rollouts.groups));
   }
 }
 
@@ -70,6 +85,7 @@ void RlTask::train(Session& s) const {
   for (const std::string& line : objective::departures(algorithm))
     s.progress->message("departs from the paper: " + line);
 
+  const CreditSources sources = find_credit_sources(s, algorithm);
   const std::vector<std::vector<int64_t>> prompts = encode_train_prompts(s);
   const std::vector<RolloutGroup> stored =
       offline.on() ? read_stored_rollouts(s, *this) : std::vector<RolloutGroup>();
@@ -107,7 +123,8 @@ void RlTask::train(Session& s) const {
     const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
     rollouts.commit(s.state);
     RolloutTensors all = rollout_tensors(rollouts.groups);
-    if (needs.critic()) {
+    if (needs.outcome_score) all.batch.outcome = outcomes_of(s, sources.outcomes, rollouts.groups);
+    if (needs.value || needs.token_score) {
       const TokenNumbers now = logp_and_values(s, all.sequences);
       all.batch.logp = now.logp;
       all.batch.value_old = now.value;
@@ -115,7 +132,10 @@ void RlTask::train(Session& s) const {
     }
     if (needs.logp_ref) all.batch.logp_ref = reference_logp(s, all.sequences);
 
-    shape_rewards(s, *this, rollouts, greedy, all);
+    const objective::ProcessScores steps =
+        needs.process ? process_scores(s, algorithm.process, sources.steps, rollouts.groups)
+                      : objective::ProcessScores();
+    shape_rewards(s, *this, rollouts, greedy, steps, all);
     const bool warming_up = needs.critic() && s.state.step < algorithm.critic.warmup;  // the policy stays
 
     // Optimizer steps over the batch, part by part, pass by pass.
@@ -145,17 +165,21 @@ void RlTask::train(Session& s) const {
           LogpOptions options;
           options.temperature = rollout.temperature;
           options.entropy = true;
+          options.entropy_gradient = needs.entropy_gradient;
           options.top_k = needs.top_k;
           const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
           const LogpResult result = on_host(selective_logp(hidden, s.model->head().compute,
                                                            s.model->head().master, micro.targets, options));
           if (needs.critic()) {
             const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
-            batch.value =
-                model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source)
-                    .select(1, 0)
-                    .cpu();
-            batch.token_score = batch.value.detach();
+            const at::Tensor scores =
+                model_scores(*s.model, reaches_trunk ? hidden : hidden.detach(), micro.targets.source).cpu();
+            if (needs.outcome_score) {
+              batch.outcome_score = scores;
+            } else {
+              batch.value = scores.select(1, 0);
+              batch.token_score = batch.value.detach();
+            }
           }
           batch.logp = result.logp;
           batch.entropy = result.entropy;
@@ -184,6 +208,9 @@ void RlTask::train(Session& s) const {
     row.values.emplace_back("grad_norm", sum.grad_norm / sum.updates);
     row.values.emplace_back("lr", sum.lr);
     row.values.emplace_back("skipped", sum.skipped);
+    if (needs.process) {
+      for (const auto& value : process_metrics(algorithm.process, steps)) row.values.push_back(value);
+    }
     row.values.emplace_back("advantage_abs", all.batch.advantage.abs().mean().item<double>());
     for (const auto& [name, value] : sum.sums) {
       if (name != "loss") row.values.emplace_back(name, value / sum.updates);
