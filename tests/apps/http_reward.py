@@ -120,6 +120,17 @@ def main():
     if not all(m["null_rewards"] == 0 and 0 < m["reward/http"] < 1 and m["reward/judge"] > 1 for m in rows("whole")):
         fail(f"scores of an undisturbed run: {rows('whole')}")
 
+    # By hand.
+    with open(work + "/pairs.jsonl", "w") as out:
+        out.write('{"prompt": "Q", "completion": "eeee"}\n')
+    inspect = [program.replace("temper-train", "temper-inspect"), "reward", "judge", "--input", work + "/pairs.jsonl",
+               "--set", f"url=http://127.0.0.1:{PORT}/v1/chat/completions", "--set", 'headers={"Authorization": "Bearer ${WIRE_KEY}"}',
+               "--set", "value=log_odds", "--set", 'prompts=["{prompt} {completion}"]']
+    shown = subprocess.run(inspect, capture_output=True, text=True, env={**os.environ, "WIRE_KEY": SECRET})
+    if shown.returncode != 0 or not {"questions": ["Q eeee"], "text": "Yes"}.items() <= (line := json.loads(shown.stdout)).items() \
+            or abs(line["score"] - (2 - 0.1 - 4 / 50)) > 1e-9:
+        fail(f"temper-inspect reward judge: {shown.stdout} {shown.stderr}")
+
     # Killed and started again while the run goes on.
     process = train("restarted")
     for _ in range(2000):
@@ -134,7 +145,9 @@ def main():
         fail("the run did not wait for its server")
     serve()
     ended(process, 0)
-    left = lambda name: [{k: v for k, v in m.items() if k != "time"} for m in rows(name)]
+    if sum(m["http/retries"] + m["judge/retries"] for m in rows("restarted")) == 0:
+        fail("nothing was asked again")
+    left = lambda name: [{k: v for k, v in m.items() if k != "time" and not k.endswith("/retries")} for m in rows(name)]
     if left("whole") != left("restarted"):
         fail("metrics after a restart of the server are others")
     weights = [open(f"{work}/{name}/final/model.safetensors", "rb").read() for name in ("whole", "restarted")]
