@@ -31,14 +31,21 @@ inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& tex
   }
   ScoreFields rewards;
   read_fields(rewards, {{"rewards", list}}, option, ".");
+  for (const RewardEntry& entry : rewards.entries) {
+    if (entry.reference_samples() > 0)
+      user_error(
+          "{}: a transform of {} compares with answers of a run's initial model, which this command does not "
+          "sample; give their rewards as a column (\"reference\": \"column\"), or leave it out",
+          option, entry.kind);
+  }
   return std::move(rewards.entries);
 }
 
 // One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name,
-// "reward_texts" and "reward_outcomes" by name where a reward says such, "logprobs" (whole vocabulary, at
-// `temperature`), "prompt_ids", "completion_ids", "temperature", "finish". Of a conversation: "turns", the
-// policy's as [begin, end) of completion_ids, whose log-probs alone are given, and "conversation", what was
-// said behind the prompt.
+// "reward_transformed", "reward_texts" and "reward_outcomes" by name where a reward says such, "logprobs"
+// (whole vocabulary, at `temperature`), "prompt_ids", "completion_ids", "temperature", "finish". Of a
+// conversation: "turns", the policy's as [begin, end) of completion_ids, whose log-probs alone are given, and
+// "conversation", what was said behind the prompt.
 inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
                                 const std::vector<GenerateRequest>& requests,
                                 const std::vector<std::vector<Completion>>& completions,
@@ -57,7 +64,7 @@ inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& r
     for (const Completion& c : completions[i]) {
       Json line = answered(records[i], c.text, c.finish != FinishReason::kLength);
       line["reward"] = number_or_null(score->total);
-      write_parts(line, rewards.names(), score->parts);
+      write_parts(line, rewards.names(), *score);
       Json turns = Json::array(), logprobs = Json::array();
       for (const Turn& turn : c.turns) {
         turns.push_back({turn.begin, turn.end});

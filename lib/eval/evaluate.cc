@@ -198,6 +198,9 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
   for (size_t r = 0; r < result.reward_names.size(); ++r) {
     figures.number("reward/" + result.reward_names[r],
                    prompt_means(result, [r](const EvalSample& s) { return s.score.parts[r].value; }));
+    if (rewards.transforms(r))
+      figures.number("reward/" + result.reward_names[r] + "/transformed",
+                     prompt_means(result, [r](const EvalSample& s) { return s.score.counted[r]; }));
     for (const std::string& outcome : rewards.outcomes()[r]) {
       const auto went = [&](const EvalSample& s) {
         const std::string& told = s.score.parts[r].outcome;
@@ -271,7 +274,7 @@ Json EvalResult::sample_json(const EvalSample& sample, const std::vector<EvalPro
               {"correct", sample.correct ? Json(*sample.correct) : Json(nullptr)},
               {"answer", sample.answer ? Json(*sample.answer) : Json(nullptr)},
               {"total", number_or_null(sample.score.total)}};
-  write_parts(out, reward_names, sample.score.parts);
+  write_parts(out, reward_names, sample.score);
   out["columns"] = prompt.columns != nullptr ? *prompt.columns : Json(nullptr);
   if (const auto& told = sample.completion.conversation) out["messages"] = told->messages;
   return out;

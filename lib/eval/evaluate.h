@@ -63,7 +63,7 @@ struct EvalResult {
   // {"prompts", "samples", "nulls", "tokens", "figures": {name: {"value", "low", "high", "prompts"}}}
   Json to_json() const;
   // {"prompt", "sample", "completion", "finish", "tokens", "correct", "answer", "total", "rewards": {...},
-  // "reward_texts"?: {...}, "reward_outcomes"?: {...}, "columns": {...}}
+  // "reward_transformed"?: {...}, "reward_texts"?: {...}, "reward_outcomes"?: {...}, "columns": {...}}
   Json sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts) const;
 };
 

@@ -51,6 +51,7 @@ Kinds all_kinds() {
   add(kinds, "problem", problem_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
+  add(kinds, "transform", transform_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());

@@ -15,6 +15,10 @@ void inspect_reward_file(const std::string& kind, const std::string& file, const
   Json json = options;
   json["kind"] = kind;
   read_fields(entry, json, "reward " + kind, ".");
+  if (!entry.transforms.empty())
+    user_error(
+        "reward {}: expected no \"transforms\", as each line is scored by itself; temper-eval has them",
+        kind);
   const auto reward = entry.options->make();
   for (const Record& record : read_jsonl({file})) {
     const auto text = [&](const char* name) {

@@ -1,10 +1,13 @@
-// Where a program adds rewards of its own: define this function in your program; see objective/extend.h.
+// Where a program adds rewards and transforms of its own: define these functions in your program; see
+// objective/extend.h.
 #pragma once
 
 #include "reward/reward.h"
+#include "reward/transform/transform.h"
 
 namespace temper {
 
 void extend(Registry<RewardOptions>& registry);
+void extend(Registry<TransformOptions>& registry);
 
 }  // namespace temper

@@ -11,6 +11,7 @@
 
 #include "base/fields.h"
 #include "base/json_fwd.h"
+#include "reward/transform/transform.h"
 
 namespace temper {
 
@@ -53,9 +54,6 @@ struct Score {
 // As JSON: the number or null, or [number, text, outcome, steps] where there is more than that. Exact.
 Json to_json(const Score& score);
 Score score_from_json(const Json& json);  // throws Json::exception
-// Into a row for people and programs: "rewards", and "reward_texts" and "reward_outcomes" where there are
-// any, each by the rewards' names.
-void write_parts(Json& row, const std::vector<std::string>& names, const std::vector<Score>& parts);
 
 class Reward {
  public:
@@ -101,11 +99,14 @@ struct RewardOptions : Fields {
 };
 const Registry<RewardOptions>& reward_registry();
 
-// One entry of the "rewards" array: {"kind": ..., "name"?, "weight": 1.0, ...the kind's own fields}.
+// One entry of the "rewards" array: {"kind": ..., "name"?, "weight": 1.0, "transforms"?, ...the kind's own
+// fields}.
 struct RewardEntry : Fields {
-  std::string kind, name;  // name: in metrics; the kind when left out
-  double weight = 1.0;     // 0: scored and reported, but no part of the total
+  std::string kind, name;                  // name: in metrics; the kind when left out
+  double weight = 1.0;                     // 0: scored and reported, but no part of the total
+  std::vector<TransformEntry> transforms;  // in their order, between what the reward says and what counts
   std::unique_ptr<RewardOptions> options;
+  int64_t reference_samples() const;  // the most that a transform compares with
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
 };
@@ -113,25 +114,48 @@ struct RewardEntry : Fields {
 struct ScoredItem {
   // Combined. Null when any part with a weight is null; of "first", when all are.
   std::optional<double> total;
-  std::vector<Score> parts;  // per reward, unweighted
+  std::vector<Score> parts;                    // what each reward said
+  std::vector<std::optional<double>> counted;  // the parts behind their transforms, unweighted
 };
 
-// Which rewards of a set score: all, those that are each_alone(), or the others.
-enum class ScoredBy { kAll, kEachAlone, kOthers };
+// What each reward of a set said of the reference model's answers to one prompt, nulls left out:
+// [reward][answer]. Empty for rewards whose transforms ask for none.
+using ReferenceScores = std::vector<std::vector<double>>;
 
-// The weighted combination of several rewards: "sum" of weight x score, their "product", their "min", or
-// the "first" that can tell, over the rewards whose weight is not 0.
+// Into a row for people and programs, each by the rewards' names: "rewards", what each said, and where there
+// are any "reward_transformed", the numbers that transforms changed, "reward_texts" and "reward_outcomes".
+void write_parts(Json& row, const std::vector<std::string>& names, const ScoredItem& item);
+
+// Which rewards of a set score: all, those that are each_alone(), the others, or those whose transforms
+// compare with the reference model's answers.
+enum class ScoredBy { kAll, kEachAlone, kOthers, kCompared };
+
+// The weighted combination of several rewards: "sum" of weight x number, their "product", their "min", or
+// the "first" that can tell, over the rewards whose weight is not 0. A reward's number is what it says behind
+// its transforms.
 class RewardSet {
  public:
-  // Throws UserError for an unknown combination, no rewards, or two of one name; starts external programs.
+  // Throws UserError for an unknown combination, no rewards, two of one name, or a transform that names a
+  // reward which is not there; starts external programs.
   RewardSet(const std::vector<RewardEntry>& entries, std::string combine = "sum");
+  // What these rewards say; parts of others are null. What counts of it, and the totals, settle() has.
   // on_wait: called about ten times a second while only external rewards are left to wait for; it may throw,
-  // which interrupts them. by: the parts of other rewards are null, and unless it is kAll there are no
-  // totals: join() has them. Throws what the rewards throw.
-  std::vector<ScoredItem> score(const std::vector<RewardItem>& items,
+  // which interrupts them. Throws what the rewards throw.
+  std::vector<ScoredItem> parts(const std::vector<RewardItem>& items,
                                 const std::function<void()>& on_wait = {}, ScoredBy by = ScoredBy::kAll);
-  // Of an item that was scored by the two kinds of rewards apart, all in one, as score() by all gives it.
+  // Of an item that was scored by the two kinds of rewards apart, the parts of all.
   ScoredItem join(ScoredItem each_alone, const ScoredItem& others) const;
+  // Fills what counts and the totals of all that is scored together, such as a step's completions: some
+  // transforms place an item among them. reference: of each item's prompt, where reference_samples() is not
+  // 0. Throws UserError where it is and there are none, or a transform makes a number that is not finite.
+  void settle(const std::vector<RewardItem>& items, std::vector<ScoredItem>& scored,
+              const std::vector<const ReferenceScores*>& reference = {}) const;
+  // parts() of all rewards, settled.
+  std::vector<ScoredItem> score(const std::vector<RewardItem>& items,
+                                const std::function<void()>& on_wait = {});
+  // How many answers of the reference model to each prompt the transforms want; 0: none.
+  int64_t reference_samples() const { return reference_samples_; }
+  bool transforms(size_t reward) const { return !chains_[reward].transforms.empty(); }
   bool has(ScoredBy by) const;
   bool external() const;  // any of them
   const std::vector<std::string>& names() const { return names_; }
@@ -156,14 +180,27 @@ class RewardSet {
   int64_t items_scored() const { return items_scored_; }
 
  private:
-  static bool scores(const Reward& reward, ScoredBy by);
+  // The transforms of a reward, what other rewards they read, and whether they compare with reference
+  // answers.
+  struct Chain {
+    std::vector<Transform> transforms;
+    std::map<std::string, size_t> others;
+    bool compares = false;
+  };
+
+  bool scores(size_t reward, ScoredBy by) const;
+  Chain chain_of(const RewardEntry& entry, size_t reward);
+  std::vector<std::optional<double>> counted(size_t reward, const std::vector<RewardItem>& items,
+                                             const std::vector<ScoredItem>& scored,
+                                             const std::vector<const ReferenceScores*>& reference) const;
 
   std::vector<std::unique_ptr<Reward>> rewards_;
+  std::vector<Chain> chains_;
   std::vector<std::string> names_;
   std::vector<double> weights_;
   std::vector<std::vector<std::string>> outcomes_;
   std::string combine_;
-  int64_t items_scored_ = 0;
+  int64_t items_scored_ = 0, reference_samples_ = 0;
 };
 const std::vector<std::string>& reward_combinations();
 

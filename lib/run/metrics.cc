@@ -72,6 +72,7 @@ Json sample_json(int64_t step, const std::string& split, const SampleRow& row) {
   for (const auto& [name, value] : row.rewards) rewards[name] = number(value);
   Json out = {{"step", step}, {"split", split}, {"prompt", row.prompt}, {"completion", row.completion}};
   out["rewards"] = std::move(rewards);
+  for (const auto& [name, value] : row.transformed) out["reward_transformed"][name] = number(value);
   for (const auto& [name, text] : row.reward_texts) out["reward_texts"][name] = text;
   for (const auto& [name, outcome] : row.reward_outcomes) out["reward_outcomes"][name] = outcome;
   out["reward"] = number(row.reward);
@@ -280,6 +281,11 @@ std::vector<SampleRow> read_samples(const std::string& path, const std::string& 
       user_error("{}: expected an object as \"rewards\"", where);
     for (const auto& [name, value] : rewards->items())
       row.rewards.emplace_back(name, as_optional(*rewards, name, where));
+    if (const auto transformed = json.find("reward_transformed"); transformed != json.end()) {
+      if (!transformed->is_object()) user_error("{}: expected an object as \"reward_transformed\"", where);
+      for (const auto& [name, value] : transformed->items())
+        row.transformed.emplace_back(name, as_optional(*transformed, name, where));
+    }
     for (auto [key, list] :
          {std::pair{"reward_texts", &row.reward_texts}, {"reward_outcomes", &row.reward_outcomes}}) {
       const auto words = json.find(key);

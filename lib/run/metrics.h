@@ -46,6 +46,8 @@ struct SampleRow {
   std::string prompt, completion;
   // By part, unweighted; null: could not tell.
   std::vector<std::pair<std::string, std::optional<double>>> rewards;
+  // Of the parts that have transforms, what came out of them.
+  std::vector<std::pair<std::string, std::optional<double>>> transformed;
   // What the parts have to say beside their numbers, of those that say something.
   std::vector<std::pair<std::string, std::string>> reward_texts, reward_outcomes;
   void add_words(const std::string& part, const std::string& text, const std::string& outcome);

@@ -41,6 +41,26 @@ std::map<int64_t, double> read_lengths(const Json& json, const std::string& wher
   return out;
 }
 
+template <class T>
+Json by_record(const std::map<int64_t, T>& values) {
+  Json::object_t out;
+  for (const auto& [record, value] : values) out.emplace_back(std::to_string(record), value);
+  return out;
+}
+
+template <class T>
+std::map<int64_t, T> read_by_record(const Json& json, const char* key, const std::string& where) {
+  std::map<int64_t, T> out;
+  for (const auto& [record, value] : json.items()) {
+    const bool sound =
+        !record.empty() && record.size() < 16 && record.find_first_not_of("0123456789") == std::string::npos;
+    if (!sound)
+      user_error("{}: {}: expected the number of a record, found \"{}\"", where, key, record.substr(0, 40));
+    out[std::stoll(record)] = value.get<T>();
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string written_by(const Json& json) {
@@ -65,7 +85,9 @@ Json RunState::to_json() const {
           {"adapter", adapter},
           {"log", log.to_json()},
           {"stored_cursor", stored_cursor},
-          {"reference_rewards", reference_rewards},
+          {"reference_rewards", by_record(reference_rewards)},
+          {"reference_scores", by_record(reference_scores)},
+          {"eval_reference_scores", by_record(eval_reference_scores)},
           {"lengths", std::move(pairs)},
           {"leftovers", leftovers},
           {"open", open}};
@@ -92,7 +114,14 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
     s.loop = typed(json, "loop", object, where);
     s.adapter = typed(json, "adapter", object, where);
     s.leftovers = typed(json, "leftovers", Json::value_t::array, where);
-    s.reference_rewards = typed(json, "reference_rewards", object, where);
+    s.reference_rewards =
+        read_by_record<double>(typed(json, "reference_rewards", object, where), "reference_rewards", where);
+    for (auto [key, known] : {std::pair{"reference_scores", &s.reference_scores},
+                              {"eval_reference_scores", &s.eval_reference_scores}}) {
+      if (json.contains(key))  // older runs have none
+        *known = read_by_record<RunState::ReferenceScores::mapped_type>(typed(json, key, object, where), key,
+                                                                        where);
+    }
     // Older runs have none.
     if (json.contains("open")) s.open = typed(json, "open", Json::value_t::array, where);
     if (json.contains("lengths"))

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "run/metrics.h"
@@ -13,14 +14,19 @@
 namespace temper {
 
 struct RunState {
-  int64_t step = 0;                         // finished steps
-  int64_t updates = 0;                      // finished optimizer updates
-  int64_t tokens = 0;                       // trained on so far
-  int64_t cursor = 0;                       // draws taken from the RecordOrder
-  int64_t stored_cursor = 0;                // rl: draws taken from the order of stored groups
-  Json leftovers = Json::array();           // rl: groups generated but not used yet
-  Json open = Json::array();                // rl: groups of which some completions have not ended
-  Json reference_rewards = Json::object();  // rl: by record, the initial model's mean reward
+  int64_t step = 0;                             // finished steps
+  int64_t updates = 0;                          // finished optimizer updates
+  int64_t tokens = 0;                           // trained on so far
+  int64_t cursor = 0;                           // draws taken from the RecordOrder
+  int64_t stored_cursor = 0;                    // rl: draws taken from the order of stored groups
+  Json leftovers = Json::array();               // rl: groups generated but not used yet
+  Json open = Json::array();                    // rl: groups of which some completions have not ended
+  std::map<int64_t, double> reference_rewards;  // rl: by record, the initial model's mean reward
+  // By record, what each reward said of the reference model's answers: [reward][answer], of those rewards
+  // whose transforms compare with them (train/reference_scores.h).
+  using ReferenceScores = std::map<int64_t, std::vector<std::vector<double>>>;
+  ReferenceScores reference_scores;       // of data.train
+  ReferenceScores eval_reference_scores;  // of data.eval: by prompt that is not left out
   // By record, the mean length of its completions when they were last sampled; of those that were not,
   // nothing.
   std::map<int64_t, double> lengths;

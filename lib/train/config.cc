@@ -63,6 +63,15 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
                     "not for \"{}\": set dist.shard to \"none\", or adapter.kind to one that is none of {}",
                     dist.shard, adapter_kind, kinds));
   }
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (rewards[i].reference_samples() > 0 && task->environment() != nullptr)
+      problems.push_back(
+          fmt::format("rewards.{}.transforms: the initial model's answers have no turns to compare "
+                      "conversations with; give "
+                      "rewards of reference answers as a column (\"reference\": \"column\"), or leave out "
+                      "the environment",
+                      i));
+  }
   task->check_run(*this, problems);
 }
 
@@ -109,6 +118,9 @@ namespace {
 
 // The members of `more` that `json` lacks, at any depth.
 void add_missing(Json& json, const Json& more) {
+  if (json.is_array() && more.is_array() && json.size() == more.size()) {
+    for (size_t i = 0; i < json.size(); ++i) add_missing(json[i], more[i]);
+  }
   if (!json.is_object() || !more.is_object()) return;
   for (const auto& [key, value] : more.items()) {
     if (json.contains(key))

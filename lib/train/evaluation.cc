@@ -7,6 +7,7 @@
 
 #include "eval/evaluate.h"
 #include "train/config.h"
+#include "train/reference_scores.h"
 #include "train/session.h"
 #include "train/shared.h"
 
@@ -63,10 +64,19 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   const auto stop = [&](int signal) { s.stop_for(signal); };
   const auto scored = [&](const std::vector<RewardItem>& items) {
     const auto score = [&](const std::vector<RewardItem>& mine) {
-      return s.rewards->score(mine, [&] { s.check_signal_in_share(); });
+      return s.rewards->parts(mine, [&] { s.check_signal_in_share(); });
     };
-    return shared_scores(s.ranks, items, score, stop);
+    std::vector<ScoredItem> out = shared_scores(s.ranks, items, score, stop);
+    std::vector<const ReferenceScores*> reference;
+    for (size_t i = 0; s.rewards->reference_samples() > 0 && i < items.size(); ++i)
+      reference.push_back(&s.state.eval_reference_scores.at(static_cast<int64_t>(i) / options.samples));
+    s.rewards->settle(items, out, reference);
+    return out;
   };
+  std::vector<ReferencePrompt> asked;
+  for (size_t p = 0; p < prompts.size(); ++p)
+    asked.push_back({static_cast<int64_t>(p), &prompts[p].ids, prompts[p].text, prompts[p].columns});
+  add_reference_scores(s, asked, s.state.eval_reference_scores);
   const auto requests = eval_requests(prompts, *s.rewards, options);
   const EvalResult result = score_completions(prompts, shared_completions(s.ranks, requests, generated, stop),
                                               *s.rewards, options, scored);
@@ -93,6 +103,7 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
       const Score& part = e.score.parts[i];
       row.rewards.emplace_back(result.reward_names[i], part.value);
       row.add_words(result.reward_names[i], part.text, part.outcome);
+      if (s.rewards->transforms(i)) row.transformed.emplace_back(result.reward_names[i], e.score.counted[i]);
     }
     row.reward = e.score.total;
     row.finish = finish_name(e.completion.finish);

@@ -140,8 +140,12 @@ Json plan_run(const RunConfig& config, int64_t ranks) {
       product("train.micro_batch_tokens: bytes of activations", {tokens, every == 1 ? kept + largest : kept});
   const bool head = own && shape.causal && model->head().master.requires_grad();
   const int64_t logits = shape.causal ? 2 * (12 << 20) + (head ? shape.vocab * shape.hidden * 4 : 0) : 0;
-  const TaskMemory task =
-      config.task->memory(config, {shape, item, weights, trained, adapter->can_switch_off()});
+  TaskMemory task = config.task->memory(config, {shape, item, weights, trained, adapter->can_switch_off()});
+  for (const RewardEntry& reward : config.rewards) {
+    // The answers that rewards are compared with are the initial model's, of which a full run has a copy.
+    if (reward.reference_samples() > 0 && !adapter->can_switch_off())
+      task.reference = std::max(task.reference, weights);
+  }
   constexpr int64_t kProgram =
       600 << 20;  // the program, its libraries, and what the allocator and oneDNN keep
   const auto peak = [&](const Kept& kept) {

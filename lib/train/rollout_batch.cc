@@ -120,7 +120,7 @@ at::Tensor reward_parts(const std::vector<RolloutGroup>& groups) {
   int64_t rows = 0;
   for (const RolloutGroup& g : groups) {
     for (const Rollout& r : g.rollouts) {
-      for (const auto& part : r.parts) out.push_back(part.value.value_or(kNull));
+      for (const auto& part : r.counted) out.push_back(part.value_or(kNull));
       ++rows;
     }
   }
@@ -179,7 +179,7 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
   double reward = 0, rewards = 0, length = 0, truncated = 0, count = 0, std_sum = 0, std_groups = 0;
   const std::vector<std::string> names =
       s.rewards == nullptr ? std::vector<std::string>() : s.rewards->names();
-  std::vector<double> parts(names.size(), 0), part_counts(names.size(), 0);
+  std::vector<double> parts(names.size(), 0), part_counts(names.size(), 0), counted = parts, counts = parts;
   for (const RolloutGroup& g : batch.groups) {
     double sum = 0, squares = 0, n = 0;
     for (const Rollout& r : g.rollouts) {
@@ -193,9 +193,10 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
         n += 1;
       }
       for (size_t i = 0; i < r.parts.size(); ++i) {
-        if (!r.parts[i].value) continue;
-        parts[i] += *r.parts[i].value;
-        part_counts[i] += 1;
+        parts[i] += r.parts[i].value.value_or(0);
+        part_counts[i] += r.parts[i].value ? 1 : 0;
+        counted[i] += r.counted[i].value_or(0);
+        counts[i] += r.counted[i] ? 1 : 0;
       }
     }
     reward += sum;
@@ -209,8 +210,12 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
   NamedValues out;
   if (rewards > 0) out.emplace_back("reward", reward / rewards);
   out.emplace_back("reward_std", std_groups > 0 ? std_sum / std_groups : 0.0);
-  for (size_t i = 0; parts.size() > 1 && i < parts.size(); ++i) {
-    if (part_counts[i] > 0) out.emplace_back("reward/" + names[i], parts[i] / part_counts[i]);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool transformed = s.rewards->transforms(i);
+    if ((parts.size() > 1 || transformed) && part_counts[i] > 0)
+      out.emplace_back("reward/" + names[i], parts[i] / part_counts[i]);
+    if (transformed && counts[i] > 0)
+      out.emplace_back("reward/" + names[i] + "/transformed", counted[i] / counts[i]);
   }
   out.emplace_back("length", length / count);
   out.emplace_back("truncated", truncated / count);
@@ -269,6 +274,7 @@ std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& bat
       for (size_t i = 0; i < r.parts.size(); ++i) {
         row.rewards.emplace_back(s.rewards->names()[i], r.parts[i].value);
         row.add_words(s.rewards->names()[i], r.parts[i].text, r.parts[i].outcome);
+        if (s.rewards->transforms(i)) row.transformed.emplace_back(s.rewards->names()[i], r.counted[i]);
       }
       row.reward = r.reward;
       row.advantage = values[index++];
@@ -308,7 +314,9 @@ Json RolloutGroup::to_json() const {
   Json rows = Json::array();
   for (const Rollout& r : rollouts) {
     Json parts = Json::array();
+    Json counted = Json::array();
     for (const auto& p : r.parts) parts.push_back(temper::to_json(p));
+    for (const auto& number_of_part : r.counted) counted.push_back(number(number_of_part));
     Json turns = Json::array();
     for (const Turn& turn : r.turns) turns.push_back(temper::to_json(turn));
     rows.push_back({{"ids", r.ids},
@@ -318,6 +326,7 @@ Json RolloutGroup::to_json() const {
                     {"logp_old", r.logp_old},
                     {"reward", number(r.reward)},
                     {"parts", parts},
+                    {"counted", counted},
                     {"text", r.text},
                     {"finish", r.finish},
                     {"demonstration", r.demonstration},
@@ -352,6 +361,12 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
       r.demonstration = j.at("demonstration"), r.opening = j.at("opening");
       r.older = j.value("older", int64_t{0});
       for (const Json& p : j.at("parts")) r.parts.push_back(score_from_json(p));
+      if (j.contains("counted")) {
+        for (const Json& p : j["counted"]) r.counted.push_back(number(p));
+      } else {  // of a run from before there were transforms
+        for (const Score& part : r.parts) r.counted.push_back(part.value);
+      }
+      sound = sound && r.counted.size() == r.parts.size();
       int64_t end = 0;
       for (const Json& turn : j.value("turns", Json::array())) {
         r.turns.push_back(turn_from_json(turn));

@@ -39,6 +39,7 @@ struct Rollout {
   int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none
   int64_t older = 0;  // of its tokens, so many were drawn in earlier steps, by the weights of that time
   std::optional<Conversation> conversation;
+  std::vector<std::optional<double>> counted;  // the parts behind their transforms
   bool open() const { return finish == finish_name(FinishReason::kOpen); }
   int64_t tokens() const;            // the policy's
   std::vector<bool> target() const;  // which of the ids they are; empty: all
@@ -73,7 +74,8 @@ struct RolloutBatch {
   // What the run's state becomes when all generation of the step is done. A signal during it saves the state
   // as it was before the step, so nothing of this may be in there yet.
   int64_t cursor = 0, stored_cursor = 0;
-  Json leftovers = Json::array(), open = Json::array(), reference_rewards = Json::object();
+  Json leftovers = Json::array(), open = Json::array();
+  std::map<int64_t, double> reference_rewards;
   std::map<int64_t, double> lengths;  // of this step's records alone
   void commit(RunState& state) const;
 };
@@ -92,7 +94,7 @@ RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups);
 // Puts logp_old, where it is known, in place of the log-probs of tokens that the engine did not draw.
 void settle_given_tokens(std::vector<RolloutGroup>& groups);
 
-// What each reward function said of each sequence: [S, F], NaN: null.
+// What counts of each reward function's score of each sequence, behind its transforms: [S, F], NaN: null.
 at::Tensor reward_parts(const std::vector<RolloutGroup>& groups);
 
 // 1 for the sequences that stay in the loss: not truncated (when mask_truncated), and with keep_one_each the

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "env/conversations.h"
 #include "train/config.h"
+#include "train/reference_scores.h"
 #include "train/scoring_worker.h"
 #include "train/session.h"
 #include "train/shared.h"
@@ -107,24 +108,43 @@ std::vector<ScoredItem> scores_by(Session& s, const std::vector<RolloutGroup>& g
   }
   s.progress->inner("scoring");
   const auto scored = [&](const std::vector<RewardItem>& mine) {
-    return s.rewards->score(
+    return s.rewards->parts(
         mine, [&] { s.check_signal_in_share(); }, by);
   };
   return shared_scores(s.ranks, items, scored, [&](int signal) { s.stop_for(signal); });
 }
 
-}  // namespace
-
-void score(Session& s, std::vector<RolloutGroup>& groups) {
-  const std::vector<ScoredItem> scores = scores_by(s, groups, ScoredBy::kAll);
+// Puts what all rewards said of all rollouts, group after group, into them, with what counts of it.
+void settle(Session& s, std::vector<RolloutGroup>& groups, std::vector<ScoredItem> scores) {
+  std::vector<RewardItem> items;
+  std::vector<ReferencePrompt> asked;
+  for (const RolloutGroup& g : groups) {
+    const auto more = items_of(s, g, g.rollouts);
+    items.insert(items.end(), more.begin(), more.end());
+    asked.push_back({g.record, &g.prompt, g.prompt_text, &s.train_records[g.record].json});
+  }
+  add_reference_scores(s, asked, s.state.reference_scores);
+  std::vector<const ReferenceScores*> reference;
+  for (const RolloutGroup& g : groups) {
+    if (s.rewards->reference_samples() > 0)
+      reference.insert(reference.end(), g.rollouts.size(), &s.state.reference_scores.at(g.record));
+  }
+  s.rewards->settle(items, scores, reference);
   auto next = scores.begin();
   for (RolloutGroup& g : groups) {
     for (Rollout& r : g.rollouts) {
       r.reward = next->total;
-      r.parts = next->parts;
+      r.parts = std::move(next->parts);
+      r.counted = std::move(next->counted);
       ++next;
     }
   }
+}
+
+}  // namespace
+
+void score(Session& s, std::vector<RolloutGroup>& groups) {
+  settle(s, groups, scores_by(s, groups, ScoredBy::kAll));
 }
 
 bool some_wait(const Session& s, int64_t groups, const GroupMake& make) {
@@ -136,17 +156,15 @@ namespace {
 
 // Rollouts that have their parts of the rewards that look at each item alone get the others', and the total.
 void join_scores(Session& s, std::vector<RolloutGroup>& groups) {
-  std::vector<ScoredItem> others;
+  std::vector<ScoredItem> others, all;
   if (s.rewards->has(ScoredBy::kOthers)) others = scores_by(s, groups, ScoredBy::kOthers);
-  size_t i = 0;
   for (RolloutGroup& g : groups) {
     for (Rollout& r : g.rollouts) {
-      ScoredItem item{std::nullopt, std::move(r.parts)};
-      item = s.rewards->join(item, others.empty() ? item : others[i++]);
-      r.reward = item.total;
-      r.parts = std::move(item.parts);
+      ScoredItem item{std::nullopt, std::move(r.parts), {}};
+      all.push_back(s.rewards->join(item, others.empty() ? item : others[all.size()]));
     }
   }
+  settle(s, groups, std::move(all));
 }
 
 // What is scored together: the samples of one request, or a group's demonstrations.

@@ -33,7 +33,7 @@ Rollout rollout_of(const Completion& completion);
 std::vector<int64_t> opening_ids(const Session& session, const std::vector<std::string>& openings);
 // A completion that was made to begin with a token, which the engine saw as part of the prompt.
 Rollout opened(const Session& session, const Completion& completion, int64_t opening, int64_t id);
-// Fills the rewards of all rollouts.
+// Fills the rewards of all rollouts. What transforms want of the reference model is added to the run's state.
 void score(Session& session, std::vector<RolloutGroup>& groups);
 
 // What a group's completions are, beside plain samples of the policy.

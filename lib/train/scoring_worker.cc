@@ -77,7 +77,7 @@ void ScoringWorker::score(std::vector<Unit> units, const std::stop_token& stop) 
   const auto look = [&] {
     if (stop.stop_requested()) throw Stopped();
   };
-  const std::vector<ScoredItem> scored = rewards_.score(items, look, ScoredBy::kEachAlone);
+  const std::vector<ScoredItem> scored = rewards_.parts(items, look, ScoredBy::kEachAlone);
   const std::lock_guard lock(mutex_);
   size_t begin = 0;
   for (size_t u = 0; u < units.size(); begin = ends[u++])

@@ -26,8 +26,8 @@ class ScoringWorker {
   // Items to be scored after those given before. What they point at must outlive the worker. Throws what
   // scoring of earlier ones threw.
   void add(size_t unit, std::vector<RewardItem> items);
-  // Waits for all of them: their scores without totals, unit after unit by their numbers. on_wait: called
-  // about ten times a second meanwhile; it may throw. Throws what scoring threw.
+  // Waits for all of them: their scores as RewardSet::parts() has them, unit after unit by their numbers.
+  // on_wait: called about ten times a second meanwhile; it may throw. Throws what scoring threw.
   std::vector<ScoredItem> wait(const std::function<void()>& on_wait);
 
  private:

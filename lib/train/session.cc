@@ -227,7 +227,9 @@ void Session::restore_as_first() {
 // What speaks of records that may be others now.
 void Session::forget_records() {
   state.leftovers = state.open = Json::array();
-  state.reference_rewards = Json::object();
+  state.reference_rewards.clear();
+  state.reference_scores.clear();
+  state.eval_reference_scores.clear();
   state.lengths.clear();
 }
 

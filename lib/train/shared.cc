@@ -51,25 +51,19 @@ Completions unpack(const std::string& bytes) {
 }
 
 std::string pack(const std::vector<ScoredItem>& items) {
-  const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
   Json json = Json::array();
   for (const ScoredItem& item : items) {
-    Json parts = Json::array();
-    for (const auto& part : item.parts) parts.push_back(to_json(part));
-    json.push_back({number(item.total), std::move(parts)});
+    Json& parts = json.emplace_back(Json::array());
+    for (const Score& part : item.parts) parts.push_back(temper::to_json(part));
   }
   return bytes_of(json);
 }
 
 std::vector<ScoredItem> unpack_scores(const std::string& bytes) {
-  const auto optional = [](const Json& json) {
-    return json.is_null() ? std::nullopt : std::optional(json.get<double>());
-  };
   std::vector<ScoredItem> out;
-  for (const Json& row : Json::from_cbor(bytes)) {
+  for (const Json& parts : Json::from_cbor(bytes)) {
     ScoredItem& item = out.emplace_back();
-    item.total = optional(row[0]);
-    for (const Json& part : row[1]) item.parts.push_back(score_from_json(part));
+    for (const Json& part : parts) item.parts.push_back(score_from_json(part));
   }
   return out;
 }

@@ -30,6 +30,7 @@ using Generate = std::function<Completions(const std::vector<GenerateRequest>&)>
 Completions shared_completions(Ranks& ranks, const std::vector<GenerateRequest>& requests,
                                const Generate& generate, const StopAll& stop);
 
+// The parts of scores alone: what counts and the totals follow from all of them, RewardSet::settle().
 using ScoreAll = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
 std::vector<ScoredItem> shared_scores(Ranks& ranks, const std::vector<RewardItem>& items,
                                       const ScoreAll& score, const StopAll& stop);

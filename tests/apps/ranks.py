@@ -15,7 +15,7 @@ import json, sys, time
 for line in sys.stdin:
     item = json.loads(line)
     time.sleep(0.003)
-    print(json.dumps({"id": item["id"], "score": len(item["completion"]) % 5 / 4}), flush=True)
+    print(json.dumps({"id": item["id"], "score": len(item["completion"]) % 5 / 4, "text": item["completion"][:9]}), flush=True)
 """
 # What trains changes on the way, and a second model learns.
 VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2, "state": "offload"}}),
@@ -30,7 +30,10 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             # More than is decoded at once, of records that come again, scored by a program meanwhile.
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},
-                               "rewards": [{"kind": "process", "command": ["python3", "-c", SLOW]}, {"kind": "contains", "texts": ["1", "2"]}]})}
+                               "rewards": [{"kind": "process", "command": ["python3", "-c", SLOW]}, {"kind": "contains", "texts": ["1", "2"]}]}),
+            # Compared with the initial model's answers, and placed among all of the step.
+            "compared": ("rl", {"rewards": [{"kind": "process", "command": ["python3", "-c", SLOW],
+                                             "transforms": [{"kind": "calibrate", "samples": 3}, {"kind": "z_score"}]}]})}
 # With state shared out.
 SHARED = {"full-bf16": ("sft", {"model": {"dtype": "bf16", "init": TINY}, "optimizer": {"name": "adamw", "lr": 1e-3, "lookahead": {"k": 2}}}),
           "full-f32": ("sft", {"optimizer": {"name": "muon", "lr": 1e-3}}),

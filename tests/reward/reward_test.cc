@@ -346,12 +346,14 @@ TEST_CASE("rewards: a score as JSON, exact") {
   CHECK(to_json(Score(0.5)) == 0.5);  // as states of runs had them before there was more
   CHECK(to_json(Score()) == nullptr);
   Json row = {{"a", 1}};
-  write_parts(row, {"x", "y"}, {told, 2.0});
+  write_parts(row, {"x", "y"}, {-0.5, {told, 2.0}, {-1.0 / 3, 0.25}});
   CHECK(row["rewards"]["x"] == -1.0 / 3);
   CHECK(row["rewards"]["y"] == 2.0);
   CHECK(row["reward_texts"]["x"] == told.text);
   CHECK(row["reward_outcomes"]["x"] == "passed");
   CHECK_FALSE(row["reward_texts"].contains("y"));
+  CHECK(row["reward_transformed"]["y"] == 0.25);
+  CHECK_FALSE(row["reward_transformed"].contains("x"));
 }
 
 TEST_CASE("rewards: what looks at each item alone says the same in any company, and joins with the others") {
@@ -374,12 +376,13 @@ TEST_CASE("rewards: what looks at each item alone says the same in any company, 
   CHECK(all.external());
   const auto together = all.score(items);
   for (size_t i = items.size(); i-- > 0;) {
-    const auto alone = all.score({items[i]}, {}, ScoredBy::kEachAlone);
+    const auto alone = all.parts({items[i]}, {}, ScoredBy::kEachAlone);
     CHECK_FALSE(alone[0].total.has_value());
-    const ScoredItem joined = all.join(alone[0], alone[0]);
-    CHECK((joined.parts == together[i].parts));
-    CHECK(joined.total == together[i].total);
-    CHECK_FALSE(all.score({items[i]}, {}, ScoredBy::kOthers)[0].parts[0].value.has_value());
+    std::vector<ScoredItem> joined = {all.join(alone[0], alone[0])};
+    CHECK((joined[0].parts == together[i].parts));
+    all.settle({items[i]}, joined);
+    CHECK(joined[0].total == together[i].total);
+    CHECK_FALSE(all.parts({items[i]}, {}, ScoredBy::kOthers)[0].parts[0].value.has_value());
   }
 }
 

@@ -40,6 +40,7 @@ SampleRow sample(const std::string& prompt) {
   return {.prompt = prompt,
           .completion = "é</script>\n\xff",
           .rewards = {{"math", 1.0}, {"format", std::nullopt}},
+          .transformed = {{"math", 1.0 / 3}},
           .reward_texts = {{"math", "\"5\"\n is 5"}},
           .reward_outcomes = {{"format", "passed"}},
           .reward = 1.0,
@@ -208,6 +209,7 @@ TEST_CASE("samples read back; those over the limit are left out") {
   CHECK(all[1].rewards[0].first == "math");
   CHECK(all[1].rewards[0].second.value() == 1.0);
   CHECK_FALSE(all[1].rewards[1].second.has_value());
+  CHECK((all[1].transformed == sample("b").transformed));
   CHECK((all[1].reward_texts == sample("b").reward_texts));
   CHECK((all[1].reward_outcomes == sample("b").reward_outcomes));
   CHECK(all[2].reward_texts.empty());

@@ -121,8 +121,10 @@ TEST_CASE("scoring worker: scores come in the order of units, whatever the order
   CHECK_FALSE(seen.on_caller);
   CHECK(seen.threads == at::get_num_threads());
   // Whole again with what the others say.
-  const auto others = rewards.score(items({"xx"}), {}, ScoredBy::kOthers);
-  CHECK(rewards.join(scored[0], others[0]).total == 3.0);
+  const auto others = rewards.parts(items({"xx"}), {}, ScoredBy::kOthers);
+  std::vector<ScoredItem> joined = {rewards.join(scored[0], others[0])};
+  rewards.settle(items({"xx"}), joined);
+  CHECK(joined[0].total == 3.0);
   CHECK(worker.wait(kNothing).empty());
 }
 

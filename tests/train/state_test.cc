@@ -25,6 +25,9 @@ RunState filled() {
   s.health = {{"losses", {0.1, 1.0 / 3.0}}};
   s.log = {11, 22, 33};
   s.lengths = {{3, 17.25}, {40, 1.0 / 3.0}};
+  s.reference_rewards = {{3, 1.0 / 3.0}, {12, -2.0}};
+  s.reference_scores = {{4, {{0.1, 1.0 / 3.0}, {}}}};
+  s.eval_reference_scores = {{0, {{}, {-0.0}}}};
   return s;
 }
 
@@ -44,6 +47,9 @@ TEST_CASE("a run state survives being written as text and read again") {
   CHECK_FALSE(back.evaluation_due);
   CHECK(back.health == s.health);
   CHECK(back.lengths == s.lengths);
+  CHECK(back.reference_rewards == s.reference_rewards);
+  CHECK(back.reference_scores == s.reference_scores);
+  CHECK(back.eval_reference_scores == s.eval_reference_scores);
   CHECK(back.log.metrics_bytes == 11);
   CHECK(back.log.samples_bytes == 22);
   CHECK(back.log.events_bytes == 33);
@@ -64,7 +70,8 @@ TEST_CASE("a run state that lacks a key or has one of another type names its fil
   const Json whole = filled().to_json();
   for (const auto& [key, value] : whole.items()) {
     CAPTURE(key);
-    if (key == "temper" || key == "lengths" || key == "open") continue;  // which older states lack
+    if (key == "temper" || key == "lengths" || key == "open" || key.ends_with("reference_scores"))
+      continue;  // which older states lack
     Json missing = whole;
     missing.erase(key);
     CHECK_THROWS_WITH_AS(RunState::from_json(missing, "here/state.json"),
@@ -94,7 +101,10 @@ TEST_CASE("a run state with a value out of its range is refused by name") {
   }
   refused("best_step", 13);  // of 12 steps
   refused("best", std::numeric_limits<double>::infinity());
-  for (const char* key : {"health", "loop", "adapter", "reference_rewards"}) refused(key, Json::array());
+  for (const char* key : {"health", "loop", "adapter", "reference_rewards", "reference_scores"})
+    refused(key, Json::array());
+  for (const char* record : {"", "-1", "1x", "99999999999999999999"})
+    refused("reference_rewards", {{record, 1.0}});
   refused("leftovers", Json::object());
   refused("open", Json::object());
   for (const char* text : {R"({"1": 2})", R"([3])", R"([[1]])", R"([[1, "2"]])", R"([[-1, 2]])",
@@ -131,6 +141,8 @@ TEST_CASE("groups left over keep every number, bit by bit") {
   g.rollouts[0].parts[1].text = "out of time\nZürich";
   g.rollouts[0].parts[1].outcome = "runtime_error";
   g.rollouts.push_back({{}, {}, {}, {}, std::nullopt, {std::nullopt, -1.0}, "", "length"});
+  g.rollouts[0].counted = {0.25, 1.0 / 3};
+  g.rollouts[1].counted = {std::nullopt, -1.0};
   const RolloutGroup back = RolloutGroup::from_json(Json::parse(g.to_json().dump()));
   CHECK(back.draw == 17);
   CHECK(back.record == 5);
@@ -143,6 +155,7 @@ TEST_CASE("groups left over keep every number, bit by bit") {
     CHECK(back.rollouts[i].logp_old == g.rollouts[i].logp_old);
     CHECK((back.rollouts[i].reward == g.rollouts[i].reward));
     CHECK((back.rollouts[i].parts == g.rollouts[i].parts));
+    CHECK((back.rollouts[i].counted == g.rollouts[i].counted));
     CHECK(back.rollouts[i].text == g.rollouts[i].text);
     CHECK(back.rollouts[i].finish == g.rollouts[i].finish);
   }

@@ -41,17 +41,16 @@ at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
 void reference_rewards(Session& s, const RlRollout& rollout, RolloutBatch& batch) {
   constexpr uint64_t kReferenceSeed = 0x7265666572ULL;  // apart from the training rollouts
   std::vector<RolloutGroup> open;
-  Json& known = batch.reference_rewards;
+  std::map<int64_t, double>& known = batch.reference_rewards;
   for (const RolloutGroup& g : batch.groups) {
-    const std::string key = std::to_string(g.record);
     const Json& columns = s.train_records[g.record].json;
-    if (known.contains(key)) continue;
+    if (known.contains(g.record)) continue;
     if (has_column(columns, "reference_reward")) {
       if (!columns["reference_reward"].is_number())
         user_error("{}: reference_reward: expected a number", s.train_records[g.record].where());
-      known[key] = columns["reference_reward"];
+      known[g.record] = columns["reference_reward"];
     } else {
-      known[key] = nullptr;  // a record twice in the step is asked once
+      known[g.record] = 0;  // a record twice in the step is asked once
       open.push_back(g);
     }
   }
@@ -83,10 +82,10 @@ void reference_rewards(Session& s, const RlRollout& rollout, RolloutBatch& batch
         sum += r.reward.value_or(0.0);
         count += r.reward ? 1 : 0;
       }
-      known[std::to_string(g.record)] = sum / std::max(count, 1.0);
+      known[g.record] = sum / std::max(count, 1.0);
     }
   }
-  for (RolloutGroup& g : batch.groups) g.reference_reward = known[std::to_string(g.record)].get<double>();
+  for (RolloutGroup& g : batch.groups) g.reference_reward = known.at(g.record);
 }
 
 }  // namespace temper
