@@ -56,7 +56,8 @@ std::map<int64_t, T> read_by_record(const Json& json, const char* key, const std
         !record.empty() && record.size() < 16 && record.find_first_not_of("0123456789") == std::string::npos;
     if (!sound)
       user_error("{}: {}: expected the number of a record, found \"{}\"", where, key, record.substr(0, 40));
-    out[std::stoll(record)] = value.get<T>();
+    const Json& item = value;
+    out[std::stoll(record)] = item.get<T>();
   }
   return out;
 }
