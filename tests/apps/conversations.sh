@@ -54,10 +54,10 @@ assert rows and all(row["approx_kl"] < 1e-7 for row in rows), rows
 PY
 
 # Chats are written down with all that was said.
-sed 's/"prompt":\("[^"]*"\)/"prompt":[{"role":"user","content":\1}]/' "$work/data.jsonl" > "$work/chats.jsonl"
+sed 's/"completion":"[^"]*",//; s/"prompt":\("[^"]*"\)/"prompt":[{"role":"user","content":\1}]/' "$work/data.jsonl" > "$work/chats.jsonl"
 "$bin/temper-generate" "${model[@]}" --template chatml --input "$work/chats.jsonl" --environment "$attempts" --write completions --output "$work/said.jsonl" 2> /dev/null
 grep -q '"messages":\[{"role":"user",.*"role":"user","content":"Your answer is wrong' "$work/said.jsonl" || fail "chats: $(head -c 600 "$work/said.jsonl")"
-"$bin/temper-train" "$work/sft.json" --set "data.train=[\"$work/said.jsonl\"]" --set data.chat_template=chatml --set data.targets=assistant --set data.overlong=truncate \
+"$bin/temper-train" "$work/sft.json" --set "data.train=[\"$work/said.jsonl\"]" --set data.template=chatml --set data.targets=assistant --set data.overlong=truncate \
   --set train.steps=2 --set model.init.tokenizer="$work/sft/final" --set model.init.vocab=0 --run "$work/again" --quiet
 
 expect() {  # words of the error line, then the command

@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Json json = parse_outside_json(text, nan);
     const auto item = [](const Json& one) {
       const ItemAnswer answer = read_item_answer(one);
-      fuzz::promise(!answer.valid || !answer.value || std::isfinite(*answer.value),
+      fuzz::promise(!answer.valid || !answer.score.value || std::isfinite(*answer.score.value),
                     "a score that is no number");
     };
     item(json);
