@@ -181,16 +181,16 @@ HttpClient::HttpClient(const HttpOptions& options, const std::string& where)
     headers_.emplace_back(name,
                           expand_environment(value.get<std::string>(), where + ".headers." + name, secrets_));
   }
-  if (!options.ca_file.empty()) {
-    X509_STORE* store = X509_STORE_new();
-    const bool read =
-        store != nullptr && X509_STORE_load_locations(store, options.ca_file.c_str(), nullptr) == 1;
-    X509_STORE_free(store);
-    if (!read) {
-      user_error("{}.ca_file: {}: {}", where, options.ca_file,
-                 std::filesystem::exists(options.ca_file) ? "holds no certificates in PEM"
-                                                          : "there is no such file");
-    }
+  if (!url_.tls) return;
+  // Read once: the system's file holds more than a hundred certificates.
+  X509_STORE* store = X509_STORE_new();
+  trusted_.reset(store, [](void* held) { X509_STORE_free(static_cast<X509_STORE*>(held)); });
+  if (options.ca_file.empty()) {
+    X509_STORE_set_default_paths(store);
+  } else if (X509_STORE_load_locations(store, options.ca_file.c_str(), nullptr) != 1) {
+    user_error(
+        "{}.ca_file: {}: {}", where, options.ca_file,
+        std::filesystem::exists(options.ca_file) ? "holds no certificates in PEM" : "there is no such file");
   }
 }
 
@@ -246,7 +246,10 @@ HttpClient::Attempt HttpClient::send(const std::string& address, const std::stri
   std::unique_ptr<httplib::ClientImpl> client;
   if (url_.tls) {
     auto secure = std::make_unique<httplib::SSLClient>(url_.host, url_.port);
-    secure->set_ca_cert_path(options_.ca_file);
+    auto* store = static_cast<X509_STORE*>(trusted_.get());
+    X509_STORE_up_ref(store);  // the client frees it
+    secure->set_ca_cert_store(store);
+    secure->set_ca_cert_path("", "/dev/null");  // or the library would read the system's certificates anew
     secure->enable_server_certificate_verification(true);
     client = std::move(secure);
   } else {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -77,6 +78,7 @@ class HttpClient {
   HttpUrl url_;
   std::vector<std::pair<std::string, std::string>> headers_;  // with their values
   std::map<std::string, std::string> secrets_;                // name in the environment -> value
+  std::shared_ptr<void> trusted_;                             // OpenSSL's store of certificates, with TLS
   mutable std::atomic<uint64_t> posts_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "base/http.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
 #include <future>
@@ -152,7 +153,7 @@ TEST_CASE("http: nothing that a server does holds a call for longer than its tim
     CAPTURE(answer.why);
     CHECK(answer.cause == cause);
     CHECK(has(answer.why, why));
-    CHECK(since(start) < 3);
+    CHECK(since(start) < 20);
   };
   SUBCASE("it says nothing") {
     check(WireServer([](const Peer& peer) { peer.sleep(60); }), Cause::kTimeout, "no whole answer in 0.4 s");
@@ -183,12 +184,13 @@ TEST_CASE("http: nothing that a server does holds a call for longer than its tim
       peer.sleep(60);
     });
     HttpOptions o = options(server.url());
+    o.timeout_s = 120;
     o.read_timeout_s = 0.2;
     const auto start = now();
     const HttpAnswer answer = post(o);
     CHECK(answer.cause == Cause::kTimeout);
     CHECK(has(answer.why, "nothing came for 0.2 s (read_timeout_s)"));
-    CHECK(since(start) < 3);
+    CHECK(since(start) < 20);
   }
 }
 
@@ -319,10 +321,11 @@ TEST_CASE("http: waits between attempts") {
   const std::vector<double> doubled = waits(o);
   REQUIRE(doubled.size() == 3);
   for (size_t i = 0; i < 3; ++i) CHECK(doubled[i] >= 0.1 * static_cast<double>(1 << i));
-  o.max_wait_s = 0.05;  // 0.05 three times, not 0.7 to 1.4 s in all
+  o.backoff_s = 8;
+  o.max_wait_s = 0.05;  // 0.05 three times, not 28 to 56 s in all
   const auto start = now();
   CHECK(waits(o).size() == 3);
-  CHECK(since(start) < 0.65);
+  CHECK(since(start) < 14);
   headers = "Retry-After: 1\r\n";
   o.retries = 1;
   o.backoff_s = 0.01;
@@ -346,7 +349,8 @@ TEST_CASE("http: waits between attempts") {
 }
 
 TEST_CASE("http: whoever waits can leave, whatever the call is doing") {
-  const auto check = [](const HttpOptions& o) {
+  const auto check = [](HttpOptions o) {
+    o.timeout_s = o.connect_timeout_s = 120;
     std::stop_source stop;
     auto call = std::async(std::launch::async, [&] {
       return HttpClient(o, "test").post(std::string(1 << 20, 'x'), stop.get_token());
@@ -357,7 +361,8 @@ TEST_CASE("http: whoever waits can leave, whatever the call is doing") {
     const HttpAnswer answer = call.get();
     CHECK(answer.cause == Cause::kInterrupted);
     CHECK(has(answer.why, "interrupted"));
-    CHECK(since(start) < 1);
+    MESSAGE("left after " << since(start) << " s");
+    CHECK(since(start) < 20);
   };
   SUBCASE("waiting for an answer") {
     const WireServer server([](const Peer& peer) { peer.sleep(60); });
@@ -370,7 +375,11 @@ TEST_CASE("http: whoever waits can leave, whatever the call is doing") {
     check(o);
   }
   SUBCASE("shaking hands") {
-    const WireServer server([](int) { std::this_thread::sleep_for(std::chrono::seconds(2)); });
+    const WireServer server([](int socket) {
+      char byte;
+      while (::recv(socket, &byte, 1, 0) > 0) {
+      }
+    });
     check(options("https://127.0.0.1:" + std::to_string(server.port())));
   }
   SUBCASE("connecting") {
@@ -396,32 +405,41 @@ TEST_CASE("http: whoever waits can leave, whatever the call is doing") {
 }
 
 TEST_CASE("http: a server that goes away while it is written to raises no signal") {
+  // Its end of the connection, and then a reset, as of a process that was killed: what comes after is EPIPE.
   const WireServer server([](int socket) {
     char byte;
     ::recv(socket, &byte, 1, 0);
-    ::shutdown(socket, SHUT_RDWR);
+    ::shutdown(socket, SHUT_WR);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const int none = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ::dup2(none, socket);
+    ::close(none);
   });
   struct sigaction old, fatal{};
   fatal.sa_handler = SIG_DFL;
   ::sigaction(SIGPIPE, &fatal, &old);
-  const HttpAnswer answer = post(options(server.url()), std::string(32 << 20, 'x'));
+  HttpOptions o = options(server.url());
+  o.timeout_s = 120;
+  const HttpAnswer answer = post(o, std::string(32 << 20, 'x'));
   ::sigaction(SIGPIPE, &old, nullptr);
   CHECK(answer.cause == Cause::kConnection);
 }
 
 TEST_CASE("http: many calls of one client at a time") {
-  const WireServer server([](const Peer& peer) {
-    peer.sleep(0.1);
+  std::atomic<int> running = 0;
+  const WireServer server([&](const Peer& peer) {
+    ++running;
+    while (running < 8 && peer.sleep(0.01)) {  // none is answered before eight have come
+    }
     peer.answer(200, peer.body);
   });
-  const HttpClient client(options(server.url()), "test");
-  const auto start = now();
+  HttpOptions o = options(server.url());
+  o.timeout_s = 120;
+  const HttpClient client(o, "test");
   std::vector<std::future<HttpAnswer>> calls;
   for (int i = 0; i < 32; ++i)
     calls.push_back(std::async(std::launch::async, [&client, i] { return client.post(std::to_string(i)); }));
   for (int i = 0; i < 32; ++i) CHECK(calls[static_cast<size_t>(i)].get().body == std::to_string(i));
-  MESSAGE("32 calls of 0.1 s: " << since(start) << " s");
-  CHECK(since(start) < 32 * 0.1 / 4);
 }
 
 TEST_CASE("http: hosts have addresses") {
