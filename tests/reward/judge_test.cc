@@ -227,6 +227,13 @@ TEST_CASE("judge: templates") {
   CHECK(prompt_text(item) == "Hi");
   columns["prompt"] = {{{"role", "system"}, {"content", "Be kind."}}, {{"role", "user"}, {"content", "Hi"}}};
   CHECK(prompt_text(item) == "system: Be kind.\n\nuser: Hi");
+  item.completion = "last";
+  CHECK(conversation_text(item) == "last");
+  const Json said = {{{"role", "assistant"}, {"content", "5?"}},
+                     {{"role", "user"}, {"content", "Higher."}},
+                     {{"role", "assistant"}, {"content", "last"}}};
+  item.conversation = &said;
+  CHECK(conversation_text(item) == "assistant: 5?\n\nuser: Higher.\n\nassistant: last");
 }
 
 TEST_CASE("judge: Yes or No, by log-probabilities or the word") {
@@ -383,7 +390,8 @@ TEST_CASE("judge: what is wrong with its options") {
   CHECK(has(problems_of([](JudgeOptions& o) { o.min = o.max; }), "max: expected more than min"));
   CHECK(has(problems_of([](JudgeOptions& o) { o.no = o.yes; }), "no: expected two different words"));
   CHECK(has(problems_of([](JudgeOptions& o) { o.body = 3; }), "body: expected an object"));
-  CHECK(has(problems_of([](JudgeOptions& o) { o.prompts = {"Right?"}; }), "each must show {completion}"));
+  CHECK(has(problems_of([](JudgeOptions& o) { o.prompts = {"Right?"}; }),
+            "each must show {completion} or {conversation}"));
   CHECK(has(problems_of([](JudgeOptions& o) {
               o.mode = "pairwise";
               o.prompts = {"Better? {completion}"};

@@ -2,7 +2,8 @@
 //
 //   POST url      {"items": [{"id": 7, "prompt": "...", "completion": "...", "raw_completion": "...",
 //                  "tokens": 12, "truncated": false, ...the record's columns}, ...]}
-//                 A column of one of these six names is called record_<name>.
+//                 Of a conversation also "conversation": see item_json.h. A column of one of these names is
+//                 called record_<name>.
 //   answer, 200   {"items": [{"id": 7, "score": 0.5}, ...]}
 //                 In any order. null: cannot tell. A "text" beside "score" is what there is to read about it.
 //

@@ -116,6 +116,7 @@ class Judge : public Reward {
     return question.fill([&](const std::string& name) -> std::string {
       if (name == "prompt") return prompt_text(item);
       if (name == "completion") return item.completion;
+      if (name == "conversation") return conversation_text(item);
       if (name == "min") return fmt::format("{}", o_.min);
       if (name == "max") return fmt::format("{}", o_.max);
       if (name == "yes") return o_.yes;
@@ -230,8 +231,9 @@ void JudgeOptions::fields(FieldVisitor& v) {
   v.field("model", model, {.help = "the model's name for the endpoint"});
   v.field("system", system, {.help = "the system message; empty: none"});
   v.field("prompts", prompts,
-          {.help = "the questions, whose scores are averaged; {prompt}, {completion}, {reference} and every "
-                   "column stand for their texts, {yes}, {no}, {min}, {max}, {first} and {second} for these "
+          {.help = "the questions, whose scores are averaged; {prompt}, {completion}, {conversation} (all "
+                   "turns), {reference} and every column stand for their texts, {yes}, {no}, {min}, {max}, "
+                   "{first} and {second} for these "
                    "fields, {answer_first} and {answer_second} for the two answers of pairwise; empty: one "
                    "of Temper's own"});
   v.field("reference", reference,
@@ -287,10 +289,11 @@ void JudgeOptions::check(std::vector<std::string>& problems, const std::string& 
   for (const std::string& text : prompts) {
     const QuestionTemplate question(text);
     const bool shows = mode == "pairwise" ? question.names("answer_first") && question.names("answer_second")
-                                          : question.names("completion");
+                                          : question.names("completion") || question.names("conversation");
     if (!shows)
-      problems.push_back(where + ".prompts: each must show " +
-                         (mode == "pairwise" ? "{answer_first} and {answer_second}" : "{completion}"));
+      problems.push_back(
+          where + ".prompts: each must show " +
+          (mode == "pairwise" ? "{answer_first} and {answer_second}" : "{completion} or {conversation}"));
   }
 }
 

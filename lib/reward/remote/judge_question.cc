@@ -23,6 +23,19 @@ std::string content_of(const Json& message) {
   return content->is_string() ? content->get<std::string>() : dump_line(*content);
 }
 
+// The content of a chat's message, and before each "role: " when there are several.
+std::string messages_text(const Json& messages) {
+  if (messages.size() == 1) return content_of(messages[0]);
+  std::string out;
+  for (const Json& message : messages) {
+    const std::string role = message.is_object() && message.contains("role") && message["role"].is_string()
+                                 ? message["role"].get<std::string>()
+                                 : "";
+    out += (out.empty() ? "" : "\n\n") + role + ": " + content_of(message);
+  }
+  return out;
+}
+
 }  // namespace
 
 QuestionTemplate::QuestionTemplate(const std::string& text) {
@@ -71,16 +84,11 @@ std::string prompt_text(const RewardItem& item) {
   if (!has_column(columns, "prompt")) return item.prompt;
   const Json& prompt = column_value(columns, "prompt", "judge");
   if (prompt.is_string()) return prompt.get<std::string>();
-  if (!prompt.is_array() || prompt.empty()) return item.prompt;
-  if (prompt.size() == 1) return content_of(prompt[0]);
-  std::string out;
-  for (const Json& message : prompt) {
-    const std::string role = message.is_object() && message.contains("role") && message["role"].is_string()
-                                 ? message["role"].get<std::string>()
-                                 : "";
-    out += (out.empty() ? "" : "\n\n") + role + ": " + content_of(message);
-  }
-  return out;
+  return prompt.is_array() && !prompt.empty() ? messages_text(prompt) : item.prompt;
+}
+
+std::string conversation_text(const RewardItem& item) {
+  return item.conversation != nullptr ? messages_text(*item.conversation) : item.completion;
 }
 
 }  // namespace temper

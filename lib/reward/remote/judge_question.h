@@ -33,5 +33,7 @@ std::string column_text(const Json* columns, const std::string& column, const st
 // The prompt of an item as a judge reads it: the record's when it is a string; the content of a chat's
 // message, and before each "role: " when there are several; else what the model saw.
 std::string prompt_text(const RewardItem& item);
+// All that was said behind the prompt, in the same form; the completion where there was one turn alone.
+std::string conversation_text(const RewardItem& item);
 
 }  // namespace temper
