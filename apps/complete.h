@@ -120,11 +120,11 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   const Conversing conversing(s.environment);
   const int64_t max_tokens = model.config().max_positions;
   const RecordEncoder encoder(tokenizer, chat,
-                              {.max_tokens = max_tokens,
-                               .overlong = s.overlong,
-                               .special_tokens = s.special_tokens,
-                               .prefix = s.prefix,
-                               .template_extra = conversing.variables()});
+                              conversing.introduced({.max_tokens = max_tokens,
+                                                     .overlong = s.overlong,
+                                                     .special_tokens = s.special_tokens,
+                                                     .prefix = s.prefix},
+                                                    tokenizer, chat));
   for (const std::string& remark : encoder.remarks(records))
     log_warning("{}: {}", s.input.empty() ? "--prompt" : s.input, remark);
   const auto prompt = [&](const Record& record) { return prompt_of(record, encoder); };

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "data/records.h"
 #include "env/conversations.h"
 #include "env/environment.h"
@@ -40,17 +41,21 @@ class Conversing {
   bool on() const { return source_ != nullptr; }
   bool scores() const { return options_ != nullptr && options_->scores(); }
 
-  // Variables for the chat template.
-  Json variables() const {
-    const Json tools = on() ? source_->tools() : Json();
-    return tools.is_null() ? Json() : Json{{"tools", tools}};
+  // The settings with what the environment has prompts say of it.
+  EncodeSettings introduced(EncodeSettings settings, const Tokenizer& tokenizer,
+                            const ChatTemplate* chat) const {
+    if (on()) introduce(*source_, tokenizer, chat, settings);
+    return settings;
   }
 
   // Puts behind each record what the environment opens its conversation with, and encodes those prompts anew.
   // Throws UserError when one is longer than the encoder takes.
   void open(std::vector<Record>& records, std::vector<std::vector<int64_t>>& prompts,
             const RecordEncoder& encoder, uint64_t seed) const {
-    if (!on() || !source_->opens()) return;
+    if (!on()) return;
+    if (const std::string line = check_records(*source_, records, "--environment"); !line.empty())
+      log_warning("{}", line);
+    if (!source_->opens()) return;
     for (size_t i = 0; i < records.size(); ++i) {
       records[i] = *opened_record(*source_, records[i], seed, i);
       prompts[i] = encoder.prompt(records[i]);

@@ -104,11 +104,11 @@ int run(const Arguments& a) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, a.chat_template));
   }
   const RecordEncoder encoder(*tokenizer, chat.get(),
-                              {.max_tokens = a.max_tokens,
-                               .overlong = a.overlong,
-                               .special_tokens = a.special_tokens,
-                               .prefix = a.prefix,
-                               .template_extra = conversing.variables()});
+                              conversing.introduced({.max_tokens = a.max_tokens,
+                                                     .overlong = a.overlong,
+                                                     .special_tokens = a.special_tokens,
+                                                     .prefix = a.prefix},
+                                                    *tokenizer, chat.get()));
   for (const std::string& remark : encoder.remarks(records)) log_warning("--data: {}", remark);
   const size_t all = records.size();
   auto ids = keep_fitting(records, a.max_tokens, [&](const Record& r) { return encoder.prompt(r); });

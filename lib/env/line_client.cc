@@ -15,10 +15,12 @@ constexpr std::chrono::milliseconds kAttention(5);  // within which a new questi
 
 }  // namespace
 
-LineClient::LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s)
+LineClient::LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s,
+                       Other other)
     : command_(std::move(command)),
       timeout_(timeout_s),
-      start_timeout_(std::max(timeout_s, start_timeout_s)) {
+      start_timeout_(std::max(timeout_s, start_timeout_s)),
+      other_(std::move(other)) {
   start();
 }
 
@@ -119,6 +121,11 @@ void LineClient::hear(const std::string& text) {
       json = {{"id", json.value("id", Json())}, {"error", "a number that is none"}};
   } catch (const UserError&) {
     return;  // a print() of the program's; nobody has asked for it
+  }
+  if (other_ && json.is_object() && json.contains("method")) {
+    const Json back = other_(json);
+    if (!back.is_null()) outgoing_ += dump_line(back) + "\n";
+    return;
   }
   if (!json.is_object() || !json.contains("id") || !json["id"].is_number_integer()) return;
   const auto open = answers_.find(json["id"].get<int64_t>());

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,9 +20,11 @@ namespace temper {
 
 class LineClient : public Counterpart {
  public:
+  // What the program says by itself, {"method": ...}: an object is sent back, null is not.
+  using Other = std::function<Json(const Json& said)>;
   // timeout_s: for one answer, start_timeout_s for the first of a program that was started. The program is
-  // started at once; throws UserError when it cannot be.
-  LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s);
+  // started at once; throws UserError when it cannot be. other: none: all that it says are answers.
+  LineClient(std::vector<std::string> command, double timeout_s, double start_timeout_s, Other other = {});
 
   // Each question is a line with an "id". Throws UserError also when the program ends again and again without
   // an answer.
@@ -39,6 +42,7 @@ class LineClient : public Counterpart {
 
   const std::vector<std::string> command_;
   const std::chrono::duration<double> timeout_, start_timeout_;
+  const Other other_;
   std::atomic<bool> interrupted_ = false;
   std::mutex mutex_;  // of all below
   std::condition_variable changed_;

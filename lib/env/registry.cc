@@ -1,6 +1,7 @@
 // Every environment that a config can name.
 #include "env/attempts.h"
 #include "env/external_environment.h"
+#include "env/tools.h"
 
 namespace temper {
 namespace {
@@ -25,6 +26,13 @@ void EnvironmentOptions::fields(FieldVisitor& v) {
        .min = 0});
 }
 
+void introduce(EnvironmentSource& source, const Tokenizer& tokenizer, const ChatTemplate* chat,
+               EncodeSettings& settings) {
+  source.meet(tokenizer, chat);
+  if (const Json tools = source.tools(); !tools.is_null()) settings.template_extra["tools"] = tools;
+  settings.system = source.system();
+}
+
 const Registry<EnvironmentOptions>& environment_registry() {
   static const Registry<EnvironmentOptions> registry = [] {
     Registry<EnvironmentOptions> r("environment");
@@ -35,6 +43,8 @@ const Registry<EnvironmentOptions>& environment_registry() {
            make<ProcessEnvironmentOptions>});
     r.add({"http", "a server answers and judges: each question is a POST of JSON", "Temper",
            make<HttpEnvironmentOptions>});
+    r.add({"tools", "the policy calls tools, whose results it reads in its next turn", "Temper",
+           make<ToolsOptions>});
     return r;
   }();
   return registry;

@@ -9,6 +9,7 @@
 #include "data/problems/problem.h"
 #include "data/records.h"
 #include "env/environment.h"
+#include "env/tools/tool.h"
 #include "inspect/departures.h"
 #include "model/families.h"
 #include "model/load.h"
@@ -52,6 +53,7 @@ Kinds all_kinds() {
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());
+  add(kinds, "tool", tool_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());
@@ -163,9 +165,11 @@ Json inspect_template(const std::string& model, const std::string& chat_template
   }
   if (!messages.is_array())
     user_error("{}: expected an array of messages, or an object with \"messages\"", where);
-  const EncodedChat chat =
-      resolve_template(*tokenizer, chat_template).encode(*tokenizer, messages, generation_prompt, extra);
+  const ChatTemplate written_by = resolve_template(*tokenizer, chat_template);
+  const EncodedChat chat = written_by.encode(*tokenizer, messages, generation_prompt, extra);
   Json out{{"text", chat.text}, {"ids", chat.ids}, {"assistant_mask", nullptr}};
+  Json behind = inspect_behind(*tokenizer, written_by, messages, extra);
+  if (!behind.empty()) out["behind"] = std::move(behind);
   if (!chat.unmarked.empty()) {
     out["why"] = chat.unmarked;
     return out;

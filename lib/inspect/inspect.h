@@ -36,7 +36,8 @@ void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, 
 void inspect_objective_file(const std::string& name, const std::string& file, const Json& overrides,
                             const PrintLine& print);
 
-// {"text","ids","assistant_mask"}; where no mask can be told it is null, and "why" says what for.
+// {"text","ids","assistant_mask"}; where no mask can be told it is null, and "why" says what for. "behind"
+// where messages follow an assistant's: see inspect_behind (text/inspect.h).
 Json inspect_template(const std::string& model, const std::string& chat_template, const Json& input,
                       const std::string& where, bool generation_prompt);
 

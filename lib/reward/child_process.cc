@@ -28,7 +28,7 @@ struct Pipe {
   Pipe() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0)
-      user_error("cannot make a pipe for a reward program: {}", std::strerror(errno));
+      user_error("cannot make a pipe for a program: {}", std::strerror(errno));
     read = ends[0];
     write = ends[1];
   }
@@ -113,7 +113,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& argv) {
   if (failure != 0) {
     pid_ = -1;
     user_error(
-        "cannot start the reward program \"{}\": {}; expected a program in PATH or a path from the working "
+        "cannot start the program \"{}\": {}; expected a program in PATH or a path from the working "
         "folder",
         argv[0], std::strerror(failure));
   }
@@ -149,6 +149,11 @@ bool ChildProcess::pump(Clock::time_point deadline, std::vector<std::string>& li
   return true;
 }
 
+void ChildProcess::close_input() {
+  input_ends_ = true;
+  if (sent_ == outgoing_.size()) close_end(in_);
+}
+
 void ChildProcess::write_some() {
   const NoSigpipe guard;
   while (sent_ < outgoing_.size()) {
@@ -160,6 +165,7 @@ void ChildProcess::write_some() {
   }
   outgoing_.clear();
   sent_ = 0;
+  if (input_ends_) close_end(in_);
 }
 
 bool ChildProcess::read_lines(std::vector<std::string>& lines) {

@@ -24,10 +24,14 @@ class ChildProcess {
 
   // Queues text for its input. Never blocks.
   void send(std::string_view text) { outgoing_ += text; }
+  // Ends its input behind what is queued.
+  void close_input();
   // Moves bytes both ways until a line has come, `deadline` has passed or the program's output has ended;
   // appends whole lines, without their ends, to `lines`. False when the output has ended or a line grew past
   // 16 MB.
   bool pump(Clock::time_point deadline, std::vector<std::string>& lines);
+  // What it wrote behind the last line end, once its output has ended.
+  const std::string& unfinished_line() const { return incoming_; }
   // Kills the whole group at once and reaps it. `how` it ended: "exited with 3", "was killed by signal 11
   // (...)", or why pump() had enough of it.
   std::string kill();
@@ -47,6 +51,7 @@ class ChildProcess {
   size_t sent_ = 0;  // of outgoing_
   std::string incoming_, error_tail_;
   int status_ = 0;
+  bool input_ends_ = false;
   bool flooded_ = false;  // a line grew past the limit
 };
 

@@ -172,7 +172,19 @@ std::vector<int64_t> ChatTemplate::encode_behind(const Tokenizer& tokenizer, con
   // template does to old answers.
   Json chat = messages;
   chat[answer] = {{"role", "assistant"}, {"content", "answer"}};
-  const Text text = impl_->render(chat, chat.size(), true, impl_->variables(tokenizer, extra));
+  const Json variables = impl_->variables(tokenizer, extra);
+  const Text text = [&] {
+    try {
+      return impl_->render(chat, chat.size(), true, variables);
+    } catch (const UserError&) {
+      // Some templates want to see the calls of old answers, others refuse several in one; what is written
+      // behind the answer is the same.
+      Json plain = chat;
+      for (Json& message : plain) message.erase("tool_calls");
+      if (plain == chat) throw;
+      return impl_->render(plain, plain.size(), true, variables);
+    }
+  }();
   const std::vector<Words> words = words_of(text, chat.size());
   for (size_t i = answer; i < chat.size(); ++i) {
     if (words[i].shown()) continue;

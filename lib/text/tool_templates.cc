@@ -66,6 +66,16 @@ bool shows_tools(const ChatTemplate& chat, const Tokenizer& tokenizer) {
   return with && with != rendering(chat, tokenizer, messages, true, nullptr);
 }
 
+bool shows_results(const ChatTemplate& chat, const Tokenizer& tokenizer) {
+  const std::string result = "It comes to seven.";
+  const Json messages =
+      Json::array({{{"role", "user"}, {"content", "What does it come to?"}},
+                   {{"role", "assistant"}, {"content", "add_up"}},
+                   {{"role", "tool"}, {"name", kName}, {"tool_call_id", "call00001"}, {"content", result}}});
+  const auto whole = rendering(chat, tokenizer, messages, true, made_up_tools());
+  return whole && whole->find(result) != std::string::npos;
+}
+
 std::string tools_text(ToolFormat format, const Json& tools) {
   std::string out = "You can call these tools:\n";
   for (const Json& tool : tools) out += dump_line(tool) + "\n";

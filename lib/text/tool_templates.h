@@ -16,6 +16,9 @@ ToolFormat tool_format_of(const ChatTemplate& chat, const Tokenizer& tokenizer);
 // Whether a prompt differs when the variable "tools" is given.
 bool shows_tools(const ChatTemplate& chat, const Tokenizer& tokenizer);
 
+// Whether the words of a message of role "tool" stand in what is rendered.
+bool shows_results(const ChatTemplate& chat, const Tokenizer& tokenizer);
+
 // For a system message: the tools' schemas, and how a call is written. tools: a list of {"type": "function",
 // "function": {"name", "description", "parameters"}}.
 std::string tools_text(ToolFormat format, const Json& tools);

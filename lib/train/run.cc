@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/failure.h"
+#include "env/conversations.h"
 #include "report/report.h"
 #include "reward/references.h"
 
@@ -11,17 +12,20 @@ namespace temper {
 
 namespace {
 
-// What the rewards cannot score is known before the first step, of prompts that are sampled and held-out
-// ones.
-void check_rewards(Session& s) {
-  if (s.rewards == nullptr) return;
+// What the rewards and the environment cannot judge is known before the first step, of prompts that are
+// sampled and held-out ones.
+void check_records(Session& s) {
   const bool samples = s.config.task->scores_samples();
   const DataSection& data = s.config.data;
   for (const auto& [used, records, what] : {std::tuple{samples, &s.train_records, data.train_field()},
                                             {s.config.eval.every > 0, &s.eval_records, data.eval_field()}}) {
     if (!used) continue;
-    for (const std::string& line : check_references(*s.rewards, *records, what))
-      s.progress->message(line, LogLevel::kWarning);
+    std::vector<std::string> lines;
+    if (s.rewards != nullptr) lines = check_references(*s.rewards, *records, what);
+    if (s.environment != nullptr) lines.push_back(check_records(*s.environment, *records, what));
+    for (const std::string& line : lines) {
+      if (!line.empty()) s.progress->message(line, LogLevel::kWarning);
+    }
   }
 }
 
@@ -30,7 +34,7 @@ void check_rewards(Session& s) {
 void run_training(const RunConfig& config, const RunOptions& options) {
   Session session(config, options);
   try {
-    check_rewards(session);
+    check_records(session);
     config.task->train(session);
     session.finish();
     session.ranks.end();

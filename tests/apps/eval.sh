@@ -55,7 +55,7 @@ grep -q 'long.jsonl:4: the prompt has' "$work/err" || fail "a prompt that is too
 expect 'did you mean "math"?' --reward maths
 expect 'the record has: prompt, completion, answer' --reward '{"kind":"math","column":"reply"}'
 expect 'unknown key; did you mean "column"?' --reward '{"kind":"math","colum":"answer"}'
-expect 'cannot start the reward program "temper-none"' --reward '{"kind":"process","command":["temper-none"]}'
+expect 'cannot start the program "temper-none"' --reward '{"kind":"process","command":["temper-none"]}'
 expect 'expected 1 to 2' --reward math --n 2 --k 4
 expect 'there is no such folder' --reward math --output "$work/none/x"
 expect 'none.jsonl' --reward math --data "$work/none.jsonl"

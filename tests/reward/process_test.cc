@@ -221,7 +221,7 @@ TEST_CASE("process: a program that is not there") {
     return std::string();
   };
   CHECK(has(start({"temper-no-such-program"}),
-            "cannot start the reward program \"temper-no-such-program\": No such file"));
+            "cannot start the program \"temper-no-such-program\": No such file"));
   TempFolder folder;
   CHECK(has(start({folder.write("plain", "x")}), "Permission denied"));
   CHECK(has(start({folder.path().string()}), "cannot start"));

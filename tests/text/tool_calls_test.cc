@@ -194,6 +194,7 @@ TEST_CASE("the format of a template is the one it writes calls in") {
     const ChatTemplate chat(read_file(test_file("text/golden/templates/" + name + ".jinja")));
     CHECK(tool_format_of(chat, tokenizer) == format);
     CHECK(shows_tools(chat, tokenizer) == (format != ToolFormat::kJson));
+    CHECK(shows_results(chat, tokenizer) == (name != "zephyr"));
   }
 }
 

@@ -1,0 +1,300 @@
+// The environment in which the policy calls tools.
+#include "env/tools.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "env/conversations.h"
+#include "temp_folder.h"
+#include "test.h"
+#include "text/fake_tokenizer.h"
+#include "tools_of.h"
+
+using namespace temper;
+
+namespace {
+
+const Record kRecord{
+    {{"prompt", Json::array({{{"role", "user"}, {"content", "What is 6 * 7?"}}})}}, "test", 1};
+
+FakeTokenizer some_tokenizer() {
+  FakeTokenizer tokenizer({"<|im_start|>", "<|im_end|>", "<s>", "</s>", "[TOOL_CALLS]", "[TOOL_RESULTS]",
+                           "[/TOOL_RESULTS]", "[INST]", "[/INST]", "<|eot_id|>", "<|start_header_id|>",
+                           "<|end_header_id|>"});
+  tokenizer.bos_ = 258, tokenizer.eos_ = 259;
+  return tokenizer;
+}
+
+ChatTemplate real_template(const std::string& name) {
+  return ChatTemplate(read_file(test_file("text/golden/templates/" + name + ".jinja")));
+}
+
+std::unique_ptr<EnvironmentSource> source_of(const Json& tools, const Json& more = Json::object(),
+                                             const ChatTemplate* chat = nullptr) {
+  auto source = tools_options(tools, more)->make();
+  source->meet(some_tokenizer(), chat);
+  return source;
+}
+
+std::unique_ptr<Environment> conversation_of(EnvironmentSource& source) {
+  return source.start({kRecord, RandomStream(1, "test"), 1, false});
+}
+
+PolicyTurn turn_of(const std::string& text, bool last = false) {
+  return {text, text, FinishReason::kEnd, 5, 0, last};
+}
+
+std::string call_of(const std::string& name, const Json& arguments) {
+  return dump_line({{"name", name}, {"arguments", arguments}}) + "\n";
+}
+
+// What is answered to one turn.
+Reply reply_to(const std::string& text, const Json& tools, const Json& more = Json::object()) {
+  const auto source = source_of(tools, more);
+  return conversation_of(*source)->reply(turn_of(text));
+}
+
+std::string content_of(const Reply& reply) {
+  REQUIRE(reply.messages.size() == 1);
+  return reply.messages[0]["content"];
+}
+
+const Json kCalculator = Json::array({{{"kind", "calculator"}}});
+
+}  // namespace
+
+TEST_CASE("tools: a call is answered with its result, a turn without one ends the conversation") {
+  const auto source = source_of(kCalculator);
+  CHECK(!source->external());
+  const auto conversation = conversation_of(*source);
+  const Reply reply =
+      conversation->reply(turn_of("I work it out.\n" + call_of("calculator", {{"expression", "6*7"}})));
+  CHECK(!reply.over);
+  CHECK(!reply.reward);
+  CHECK(reply.messages ==
+        std::vector<Json>{
+            {{"role", "tool"}, {"name", "calculator"}, {"content", "42"}, {"tool_call_id", "call00001"}}});
+  CHECK(dump_line(reply.said) ==
+        R"({"role":"assistant","content":"I work it out.","tool_calls":[{"id":"call00001","type":"function",)"
+        R"("function":{"name":"calculator","arguments":{"expression":"6*7"}}}]})");
+  CHECK(reply.figures == std::map<std::string, double>{{"tool_calls", 1}, {"tool_errors", 0}});
+  const Reply end = conversation->reply(turn_of("It is 42."));
+  CHECK(end.over);
+  CHECK(end.messages.empty());
+  CHECK(end.said.is_null());
+  CHECK(end.figures == std::map<std::string, double>{{"tool_calls", 0}, {"tool_errors", 0}});
+}
+
+TEST_CASE("tools: several calls of a turn, results in their order, ids of their own") {
+  const Reply reply = reply_to(
+      "<tool_call>{\"name\": \"calculator\", \"arguments\": {\"expression\": \"1/0\"}, \"id\": "
+      "\"mine\"}</tool_call>"
+      "<tool_call>{\"name\": \"calculator\", \"arguments\": {\"expression\": \"2+2\"}}</tool_call>"
+      "<tool_call>{\"name\": \"calculator\", \"arguments\": {\"expression\": \"3+3\"}}</tool_call>",
+      kCalculator, {{"format", "hermes"}, {"max_calls", 2}});
+  REQUIRE(reply.messages.size() == 3);
+  CHECK(reply.messages[0]["content"] == "error: division by zero at character 4");
+  CHECK(reply.messages[0]["tool_call_id"] == "mine");
+  CHECK(reply.messages[1]["content"] == "4");
+  CHECK(reply.messages[1]["tool_call_id"] == "call00001");
+  CHECK(reply.messages[2]["content"] == "error: only 2 calls are made in one turn");
+  CHECK(reply.figures == std::map<std::string, double>{{"tool_calls", 3}, {"tool_errors", 2}});
+}
+
+TEST_CASE("tools: calls that cannot be made are answered with what is wrong") {
+  CHECK(content_of(reply_to(call_of("calc", {{"expression", "1"}}), kCalculator)) ==
+        "error: there is no tool \"calc\"; there are: calculator");
+  CHECK(
+      content_of(reply_to(call_of("calculator", {{"expr", "1"}}), kCalculator)) ==
+      "error: the arguments of \"calculator\" do not fit: expected "
+      R"({"type":"object","properties":{"expression":{"type":"string","description":"numbers, + - * / ^ and )"
+      R"(parentheses"}},"required":["expression"]}, found {"expr":"1"})");
+  CHECK(content_of(reply_to(call_of("calculator", {{"expression", 1}}), kCalculator))
+            .starts_with("error: the arguments of \"calculator\" do not fit"));
+  CHECK(content_of(reply_to("{\"name\": \"calculator\", \"arguments\": {\"expression\": }}", kCalculator))
+            .starts_with("error: the call: not valid JSON at column"));
+  const Reply broken = reply_to("{\"name\": \"calculator\"", kCalculator);
+  CHECK(content_of(broken).starts_with("error: the call: not valid JSON"));
+  CHECK(broken.said["tool_calls"][0]["function"]["arguments"] == "{\"name\": \"calculator\"");
+  CHECK(broken.figures.at("tool_errors") == 1);
+  // Any bytes: the policy may write halves of characters.
+  CHECK(content_of(reply_to("{\"name\": \"\xff\"}", kCalculator))
+            .starts_with("error: the call: not valid JSON"));
+}
+
+TEST_CASE("tools: in a turn that nobody answers, nothing is called") {
+  const TempFolder folder;
+  const Json touch =
+      Json::array({{{"kind", "command"}, {"name", "touch"}, {"command", {"touch", folder.text("x")}}}});
+  const auto source = source_of(touch);
+  CHECK(source->external());
+  const Reply reply = conversation_of(*source)->reply(turn_of(call_of("touch", Json::object()), true));
+  CHECK(reply.over);
+  CHECK(reply.messages.empty());
+  CHECK(reply.said["tool_calls"].size() == 1);
+  CHECK(!std::filesystem::exists(folder / "x"));
+  CHECK(conversation_of(*source)->reply(turn_of(call_of("touch", Json::object()))).messages.size() == 1);
+  CHECK(std::filesystem::exists(folder / "x"));
+}
+
+TEST_CASE("tools: long results lose their middle") {
+  CHECK(cut_in_the_middle("abcdef", 6) == "abcdef");
+  CHECK(cut_in_the_middle("abcdefg", 3) == "ab\n[4 characters are left out here]\ng");
+  CHECK(cut_in_the_middle("éèêë", 2) == "é\n[2 characters are left out here]\në");
+  CHECK(cut_in_the_middle("abc", 1) == "a\n[2 characters are left out here]\n");
+  CHECK(cut_in_the_middle("a\xff", 9) == "a\xEF\xBF\xBD");
+  const Json megabyte =
+      Json::array({{{"kind", "command"},
+                    {"name", "big"},
+                    {"output_bytes", 4 << 20},
+                    {"command", {"/bin/sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' x"}}}});
+  const std::string text = content_of(reply_to(call_of("big", Json::object()), megabyte));
+  CHECK(text ==
+        std::string(2000, 'x') + "\n[1996000 characters are left out here]\n" + std::string(2000, 'x'));
+}
+
+TEST_CASE("tools: what tells the policy of them") {
+  const ChatTemplate qwen = real_template("qwen2_5"), zephyr = real_template("zephyr");
+  const auto by_template = source_of(kCalculator, {}, &qwen);
+  CHECK(by_template->system().empty());
+  REQUIRE(by_template->tools().size() == 1);
+  CHECK(by_template->tools()[0]["type"] == "function");
+  CHECK(by_template->tools()[0]["function"]["name"] == "calculator");
+  CHECK(by_template->tools()[0]["function"]["parameters"]["required"] == Json::array({"expression"}));
+
+  for (const ChatTemplate* chat : std::vector<const ChatTemplate*>{&zephyr, nullptr}) {
+    const auto by_system = source_of(kCalculator, {}, chat);
+    CHECK(by_system->tools().is_null());
+    CHECK(by_system->system().find("\"name\":\"calculator\"") != std::string::npos);
+    CHECK(by_system->system().find("{\"name\": \"...\", \"arguments\": {...}}") != std::string::npos);
+  }
+  const auto silent = source_of(kCalculator, {{"describe", "none"}}, &qwen);
+  CHECK(silent->tools().is_null());
+  CHECK(silent->system().empty());
+  const auto forced = source_of(kCalculator, {{"describe", "system"}}, &qwen);
+  CHECK(forced->tools().is_null());
+  CHECK(forced->system().find("<tool_call>") != std::string::npos);  // in the template's own format
+  CHECK_THROWS_WITH_AS(source_of(kCalculator, {{"describe", "template"}}, &zephyr),
+                       doctest::Contains("environment.describe: the chat template says nothing of tools"),
+                       UserError);
+  const Record text{{{"prompt", "What is 6 * 7?"}}, "test.jsonl", 3};
+  CHECK_THROWS_WITH_AS(by_template->check(text), doctest::Contains("test.jsonl:3: the prompt is a text"),
+                       UserError);
+  CHECK(!by_template->check(kRecord));
+  CHECK(!silent->check(text));
+}
+
+TEST_CASE("tools: bad options are named") {
+  CHECK_THROWS_WITH_AS(tools_options(Json::array()),
+                       doctest::Contains("environment.tools: expected at least one"), UserError);
+  CHECK_THROWS_WITH_AS(tools_options(Json::array({{{"kind", "calculater"}}})),
+                       doctest::Contains("calculator"), UserError);
+  CHECK_THROWS_WITH_AS(tools_options(kCalculator, {{"format", "xml"}}), doctest::Contains("hermes"),
+                       UserError);
+  CHECK_THROWS_WITH_AS(
+      tools_options(Json::array({{{"kind", "calculator"}}, {{"kind", "calculator"}}}))->make(),
+      doctest::Contains("environment.tools: two tools are called \"calculator\""), UserError);
+  const auto two =
+      source_of(Json::array({{{"kind", "calculator"}}, {{"kind", "calculator"}, {"name", "b"}}}));
+  CHECK(two->system().find("\"name\":\"b\"") != std::string::npos);
+}
+
+TEST_CASE("tools: whole conversations with real templates") {
+  // What the policy writes in the template's own format, and what then stands behind it.
+  struct Case {
+    std::string name, call, end, behind;
+  };
+  const std::string call = R"({"name": "calculator", "arguments": {"expression": "6*7"}})";
+  const std::vector<Case> cases = {
+      {"qwen2_5", "<tool_call>\n" + call + "\n</tool_call>", "<|im_end|>",
+       "\n<|im_start|>user\n<tool_response>\n42\n</tool_response><|im_end|>\n<|im_start|>assistant\n"},
+      {"qwen3", "<tool_call>\n" + call + "\n</tool_call>", "<|im_end|>",
+       "\n<|im_start|>user\n<tool_response>\n42\n</tool_response><|im_end|>\n<|im_start|>assistant\n"},
+      {"llama3", R"({"name": "calculator", "parameters": {"expression": "6*7"}})", "<|eot_id|>",
+       "<|start_header_id|>ipython<|end_header_id|>\n\n\"42\"<|eot_id|>"
+       "<|start_header_id|>assistant<|end_header_id|>\n\n"},
+      {"mistral", "[TOOL_CALLS][" + call + "]", "</s>",
+       "[TOOL_RESULTS]{\"content\": 42, \"call_id\": \"call0000N\"}[/TOOL_RESULTS]"},
+      {"zephyr", call, "</s>", "\n\n<|user|>\n42</s>\n\n\n<|assistant|>\n\n"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    const FakeTokenizer tokenizer = some_tokenizer();
+    const ChatTemplate chat = real_template(c.name);
+    const auto options = tools_options(kCalculator);
+    const auto source = options->make();
+    EncodeSettings settings{.max_tokens = 100000};
+    introduce(*source, tokenizer, &chat, settings);
+    const RecordEncoder encoder(tokenizer, &chat, settings);
+    const std::string prompt = tokenizer.decode(encoder.prompt(kRecord));
+    CHECK(prompt.find("Works out an arithmetic expression exactly.") != std::string::npos);
+    CHECK(prompt.find("What is 6 * 7?") != std::string::npos);
+
+    const std::shared_ptr<const Record> record(std::shared_ptr<const Record>(), &kRecord);
+    Conversations conversations(*source, encoder, {{record, 0}}, {});
+    const auto said = [&](std::string text) {
+      const std::string raw = text + c.end;
+      if (c.name == "mistral" && text.starts_with("[TOOL_CALLS]")) text = text.substr(12);  // a special token
+      const auto last = tokenizer.encode(c.end, {.parse_special = true});
+      conversations.ended(0, 0, {text, raw, FinishReason::kEnd, 5, last.front(), false});
+      return tokenizer.decode(conversations.answer(0, 0));
+    };
+    for (const char* number :
+         {"1", "2"}) {  // twice, so that the first stands in what is rendered for the second
+      std::string want = c.behind;
+      if (const size_t at = want.find("0N"); at != std::string::npos)
+        want.replace(at, 2, "0" + std::string(number));
+      CHECK(said(c.call) == want);
+    }
+    CHECK(said("It is 42.").empty());
+    const Conversation told = conversations.conversation(0, 0);
+    CHECK(told.messages.size() == 5);
+    CHECK(told.messages[2]["tool_calls"][0]["id"] == "call00002");
+    CHECK(told.messages[4] == Json{{"role", "assistant"}, {"content", "It is 42."}});
+    CHECK(told.figures == std::map<std::string, double>{{"tool_calls", 2}, {"tool_errors", 0}, {"turns", 3}});
+    CHECK(!told.score());
+  }
+}
+
+TEST_CASE("tools: a string prompt, and two calls in one turn of a template that takes one") {
+  const FakeTokenizer tokenizer = some_tokenizer();
+  const Record text{{{"prompt", "6 * 7 = "}}, "test", 1};
+  const auto options = tools_options(kCalculator);
+  const auto source = options->make();
+  EncodeSettings settings{.max_tokens = 100000};
+  introduce(*source, tokenizer, nullptr, settings);
+  const RecordEncoder encoder(tokenizer, nullptr, settings);
+  const std::string prompt = tokenizer.decode(encoder.prompt(text));
+  CHECK(prompt.starts_with("<s>You can call these tools:\n{"));
+  CHECK(prompt.ends_with("\n\n6 * 7 = "));
+  Conversations conversations(*source, encoder, {{{std::shared_ptr<const Record>(), &text}, 0}}, {});
+  conversations.ended(0, 0, turn_of(call_of("calculator", {{"expression", "6*7"}})));
+  CHECK(tokenizer.decode(conversations.answer(0, 0)) == "\n42\n");
+
+  const ChatTemplate llama = real_template("llama3");
+  const auto other = options->make();
+  EncodeSettings with_tools{.max_tokens = 100000};
+  introduce(*other, tokenizer, &llama, with_tools);
+  const RecordEncoder chats(tokenizer, &llama, with_tools);
+  Conversations two(*other, chats, {{{std::shared_ptr<const Record>(), &kRecord}, 0}}, {});
+  const std::string call = R"({"name": "calculator", "parameters": {"expression": "1"}})";
+  for (int i = 0; i < 2; ++i) {
+    two.ended(0, 0, turn_of(call + "; " + call));
+    const std::string behind = tokenizer.decode(two.answer(0, 0));
+    CHECK(behind ==
+          "<|eot_id|><|start_header_id|>ipython<|end_header_id|>\n\n\"1\"<|eot_id|><|start_header_id|>ipython"
+          "<|end_header_id|>\n\n\"1\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+  }
+}
+
+TEST_CASE("system words stand in front of a chat's own") {
+  const FakeTokenizer tokenizer = some_tokenizer();
+  const ChatTemplate chat("chatml");
+  const RecordEncoder encoder(tokenizer, &chat, {.system = "TOOLS"});
+  const auto prompt = [&](const Json& messages) {
+    return tokenizer.decode(encoder.prompt({{{"prompt", messages}}, "test", 1}));
+  };
+  const Json user = {{"role", "user"}, {"content", "q"}};
+  CHECK(prompt(Json::array({user})) ==
+        "<|im_start|>system\nTOOLS<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
+  CHECK(prompt(Json::array({{{"role", "system"}, {"content", "Be brief."}}, user}))
+            .starts_with("<|im_start|>system\nTOOLS\n\nBe brief.<|im_end|>\n<|im_start|>user\nq"));
+}
