@@ -208,7 +208,8 @@ TEST_CASE("mcp: a server that hangs or dies costs its call alone") {
   const ToolResult hung = tools[4]->call(Json::object());
   CHECK(!hung.ok);
   CHECK(hung.text == "the server gave no answer within 3 seconds");
-  // It was ended, and another one was started.
+  // It still hangs, so the next call is in vain too; then it is ended, and another one is started.
+  CHECK(!tools[7]->call(Json::object()).ok);
   const ToolResult next = tools[7]->call(Json::object());
   CHECK(next.ok);
   CHECK(next.text != pid);

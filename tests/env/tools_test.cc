@@ -154,7 +154,7 @@ TEST_CASE("tools: long results lose their middle") {
 
 TEST_CASE("tools: what tells the policy of them") {
   const ChatTemplate qwen = real_template("qwen2_5"), zephyr = real_template("zephyr");
-  const auto by_template = source_of(kCalculator, {}, &qwen);
+  const auto by_template = source_of(kCalculator, Json::object(), &qwen);
   CHECK(by_template->system().empty());
   REQUIRE(by_template->tools().size() == 1);
   CHECK(by_template->tools()[0]["type"] == "function");
@@ -162,7 +162,7 @@ TEST_CASE("tools: what tells the policy of them") {
   CHECK(by_template->tools()[0]["function"]["parameters"]["required"] == Json::array({"expression"}));
 
   for (const ChatTemplate* chat : std::vector<const ChatTemplate*>{&zephyr, nullptr}) {
-    const auto by_system = source_of(kCalculator, {}, chat);
+    const auto by_system = source_of(kCalculator, Json::object(), chat);
     CHECK(by_system->tools().is_null());
     CHECK(by_system->system().find("\"name\":\"calculator\"") != std::string::npos);
     CHECK(by_system->system().find("{\"name\": \"...\", \"arguments\": {...}}") != std::string::npos);
@@ -214,7 +214,7 @@ TEST_CASE("tools: whole conversations with real templates") {
        "<|start_header_id|>assistant<|end_header_id|>\n\n"},
       {"mistral", "[TOOL_CALLS][" + call + "]", "</s>",
        "[TOOL_RESULTS]{\"content\": 42, \"call_id\": \"call0000N\"}[/TOOL_RESULTS]"},
-      {"zephyr", call, "</s>", "\n\n<|user|>\n42</s>\n\n\n<|assistant|>\n\n"}};
+      {"zephyr", call, "</s>", "\n<|user|>\n42</s>\n<|assistant|>\n"}};
   for (const Case& c : cases) {
     CAPTURE(c.name);
     const FakeTokenizer tokenizer = some_tokenizer();
@@ -263,7 +263,7 @@ TEST_CASE("tools: a string prompt, and two calls in one turn of a template that 
   introduce(*source, tokenizer, nullptr, settings);
   const RecordEncoder encoder(tokenizer, nullptr, settings);
   const std::string prompt = tokenizer.decode(encoder.prompt(text));
-  CHECK(prompt.starts_with("<s>You can call these tools:\n{"));
+  CHECK(prompt.starts_with("You can call these tools:\n{"));
   CHECK(prompt.ends_with("\n\n6 * 7 = "));
   Conversations conversations(*source, encoder, {{{std::shared_ptr<const Record>(), &text}, 0}}, {});
   conversations.ended(0, 0, turn_of(call_of("calculator", {{"expression", "6*7"}})));

@@ -7,9 +7,9 @@ namespace temper {
 
 // The server is a program that reads and writes JSON-RPC 2.0, a message a line. It is started with the run,
 // asked for its tools (all pages), and then called by many conversations at once; it knows nothing of them.
-// One that ends is started again, and the call that it ended in is tried once more; one that does not answer
-// in time is ended when it has said nothing to anyone for as long. Of a result its texts are given, of other
-// content what kind it is.
+// One that ends is started again, and the call that it ended in is tried once more. A call that is not
+// answered in time is given up; when a second one is before any other is answered, the server is ended. Of a
+// result its texts are given, of other content what kind it is.
 struct McpOptions : ToolOptions {
   std::vector<std::string> command;
   std::vector<std::string> only;
