@@ -124,7 +124,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
                                                      .overlong = s.overlong,
                                                      .special_tokens = s.special_tokens,
                                                      .prefix = s.prefix},
-                                                    tokenizer, chat));
+                                                    tokenizer, chat, records));
   for (const std::string& remark : encoder.remarks(records))
     log_warning("{}: {}", s.input.empty() ? "--prompt" : s.input, remark);
   const auto prompt = [&](const Record& record) { return prompt_of(record, encoder); };

@@ -41,10 +41,10 @@ class Conversing {
   bool on() const { return source_ != nullptr; }
   bool scores() const { return options_ != nullptr && options_->scores(); }
 
-  // The settings with what the environment has prompts say of it.
-  EncodeSettings introduced(EncodeSettings settings, const Tokenizer& tokenizer,
-                            const ChatTemplate* chat) const {
-    if (on()) introduce(*source_, tokenizer, chat, settings);
+  // The settings, and the records, with what the environment has prompts say of it.
+  EncodeSettings introduced(EncodeSettings settings, const Tokenizer& tokenizer, const ChatTemplate* chat,
+                            std::vector<Record>& records) const {
+    if (on()) introduce(*source_, tokenizer, chat, settings, {&records});
     return settings;
   }
 

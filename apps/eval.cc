@@ -108,7 +108,7 @@ int run(const Arguments& a) {
                                                      .overlong = a.overlong,
                                                      .special_tokens = a.special_tokens,
                                                      .prefix = a.prefix},
-                                                    *tokenizer, chat.get()));
+                                                    *tokenizer, chat.get(), records));
   for (const std::string& remark : encoder.remarks(records)) log_warning("--data: {}", remark);
   const size_t all = records.size();
   auto ids = keep_fitting(records, a.max_tokens, [&](const Record& r) { return encoder.prompt(r); });

@@ -109,19 +109,6 @@ const ChatTemplate& RecordEncoder::chat(const Record& record) const {
   return *chat_;
 }
 
-Json RecordEncoder::with_system(Json messages) const {
-  if (settings_.system.empty()) return messages;
-  Json& first = messages.front();
-  if (first["role"] != "system") {
-    messages.insert(messages.begin(), Json{{"role", "system"}, {"content", settings_.system}});
-  } else if (first["content"].is_string()) {
-    first["content"] = settings_.system + "\n\n" + first["content"].get<std::string>();
-  } else {
-    first["content"].insert(first["content"].begin(), Json{{"type", "text"}, {"text", settings_.system}});
-  }
-  return messages;
-}
-
 Json RecordEncoder::variables(const Record& record) const {
   Json out = settings_.template_extra.is_object() ? settings_.template_extra : Json::object();
   const Json& j = record.json;
@@ -306,12 +293,10 @@ std::vector<int64_t> RecordEncoder::prompt(const Record& record) const {
     const ChatTemplate& chat = this->chat(record);
     const Json extra = variables(record);
     const Chat messages = chat_of(record, kind);
-    const Json prompt = with_system(asked(record, messages));
+    const Json& prompt = asked(record, messages);
     ids = rendered(record, [&] { return chat.encode_prompt(tokenizer_, prompt, messages.open, extra); });
   } else if (given) {
-    std::vector<std::string> parts = {record.json["prompt"].get<std::string>()};
-    if (!settings_.system.empty()) parts.insert(parts.begin(), settings_.system + "\n\n");
-    ids = encode_strings(parts, true);
+    ids = encode_strings({record.json["prompt"].get<std::string>()}, true);
   } else {
     user_error("{}: generation needs \"prompt\" or \"messages\"", record.where());
   }
@@ -356,7 +341,7 @@ std::vector<int64_t> RecordEncoder::behind(const Record& record, const Json& sai
     return tokenizer_.encode(text, {});
   }
   const Chat messages = chat_of(record, kind);
-  Json whole = with_system(asked(record, messages));
+  Json whole = asked(record, messages);
   if (messages.open) whole.erase(whole.size() - 1);  // the answer's first words
   const size_t before = whole.size();
   for (const Json& message : said) whole.push_back(message);

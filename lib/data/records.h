@@ -100,9 +100,6 @@ struct EncodeSettings {
   // Text before everything but the begin token, such as a control token; special tokens written in it become
   // their ids. Never a target.
   std::string prefix = {};
-  // Of prompts that are answered: what the system message begins with, in front of the chat's own words, an
-  // empty line between; before a string prompt it stands so, too.
-  std::string system = {};
   Json template_extra;  // variables for the chat template (tools, enable_thinking ...)
 };
 
@@ -166,7 +163,6 @@ class RecordEncoder {
 
  private:
   const ChatTemplate& chat(const Record& record) const;
-  Json with_system(Json messages) const;
   Json variables(const Record& record) const;  // for the template: the settings' and the record's own
   bool parses(std::string_view text) const;
   // The parts as one text. begins: behind the tokenizer's begin token.

@@ -66,7 +66,7 @@ class EnvironmentSource {
   virtual std::optional<std::string> check(const Record& record) const { return std::nullopt; }
   // For the chat template's variable "tools"; null: none.
   virtual Json tools() const { return nullptr; }
-  // What prompts say of it: see EncodeSettings::system.
+  // What every prompt says first: see introduce().
   virtual std::string system() const { return ""; }
   // Replies wait for something outside this process, so they are made by threads beside the decoding.
   virtual bool external() const { return false; }
@@ -86,8 +86,11 @@ struct EnvironmentOptions : Fields {
 };
 const Registry<EnvironmentOptions>& environment_registry();
 
-// Lets the source meet what conversations are written with, and prompts say of it what it wants them to.
+// Lets the source meet what conversations are written with; the settings give the chat template its tools,
+// and what its system() says is put in front of the records' prompts: of chats into the system message, in
+// front of its own words, of strings before them, with an empty line between. Throws UserError for a record
+// without a prompt.
 void introduce(EnvironmentSource& source, const Tokenizer& tokenizer, const ChatTemplate* chat,
-               EncodeSettings& settings);
+               EncodeSettings& settings, const std::vector<std::vector<Record>*>& records);
 
 }  // namespace temper

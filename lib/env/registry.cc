@@ -26,13 +26,6 @@ void EnvironmentOptions::fields(FieldVisitor& v) {
        .min = 0});
 }
 
-void introduce(EnvironmentSource& source, const Tokenizer& tokenizer, const ChatTemplate* chat,
-               EncodeSettings& settings) {
-  source.meet(tokenizer, chat);
-  if (const Json tools = source.tools(); !tools.is_null()) settings.template_extra["tools"] = tools;
-  settings.system = source.system();
-}
-
 const Registry<EnvironmentOptions>& environment_registry() {
   static const Registry<EnvironmentOptions> registry = [] {
     Registry<EnvironmentOptions> r("environment");

@@ -112,7 +112,8 @@ void Session::load_text() {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, config.data.chat_template));
   }
   EncodeSettings settings = config.data.encoding();
-  if (environment != nullptr) introduce(*environment, *tokenizer, chat.get(), settings);
+  if (environment != nullptr)
+    introduce(*environment, *tokenizer, chat.get(), settings, {&train_records, &eval_records});
   encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), std::move(settings));
   for (const auto* records : {&train_records, &eval_records}) {
     for (const std::string& remark : encoder->remarks(*records)) {

@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "env/tools/bm25.h"
+#include "reward/child_process.h"
 #include "temp_folder.h"
 #include "test.h"
 #include "tools_of.h"
@@ -160,6 +160,54 @@ TEST_CASE("search: passages of files, the best first") {
                        doctest::Contains("expected a text in UTF-8"), UserError);
   CHECK_THROWS_WITH_AS(tool_of({{"kind", "search"}, {"files", {lines}}, {"column", "body"}}),
                        doctest::Contains("body"), UserError);
+}
+
+TEST_CASE("http: arguments are posted, the answer's body is the result") {
+  TempFolder folder;
+  // A server of the standard library: /echo gives the body back, /bad 404, /slow never answers.
+  const std::string script = folder.write("server.py", R"(
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/slow":
+            time.sleep(3600)
+        self.send_response(404 if self.path == "/bad" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+print(server.server_address[1], flush=True)
+server.serve_forever()
+)");
+  ChildProcess server({"python3", script});
+  std::vector<std::string> lines;
+  server.pump(ChildProcess::Clock::now() + std::chrono::seconds(60), lines);
+  REQUIRE(lines.size() == 1);
+  const auto tool = [&](const std::string& path, double timeout_s = 30) {
+    return tool_of({{"kind", "http"},
+                    {"name", "web"},
+                    {"url", "http://127.0.0.1:" + lines[0] + path},
+                    {"timeout_s", timeout_s},
+                    {"retries", 0}});
+  };
+  CHECK(tool("/echo")->external());
+  CHECK(tool("/echo")->call({{"a", "é"}}).text == "{\"a\":\"é\"}");
+  const ToolResult bad = tool("/bad")->call(Json::object());
+  CHECK(!bad.ok);
+  CHECK(contains(bad.text, "404"));
+  const ToolResult slow = tool("/slow", 0.3)->call(Json::object());
+  CHECK(!slow.ok);
+  CHECK(!slow.text.empty());
+  CHECK(interrupted(*tool("/slow"), Json::object()) == "tool \"web\": interrupted");
+  server.kill();
+  CHECK(!tool("/echo")->call(Json::object()).ok);
+  CHECK_THROWS_WITH_AS(tool_of({{"kind", "http"}, {"name", "web"}, {"url", "ftp://x"}}),
+                       doctest::Contains("url"), UserError);
+  CHECK_THROWS_WITH_AS(tool_of({{"kind", "http"}, {"url", "http://x"}}),
+                       doctest::Contains("name: missing; expected what the policy calls it by"), UserError);
 }
 
 TEST_CASE("mcp: a server's tools, of all pages") {

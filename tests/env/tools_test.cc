@@ -58,6 +58,12 @@ std::string content_of(const Reply& reply) {
   return reply.messages[0]["content"];
 }
 
+// What the chat template is given.
+Json tools_schemas() {
+  const ChatTemplate qwen = real_template("qwen2_5");
+  return source_of(Json::array({{{"kind", "calculator"}}}), Json::object(), &qwen)->tools();
+}
+
 const Json kCalculator = Json::array({{{"kind", "calculator"}}});
 
 }  // namespace
@@ -222,13 +228,14 @@ TEST_CASE("tools: whole conversations with real templates") {
     const auto options = tools_options(kCalculator);
     const auto source = options->make();
     EncodeSettings settings{.max_tokens = 100000};
-    introduce(*source, tokenizer, &chat, settings);
+    std::vector<Record> records = {kRecord};
+    introduce(*source, tokenizer, &chat, settings, {&records});
     const RecordEncoder encoder(tokenizer, &chat, settings);
-    const std::string prompt = tokenizer.decode(encoder.prompt(kRecord));
+    const std::string prompt = tokenizer.decode(encoder.prompt(records[0]));
     CHECK(prompt.find("Works out an arithmetic expression exactly.") != std::string::npos);
     CHECK(prompt.find("What is 6 * 7?") != std::string::npos);
 
-    const std::shared_ptr<const Record> record(std::shared_ptr<const Record>(), &kRecord);
+    const std::shared_ptr<const Record> record(std::shared_ptr<const Record>(), &records[0]);
     Conversations conversations(*source, encoder, {{record, 0}}, {});
     const auto said = [&](std::string text) {
       const std::string raw = text + c.end;
@@ -256,25 +263,25 @@ TEST_CASE("tools: whole conversations with real templates") {
 
 TEST_CASE("tools: a string prompt, and two calls in one turn of a template that takes one") {
   const FakeTokenizer tokenizer = some_tokenizer();
-  const Record text{{{"prompt", "6 * 7 = "}}, "test", 1};
+  std::vector<Record> texts = {{{{"prompt", "6 * 7 = "}}, "test", 1}}, chats = {kRecord};
   const auto options = tools_options(kCalculator);
   const auto source = options->make();
   EncodeSettings settings{.max_tokens = 100000};
-  introduce(*source, tokenizer, nullptr, settings);
+  introduce(*source, tokenizer, nullptr, settings, {&texts});
   const RecordEncoder encoder(tokenizer, nullptr, settings);
-  const std::string prompt = tokenizer.decode(encoder.prompt(text));
+  const std::string prompt = tokenizer.decode(encoder.prompt(texts[0]));
   CHECK(prompt.starts_with("You can call these tools:\n{"));
   CHECK(prompt.ends_with("\n\n6 * 7 = "));
-  Conversations conversations(*source, encoder, {{{std::shared_ptr<const Record>(), &text}, 0}}, {});
+  Conversations conversations(*source, encoder, {{{std::shared_ptr<const Record>(), &texts[0]}, 0}}, {});
   conversations.ended(0, 0, turn_of(call_of("calculator", {{"expression", "6*7"}})));
   CHECK(tokenizer.decode(conversations.answer(0, 0)) == "\n42\n");
 
   const ChatTemplate llama = real_template("llama3");
   const auto other = options->make();
   EncodeSettings with_tools{.max_tokens = 100000};
-  introduce(*other, tokenizer, &llama, with_tools);
-  const RecordEncoder chats(tokenizer, &llama, with_tools);
-  Conversations two(*other, chats, {{{std::shared_ptr<const Record>(), &kRecord}, 0}}, {});
+  introduce(*other, tokenizer, &llama, with_tools, {&chats});
+  const RecordEncoder chat_encoder(tokenizer, &llama, with_tools);
+  Conversations two(*other, chat_encoder, {{{std::shared_ptr<const Record>(), &chats[0]}, 0}}, {});
   const std::string call = R"({"name": "calculator", "parameters": {"expression": "1"}})";
   for (int i = 0; i < 2; ++i) {
     two.ended(0, 0, turn_of(call + "; " + call));
@@ -285,16 +292,29 @@ TEST_CASE("tools: a string prompt, and two calls in one turn of a template that 
   }
 }
 
-TEST_CASE("system words stand in front of a chat's own") {
+TEST_CASE("what an environment says first stands in front of a prompt's own words") {
   const FakeTokenizer tokenizer = some_tokenizer();
-  const ChatTemplate chat("chatml");
-  const RecordEncoder encoder(tokenizer, &chat, {.system = "TOOLS"});
-  const auto prompt = [&](const Json& messages) {
-    return tokenizer.decode(encoder.prompt({{{"prompt", messages}}, "test", 1}));
+  const auto prompt = [&](const Json& json) {
+    EncodeSettings settings;
+    std::vector<Record> records = {{json, "test.jsonl", 1}}, none;
+    introduce(*tools_options(kCalculator)->make(), tokenizer, nullptr, settings, {&records, &none});
+    CHECK(settings.template_extra.is_null());
+    return records[0].json;
   };
-  const Json user = {{"role", "user"}, {"content", "q"}};
-  CHECK(prompt(Json::array({user})) ==
-        "<|im_start|>system\nTOOLS<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
-  CHECK(prompt(Json::array({{{"role", "system"}, {"content", "Be brief."}}, user}))
-            .starts_with("<|im_start|>system\nTOOLS\n\nBe brief.<|im_end|>\n<|im_start|>user\nq"));
+  const std::string said = tools_text(ToolFormat::kJson, tools_schemas());
+  const Json user = {{"role", "user"}, {"content", "q"}},
+             brief = {{"role", "system"}, {"content", "Be brief."}};
+  const Json told = {{"role", "system"}, {"content", said}};
+  CHECK(prompt({{"prompt", Json::array({user})}})["prompt"] == Json::array({told, user}));
+  CHECK(prompt({{"messages", Json::array({user})}})["messages"] == Json::array({told, user}));
+  CHECK(prompt({{"prompt", Json::array({brief, user})}})["prompt"] ==
+        Json::array({{{"role", "system"}, {"content", said + "\n\nBe brief."}}, user}));
+  const Json parts = Json::array({{{"type", "text"}, {"text", "Be brief."}}});
+  const Json joined = prompt({{"prompt", Json::array({{{"role", "system"}, {"content", parts}}, user})}});
+  CHECK(joined["prompt"][0]["content"] ==
+        Json::array({{{"type", "text"}, {"text", said + "\n\n"}}, parts[0]}));
+  CHECK(prompt({{"prompt", "q"}})["prompt"] == said + "\n\nq");
+  CHECK_THROWS_WITH_AS(prompt({{"text", "x"}}),
+                       doctest::Contains("test.jsonl:1: a conversation needs \"prompt\" or \"messages\""),
+                       UserError);
 }

@@ -53,7 +53,7 @@ class McpServer {
     return std::nullopt;
   }
   void interrupt() { client_.interrupt(); }
-  std::string command_line() const { return client_.command_line(); }
+  std::string name() const { return client_.name(); }
 
  private:
   // The life of the server that has shaken hands; none, and why.
@@ -124,14 +124,14 @@ ToolSignature signature_of(const Json& tool, const std::string& server) {
   const bool sound = tool.is_object() && tool.value("name", Json()).is_string() &&
                      tool.value("inputSchema", Json()).is_object();
   if (!sound)
-    user_error("tool server \"{}\": expected a tool with \"name\" and \"inputSchema\", found {}", server,
+    user_error("tool server {}: expected a tool with \"name\" and \"inputSchema\", found {}", server,
                dump_line(tool).substr(0, 200));
   const Json description = tool.value("description", Json(""));
   ToolSignature out{tool["name"], description.is_string() ? description.get<std::string>() : "",
                     tool["inputSchema"]};
   const std::string problem = parameters_problem(out.parameters);
   if (!problem.empty()) {
-    log_warning("tool server \"{}\": the arguments of \"{}\" are checked by the server alone: {}", server,
+    log_warning("tool server {}: the arguments of \"{}\" are checked by the server alone: {}", server,
                 out.name, problem);
     out.checked = false;
   }
@@ -147,15 +147,15 @@ std::vector<ToolSignature> listed(McpServer& server) {
     const Json result = answer ? answer->value("result", Json()) : Json();
     const Json tools = result.is_object() ? result.value("tools", Json()) : Json();
     if (!tools.is_array()) {
-      user_error("tool server \"{}\": it does not list its tools: {}", server.command_line(),
+      user_error("tool server {}: it does not list its tools: {}", server.name(),
                  answer ? dump_line(*answer).substr(0, 200) : why);
     }
-    for (const Json& tool : tools) out.push_back(signature_of(tool, server.command_line()));
+    for (const Json& tool : tools) out.push_back(signature_of(tool, server.name()));
     const Json next = result.value("nextCursor", Json());
     if (!next.is_string()) return out;
     params["cursor"] = next;
   }
-  user_error("tool server \"{}\": its list of tools has more than {} pages", server.command_line(), kPages);
+  user_error("tool server {}: its list of tools has more than {} pages", server.name(), kPages);
 }
 
 }  // namespace
@@ -181,16 +181,14 @@ std::vector<std::unique_ptr<Tool>> McpOptions::make() const {
   for (const std::string& name : only) {
     const bool there =
         std::any_of(offered.begin(), offered.end(), [&](const ToolSignature& t) { return t.name == name; });
-    if (!there)
-      user_error("tool server \"{}\": it has no tool \"{}\"; it has: {}", server->command_line(), name,
-                 names);
+    if (!there) user_error("tool server {}: it has no tool \"{}\"; it has: {}", server->name(), name, names);
   }
   std::vector<std::unique_ptr<Tool>> out;
   for (ToolSignature& tool : offered) {
     if (only.empty() || std::find(only.begin(), only.end(), tool.name) != only.end())
       out.push_back(std::make_unique<McpTool>(std::move(tool), server));
   }
-  if (out.empty()) user_error("tool server \"{}\": it has no tools", server->command_line());
+  if (out.empty()) user_error("tool server {}: it has no tools", server->name());
   return out;
 }
 

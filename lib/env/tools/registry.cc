@@ -1,6 +1,7 @@
 // Every tool that a config can name.
 #include "env/tools/calculator.h"
 #include "env/tools/command.h"
+#include "env/tools/http.h"
 #include "env/tools/mcp.h"
 #include "env/tools/python.h"
 #include "env/tools/search.h"
@@ -42,6 +43,8 @@ const Registry<ToolOptions>& tool_registry() {
            "a program of the user's: the arguments as JSON on its standard input, the result on its "
            "standard output",
            "Temper", make<CommandOptions>});
+    r.add({"http", "a server of the user's: the arguments are posted, the result is the body of its answer",
+           "Temper", make<HttpToolOptions>});
     r.add({"mcp", "all tools of a server of the Model Context Protocol, over its standard input and output",
            "Model Context Protocol, revision 2025-06-18", make<McpOptions>});
     return r;
