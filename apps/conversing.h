@@ -12,6 +12,7 @@
 #include "data/records.h"
 #include "env/conversations.h"
 #include "env/environment.h"
+#include "env/introduce.h"
 #include "rollout/engine.h"
 
 namespace temper {

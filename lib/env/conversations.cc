@@ -25,20 +25,6 @@ std::shared_ptr<const Record> opened_record(EnvironmentSource& source, const Rec
   return opened;
 }
 
-std::string check_records(const EnvironmentSource& source, const std::vector<Record>& records,
-                          const std::string& what) {
-  size_t bad = 0;
-  std::string first;
-  for (const Record& record : records) {
-    const auto why = source.check(record);
-    if (why && bad++ == 0) first = record.where() + ": " + *why;
-  }
-  if (bad == 0) return "";
-  return fmt::format(
-      "{}: {} of {} prompts begin conversations that the environment cannot judge; the first, {}", what, bad,
-      records.size(), first);
-}
-
 Conversations::Conversations(EnvironmentSource& source, const RecordEncoder& encoder,
                              std::vector<Asked> asked, ConversationSettings settings)
     : source_(source), encoder_(encoder), asked_(std::move(asked)), settings_(std::move(settings)) {
@@ -98,7 +84,11 @@ std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
   } else {
     told.messages.push_back({{"role", "assistant"}, {"content", c.turn.text}});
   }
-  if (!reply.said.is_null()) told.messages.back() = std::move(reply.said);
+  // A first message of the assistant is the turn itself, with the calls in it.
+  if (!reply.messages.empty() && reply.messages.front()["role"] == "assistant") {
+    told.messages.back() = std::move(reply.messages.front());
+    reply.messages.erase(reply.messages.begin());
+  }
   const size_t place = told.messages.size() - 1;
   told.rewards.push_back(reply.reward);
   told.states.push_back(c.state);

@@ -31,11 +31,6 @@ struct Asked {
 std::shared_ptr<const Record> opened_record(EnvironmentSource& source, const Record& record, uint64_t seed,
                                             uint64_t stream_index);
 
-// What is known of records whose conversations cannot be judged, a line for all, "" where there is none.
-// Throws what EnvironmentSource::check throws. what: "data.train".
-std::string check_records(const EnvironmentSource& source, const std::vector<Record>& records,
-                          const std::string& what);
-
 class Conversations : public Respondent {
  public:
   // asked: of each request. All outlive this, and so does what it is made of.

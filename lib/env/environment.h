@@ -27,8 +27,6 @@ struct Reply {
   std::string state = {};
   // Added up over the conversation; the metrics are means over the conversations that have the figure.
   std::map<std::string, double> figures = {};
-  // The turn that is answered as a chat message, where it is more than its words (the calls in it).
-  Json said = nullptr;
 };
 
 // One conversation. Its calls come one after the other, from any thread.
@@ -55,8 +53,6 @@ struct ConversationStart {
 class EnvironmentSource {
  public:
   virtual ~EnvironmentSource() = default;
-  // Called once, before anything else: what conversations are written with. chat: null: there is no template.
-  virtual void meet(const Tokenizer& tokenizer, const ChatTemplate* chat) {}
   virtual std::unique_ptr<Environment> start(const ConversationStart& start) = 0;
   // Whether prompts are the record's alone; else opening() says what stands behind it.
   virtual bool opens() const { return false; }
@@ -66,8 +62,6 @@ class EnvironmentSource {
   virtual std::optional<std::string> check(const Record& record) const { return std::nullopt; }
   // For the chat template's variable "tools"; null: none.
   virtual Json tools() const { return nullptr; }
-  // What every prompt says first: see introduce().
-  virtual std::string system() const { return ""; }
   // Replies wait for something outside this process, so they are made by threads beside the decoding.
   virtual bool external() const { return false; }
   // Called beside replies that wait for something outside: they throw soon.
@@ -85,12 +79,5 @@ struct EnvironmentOptions : Fields {
   virtual std::unique_ptr<EnvironmentSource> make() const = 0;
 };
 const Registry<EnvironmentOptions>& environment_registry();
-
-// Lets the source meet what conversations are written with; the settings give the chat template its tools,
-// and what its system() says is put in front of the records' prompts: of chats into the system message, in
-// front of its own words, of strings before them, with an empty line between. Throws UserError for a record
-// without a prompt.
-void introduce(EnvironmentSource& source, const Tokenizer& tokenizer, const ChatTemplate* chat,
-               EncodeSettings& settings, const std::vector<std::vector<Record>*>& records);
 
 }  // namespace temper

@@ -1,6 +1,6 @@
-// What an environment says of itself in prompts.
+#include "env/introduce.h"
+
 #include "base/error.h"
-#include "env/environment.h"
 
 namespace temper {
 namespace {
@@ -28,13 +28,28 @@ void say_first(Record& record, const std::string& text) {
 
 void introduce(EnvironmentSource& source, const Tokenizer& tokenizer, const ChatTemplate* chat,
                EncodeSettings& settings, const std::vector<std::vector<Record>*>& records) {
-  source.meet(tokenizer, chat);
+  auto* introduced = dynamic_cast<Introduced*>(&source);
+  if (introduced != nullptr) introduced->meet(tokenizer, chat);
   if (const Json tools = source.tools(); !tools.is_null()) settings.template_extra["tools"] = tools;
-  const std::string text = source.system();
+  const std::string text = introduced == nullptr ? "" : introduced->system();
   if (text.empty()) return;
   for (std::vector<Record>* some : records) {
     for (Record& record : *some) say_first(record, text);
   }
+}
+
+std::string check_records(const EnvironmentSource& source, const std::vector<Record>& records,
+                          const std::string& what) {
+  size_t bad = 0;
+  std::string first;
+  for (const Record& record : records) {
+    const auto why = source.check(record);
+    if (why && bad++ == 0) first = record.where() + ": " + *why;
+  }
+  if (bad == 0) return "";
+  return fmt::format(
+      "{}: {} of {} prompts begin conversations that the environment cannot judge; the first, {}", what, bad,
+      records.size(), first);
 }
 
 }  // namespace temper

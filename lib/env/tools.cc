@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "env/introduce.h"
 #include "jinja/text.h"
 #include "reward/text/json_schema.h"
 #include "text/tool_templates.h"
@@ -124,7 +125,9 @@ class ToolsConversation : public Environment {
       out.figures["tool_calls"] += 1;
       out.figures["tool_errors"] += result.ok ? 0 : 1;
     }
-    out.said = {{"role", "assistant"}, {"content", read.content}, {"tool_calls", std::move(calls)}};
+    out.messages.insert(
+        out.messages.begin(),
+        Json{{"role", "assistant"}, {"content", read.content}, {"tool_calls", std::move(calls)}});
     return out;
   }
 
@@ -138,7 +141,7 @@ class ToolsConversation : public Environment {
   int64_t ids_ = 0;
 };
 
-class ToolsSource : public EnvironmentSource {
+class ToolsSource : public EnvironmentSource, public Introduced {
  public:
   explicit ToolsSource(const ToolsOptions& options)
       : tools_(options),

@@ -1,7 +1,7 @@
 // The policy calls tools and reads their results.
 #pragma once
 
-#include "env/environment.h"
+#include "env/introduce.h"
 #include "env/tools/tool.h"
 #include "text/tool_calls.h"
 

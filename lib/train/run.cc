@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/failure.h"
-#include "env/conversations.h"
+#include "env/introduce.h"
 #include "report/report.h"
 #include "reward/references.h"
 

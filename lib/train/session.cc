@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "env/introduce.h"
 #include "rollout/end_ids.h"
 #include "tensor/device.h"
 #include "train/adapter_start.h"

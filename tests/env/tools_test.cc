@@ -31,8 +31,12 @@ ChatTemplate real_template(const std::string& name) {
 std::unique_ptr<EnvironmentSource> source_of(const Json& tools, const Json& more = Json::object(),
                                              const ChatTemplate* chat = nullptr) {
   auto source = tools_options(tools, more)->make();
-  source->meet(some_tokenizer(), chat);
+  dynamic_cast<Introduced&>(*source).meet(some_tokenizer(), chat);
   return source;
+}
+
+std::string said_first(const EnvironmentSource& source) {
+  return dynamic_cast<const Introduced&>(source).system();
 }
 
 std::unique_ptr<Environment> conversation_of(EnvironmentSource& source) {
@@ -54,8 +58,8 @@ Reply reply_to(const std::string& text, const Json& tools, const Json& more = Js
 }
 
 std::string content_of(const Reply& reply) {
-  REQUIRE(reply.messages.size() == 1);
-  return reply.messages[0]["content"];
+  REQUIRE(reply.messages.size() == 2);
+  return reply.messages[1]["content"];
 }
 
 // What the chat template is given.
@@ -76,17 +80,16 @@ TEST_CASE("tools: a call is answered with its result, a turn without one ends th
       conversation->reply(turn_of("I work it out.\n" + call_of("calculator", {{"expression", "6*7"}})));
   CHECK(!reply.over);
   CHECK(!reply.reward);
-  CHECK(reply.messages ==
-        std::vector<Json>{
-            {{"role", "tool"}, {"name", "calculator"}, {"content", "42"}, {"tool_call_id", "call00001"}}});
-  CHECK(dump_line(reply.said) ==
+  REQUIRE(reply.messages.size() == 2);
+  CHECK(dump_line(reply.messages[0]) ==
         R"({"role":"assistant","content":"I work it out.","tool_calls":[{"id":"call00001","type":"function",)"
         R"("function":{"name":"calculator","arguments":{"expression":"6*7"}}}]})");
+  CHECK(dump_line(reply.messages[1]) ==
+        R"({"role":"tool","name":"calculator","content":"42","tool_call_id":"call00001"})");
   CHECK(reply.figures == std::map<std::string, double>{{"tool_calls", 1}, {"tool_errors", 0}});
   const Reply end = conversation->reply(turn_of("It is 42."));
   CHECK(end.over);
   CHECK(end.messages.empty());
-  CHECK(end.said.is_null());
   CHECK(end.figures == std::map<std::string, double>{{"tool_calls", 0}, {"tool_errors", 0}});
 }
 
@@ -97,12 +100,12 @@ TEST_CASE("tools: several calls of a turn, results in their order, ids of their 
       "<tool_call>{\"name\": \"calculator\", \"arguments\": {\"expression\": \"2+2\"}}</tool_call>"
       "<tool_call>{\"name\": \"calculator\", \"arguments\": {\"expression\": \"3+3\"}}</tool_call>",
       kCalculator, {{"format", "hermes"}, {"max_calls", 2}});
-  REQUIRE(reply.messages.size() == 3);
-  CHECK(reply.messages[0]["content"] == "error: division by zero at character 4");
-  CHECK(reply.messages[0]["tool_call_id"] == "mine");
-  CHECK(reply.messages[1]["content"] == "4");
-  CHECK(reply.messages[1]["tool_call_id"] == "call00001");
-  CHECK(reply.messages[2]["content"] == "error: only 2 calls are made in one turn");
+  REQUIRE(reply.messages.size() == 4);
+  CHECK(reply.messages[1]["content"] == "error: division by zero at character 4");
+  CHECK(reply.messages[1]["tool_call_id"] == "mine");
+  CHECK(reply.messages[2]["content"] == "4");
+  CHECK(reply.messages[2]["tool_call_id"] == "call00001");
+  CHECK(reply.messages[3]["content"] == "error: only 2 calls are made in one turn");
   CHECK(reply.figures == std::map<std::string, double>{{"tool_calls", 3}, {"tool_errors", 2}});
 }
 
@@ -120,7 +123,7 @@ TEST_CASE("tools: calls that cannot be made are answered with what is wrong") {
             .starts_with("error: the call: not valid JSON at column"));
   const Reply broken = reply_to("{\"name\": \"calculator\"", kCalculator);
   CHECK(content_of(broken).starts_with("error: the call: not valid JSON"));
-  CHECK(broken.said["tool_calls"][0]["function"]["arguments"] == "{\"name\": \"calculator\"");
+  CHECK(broken.messages[0]["tool_calls"][0]["function"]["arguments"] == "{\"name\": \"calculator\"");
   CHECK(broken.figures.at("tool_errors") == 1);
   // Any bytes: the policy may write halves of characters.
   CHECK(content_of(reply_to("{\"name\": \"\xff\"}", kCalculator))
@@ -135,10 +138,10 @@ TEST_CASE("tools: in a turn that nobody answers, nothing is called") {
   CHECK(source->external());
   const Reply reply = conversation_of(*source)->reply(turn_of(call_of("touch", Json::object()), true));
   CHECK(reply.over);
-  CHECK(reply.messages.empty());
-  CHECK(reply.said["tool_calls"].size() == 1);
+  REQUIRE(reply.messages.size() == 1);
+  CHECK(reply.messages[0]["tool_calls"].size() == 1);
   CHECK(!std::filesystem::exists(folder / "x"));
-  CHECK(conversation_of(*source)->reply(turn_of(call_of("touch", Json::object()))).messages.size() == 1);
+  CHECK(conversation_of(*source)->reply(turn_of(call_of("touch", Json::object()))).messages.size() == 2);
   CHECK(std::filesystem::exists(folder / "x"));
 }
 
@@ -161,7 +164,7 @@ TEST_CASE("tools: long results lose their middle") {
 TEST_CASE("tools: what tells the policy of them") {
   const ChatTemplate qwen = real_template("qwen2_5"), zephyr = real_template("zephyr");
   const auto by_template = source_of(kCalculator, Json::object(), &qwen);
-  CHECK(by_template->system().empty());
+  CHECK(said_first(*by_template).empty());
   REQUIRE(by_template->tools().size() == 1);
   CHECK(by_template->tools()[0]["type"] == "function");
   CHECK(by_template->tools()[0]["function"]["name"] == "calculator");
@@ -170,15 +173,15 @@ TEST_CASE("tools: what tells the policy of them") {
   for (const ChatTemplate* chat : std::vector<const ChatTemplate*>{&zephyr, nullptr}) {
     const auto by_system = source_of(kCalculator, Json::object(), chat);
     CHECK(by_system->tools().is_null());
-    CHECK(by_system->system().find("\"name\":\"calculator\"") != std::string::npos);
-    CHECK(by_system->system().find("{\"name\": \"...\", \"arguments\": {...}}") != std::string::npos);
+    CHECK(said_first(*by_system).find("\"name\":\"calculator\"") != std::string::npos);
+    CHECK(said_first(*by_system).find("{\"name\": \"...\", \"arguments\": {...}}") != std::string::npos);
   }
   const auto silent = source_of(kCalculator, {{"describe", "none"}}, &qwen);
   CHECK(silent->tools().is_null());
-  CHECK(silent->system().empty());
+  CHECK(said_first(*silent).empty());
   const auto forced = source_of(kCalculator, {{"describe", "system"}}, &qwen);
   CHECK(forced->tools().is_null());
-  CHECK(forced->system().find("<tool_call>") != std::string::npos);  // in the template's own format
+  CHECK(said_first(*forced).find("<tool_call>") != std::string::npos);  // in the template's own format
   CHECK_THROWS_WITH_AS(source_of(kCalculator, {{"describe", "template"}}, &zephyr),
                        doctest::Contains("environment.describe: the chat template says nothing of tools"),
                        UserError);
@@ -201,7 +204,7 @@ TEST_CASE("tools: bad options are named") {
       doctest::Contains("environment.tools: two tools are called \"calculator\""), UserError);
   const auto two =
       source_of(Json::array({{{"kind", "calculator"}}, {{"kind", "calculator"}, {"name", "b"}}}));
-  CHECK(two->system().find("\"name\":\"b\"") != std::string::npos);
+  CHECK(said_first(*two).find("\"name\":\"b\"") != std::string::npos);
 }
 
 TEST_CASE("tools: whole conversations with real templates") {
