@@ -7,6 +7,7 @@
 #include "temp_folder.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
+#include "text/tool_templates.h"
 #include "tools_of.h"
 
 using namespace temper;
