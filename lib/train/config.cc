@@ -116,18 +116,19 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
 
 namespace {
 
-// The members of `more` that `json` lacks, at any depth.
-void add_missing(Json& json, const Json& more) {
+// `json` with the members of `more` that it lacks, at any depth, in the order of `more`.
+Json with_missing(const Json& json, const Json& more) {
+  Json out = json;
   if (json.is_array() && more.is_array() && json.size() == more.size()) {
-    for (size_t i = 0; i < json.size(); ++i) add_missing(json[i], more[i]);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = with_missing(json[i], more[i]);
+  } else if (json.is_object() && more.is_object()) {
+    out = Json::object();
+    for (const auto& [key, value] : more.items())
+      out[key] = json.contains(key) ? with_missing(json[key], value) : value;
+    for (const auto& [key, value] : json.items())
+      if (!out.contains(key)) out[key] = value;
   }
-  if (!json.is_object() || !more.is_object()) return;
-  for (const auto& [key, value] : more.items()) {
-    if (json.contains(key))
-      add_missing(json[key], value);
-    else
-      json[key] = value;
-  }
+  return out;
 }
 
 }  // namespace
@@ -139,7 +140,7 @@ Json completed_config(const Json& before, const Registry<Task>& tasks) {
     read_fields(config, before, "config.json", "");
     Json now = dump_fields(config);
     now.erase("run");
-    add_missing(out, now);
+    out = with_missing(before, now);
   } catch (const UserError&) {
     // The difference from today's config says what cannot be read.
   }
