@@ -67,12 +67,17 @@ CreditSources find_credit_sources(const Session& s, const objective::PolicyAlgor
 
 std::vector<int64_t> tokens_at(const Tokenizer& tokenizer, const std::vector<int64_t>& ids,
                                const std::vector<int64_t>& ends) {
-  std::vector<int64_t> out;
-  StreamDecoder decoder(tokenizer);
-  int64_t bytes = 0;
+  // By whole prefixes: a stream holds back what may still change, and would say so a token late.
+  const std::string text = tokenizer.decode(ids, false);
+  std::vector<int64_t> out, prefix;
   for (size_t t = 0; t < ids.size() && out.size() < ends.size(); ++t) {
-    bytes += static_cast<int64_t>(decoder.push(ids[t]).size());
-    while (out.size() < ends.size() && ends[out.size()] <= bytes) out.push_back(static_cast<int64_t>(t));
+    prefix.push_back(ids[t]);
+    const std::string so_far = tokenizer.decode(prefix, false);
+    const auto there = [&](int64_t end) {
+      const auto size = static_cast<size_t>(end);
+      return size <= so_far.size() && text.compare(0, size, so_far, 0, size) == 0;
+    };
+    while (out.size() < ends.size() && there(ends[out.size()])) out.push_back(static_cast<int64_t>(t));
   }
   out.resize(ends.size(), static_cast<int64_t>(ids.size()) - 1);
   return out;
