@@ -115,6 +115,9 @@ TEST_CASE("coderl: critic, policy and reference programs learn together, and a t
   CreditRuns runs(programs());
   const std::vector<std::string> sets = {R"(rewards=[{"kind": "code", "score": "coderl", "extract": "all"}])",
                                          "rollout.demonstrations=1",
+                                         "rollout.prompts_per_step=2",
+                                         "rollout.group_size=3",
+                                         "train.batch_size=1",  // programs take their time
                                          "algorithm={\"name\": \"coderl\", \"critic\": {\"coef\": 1.0}}"};
   runs.check_resumes("coderl", sets);
   runs.check_split("split", sets);
