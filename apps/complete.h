@@ -118,6 +118,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     for (const std::string& line : check_references(*rewards, records, "--input")) log_warning("{}", line);
   }
   const Conversing conversing(s.environment);
+  conversing.demand_room(s.sampling.max_new_tokens);
   const int64_t max_tokens = model.config().max_positions;
   const RecordEncoder encoder(tokenizer, chat,
                               conversing.introduced({.max_tokens = max_tokens,

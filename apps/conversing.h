@@ -39,6 +39,23 @@ class Conversing {
     source_ = options_->make();
   }
 
+  // The environment "budget" with so many tokens of thinking; text: as above, or empty. Throws UserError.
+  static std::string with_budget(const std::string& text, int64_t tokens) {
+    Json options = text.empty()     ? Json{{"kind", "budget"}}
+                   : text[0] == '{' ? parse_json(text, "--environment")
+                                    : Json{{"kind", text}};
+    if (options.value("kind", Json()) != "budget")
+      user_error("--budgets: goes with --environment budget, found {}", text);
+    options["tokens"] = tokens;
+    return options.dump();
+  }
+  // Throws UserError when a conversation needs more than so many new tokens.
+  void demand_room(int64_t max_new_tokens) const {
+    if (on() && max_new_tokens < options_->least_tokens())
+      user_error("--max-new-tokens: {} leave no room for what the environment asks for; it needs {}",
+                 max_new_tokens, options_->least_tokens());
+  }
+
   bool on() const { return source_ != nullptr; }
   bool scores() const { return options_ != nullptr && options_->scores(); }
 

@@ -15,6 +15,7 @@
 #include "common.h"
 #include "conversing.h"
 #include "data/records.h"
+#include "eval/budgets.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
 #include "prompts.h"
@@ -31,6 +32,7 @@ struct Arguments {
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto";
   std::vector<std::string> data, rewards;
+  std::vector<int64_t> budgets;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
   double temperature = -1;
@@ -53,6 +55,11 @@ void add_options(CLI::App& app, Arguments& a) {
       "--environment", a.environment,
       "who answers what the model writes, in conversations of several turns: a kind, or an object as in "
       "a config");
+  app.add_option(
+         "--budgets", a.budgets,
+         "tokens of thinking, several: evaluates with each of them, by --environment budget [{\"kind\": "
+         "\"budget\"}], and prints accuracy and regret over them")
+      ->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--combine", a.combine, "sum, product or min of several rewards, or the first that can tell")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
@@ -89,7 +96,14 @@ void add_options(CLI::App& app, Arguments& a) {
 
 int run(const Arguments& a) {
   demand_output("--output", a.output);
-  const Conversing conversing(a.environment);
+  // With budgets, one environment each.
+  std::vector<std::unique_ptr<Conversing>> environments;
+  const std::vector<int64_t> budgets = sorted_budgets(a.budgets);
+  for (const int64_t tokens : budgets)
+    environments.push_back(std::make_unique<Conversing>(Conversing::with_budget(a.environment, tokens)));
+  if (budgets.empty()) environments.push_back(std::make_unique<Conversing>(a.environment));
+  for (const auto& environment : environments) environment->demand_room(a.sampling.max_new_tokens);
+  const Conversing& conversing = *environments.front();
   const bool judged = a.rewards.empty() && conversing.scores();
   if (a.rewards.empty() && !judged) user_error("--reward: expected one, such as --reward math");
   RewardSet rewards(read_rewards(judged ? std::vector<std::string>{"environment"} : a.rewards, "--reward"),
@@ -139,21 +153,30 @@ int run(const Arguments& a) {
     check_signal();
     console.status(fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
   };
-  const auto conversations =
-      conversing.begin(records, eval_requests(prompts, rewards, a.eval), encoder, a.seed, check_signal);
-  engine.respondent = conversations.get();
-  const EvalResult result =
-      evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, show, check_signal);
+  std::vector<EvalResult> results;
+  for (const auto& environment : environments) {
+    const auto conversations =
+        environment->begin(records, eval_requests(prompts, rewards, a.eval), encoder, a.seed, check_signal);
+    engine.respondent = conversations.get();
+    results.push_back(
+        evaluate(*model, *tokenizer, prompts, rewards, a.eval, sampling, engine, show, check_signal));
+  }
   console.status("");
 
-  Json out = result.to_json();
+  Json out =
+      budgets.empty() ? results.front().to_json() : over_budgets(budgets, results, a.eval.level).to_json();
   if (all > ids.size()) out["left_out"] = all - ids.size();
   std::printf("%s\n", out.dump(2).c_str());
   std::fflush(stdout);  // a failure is told at the end: the samples can be saved all the same
   if (a.output.empty()) return kExitDone;
   std::string lines;
-  for (const EvalSample& sample : result.samples)
-    lines += dump_line(result.sample_json(sample, prompts)) + "\n";
+  for (size_t i = 0; i < results.size(); ++i) {
+    for (const EvalSample& sample : results[i].samples) {
+      Json line = results[i].sample_json(sample, prompts);
+      if (!budgets.empty()) line["budget"] = budgets[i];
+      lines += dump_line(line) + "\n";
+    }
+  }
   write_file_atomic(a.output, lines);
   return kExitDone;
 }

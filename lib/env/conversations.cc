@@ -78,11 +78,17 @@ std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
     reply = c.environment->reply(c.turn);
   }
   Conversation& told = c.told;
+  const bool last = reply.over || c.turn.last;
+  c.joint = {};
+  if (!last) c.joint = {reply.goes_on || !reply.words.empty(), reply.drops_end};
+  if (c.joint.drops_end && (!c.turn.before_end || reply.words.empty()))
+    bug("an environment takes a turn's end back that is not there, or puts nothing in its place");
+  const std::string& text = c.joint.drops_end ? *c.turn.before_end : c.turn.text;
   if (c.goes_on) {
     Json& content = told.messages.back()["content"];
-    content = content.get<std::string>() + c.turn.text;
+    content = content.get<std::string>() + text;
   } else {
-    told.messages.push_back({{"role", "assistant"}, {"content", c.turn.text}});
+    told.messages.push_back({{"role", "assistant"}, {"content", text}});
   }
   // A first message of the assistant is the turn itself, with the calls in it.
   if (!reply.messages.empty() && reply.messages.front()["role"] == "assistant") {
@@ -94,8 +100,9 @@ std::vector<int64_t> Conversations::answer(size_t request, int64_t sample) {
   told.states.push_back(c.state);
   for (const auto& [name, value] : reply.figures) told.figures[name] += value;
   c.state = reply.state;
-  c.goes_on = !reply.words.empty();
-  if (reply.over || c.turn.last) return {};
+  c.goes_on = c.joint.open;
+  if (last) return {};
+  if (c.goes_on && reply.words.empty()) return {};
   if (c.goes_on) {
     Json& content = told.messages.back()["content"];
     content = content.get<std::string>() + reply.words;

@@ -42,7 +42,11 @@ class Conversations : public Respondent {
   std::vector<int64_t> answer(size_t request, int64_t sample) override;
   int64_t patience() const override { return source_.external() ? kPatience : 0; }
   Conversation conversation(size_t request, int64_t sample) override;
+  Joint joint(size_t request, int64_t sample) override { return one(request, sample).joint; }
   int64_t turn_tokens(size_t request, int64_t sample) override;
+  std::string turn_end(size_t request, int64_t sample) override {
+    return one(request, sample).environment->turn_end();
+  }
 
  private:
   static constexpr int64_t kPatience = 16;  // decoding steps: about a second of a small model on two cores
@@ -52,7 +56,8 @@ class Conversations : public Respondent {
     Conversation told;
     PolicyTurn turn;  // the last one
     std::string state;
-    bool goes_on = false;                          // its next turn continues the last message
+    bool goes_on = false;  // its next turn continues the last message
+    Joint joint;
     size_t unread_messages = 0, unread_bytes = 0;  // of the last answer, until a turn follows it
     Pending<Reply> reply;
   };

@@ -18,8 +18,10 @@ namespace temper {
 struct Reply {
   std::vector<Json> messages = {};  // what the policy reads next: {"role", "content" (a string) ...}
   // In the place of messages: words put behind the turn as they are, special tokens and all, with which it
-  // goes on.
+  // goes on; or it goes on without any. What had ended the turn by itself (Environment::turn_end) may be
+  // taken back before the words.
   std::string words = {};
+  bool goes_on = false, drops_end = false;
   bool over = false;                  // the conversation ends here; no messages then
   std::optional<double> reward = {};  // of the turn that is answered
   // What the policy sees when its next turn begins, as far as it matters: turns of a group that begin in
@@ -40,6 +42,8 @@ class Environment {
   virtual Reply cut() { return {.over = true}; }
   // Tokens that the policy's next turn may have; 0: no limit of its own.
   virtual int64_t turn_tokens() const { return 0; }
+  // Words with which the policy's next turn ends: its own end, which stays in its text. Empty: it has none.
+  virtual std::string turn_end() const { return {}; }
 };
 
 struct ConversationStart {
@@ -76,6 +80,8 @@ struct EnvironmentOptions : Fields {
   void fields(FieldVisitor& v) override;
   // It gives rewards of its own.
   virtual bool scores() const { return false; }
+  // New tokens that a conversation must have room for.
+  virtual int64_t least_tokens() const { return 1; }
   virtual std::unique_ptr<EnvironmentSource> make() const = 0;
 };
 const Registry<EnvironmentOptions>& environment_registry();

@@ -1,5 +1,6 @@
 // Every environment that a config can name.
 #include "env/attempts.h"
+#include "env/budget.h"
 #include "env/external_environment.h"
 #include "env/tools.h"
 
@@ -32,6 +33,9 @@ const Registry<EnvironmentOptions>& environment_registry() {
     r.add({"attempts", "several attempts at one question, with word of how many are left",
            "Learning from Failures in Multi-Attempt Reinforcement Learning (arXiv 2503.04808)",
            make<AttemptsOptions>});
+    r.add({"budget", "thinking within a budget of tokens, then the answer",
+           "Qwen3 Technical Report (arXiv 2505.09388); s1: Simple test-time scaling (arXiv 2501.19393)",
+           make<BudgetOptions>});
     r.add({"process", "an external program answers and judges: one JSON object a line in and out", "Temper",
            make<ProcessEnvironmentOptions>});
     r.add({"http", "a server answers and judges: each question is a POST of JSON", "Temper",

@@ -125,9 +125,12 @@ class Engine {
   }
 
   void begin_turn(Sequence& s) const {
-    constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
-    s.begin_turn(options_.respondent == nullptr ? kAny
-                                                : options_.respondent->turn_tokens(s.request(), s.sample()));
+    Respondent* respondent = options_.respondent;
+    if (respondent == nullptr)
+      s.begin_turn(std::numeric_limits<int64_t>::max(), {});
+    else
+      s.begin_turn(respondent->turn_tokens(s.request(), s.sample()),
+                   respondent->turn_end(s.request(), s.sample()));
   }
 
   std::unique_ptr<Sequence> start(Ready& ready) {
@@ -220,10 +223,12 @@ class Engine {
       std::unique_ptr<Sequence> s = std::move(asking_.front().sequence);
       asking_.pop_front();
       const std::vector<int64_t> answer = options_.respondent->answer(s->request(), s->sample());
-      if (answer.empty()) {
+      const Joint joint = options_.respondent->joint(s->request(), s->sample());
+      if (answer.empty() && !joint.open) {
         finish(*s);
         continue;
       }
+      if (joint.drops_end) s->drop_end();
       if (!s->take_answer(answer)) {
         s->cut_short();
         finish(*s);

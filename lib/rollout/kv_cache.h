@@ -60,6 +60,8 @@ class KvRun {
   int64_t length() const { return length_; }
   // Makes room for `tokens` more, whose keys and values are then stored layer by layer.
   void extend(int64_t tokens);
+  // The last `tokens` are gone; their room stays.
+  void shorten(int64_t tokens) { length_ -= tokens; }
   // Where the tokens stand in the arena; on an accelerator alone.
   const KvArena::Stretch& stretch() const { return stretch_; }
   const KvArena& arena() const { return pool_->arena(); }

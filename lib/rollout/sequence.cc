@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/error.h"
+
 namespace temper {
 
 DecodedSequence::DecodedSequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt,
@@ -19,12 +21,16 @@ DecodedSequence::DecodedSequence(size_t request, int64_t sample, std::shared_ptr
       end_ids_(end_ids),
       watches_text_(watches_text) {}
 
-void DecodedSequence::begin_turn(int64_t tokens) {
+void DecodedSequence::begin_turn(int64_t tokens, std::string own_end) {
   turn_begin_ = length();
   turn_limit_ = tokens;
+  own_end_ = std::move(own_end);
+  own_end_at_.reset();
   streamed_.clear(), raw_.clear(), sizes_.clear();
-  if (!sampling_.stop.empty() || watches_text_) stream_.emplace(tokenizer_);
-  if (!sampling_.stop.empty()) raw_stream_.emplace(tokenizer_, /*special=*/true);
+  stream_.reset(), raw_stream_.reset();
+  const bool looks_for_ends = !sampling_.stop.empty() || !own_end_.empty();
+  if (looks_for_ends || watches_text_) stream_.emplace(tokenizer_);
+  if (looks_for_ends) raw_stream_.emplace(tokenizer_, /*special=*/true);
 }
 
 void DecodedSequence::go_on_from(const std::vector<int64_t>& ids, const std::vector<float>& logp) {
@@ -33,7 +39,7 @@ void DecodedSequence::go_on_from(const std::vector<int64_t>& ids, const std::vec
     out_.logp.push_back(logp[i]);
     out_.logp_full.push_back(logp[i]);
     if (sampling_.penalises()) ++seen_[ids[i]];
-    find_stop();  // none was found when they were drawn
+    read_text();
   }
 }
 
@@ -43,30 +49,44 @@ std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
   out_.logp_full.push_back(token.logp_full);
   if (sampling_.penalises()) ++seen_[token.id];
   if (std::find(end_ids_.begin(), end_ids_.end(), token.id) != end_ids_.end()) return FinishReason::kEnd;
+  read_text();
   if (const auto stop = find_stop()) {
     streamed_.resize(*stop);
     return FinishReason::kStop;
   }
+  own_end_at_ = find_own_end();
+  if (own_end_at_) return FinishReason::kStop;
   if (length() == sampling_.max_new_tokens || turn_length() == turn_limit_) return FinishReason::kLength;
   if (--draws_left_ == 0) return FinishReason::kOpen;
   return std::nullopt;
 }
 
-// Where the text is to be cut: before the first stop string that the newest token's text completed, be it in
-// the text as it is shown or in the one with special tokens.
-std::optional<size_t> DecodedSequence::find_stop() {
-  const size_t before = streamed_.size(), raw_before = raw_.size();
+// The text of the newest token.
+void DecodedSequence::read_text() {
   if (stream_) streamed_ += stream_->push(out_.ids.back());
-  if (!raw_stream_) return std::nullopt;
+  if (!raw_stream_) return;
   raw_ += raw_stream_->push(out_.ids.back());
   sizes_.emplace_back(raw_.size(), streamed_.size());
-  if (!may_end()) return std::nullopt;
+}
+
+namespace {
+
+// A match that ends in what stands behind the first `old` bytes of the text.
+size_t find_new(const std::string& text, size_t old, const std::string& what) {
+  return text.find(what, old + 1 > what.size() ? old + 1 - what.size() : 0);
+}
+
+}  // namespace
+
+// Where the text is to be cut: before the first stop string that the newest token's text completed, be it in
+// the text as it is shown or in the one with special tokens.
+std::optional<size_t> DecodedSequence::find_stop() const {
+  if (!raw_stream_ || !may_end()) return std::nullopt;
+  const auto [raw_before, before] =
+      sizes_.size() > 1 ? sizes_[sizes_.size() - 2] : std::pair<size_t, size_t>();
   std::optional<size_t> first;
   for (const std::string& stop : sampling_.stop) {
-    const auto find = [&](const std::string& text, size_t old) {  // a match that ends in new text
-      return text.find(stop, old + 1 > stop.size() ? old + 1 - stop.size() : 0);
-    };
-    const size_t shown = find(streamed_, before), raw = find(raw_, raw_before);
+    const size_t shown = find_new(streamed_, before, stop), raw = find_new(raw_, raw_before, stop);
     if (shown != std::string::npos) first = std::min(first.value_or(shown), shown);
     if (raw != std::string::npos) {
       const size_t at = without_special(raw);
@@ -74,6 +94,15 @@ std::optional<size_t> DecodedSequence::find_stop() {
     }
   }
   return first;
+}
+
+// The turn's token in which its own end begins, once the newest token's text has completed it.
+std::optional<int64_t> DecodedSequence::find_own_end() const {
+  if (own_end_.empty()) return std::nullopt;
+  const size_t at = find_new(raw_, sizes_.size() > 1 ? sizes_[sizes_.size() - 2].first : 0, own_end_);
+  if (at == std::string::npos) return std::nullopt;
+  const auto token = std::upper_bound(sizes_.begin(), sizes_.end(), std::pair(at, SIZE_MAX));
+  return token - sizes_.begin();
 }
 
 // The place of a byte of the raw text in the text without special tokens.
@@ -87,14 +116,29 @@ PolicyTurn DecodedSequence::end_turn(FinishReason reason) {
   out_.turns.push_back({turn_begin_, length(), reason});
   out_.finish = reason;
   const std::vector<int64_t> ids(out_.ids.begin() + turn_begin_, out_.ids.end());
-  if (reason == FinishReason::kStop) {
+  if (reason == FinishReason::kStop && !own_end_at_) {
     out_.text = streamed_;
   } else {
     const bool ended = reason == FinishReason::kEnd;
     out_.text = tokenizer_.decode({ids.begin(), ids.end() - (ended ? 1 : 0)}, false);
   }
-  return {out_.text,  tokenizer_.decode(ids, true),        reason, turn_length(),
-          ids.back(), length() == sampling_.max_new_tokens};
+  PolicyTurn turn{out_.text,  tokenizer_.decode(ids, true),        reason, turn_length(),
+                  ids.back(), length() == sampling_.max_new_tokens};
+  if (own_end_at_) turn.before_end = tokenizer_.decode({ids.begin(), ids.begin() + *own_end_at_}, false);
+  return turn;
+}
+
+void DecodedSequence::drop_end() {
+  if (!own_end_at_) bug("a turn's own end is taken back that has not ended it");
+  const int64_t from = turn_begin_ + *own_end_at_;
+  if (sampling_.penalises()) {
+    for (int64_t t = from; t < length(); ++t) --seen_[out_.ids[static_cast<size_t>(t)]];
+  }
+  own_.shorten(std::max<int64_t>(0, own_.length() - from));
+  out_.ids.resize(static_cast<size_t>(from));
+  out_.logp.resize(out_.ids.size());
+  out_.logp_full.resize(out_.ids.size());
+  out_.turns.back().end = from;
 }
 
 bool DecodedSequence::take_answer(const std::vector<int64_t>& ids) {

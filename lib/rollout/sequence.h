@@ -24,8 +24,8 @@ class DecodedSequence {
                   RandomStream random, const Tokenizer& tokenizer, const SamplingOptions& sampling,
                   const std::vector<int64_t>& end_ids, bool watches_text);
 
-  // A turn of at most `tokens` tokens begins.
-  void begin_turn(int64_t tokens);
+  // A turn of at most `tokens` tokens begins, with an end of its own or an empty one (Respondent::turn_end).
+  void begin_turn(int64_t tokens, std::string own_end);
   // Takes what was written in an earlier call, as the beginning of the turn that has begun.
   void go_on_from(const std::vector<int64_t>& ids, const std::vector<float>& logp);
   // Tokens that are drawn before the sequence is left open; 0: no limit.
@@ -34,6 +34,8 @@ class DecodedSequence {
   std::optional<FinishReason> accept(const SampledToken& token);
   // The turn that has ended.
   PolicyTurn end_turn(FinishReason reason);
+  // Takes back the tokens that hold the turn's own end. Throws std::logic_error when that has not ended it.
+  void drop_end();
   // Takes what was answered. False: it does not fit, with a token of the policy's behind it, and is left out.
   bool take_answer(const std::vector<int64_t>& ids);
   // The conversation ends for want of room.
@@ -55,7 +57,9 @@ class DecodedSequence {
  private:
   int64_t length() const { return static_cast<int64_t>(out_.ids.size()); }
   int64_t turn_length() const { return length() - turn_begin_; }
-  std::optional<size_t> find_stop();
+  void read_text();
+  std::optional<size_t> find_stop() const;
+  std::optional<int64_t> find_own_end() const;
   size_t without_special(size_t at) const;
 
   size_t request_;
@@ -74,6 +78,8 @@ class DecodedSequence {
   std::optional<StreamDecoder> stream_, raw_stream_;  // with bans or stop strings; with stop strings
   std::string streamed_, raw_;                        // of the turn, without and with special tokens
   std::vector<std::pair<size_t, size_t>> sizes_;      // of raw and streamed, after each token
+  std::string own_end_;                               // of the turn
+  std::optional<int64_t> own_end_at_;                 // the turn's token in which it begins
 };
 
 }  // namespace temper

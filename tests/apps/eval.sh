@@ -27,6 +27,26 @@ for figure in accuracy pass@2 pass@4 maj@2 maj@4 g_pass@4_0.5 mg_pass@4 reward r
   grep -q "\"$figure\": {" "$work/a.json" || fail "no figure $figure"
 done
 
+# Several budgets of thinking, here of what stands before "####".
+budget='{"kind": "budget", "end": "####", "time_up": "\n####", "answer_tokens": 4}'
+"${eval[@]}" --reward math --limit 10 --n 2 --environment "$budget" --budgets 12 3 6 --output "$work/budgets.jsonl" > "$work/budgets.json"
+[ "$(wc -l < "$work/budgets.jsonl")" = 60 ] || fail "expected 60 samples of three budgets"
+[ "$(grep -c '"budget":3,' "$work/budgets.jsonl")" = 20 ] || fail "expected 20 samples with a budget of 3"
+for figure in accuracy@3 accuracy@12 length@6 regret@3 regret@6 regret@12; do
+  grep -q "\"$figure\": {" "$work/budgets.json" || fail "no figure $figure"
+done
+"${eval[@]}" --reward math --limit 10 --n 2 --environment "${budget/'{'/'{"tokens": 6, '}" > "$work/six.json"
+grep -q '"environment/thinking_tokens": {' "$work/six.json" || fail "no word of how long it thought"
+python3 - "$work" <<'PY'
+import json, sys
+several, six = (json.load(open(f"{sys.argv[1]}/{name}.json"))["figures"] for name in ("budgets", "six"))
+assert several["accuracy@6"] == six["accuracy"] and several["length@6"] == six["length"], (several, six)
+samples = [json.loads(line) for line in open(f"{sys.argv[1]}/budgets.jsonl")]
+thoughts = {b: [s["messages"][0]["content"] for s in samples if s["budget"] == b] for b in (3, 6, 12)}
+told = sum("\n####" in t for t in thoughts[3])
+assert told > 0, "nobody was told that time is up"
+PY
+
 # Quantised weights: other numbers, said at load.
 "${loud[@]}" --reward math --limit 2 --quantise nf4 --output "$work/q.jsonl" > "$work/q.json" 2> "$work/q.log"
 grep -q "linears in nf4" "$work/q.log" || fail "no word of the quantised weights"
@@ -57,6 +77,8 @@ expect 'the record has: prompt, completion, answer' --reward '{"kind":"math","co
 expect 'unknown key; did you mean "column"?' --reward '{"kind":"math","colum":"answer"}'
 expect 'cannot start the program "temper-none"' --reward '{"kind":"process","command":["temper-none"]}'
 expect 'expected 1 to 2' --reward math --n 2 --k 4
+expect '--budgets: goes with --environment budget, found attempts' --reward math --budgets 4 8 --environment attempts
+expect '--max-new-tokens: 24 leave no room for what the environment asks for; it needs 26' --reward math --budgets 4 24
 expect 'there is no such folder' --reward math --output "$work/none/x"
 expect 'none.jsonl' --reward math --data "$work/none.jsonl"
 eval=("$bin/temper-eval" --model "$work/none" --data "$source/data/arithmetic/test.jsonl")

@@ -124,6 +124,43 @@ TEST_CASE_FIXTURE(Fixture, "a turn can be made to go on with given words") {
   CHECK(told.rewards.size() == 3);
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "a turn that its own end ended goes on without words, or with that end taken back") {
+  struct Waits : Environment {
+    std::string turn_end() const override { return "."; }
+    Reply reply(const PolicyTurn&) override {
+      if (++said == 1) return {.words = " Wait", .drops_end = true};
+      if (said == 2) return {.goes_on = true};
+      return {.over = true};
+    }
+    int said = 0;
+  };
+  struct WaitSource : EnvironmentSource {
+    std::unique_ptr<Environment> start(const ConversationStart&) override {
+      return std::make_unique<Waits>();
+    }
+  } source;
+  Conversations all(source, encoder, {{record(kChat), 0}}, {});
+  CHECK(all.turn_end(0, 0) == ".");
+  PolicyTurn first = turn("one.", FinishReason::kStop);
+  first.before_end = "one";
+  all.ended(0, 0, first);
+  CHECK(shown(all.answer(0, 0)) == " Wait");
+  CHECK(all.joint(0, 0).drops_end);
+  PolicyTurn second = turn(" two.", FinishReason::kStop);
+  second.before_end = " two";
+  all.ended(0, 0, second);
+  CHECK(all.answer(0, 0).empty());
+  CHECK(all.joint(0, 0).open);
+  CHECK_FALSE(all.joint(0, 0).drops_end);
+  all.ended(0, 0, turn(" 4"));
+  CHECK(all.answer(0, 0).empty());
+  CHECK_FALSE(all.joint(0, 0).open);
+  const Conversation told = all.conversation(0, 0);
+  REQUIRE(told.messages.size() == 1);
+  CHECK(told.messages[0]["content"] == "one Wait two. 4");
+}
+
 TEST_CASE_FIXTURE(Fixture, "the last turn that is allowed is judged and not answered") {
   AskSource source;
   Conversations all(source, encoder, {{record(kChat), 0}}, {.max_turns = 2});

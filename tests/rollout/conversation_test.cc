@@ -206,3 +206,91 @@ TEST_CASE("stop strings and least lengths count in each turn") {
   CHECK(stopped > 4);
   CHECK(later > 2);
 }
+
+namespace {
+
+// A first turn with an end of its own, behind which the sequence goes on with `words`, or without any.
+struct Ends : Respondent {
+  Ends(std::string end, std::vector<int64_t> words, bool drops)
+      : end(std::move(end)), words(std::move(words)), drops(drops) {}
+  void ended(size_t request, int64_t sample, const PolicyTurn& turn) override {
+    said[{request, sample}].push_back(turn);
+  }
+  bool goes_on(size_t request, int64_t sample) {
+    const auto& turns = said[{request, sample}];
+    return turns.size() == 1 && turns[0].before_end;
+  }
+  std::vector<int64_t> answer(size_t request, int64_t sample) override {
+    return goes_on(request, sample) ? words : std::vector<int64_t>();
+  }
+  Joint joint(size_t request, int64_t sample) override {
+    return {goes_on(request, sample), goes_on(request, sample) && drops};
+  }
+  std::string turn_end(size_t request, int64_t sample) override {
+    return said[{request, sample}].empty() ? end : "";
+  }
+  Conversation conversation(size_t, int64_t) override { return {}; }
+  std::string end;
+  std::vector<int64_t> words;
+  bool drops;
+  std::map<std::pair<size_t, int64_t>, std::vector<PolicyTurn>> said;
+};
+
+}  // namespace
+
+TEST_CASE("a turn's own end: going on behind it changes no token, and it can be taken back") {
+  const Letters letters;
+  const auto model = tiny_model("llama");
+  const auto requests = some_prompts();
+  const SamplingOptions sampling = some_sampling();
+  Ends none("", {}, false);
+  auto options = some_options(none, 7);
+  const auto plain = generate(*model, letters, requests, sampling, options);
+  // Two letters that were written somewhere in the middle.
+  std::string end;
+  for (const auto& samples : plain) {
+    for (const Completion& c : samples) {
+      if (c.ids.size() > 12) end = letters.decode({c.ids[6], c.ids[7]}, true);
+    }
+  }
+  REQUIRE(end.size() == 2);
+
+  Ends open(end, {}, false);
+  options.respondent = &open;
+  const auto gone_on = generate(*model, letters, requests, sampling, options);
+  Ends other(end, {9, 10, 11}, true);
+  options.respondent = &other;
+  const auto replaced = generate(*model, letters, requests, sampling, options);
+  int64_t seen = 0;
+  for (size_t r = 0; r < plain.size(); ++r) {
+    for (size_t s = 0; s < plain[r].size(); ++s) {
+      CHECK(gone_on[r][s].ids == plain[r][s].ids);
+      CHECK(gone_on[r][s].logp_full == plain[r][s].logp_full);
+      const PolicyTurn& first = open.said[{r, static_cast<int64_t>(s)}].front();
+      CHECK(first.before_end.has_value() == (first.raw_text.find(end) != std::string::npos));
+      if (!first.before_end) continue;
+      ++seen;
+      CHECK(first.finish == FinishReason::kStop);
+      CHECK(first.text == *first.before_end + end);
+      REQUIRE(gone_on[r][s].turns.size() == 2);
+      CHECK(gone_on[r][s].turns[0].end == gone_on[r][s].turns[1].begin);
+
+      const Completion& c = replaced[r][s];
+      const int64_t kept = first.tokens - 2;
+      REQUIRE(c.turns.size() == 2);
+      CHECK(c.turns[0].end == kept);
+      CHECK(c.turns[1].begin == kept + 3);
+      std::vector<int64_t> expected(plain[r][s].ids.begin(), plain[r][s].ids.begin() + kept);
+      expected.insert(expected.end(), {9, 10, 11});
+      CHECK(std::equal(expected.begin(), expected.end(), c.ids.begin()));
+      // What was taken back has left nothing in the cache.
+      std::vector<float> drawn;
+      for (const float logp : c.logp_full)
+        if (!std::isnan(logp)) drawn.push_back(logp);
+      const at::Tensor trained = trained_logp(*model, requests[r], c);
+      REQUIRE(trained.size(0) == static_cast<int64_t>(drawn.size()));
+      CHECK((at::tensor(drawn) - trained).abs().max().item<double>() < 1e-4);
+    }
+  }
+  CHECK(seen >= 1);
+}

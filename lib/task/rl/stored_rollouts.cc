@@ -93,7 +93,7 @@ std::vector<Turn> turns_of(const Record& record, size_t tokens) {
     if (!turn.is_array() || turn.size() != 2 || !turn[0].is_number_integer() || !turn[1].is_number_integer())
       wrong();
     out.push_back({turn[0], turn[1]});
-    if (out.back().begin < at || out.back().end <= out.back().begin) wrong();
+    if (out.back().begin < at || out.back().end < out.back().begin) wrong();
     at = out.back().end;
   }
   if (at > static_cast<int64_t>(tokens)) wrong();
