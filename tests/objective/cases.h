@@ -122,6 +122,7 @@ inline at::Tensor advantage_of(const PolicyAlgorithm& algorithm, const PolicyBat
   rewards.greedy = at::full_like(step.reward, 0.1);
   rewards.parts = at::stack({step.reward, step.reward.square()}, 1);
   rewards.part_weights = {1.0, 0.5};
+  rewards.ended = step.opening;
   return advantages(algorithm, rewards);
 }
 

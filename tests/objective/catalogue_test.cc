@@ -47,8 +47,8 @@ TEST_CASE("every note belongs to an objective") {
 
 TEST_CASE("a policy objective's metrics are those its notes define") {
   const Json input = parse_json(R"({"sequences": [
-    {"logp": [-0.5, -1.2], "logp_old": [-0.7, -1.0], "logp_ref": [-0.6, -1.1], "value": [0.4, 0.6], "reward": 1, "group": 0, "greedy": 0.5, "rewards": [1, 0]},
-    {"logp": [-2.0], "logp_old": [-1.3], "logp_ref": [-1.8], "value": [0.3], "reward": 0, "group": 0, "greedy": 0.5, "rewards": [0, 1]}],
+    {"logp": [-0.5, -1.2], "logp_old": [-0.7, -1.0], "logp_ref": [-0.6, -1.1], "value": [0.4, 0.6], "reward": 1, "group": 0, "greedy": 0.5, "ended": 1, "rewards": [1, 0]},
+    {"logp": [-2.0], "logp_old": [-1.3], "logp_ref": [-1.8], "value": [0.3], "reward": 0, "group": 0, "greedy": 0.5, "ended": 0, "rewards": [0, 1]}],
     "max_length": 4})",
                                 "t");
   const FamilyNotes family = policy_notes();

@@ -85,6 +85,7 @@ TEST_CASE("every advantage estimator: nulls, equal rewards and groups of one are
     step.greedy = at::tensor({0.1, 0.1, 0.1, 0.0, 0.0, 0.0, null, null, 5.0}, at::kDouble);
     step.parts = at::stack({step.reward, step.reward}, 1);
     step.part_weights = {1.0, 2.0};
+    step.ended = at::tensor({1, 0, 1, 0, 1, 1, 0, 1, 1}, at::kDouble);
     const at::Tensor a = advantages(*algorithm, step);
     CHECK(a.isfinite().all().item<bool>());
     for (int64_t i : {4, 6, 7}) {

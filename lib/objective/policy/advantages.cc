@@ -7,6 +7,8 @@
 //   reinforce_pp           R whitened over the tokens of the step      arXiv 2501.03262, verl's form
 //   reinforce_pp_baseline  R - mu whitened over the tokens of the step
 //   remax                  R - R of the greedy response          arXiv 2310.10505
+//   ended_baseline         R - mean R of those that were told to end their thinking behind the beginning that
+//                          the group shares            MRT, arXiv 2503.07572, README of CMU-AIRe/MRT
 //   opo                    R - sum(length R) / sum(length)       arXiv 2505.23585
 //   gae, retrace, rbis     from a critic's values, per token: credit/critic.h
 //   process_zscore, return_to_go  from the scores of a response's steps, per token: credit/process.h
@@ -119,6 +121,12 @@ at::Tensor remax(const Statistics& s, const Step& step, double) {
   return at::where(s.valid, at::nan_to_num(difference, 0.0), 0.0);
 }
 
+at::Tensor ended_baseline(const Statistics& s, const Step& step, double) {
+  const at::Tensor end = step.ended.to(at::kDouble) * s.valid.to(at::kDouble), count = s.group.sum(end);
+  const at::Tensor baseline = s.group.sum(end * s.reward) / count.clamp_min(1);
+  return at::where(s.valid.logical_and(s.deviation.gt(0)).logical_and(count.gt(0)), s.reward - baseline, 0.0);
+}
+
 at::Tensor opo(const Statistics& s, const Step& step, double) {
   const at::Tensor length = step.length.to(at::kDouble) * s.valid.to(at::kDouble);
   const at::Tensor baseline = s.group.sum(length * s.reward) / s.group.sum(length).clamp_min(1);
@@ -147,7 +155,7 @@ at::Tensor gdpo(const Statistics& s, const Step& step, double eps) {
 struct Estimator {
   const char* name;
   at::Tensor (*compute)(const Statistics&, const Step&, double eps);
-  bool length = false, greedy = false, parts = false;
+  bool length = false, greedy = false, parts = false, ended = false;
 };
 constexpr Estimator kEstimators[] = {
     {"group_zscore", group_zscore},
@@ -160,6 +168,7 @@ constexpr Estimator kEstimators[] = {
     {"opo", opo, true},
     {"pass_at_k", pass_at_k},
     {"gdpo", gdpo, false, false, true},
+    {"ended_baseline", ended_baseline, false, false, false, true},
 };
 
 const Estimator& find(const std::string& name) {
@@ -185,7 +194,7 @@ Needs advantage_needs(const std::string& name) {
   const auto& steps = process_estimators();
   if (std::find(steps.begin(), steps.end(), name) != steps.end()) return {.process = true};
   const Estimator& estimator = find(name);
-  return {.greedy_reward = estimator.greedy, .reward_parts = estimator.parts};
+  return {.greedy_reward = estimator.greedy, .reward_parts = estimator.parts, .ended = estimator.ended};
 }
 
 at::Tensor advantages(const PolicyAlgorithm& algorithm, const StepRewards& step) {
@@ -196,6 +205,7 @@ at::Tensor advantages(const PolicyAlgorithm& algorithm, const StepRewards& step)
   demand(estimator.length, step.length, "lengths");
   demand(estimator.greedy, step.greedy, "greedy rewards");
   demand(estimator.parts, step.parts, "the reward of each function");
+  demand(estimator.ended, step.ended, "which responses were told to end their thinking");
   return estimator.compute(statistics(step.reward, step.group), step, algorithm.advantage_eps)
       .to(step.reward.scalar_type());
 }

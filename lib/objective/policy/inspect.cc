@@ -12,7 +12,8 @@ const std::vector<std::string> kKnown = {
     "token",         "top_logp",         "top_token", "token_score",  "value",
     "value_old",     "reward",           "group",     "greedy",       "rewards",
     "demonstration", "reference_reward", "opening",   "advantage",    "include",
-    "outcome_score", "outcome",          "steps",     "easy",         "turns"};
+    "outcome_score", "outcome",          "steps",     "easy",         "turns",
+    "ended"};
 
 std::unique_ptr<PolicyAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
   auto algorithm = policy_registry().find(name)->make();
@@ -37,7 +38,7 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
   // What only an advantage estimator reads may stay away when the advantage is given.
   for (const std::string& key : need_names(needs)) {
     const bool from_value = key == "token_score" && columns.has("value");
-    if (key != "greedy" && key != "rewards" && !from_value)
+    if (key != "greedy" && key != "rewards" && key != "ended" && !from_value)
       columns.demand(key, "objective " + algorithm.name);
   }
   PolicyBatch batch;
@@ -109,6 +110,13 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
       step.parts = columns.table("rewards");
       step.part_weights = input_weights(input, step.parts.size(1));
     }
+    if (needs.ended) {
+      columns.demand("ended", estimator);
+      step.ended = columns.numbers("ended");
+      if (algorithm.progress_bonus > 0)
+        step.reward =
+            step.reward + progress_bonus(step.reward, step.group, step.ended, algorithm.progress_bonus);
+    }
     if (needs.process)
       batch.token_advantage = process_advantages(algorithm, batch, read_process(input, batch.sequence));
     else
@@ -166,7 +174,7 @@ std::vector<std::string> policy_inputs(const std::string& name, const Json& over
   const Needs needs = algorithm->needs();
   std::vector<std::string> out = {"logp"};
   for (const std::string& key : need_names(needs)) {
-    if (key != "greedy" && key != "rewards") out.push_back(key);
+    if (key != "greedy" && key != "rewards" && key != "ended") out.push_back(key);
   }
   if (needs.value) {
     out.push_back("reward");
@@ -174,6 +182,7 @@ std::vector<std::string> policy_inputs(const std::string& name, const Json& over
   }
   std::string estimator = "advantage, or reward and group";
   if (needs.greedy_reward) estimator += " and greedy";
+  if (needs.ended) estimator += " and ended (1: was told to end its thinking)";
   if (needs.reward_parts) estimator += " and rewards (an array, with reward_weights beside sequences)";
   out.push_back(estimator);
   return out;

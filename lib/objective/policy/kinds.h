@@ -31,6 +31,7 @@ std::unique_ptr<PolicyAlgorithm> remax();
 std::unique_ptr<PolicyAlgorithm> opo();
 std::unique_ptr<PolicyAlgorithm> pass_at_k();
 std::unique_ptr<PolicyAlgorithm> gdpo();
+std::unique_ptr<PolicyAlgorithm> mrt();
 std::unique_ptr<PolicyAlgorithm> ppo();
 std::unique_ptr<PolicyAlgorithm> awr();
 

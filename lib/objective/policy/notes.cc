@@ -187,6 +187,18 @@ FamilyNotes policy_notes() {
        kClip + ", A: z-score of each reward function in its group, weighted sum, z-score over the step",
        {"TRL's form."},
        kTokenClip},
+      {"mrt",
+       kClip +
+           ", A = (R' - mu) / (sd + 1e-4), mean of the responses' means; half of a group goes on thinking "
+           "from a beginning that all of it shares, half is told to answer there; R' = R + progress_bonus "
+           "(J_on - J_end) for those that go on, J their mean rewards, R' = R for the others",
+       {"The beginning is one sample of the policy, cut at a random token (rollout.prefix), and not learnt; "
+        "the "
+        "authors took it from the base model's traces, once before training.",
+        "Their README's other form, A = R - J_end, is advantage ended_baseline with progress_bonus 0.",
+        "The weight of the bonus is not in the paper's text as read here; 1 is that of the authors' later "
+        "code."},
+       kTokenClip},
       {"ppo",
        kClip +
            ", A from a critic's values by gae, retrace or rbis, mean over all tokens; plus critic.coef times "

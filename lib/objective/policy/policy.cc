@@ -51,6 +51,10 @@ void PolicyAlgorithm::fields(FieldVisitor& v) {
           {.help = "one weight a token or a sequence", .choices = {"token", "sequence"}});
   v.field("correction_low", correction_low, {.help = "lower bound of the correction weight", .min = 0});
   v.field("correction_high", correction_high, {.help = "upper bound of the correction weight", .min = 0});
+  v.field("progress_bonus", progress_bonus,
+          {.help = "(alpha) of MRT: times the difference of mean rewards between going on from a shared "
+                   "beginning and ending there, added to the rewards of those that go on; 0: off",
+           .min = 0});
   v.field("filter_zero_variance", filter_zero_variance,
           {.help = "drop groups whose unshaped rewards are all equal, and generate more"});
   v.field("filter_max_rounds", filter_max_rounds,
@@ -79,6 +83,10 @@ void PolicyAlgorithm::fields(FieldVisitor& v) {
 
 void PolicyAlgorithm::check(std::vector<std::string>& problems, const std::string& where) const {
   const std::string at = where.empty() ? "" : where + ".";
+  if (progress_bonus > 0 && objective && (advantage_needs(advantage).value || process.on()))
+    problems.push_back(fmt::format(
+        "{}progress_bonus: advantage {} is a token's, from a critic or from steps; use a group's estimator",
+        at, advantage));
   if (objective) objective->check(problems, where);
   if (correction != "none" && correction_level == "token" && objective &&
       objective->make()->unit() != Unit::kToken) {
@@ -145,6 +153,7 @@ std::vector<std::string> need_names(const Needs& needs) {
   add(needs.opening, "opening");
   add(needs.greedy_reward, "greedy");
   add(needs.reward_parts, "rewards");
+  add(needs.ended, "ended");
   return out;
 }
 
@@ -157,6 +166,7 @@ Needs PolicyAlgorithm::needs() const {
   needs.greedy_reward |= estimator.greedy_reward;
   needs.reward_parts |= estimator.reward_parts;
   needs.value |= estimator.value;
+  needs.ended |= estimator.ended || progress_bonus > 0;
   needs.process = process.on();
   needs.turn = turn_advantage.on();
   if (needs.value) needs.logp_old = true;

@@ -37,6 +37,7 @@ struct Needs {
   bool demonstration = false;     // which responses are demonstrations
   bool reference_reward = false;  // mean reward of the initial model on each prompt
   bool opening = false;           // which responses were made to open with the end-of-thinking token
+  bool ended = false;             // which responses were told to end their thinking behind a shared beginning
   bool token_score = false;       // a token reward model's scores
   bool value = false;             // a critic's values (advantages gae, retrace, rbis)
   bool outcome_score = false;     // a critic's scores of a response's outcomes, and the outcome
@@ -139,6 +140,7 @@ struct PolicyAlgorithm : Fields {
   std::string correction = "none";            // | truncate | mask: weight exp(logp_old - logp_rollout)
   std::string correction_level = "token";     // | sequence
   double correction_low = 0.0, correction_high = 2.0;
+  double progress_bonus = 0;          // see progress_bonus()
   bool filter_zero_variance = false;  // drop groups whose unshaped rewards are all equal, and refill
   int64_t filter_max_rounds = 8;      // generation rounds a step may take before it is an error
   double overlong_buffer = 0;         // below 1 a share of max_new_tokens, else tokens; 0: off
@@ -172,6 +174,7 @@ struct StepRewards {
   at::Tensor greedy;                 // [S] reward of the greedy response to the same prompt: remax
   at::Tensor parts;                  // [S, F] rewards of F functions: gdpo
   std::vector<double> part_weights;  // [F]: gdpo
+  at::Tensor ended;                  // [S], 1 or 0: was told to end its thinking: ended_baseline
 };
 // [S] in the reward's type. A group with fewer than two rewards and a group of equal rewards get 0 from the
 // estimators that compare within groups.
@@ -188,6 +191,15 @@ at::Tensor keep_groups(const at::Tensor& reward, const at::Tensor& group);
 at::Tensor overlong_penalty(const at::Tensor& lengths, double max_length, double buffer, double factor);
 // algorithm.overlong_buffer in tokens.
 double overlong_buffer_tokens(const PolicyAlgorithm& algorithm, double max_new_tokens);
+
+// MRT's bonus for progress (arXiv 2503.07572), to be added to the reward: with J_on and J_end the mean
+// rewards of a group's responses that went on from the beginning they share and of those that were told to
+// end there,
+//   alpha (J_on - J_end)   for those that went on, 0 for the others,
+// one scalar a response. A group that lacks rewards of either kind gets 0. reward [S], NaN: null, left out;
+// group [S]; ended [S], 1 or 0. [S] in the reward's type.
+at::Tensor progress_bonus(const at::Tensor& reward, const at::Tensor& group, const at::Tensor& ended,
+                          double alpha);
 
 // KL in the reward: -kl_coef * sum of (logp_old - logp_ref) over each sequence's tokens, [S], to be added to
 // the reward.

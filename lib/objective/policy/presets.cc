@@ -40,6 +40,11 @@ std::unique_ptr<PolicyAlgorithm> ppo() {
   algorithm->kl_in = "reward";
   return algorithm;
 }
+std::unique_ptr<PolicyAlgorithm> mrt() {
+  auto algorithm = clip_on("mrt", "group_zscore", "seq_mean_token_mean");
+  algorithm->progress_bonus = 1.0;
+  return algorithm;
+}
 std::unique_ptr<PolicyAlgorithm> gdpo() {
   return clip_on("gdpo", "gdpo", "seq_mean_token_mean");
 }

@@ -51,6 +51,8 @@ const Registry<PolicyAlgorithm>& policy_registry() {
            "Tang et al., arXiv 2503.19595; verl", pass_at_k});
     r.add({"gdpo", "GRPO on rewards that are normalised one function at a time", "TRL 1.16, verl (GDPO)",
            gdpo});
+    r.add({"mrt", "GRPO with a bonus for the progress of going on thinking over ending there",
+           "Qu et al., arXiv 2503.07572", mrt});
     r.add({"ppo", "PPO clip on generalised advantages from a value head that learns beside the policy",
            "Schulman et al., arXiv 1707.06347 and 1506.02438; TRL 1.16", ppo});
     r.add({"awr", "advantage-weighted regression: clones responses by the exponential of their advantage",
