@@ -333,6 +333,27 @@ void append_message(Record& record, const Json& message) {
   }
 }
 
+void append_words(Record& record, const std::string& words) {
+  const bool whole = record_kind(record) == RecordKind::kMessages;
+  if (!whole && !has_column(record.json, "prompt"))
+    user_error("{}: words behind the prompt need \"prompt\" or \"messages\"", record.where());
+  if (!whole && !is_chat_column(record, "prompt")) {
+    record.json["prompt"] = record.json["prompt"].get<std::string>() + words;
+    return;
+  }
+  Json& chat = record.json[whole ? "messages" : "prompt"];
+  for (size_t i = chat.size(); i-- > 0;) {
+    if (chat[i]["role"] != "user") continue;
+    Json& content = chat[i]["content"];
+    if (content.is_array())
+      content.push_back({{"type", "text"}, {"text", words}});
+    else
+      content = content.get<std::string>() + words;
+    return;
+  }
+  user_error("{}: words behind the prompt need a message of role \"user\"", record.where());
+}
+
 std::vector<int64_t> RecordEncoder::behind(const Record& record, const Json& said, size_t answer) const {
   const RecordKind kind = record_kind(record);
   if (kind != RecordKind::kMessages && !is_chat_column(record, "prompt")) {

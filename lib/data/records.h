@@ -188,6 +188,10 @@ void drop_end(std::vector<int64_t>& ids, std::vector<bool>& target, const Tokeni
 // own. Throws UserError for a record without a prompt.
 void append_message(Record& record, const Json& message);
 
+// Puts words behind the record's prompt as they are: behind a string, or in a chat behind the words of its
+// last user message. Throws UserError for a record without a prompt, or a chat without such a message.
+void append_words(Record& record, const std::string& words);
+
 // The record with a generated answer as supervised training reads it: "completion", in the prompt's form, or
 // "messages" that end in the answer. Older answers and what judged them go, further columns travel along.
 // whole: it ended by itself; else it is marked as unfinished. Throws UserError for a record without a prompt.

@@ -55,8 +55,11 @@ RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
     for (const Rollout& r : groups[g].rollouts) {
       const auto index = static_cast<int64_t>(out.sequences.size());
       const std::vector<bool>& target = out.targets[static_cast<size_t>(index)];
-      out.sequences.push_back(
-          {&groups[g].prompt, &r.ids, target.empty() ? nullptr : &target, static_cast<int64_t>(g)});
+      // Those of one group and one prompt share it.
+      const bool own = !r.prompt.empty();
+      out.sequences.push_back({own ? &r.prompt : &groups[g].prompt, &r.ids,
+                               target.empty() ? nullptr : &target,
+                               static_cast<int64_t>(2 * g + (own ? 1 : 0))});
       rollout.insert(rollout.end(), r.logp_rollout.begin(), r.logp_rollout.end());
       old.insert(old.end(), r.logp_old.begin(), r.logp_old.end());
       sequence.insert(sequence.end(), static_cast<size_t>(r.tokens()), index);
@@ -236,6 +239,19 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
     out.emplace_back("open_groups", static_cast<double>(batch.open.size()));
   }
   for (const auto& [name, share] : outcome_shares(s, batch)) out.emplace_back(name, share);
+  if (batch.hints) {
+    double groups = 0, hinted_rewards = 0, hinted_sum = 0;
+    for (const RolloutGroup& g : batch.groups) {
+      groups += g.rollouts.front().hinted ? 1 : 0;
+      for (const Rollout& r : g.rollouts) {
+        if (!r.hinted || !r.reward) continue;
+        hinted_sum += *r.reward;
+        hinted_rewards += 1;
+      }
+    }
+    out.emplace_back("hinted", groups / static_cast<double>(batch.groups.size()));
+    if (hinted_rewards > 0) out.emplace_back("hinted_reward", hinted_sum / hinted_rewards);
+  }
   // What environments counted: means over the conversations that have the figure.
   std::map<std::string, std::pair<double, double>> figures;  // sum and count
   for (const RolloutGroup& g : batch.groups) {
@@ -269,7 +285,8 @@ std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& bat
   for (const RolloutGroup& g : batch.groups) {
     for (const Rollout& r : g.rollouts) {
       SampleRow row;
-      row.prompt = g.prompt_text;
+      const bool plain = g.rollouts.front().hinted && !r.hinted;
+      row.prompt = plain ? s.encoder->prompt_text(s.train_records[g.record]) : g.prompt_text;
       row.completion = r.text;
       for (size_t i = 0; i < r.parts.size(); ++i) {
         row.rewards.emplace_back(s.rewards->names()[i], r.parts[i].value);
@@ -330,14 +347,14 @@ Json RolloutGroup::to_json() const {
                     {"text", r.text},
                     {"finish", r.finish},
                     {"demonstration", r.demonstration},
+                    {"hinted", r.hinted},
+                    {"prompt", r.prompt},
                     {"opening", r.opening},
                     {"older", r.older}});
   }
-  return {{"draw", draw},
-          {"record", record},
-          {"prompt", prompt},
-          {"prompt_text", prompt_text},
-          {"reference_reward", number(reference_reward)},
+  return {{"draw", draw},     {"record", record},
+          {"prompt", prompt}, {"prompt_text", prompt_text},
+          {"prefix", prefix}, {"reference_reward", number(reference_reward)},
           {"rollouts", rows}};
 }
 
@@ -350,7 +367,9 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
     g.prompt = json.at("prompt").get<std::vector<int64_t>>();
     g.prompt_text = json.at("prompt_text");
     g.reference_reward = number(json.at("reference_reward"));
-    bool sound = g.draw >= 0 && g.record >= 0;
+    g.prefix = json.value("prefix", int64_t{0});
+    bool sound =
+        g.draw >= 0 && g.record >= 0 && g.prefix >= 0 && g.prefix <= static_cast<int64_t>(g.prompt.size());
     for (const Json& j : json.at("rollouts")) {
       Rollout r;
       r.ids = j.at("ids").get<std::vector<int64_t>>();
@@ -359,6 +378,8 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
       r.reward = number(j.at("reward"));
       r.text = j.at("text"), r.finish = j.at("finish");
       r.demonstration = j.at("demonstration"), r.opening = j.at("opening");
+      r.hinted = j.value("hinted", false);
+      r.prompt = j.value("prompt", std::vector<int64_t>());
       r.older = j.value("older", int64_t{0});
       for (const Json& p : j.at("parts")) r.parts.push_back(score_from_json(p));
       if (j.contains("counted")) {
@@ -370,7 +391,7 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
       int64_t end = 0;
       for (const Json& turn : j.value("turns", Json::array())) {
         r.turns.push_back(turn_from_json(turn));
-        sound = sound && r.turns.back().begin >= end && r.turns.back().end > r.turns.back().begin;
+        sound = sound && r.turns.back().begin >= end && r.turns.back().end >= r.turns.back().begin;
         end = r.turns.back().end;
       }
       sound = sound && end <= static_cast<int64_t>(r.ids.size());

@@ -36,7 +36,11 @@ struct Rollout {
   std::vector<Score> parts;  // by reward function, with what each said; empty: the reward came with the data
   std::string text, finish;
   bool demonstration = false;  // the record's own completion, not the policy's
-  int64_t opening = -1;        // which of rollout.openings it was made to begin with; -1: none
+  // Which of rollout.openings it was made to begin with, or how it goes on from a prefix (prefix.h); -1:
+  // none.
+  int64_t opening = -1;
+  bool hinted = false;          // sampled with the record's hint (hints.h)
+  std::vector<int64_t> prompt;  // what it stands behind, where that is not the group's; empty: the group's
   int64_t older = 0;  // of its tokens, so many were drawn in earlier steps, by the weights of that time
   std::optional<Conversation> conversation;
   std::vector<std::optional<double>> counted;  // the parts behind their transforms
@@ -50,6 +54,7 @@ struct RolloutGroup {
   int64_t record = 0;
   std::vector<int64_t> prompt;
   std::string prompt_text;
+  int64_t prefix = 0;  // so many of the prompt's last tokens are the policy's own (prefix.h)
   std::vector<Rollout> rollouts;
   std::optional<double> reference_reward;  // mean reward of the initial model's answers to the prompt
   bool stored = false;                     // from offline.files
@@ -68,6 +73,7 @@ struct RolloutBatch {
   std::vector<RolloutGroup> groups;
   int64_t generated_groups = 0, kept_groups = 0;  // of this step's generation
   int64_t generated_tokens = 0;                   // and those of stored responses
+  bool hints = false;                             // groups may be asked again with a hint
   // Of all that made the batch, and the part of it in which scores were waited for: what is scored while
   // other completions are decoded costs no time of its own, and is not in it.
   double seconds = 0, scoring_seconds = 0;

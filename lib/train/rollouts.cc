@@ -113,6 +113,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   batch.cursor = s.state.cursor;
   batch.stored_cursor = s.state.stored_cursor;
   batch.reference_rewards = s.state.reference_rewards;
+  batch.hints = options.hints != nullptr;
   batch.groups = kept_groups(s, s.state.leftovers);
   std::vector<RolloutGroup> open = kept_groups(s, s.state.open);
   for (RolloutGroup& g : open)
@@ -139,6 +140,8 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
       groups = sample_further(s, options.step_tokens, open);
     } else {
       batch.scoring_seconds += sample_groups(s, options.make, groups);
+      if (options.hints != nullptr)
+        batch.generated_tokens += options.hints->ask_again(s, options.make, groups, batch.scoring_seconds);
     }
     batch.cursor += count;
     batch.generated_groups += static_cast<int64_t>(groups.size());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "train/hints.h"
 #include "train/rollout_batch.h"
 #include "train/sampling.h"
 
@@ -23,6 +24,7 @@ struct CollectOptions {
   std::string rounds_field;
   int64_t step_tokens = 0;  // see open_groups.h; 0: completions are sampled to their end
   GroupMake make;
+  const Hints* hints = nullptr;  // with which groups without a right answer are asked again
   const std::vector<RolloutGroup>* stored = nullptr;  // groups that were not sampled here ...
   int64_t stored_groups = 0;                          // ... and how many of the wanted are of these
 };

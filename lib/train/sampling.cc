@@ -91,8 +91,11 @@ std::vector<RewardItem> items_of(const Session& s, const RolloutGroup& g,
                                  const std::vector<Rollout>& rollouts) {
   std::vector<RewardItem> items;
   for (const Rollout& r : rollouts) {
-    items.push_back({g.prompt_text, r.text, s.tokenizer->decode(r.ids, true), &s.train_records[g.record].json,
-                     r.tokens(), r.finish == finish_name(FinishReason::kLength), &r.ids,
+    std::vector<int64_t> written(g.prompt.end() - g.prefix, g.prompt.end());
+    written.insert(written.end(), r.ids.begin(), r.ids.end());
+    items.push_back({g.prompt_text, r.text, s.tokenizer->decode(written, true),
+                     &s.train_records[g.record].json, r.tokens(),
+                     r.finish == finish_name(FinishReason::kLength), &r.ids,
                      r.conversation ? &r.conversation->messages : nullptr,
                      r.conversation ? r.conversation->score() : std::nullopt});
   }
@@ -170,7 +173,7 @@ void join_scores(Session& s, std::vector<RolloutGroup>& groups) {
 // What is scored together: the samples of one request, or a group's demonstrations.
 struct Unit {
   size_t group = 0;
-  int64_t opening = -1;  // which of the openings the request ends in; -1: none
+  int64_t opening = -1;  // as of its rollouts
   std::vector<Rollout> rollouts;
 };
 
@@ -181,6 +184,7 @@ struct Round {
   std::vector<Unit> units;  // of each request, in their order
   SamplingOptions sampling;
   std::vector<int64_t> openings;  // tokens
+  std::vector<int64_t> time_up;   // tokens
 };
 
 Round round_of(const Session& s, const GroupMake& make, const std::vector<RolloutGroup>& groups,
@@ -189,14 +193,19 @@ Round round_of(const Session& s, const GroupMake& make, const std::vector<Rollou
   Round round{{}, {}, {}, o, opening_ids(s, make.openings)};
   const bool opens = !round.openings.empty();
   if (opens) round.sampling.max_new_tokens -= 1;
-  const auto ways = std::max<int64_t>(1, static_cast<int64_t>(round.openings.size()));
+  const auto ways = make.prefix.on() ? 2 : std::max<int64_t>(1, static_cast<int64_t>(round.openings.size()));
+  if (make.prefix.on()) round.time_up = s.encoder->words(make.prefix.time_up);
   for (const size_t g : order) {
     for (int64_t way = 0; way < ways; ++way) {
-      round.requests.push_back({groups[g].prompt, (o.group_size - make.demonstrations) / ways,
+      round.requests.push_back({groups[g].prompt,
+                                (o.group_size - make.demonstrations - make.has_already) / ways,
                                 static_cast<uint64_t>(groups[g].draw * ways + way)});
-      if (opens) round.requests.back().prompt.push_back(round.openings[way]);
+      std::vector<int64_t>& prompt = round.requests.back().prompt;
+      if (opens) prompt.push_back(round.openings[way]);
+      if (make.prefix.on() && way == kToldToEnd)
+        prompt.insert(prompt.end(), round.time_up.begin(), round.time_up.end());
       if (s.environment != nullptr) round.records.push_back(groups[g].asked);
-      round.units.push_back({g, opens ? way : -1, {}});
+      round.units.push_back({g, opens || make.prefix.on() ? way : -1, {}});
     }
   }
   return round;
@@ -247,6 +256,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup>& groups) {
+  if (make.prefix.on()) begin_groups(s, make.prefix, groups);
   Round round = round_of(s, make, groups, decode_order(s, groups, make));
   std::vector<Unit>& units = round.units;
   for (size_t g = 0; make.demonstrations > 0 && g < groups.size(); ++g)
@@ -260,9 +270,13 @@ double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup
     if (s.ranks.mine(u)) give(u);
   const auto fill = [&](size_t u, const std::vector<Completion>& samples) {
     Unit& unit = units[u];
+    const std::vector<int64_t> none;
     for (const Completion& c : samples)
-      unit.rollouts.push_back(unit.opening < 0 ? rollout_of(c)
-                                               : opened(s, c, unit.opening, round.openings[unit.opening]));
+      unit.rollouts.push_back(
+          unit.opening < 0 ? rollout_of(c)
+          : make.prefix.on()
+              ? behind_prefix(s, groups[unit.group], unit.opening == kToldToEnd ? round.time_up : none, c)
+              : opened(s, c, unit.opening, round.openings[unit.opening]));
   };
   OnRequest on_request;
   if (worker) {
@@ -271,9 +285,10 @@ double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup
       give(u);
     };
   }
+  const auto seed = static_cast<uint64_t>(s.config.seed);
   const auto completions = complete(s, *s.model, round.requests,
                                     {.sampling = round.sampling,
-                                     .seed = static_cast<uint64_t>(s.config.seed),
+                                     .seed = make.again ? RandomStream(seed, "again").next() : seed,
                                      .step = static_cast<uint64_t>(s.state.step),
                                      .on_request = on_request,
                                      .records = round.records});

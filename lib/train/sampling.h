@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rollout/engine.h"
+#include "train/prefix.h"
 #include "train/rollout_batch.h"
 
 namespace temper {
@@ -40,6 +41,10 @@ void score(Session& session, std::vector<RolloutGroup>& groups);
 struct GroupMake {
   int64_t demonstrations = 0;         // so many are the record's own
   std::vector<std::string> openings;  // the sampled ones begin with each of these tokens in equal shares
+  PrefixSection prefix = {};          // ... or behind a sampled beginning, in the two ways of prefix.h
+  // Sampled once more, with other draws; of the completions so many fewer, which the groups have already.
+  bool again = false;
+  int64_t has_already = 0;
 };
 
 // Fills drawn groups with completions and rewards. Rewards that are each_alone() score a prompt's completions

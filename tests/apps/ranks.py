@@ -27,6 +27,11 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "talking": ("rl", {"environment": {"kind": "attempts", "attempts": 3, "turn_tokens": 5, "feedback": "no, {left}",
                                                "verifier": {"kind": "contains", "texts": ["7"]}},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 30, "max_batch": 5}, "rewards": []}),
+            "thinking": ("rl", {"environment": {"kind": "budget", "tokens": 5, "end": "1", "time_up": " so:", "waits": 1}}),
+            "mrt": ("rl", {"rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "prefix": {"tokens": 5, "time_up": " so:"}},
+                           "algorithm": {"name": "mrt"}}),
+            "hinted": ("rl", {"hint": {"column": "answer", "text": " ({hint})", "at_most": 0.5}, "rewards": [{"kind": "math"}],
+                              "algorithm": {"name": "grpo"}}),
             # More than is decoded at once, of records that come again, scored by a program meanwhile.
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},

@@ -417,3 +417,25 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(text(cut.completion) == "c;;");
   CHECK(has(error_of([&] { (void)encoder().steps(one, {}, ";"); }), "f.jsonl:3"));
 }
+
+TEST_CASE("words behind a prompt: behind a string, or behind a chat's last question") {
+  const auto with = [](const char* json) {
+    Record record{Json::parse(json), "f.jsonl", 3};
+    append_words(record, " (hint)");
+    return record.json;
+  };
+  CHECK(with(R"({"prompt": "q", "answer": 1})") == Json{{"prompt", "q (hint)"}, {"answer", 1}});
+  const Json chat = with(R"({"prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"},
+                                        {"role": "assistant", "content": "So"}]})");
+  CHECK(chat["prompt"][1]["content"] == "q (hint)");
+  CHECK(chat["prompt"][2]["content"] == "So");
+  const Json parts = with(R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]},
+                                           {"role": "assistant", "content": "a"}]})");
+  CHECK(parts["messages"][0]["content"] ==
+        Json::parse(R"([{"type": "text", "text": "q"}, {"type": "text", "text": " (hint)"
+}])"));
+  CHECK_THROWS_WITH_AS(with(R"({"prompt": [{"role": "system", "content": "s"}]})"),
+                       doctest::Contains("f.jsonl:3: words behind the prompt need a message of role \"user\""),
+                       UserError);
+CHECK_THROWS_WITH_AS(with(R"({"text": "t"})"), doctest::Contains("f.jsonl:3"), UserError);
+}

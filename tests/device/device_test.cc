@@ -144,6 +144,7 @@ TEST_CASE("fake device: every objective") {
   for (const std::string& name : objective::policy_registry().names()) {
     std::vector<std::string> sets = {"algorithm.name=" + name, "algorithm.filter_max_rounds=1000"};
     if (name == "luffy") sets.emplace_back("rollout.demonstrations=1");
+    if (name == "mrt") sets.emplace_back(R"(rollout.prefix={"tokens": 4, "time_up": " so:"})");
     if (name == "coderl") {
       sets.emplace_back("rollout.demonstrations=1");
       sets.emplace_back(

@@ -175,3 +175,46 @@ TEST_CASE("rewards beside an environment, and what does not go together") {
   CHECK_THROWS_WITH_AS(runs(kTalk, "silent", {talker("0"), "environment.judges=false"}),
                        doctest::Contains("rewards: rl needs at least one"), UserError);
 }
+
+TEST_CASE("thinking within a budget: words that say that time is up are read and never learnt") {
+  TalkRuns runs;
+  const std::string budget =
+      R"(environment={"kind": "budget", "tokens": 3, "end": "5", "time_up": " so:", "waits": 1, "wait": " no", "answer_tokens": 4})";
+  const std::vector<std::string> sets = {budget, R"(rewards=[{"kind": "contains", "texts": ["7", "8"]}])"};
+  const auto whole = runs(kTalk, "whole", sets);
+  double cut = 0, waits = 0;
+  for (const MetricsRow& row : whole) {
+    CHECK(row.find("environment/thinking_tokens").has_value());
+    if (row.split != "train") continue;
+    CHECK(*row.find("rollout_gap") < 1e-4);
+    CHECK(*row.find("length") <= 3 + 4);
+    cut += *row.find("environment/cut");
+    waits += *row.find("environment/waits");
+  }
+  CHECK(cut > 0);
+  CHECK(waits > 0);
+  int64_t told = 0;
+  for (const Json& sample : runs.samples("whole")) {
+    REQUIRE(sample["messages"].size() == 1);
+    const auto said = sample["messages"][0]["content"].get<std::string>();
+    CHECK(said.ends_with(sample["completion"].get<std::string>()));
+    const size_t at = said.find(" so:");
+    if (at == std::string::npos) continue;
+    ++told;
+    // Its reward is that of the answer alone.
+    const std::string answer = said.substr(at + 4);
+    CHECK(sample["completion"] == answer);
+    CHECK((sample["reward"] == 1) ==
+          (answer.find('7') != std::string::npos || answer.find('8') != std::string::npos));
+  }
+  CHECK(told > 3);
+  check_same(whole, runs(kTalk, "cut", {sets[0], sets[1], "train.micro_batch_tokens=60"}), 1e-4);
+  runs(kTalk, "torn", {sets[0], sets[1], "checkpoint.every=1", "checkpoint.keep=9"});
+  for (const char* step : {"3", "4"})
+    std::filesystem::remove_all(runs.folder() / "torn/checkpoints" / (std::string("step-") + step));
+  std::filesystem::remove_all(runs.folder() / "torn/final");
+  runs(kTalk, "torn", {sets[0], sets[1], "checkpoint.every=1", "checkpoint.keep=9"}, "must");
+  runs.check_same_bytes("whole", "torn");
+  CHECK_THROWS_WITH_AS(runs(kTalk, "long", {R"(environment={"kind": "budget", "tokens": 47})", sets[1]}),
+                       doctest::Contains("rollout.max_new_tokens: 48 tokens leave no room"), UserError);
+}

@@ -92,6 +92,7 @@ TEST_CASE("every algorithm takes its steps") {
     std::vector<std::string> sets = {"train.steps=2", "algorithm.name=" + name, "optimizer.lr=1e-3",
                                      "algorithm.filter_max_rounds=1000"};
     if (name == "luffy") sets.emplace_back("rollout.demonstrations=1");
+    if (name == "mrt") sets.emplace_back(R"(rollout.prefix={"tokens": 4, "time_up": " so:"})");
     if (name == "coderl") {
       sets.emplace_back("rollout.demonstrations=1");
       sets.emplace_back(

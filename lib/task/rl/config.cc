@@ -14,6 +14,7 @@ void RlTask::fields(FieldVisitor& v) {
   v.choice("environment", "kind", environment_options, environment_kind, environment_registry(),
            "who answers what the policy writes, in conversations of several turns");
   v.section("rollout", rollout, "generation of the rollout batch");
+  v.section("hint", hint, "hints for questions that no completion was right for");
   v.choice("algorithm", "name", algorithm, algorithm_name, objective::policy_registry(),
            "a preset and overrides of it");
 }
@@ -37,6 +38,7 @@ void RlRollout::fields(FieldVisitor& v) {
            .min = 0});
   v.field("openings", openings,
           {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
+  v.section("prefix", prefix, "thinking that a group's completions begin with, for algorithm mrt");
   if (openings.size() == 2) {
     v.field("reference_samples", reference_samples,
             {.help = "answers of the initial model that a prompt's reference reward is the mean of",
@@ -74,6 +76,16 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
     problem(
         "rollout.openings: completions that are made to begin with a token have one turn; leave out "
         "environment");
+  if (environment_options != nullptr) {
+    const auto room = [&](const char* field, int64_t tokens) {
+      const int64_t least = environment_options->least_tokens();
+      if (tokens < least)
+        problem(fmt::format("{}: {} tokens leave no room for what environment \"{}\" asks for; it needs {}",
+                            field, tokens, environment_kind, least));
+    };
+    room("rollout.max_new_tokens", rollout.max_new_tokens);
+    if (config.eval.max_new_tokens > 0) room("eval.max_new_tokens", config.eval.max_new_tokens);
+  }
   if (offline.replaces_sampling() && config.model.path.empty())
     problem("model.path: with offline.share 1 there is no data.train to make a tokenizer from; give a model");
   if (algorithm == nullptr) return;
@@ -106,10 +118,27 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
                     "\"adaptthink\"",
                     algorithm_name));
   }
-  const auto ways = std::max<int64_t>(1, static_cast<int64_t>(rollout.openings.size()));
+  if (needs.ended && !rollout.prefix.on()) {
+    problem(
+        fmt::format("rollout.prefix.tokens: \"{}\" compares answers that go on from a beginning with those "
+                    "that end there; give its longest length, such as 256",
+                    algorithm_name));
+  }
+  if (rollout.prefix.on() && !needs.ended) {
+    problem(
+        fmt::format("rollout.prefix: \"{}\" would compare answers that were told to end their thinking with "
+                    "those that were not; use algorithm \"mrt\"",
+                    algorithm_name));
+  }
+  if (rollout.prefix.on() && (environment_options != nullptr || !rollout.openings.empty()))
+    problem(
+        "rollout.prefix: completions behind a shared beginning have one turn and no opening; leave out "
+        "environment and rollout.openings");
+  const auto ways =
+      rollout.prefix.on() ? 2 : std::max<int64_t>(1, static_cast<int64_t>(rollout.openings.size()));
   if ((rollout.group_size - rollout.demonstrations) % ways != 0)
-    problem(fmt::format("rollout.group_size: {} cannot be shared equally by {} openings", rollout.group_size,
-                        ways));
+    problem(fmt::format("rollout.group_size: {} cannot be shared equally by {} {}", rollout.group_size, ways,
+                        rollout.prefix.on() ? "halves" : "openings"));
   if (offline.on()) {
     const std::pair<bool, const char*> fresh_only[] = {
         {needs.greedy_reward, "the reward of a greedy answer"},
@@ -117,7 +146,8 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
         {needs.demonstration, "demonstrations in each group"},
         {needs.process, "scores of steps"},
         {needs.turn, "turns"},
-        {needs.opening, "forced openings"}};
+        {needs.opening, "forced openings"},
+        {needs.ended, "beginnings that groups share"}};
     for (const auto& [needed, what] : fresh_only) {
       if (needed)
         problem(
@@ -132,7 +162,8 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
     const std::pair<bool, const char*> whole_only[] = {
         {environment_options != nullptr, "environment: conversations are sampled to their end"},
         {rollout.demonstrations > 0, "rollout.demonstrations: groups with them are sampled to their end"},
-        {!rollout.openings.empty(), "rollout.openings: groups with them are sampled to their end"}};
+        {!rollout.openings.empty(), "rollout.openings: groups with them are sampled to their end"},
+        {rollout.prefix.on(), "rollout.prefix: groups with one are sampled to their end"}};
     for (const auto& [given, what] : whole_only)
       if (given) problem(fmt::format("{}; leave out rollout.step_tokens", what));
   }
@@ -140,6 +171,19 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
     problem(
         "algorithm.turn_advantage.omega: compares the turns of conversations; give an environment, or leave "
         "it out");
+  }
+  if (hint.on()) {
+    const std::pair<bool, const char*> plain_only[] = {
+        {offline.replaces_sampling(), "offline.share 1: nothing is sampled"},
+        {rollout.demonstrations > 0, "rollout.demonstrations: groups with them have a right answer already"},
+        {!rollout.openings.empty(), "rollout.openings: completions are made to begin in two ways"},
+        {rollout.prefix.on(), "rollout.prefix: completions share a beginning"},
+        {rollout.step_tokens > 0, "rollout.step_tokens: groups are complete in later steps"}};
+    for (const auto& [given, what] : plain_only)
+      if (given) problem(fmt::format("{}; leave out hint", what));
+    if (hint.keep >= rollout.group_size)
+      problem(fmt::format("hint.keep: {} of a group of {} leave nothing to ask again", hint.keep,
+                          rollout.group_size));
   }
   if (rollout.temperature == 0)
     problem("rollout.temperature: 0 is greedy, so all completions of a group would be equal; try 1.0");

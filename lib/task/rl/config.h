@@ -8,6 +8,8 @@
 
 #include "env/environment.h"
 #include "objective/policy/policy.h"
+#include "train/hints.h"
+#include "train/prefix.h"
 #include "train/task.h"
 
 namespace temper {
@@ -28,6 +30,7 @@ struct RlRollout : RolloutSection {
   int64_t prompts_per_step = 16;
   int64_t demonstrations = 0;
   std::vector<std::string> openings;
+  PrefixSection prefix;
   int64_t reference_samples = 16;
   int64_t step_tokens = 0;
   void fields(FieldVisitor& v) override;
@@ -37,6 +40,7 @@ struct RlTask : Task {
   std::string environment_kind;
   std::unique_ptr<EnvironmentOptions> environment_options;
   OfflineSection offline;
+  HintSection hint;
   RlRollout rollout;
   std::string algorithm_name = "grpo";
   std::unique_ptr<objective::PolicyAlgorithm> algorithm;

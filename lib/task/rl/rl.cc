@@ -60,8 +60,13 @@ void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rol
   } else {
     if (algorithm.kl_coef > 0 && algorithm.kl_in == "reward")
       reward = reward + objective::kl_reward(algorithm, all.batch);
+    if (algorithm.progress_bonus > 0) {
+      reward = reward + objective::progress_bonus(all.batch.reward, all.batch.group, all.batch.opening,
+                                                  algorithm.progress_bonus);
+    }
     all.batch.reward = reward;
-    objective::StepRewards seen{reward, all.batch.group, lengths, greedy, {}, {}};
+    objective::StepRewards seen{reward, all.batch.group, lengths, greedy, {}, {}, {}};
+    if (needs.ended) seen.ended = all.batch.opening;
     if (needs.reward_parts) {
       seen.parts = reward_parts(rollouts.groups);
       seen.part_weights = s.rewards->weights();
@@ -90,6 +95,9 @@ void RlTask::train(Session& s) const {
   const std::vector<RolloutGroup> stored =
       offline.on() ? read_stored_rollouts(s, *this) : std::vector<RolloutGroup>();
 
+  std::unique_ptr<Hints> hints;
+  if (hint.on()) hints = std::make_unique<Hints>(s, hint);
+
   const int64_t parts = rollout.prompts_per_step / c.train.batch_size;  // optimizer steps a pass
   const double max_length =
       algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(rollout.max_new_tokens);
@@ -116,7 +124,8 @@ void RlTask::train(Session& s) const {
          .max_rounds = algorithm.filter_max_rounds,
          .rounds_field = "algorithm.filter_max_rounds",
          .step_tokens = rollout.step_tokens,
-         .make = {rollout.demonstrations, rollout.openings},
+         .make = {rollout.demonstrations, rollout.openings, rollout.prefix},
+         .hints = hints.get(),
          .stored = &stored,
          .stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0});
     if (needs.reference_reward) reference_rewards(s, rollout, rollouts);
