@@ -432,10 +432,9 @@ TEST_CASE("words behind a prompt: behind a string, or behind a chat's last quest
   const Json parts = with(R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]},
                                            {"role": "assistant", "content": "a"}]})");
   CHECK(parts["messages"][0]["content"] ==
-        Json::parse(R"([{"type": "text", "text": "q"}, {"type": "text", "text": " (hint)"
-}])"));
-  CHECK_THROWS_WITH_AS(with(R"({"prompt": [{"role": "system", "content": "s"}]})"),
-                       doctest::Contains("f.jsonl:3: words behind the prompt need a message of role \"user\""),
-                       UserError);
-CHECK_THROWS_WITH_AS(with(R"({"text": "t"})"), doctest::Contains("f.jsonl:3"), UserError);
+        Json::parse(R"x([{"type": "text", "text": "q"}, {"type": "text", "text": " (hint)"}])x"));
+  CHECK_THROWS_WITH_AS(
+      with(R"({"prompt": [{"role": "system", "content": "s"}]})"),
+      doctest::Contains("f.jsonl:3: words behind the prompt need a message of role \"user\""), UserError);
+  CHECK_THROWS_WITH_AS(with(R"({"text": "t"})"), doctest::Contains("f.jsonl:3"), UserError);
 }
