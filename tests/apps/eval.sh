@@ -31,7 +31,7 @@ done
 budget='{"kind": "budget", "end": "####", "time_up": "\n####", "answer_tokens": 4}'
 "${eval[@]}" --reward math --limit 10 --n 2 --environment "$budget" --budgets 12 3 6 --output "$work/budgets.jsonl" > "$work/budgets.json"
 [ "$(wc -l < "$work/budgets.jsonl")" = 60 ] || fail "expected 60 samples of three budgets"
-[ "$(grep -c '"budget":3,' "$work/budgets.jsonl")" = 20 ] || fail "expected 20 samples with a budget of 3"
+[ "$(grep -cE '"budget":3[,}]' "$work/budgets.jsonl")" = 20 ] || fail "expected 20 samples with a budget of 3"
 for figure in accuracy@3 accuracy@12 length@6 regret@3 regret@6 regret@12; do
   grep -q "\"$figure\": {" "$work/budgets.json" || fail "no figure $figure"
 done

@@ -151,7 +151,7 @@ TEST_CASE("mrt: what does not go together is told") {
   const auto refused = [&](const std::vector<std::string>& sets, const char* what) {
     CHECK_THROWS_WITH_AS(runs(kThink, "refused", sets), doctest::Contains(what), UserError);
   };
-  refused({"rollout.prefix.tokens=0"}, "rollout.prefix.tokens: \"mrt\" compares answers that go on");
+  refused({"rollout.prefix.tokens=0"}, "rollout.prefix.tokens: \"mrt\" needs answers that go on");
   refused({"algorithm.name=grpo"}, "use algorithm \"mrt\"");
   refused({"rollout.group_size=5"}, "cannot be shared equally by 2 halves");
   refused({R"(environment={"kind": "budget", "tokens": 4})"}, "leave out environment and rollout.openings");

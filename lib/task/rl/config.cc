@@ -120,7 +120,7 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
   }
   if (needs.ended && !rollout.prefix.on()) {
     problem(
-        fmt::format("rollout.prefix.tokens: \"{}\" compares answers that go on from a beginning with those "
+        fmt::format("rollout.prefix.tokens: \"{}\" needs answers that go on from a beginning beside those "
                     "that end there; give its longest length, such as 256",
                     algorithm_name));
   }
