@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/json_end.h"
 
 namespace temper {
 namespace {
@@ -23,26 +24,6 @@ size_t thoughts(std::string_view text) {
   constexpr std::string_view kOpen = "<think>", kClose = "</think>";
   const size_t close = text.rfind(kClose), said = close == kNone ? 0 : close + kClose.size();
   return text.find(kOpen, said) == kNone ? said : text.size();
-}
-
-// One past the object or list that begins at `begin`; none: it has no end.
-std::optional<size_t> json_end(std::string_view text, size_t begin) {
-  size_t depth = 0;
-  bool quoted = false;
-  for (size_t i = begin; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      ++depth;
-    } else if ((c == '}' || c == ']') && --depth == 0) {
-      return i + 1;
-    }
-  }
-  return {};
 }
 
 // Whether a call begins at `at`: an object whose first key is "name" or "type", or a list of such.

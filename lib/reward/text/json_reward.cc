@@ -2,41 +2,18 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_end.h"
 #include "reward/columns.h"
 #include "reward/text/json_schema.h"
 
 namespace temper {
 namespace {
 
-constexpr int kDepth = 512;
-
-// Where the value that begins with the bracket at `begin` ends, by its brackets and strings alone; npos: it
-// has no end, or is too deep.
-size_t end_of_value(const std::string& text, size_t begin) {
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = begin; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kDepth) return std::string::npos;
-    } else if (c == '}' || c == ']') {
-      if (--depth == 0) return i + 1;
-    }
-  }
-  return std::string::npos;
-}
-
 std::optional<nlohmann::json> parsed(const std::string& text) {
   // The parser and what it builds know no depth, but comparing and checking do.
   const size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string::npos) return std::nullopt;
-  if ((text[begin] == '{' || text[begin] == '[') && end_of_value(text, begin) == std::string::npos)
-    return std::nullopt;
+  if ((text[begin] == '{' || text[begin] == '[') && !json_end(text, begin)) return std::nullopt;
   nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   return value.is_discarded() ? std::nullopt : std::optional(std::move(value));
 }
@@ -67,11 +44,11 @@ std::optional<std::string> last_fenced(const std::string& text) {
 std::optional<nlohmann::json> first_in(const std::string& text) {
   int64_t left = 100'000'000;  // characters that may still be looked at
   for (size_t at = 0; (at = text.find_first_of("{[", at)) != std::string::npos; ++at) {
-    const size_t end = end_of_value(text, at);
-    left -= static_cast<int64_t>(std::min(end, text.size()) - at);
+    const auto end = json_end(text, at);
+    left -= static_cast<int64_t>(end.value_or(text.size()) - at);
     if (left < 0) return std::nullopt;
-    if (end == std::string::npos) continue;
-    if (auto value = parsed(text.substr(at, end - at))) return value;
+    if (!end) continue;
+    if (auto value = parsed(text.substr(at, *end - at))) return value;
   }
   return std::nullopt;
 }
