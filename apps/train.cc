@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
                                                      planned ? launch.ranks : place.local_world);
     if (!run.empty()) config.run = run;
     if (plan) {
-      print_text(plan_run(config, planned ? launch.ranks : place.world).dump(2) + "\n");
+      print_text(config.task->plan(config, planned ? launch.ranks : place.world).dump(2) + "\n");
       return kExitDone;
     }
     at::set_num_threads(static_cast<int>(config.threads));

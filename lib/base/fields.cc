@@ -137,6 +137,12 @@ class Reader : public FieldVisitor {
   void field(const char* name, Json& value, const FieldInfo& info) override {
     if (const Json* j = take(name, info)) value = *j;
   }
+  void field(const char* name, ConfigPart& value, const FieldInfo& info) override {
+    const Json* j = take(name, info);
+    if (j == nullptr) return;
+    if (!j->is_object()) return wrong(name, "an object", *j);
+    value = {std::make_shared<const Json>(*j), frames_.back().folder};
+  }
 
   // Unknown keys of the outermost object; returns every problem found.
   std::vector<std::string> finish(Fields& value) {
@@ -359,7 +365,10 @@ void read_fields(Fields& value, const Json& json, const std::string& where, cons
 }
 
 void read_config_file(Fields& value, const std::string& path, const std::vector<std::string>& sets) {
-  const std::vector<ConfigLayer> layers = config_layers(path, sets);
+  read_layers(value, config_layers(path, sets));
+}
+
+void read_layers(Fields& value, const std::vector<ConfigLayer>& layers) {
   Json given = Json::object();
   for (const ConfigLayer& layer : layers) {
     if (layer.json.is_object()) given.merge_patch(layer.json);

@@ -31,6 +31,12 @@ struct FieldInfo {
 
 class FieldVisitor;
 
+// A part of a config that is read by itself later, as the config of something else.
+struct ConfigPart {
+  std::shared_ptr<const Json> json;  // an object; null: not given
+  std::string folder;                // what its relative paths are relative to
+};
+
 struct Fields {
   virtual ~Fields() = default;
   virtual void fields(FieldVisitor& v) = 0;
@@ -72,6 +78,7 @@ class FieldVisitor {
   virtual void field(const char* name, std::optional<int64_t>& value, const FieldInfo& info) = 0;
   virtual void field(const char* name, Json& value,
                      const FieldInfo& info) = 0;  // anything, passed on as it is
+  virtual void field(const char* name, ConfigPart& value, const FieldInfo& info) = 0;
 
   // A nested object.
   void section(const char* name, Fields& value, const std::string& help);
@@ -112,6 +119,11 @@ class FieldVisitor {
 // values out of range, broken cross-field rules) is collected and reported in one UserError, one line each.
 // `base_folder`: what relative paths are relative to.
 void read_fields(Fields& value, const Json& json, const std::string& where, const std::string& base_folder);
+
+// The same of several layers, the lowest first: a nearer one's values win, and what is not there in any is at
+// its default.
+struct ConfigLayer;
+void read_layers(Fields& value, const std::vector<ConfigLayer>& layers);
 
 // All values, defaults included, in field order.
 Json dump_fields(const Fields& value);

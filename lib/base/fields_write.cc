@@ -27,6 +27,9 @@ class Writer : public FieldVisitor {
     put(n, "integer or null", v ? Json(*v) : Json(nullptr), i);
   }
   void field(const char* n, Json& v, const FieldInfo& i) override { put(n, "json", v, i); }
+  void field(const char* n, ConfigPart& v, const FieldInfo& i) override {
+    put(n, "config", v.json ? *v.json : Json(nullptr), i);
+  }
 
   Json result() const { return stack_.back(); }
 

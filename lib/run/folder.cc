@@ -31,7 +31,8 @@ bool never_began(const std::string& folder, const Json& config) {
   std::error_code error;
   const auto rows = fs::file_size(folder + "/" + MetricsLog::kMetricsFile, error);
   return config.is_object() && config.contains("task") && (error || rows == 0) &&
-         list_checkpoints(folder).empty() && !fs::exists(folder + "/final");
+         list_checkpoints(folder).empty() && !fs::exists(folder + "/final") &&
+         !fs::exists(folder + "/rounds");
 }
 
 std::string data_file(const std::string& run) {

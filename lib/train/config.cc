@@ -19,25 +19,30 @@ void RunConfig::fields(FieldVisitor& v) {
       "threads", threads,
       {.help = "threads; 0: all cores. Part of the run: results may depend on it", .min = 0, .max = 1024});
   v.section("model", model, "the model");
-  v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
+  const bool trains = !task || task->one_training();
+  if (trains) v.choice("adapter", "kind", adapter, adapter_kind, adapter_registry(), "what trains");
   v.section("data", data, "the data");
   if (const std::string help = task ? task->rewards_help() : ""; !help.empty()) {
     v.list("rewards", rewards, help);
     v.field("combine", combine, {.help = "how rewards combine", .choices = reward_combinations()});
   }
-  v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
-  v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
-           "the learning rate over the run");
-  v.section("train", train, "steps and batches");
-  v.section("eval", eval, "evaluation on held-out data during the run");
-  v.section("checkpoint", checkpoint, "when to save");
-  v.section("dist", dist, "the processes of a run in several");
-  v.section("health", health, "what counts as a bad step");
-  v.field("samples_logged", samples_logged, {.help = "rows of samples.jsonl a step", .min = 0, .max = 10000});
+  if (trains) {
+    v.choice("optimizer", "name", optimizer, optimizer_name, optimizer_registry(), "the optimizer");
+    v.choice("schedule", "name", schedule, schedule_name, schedule_registry(),
+             "the learning rate over the run");
+    v.section("train", train, "steps and batches");
+    v.section("eval", eval, "evaluation on held-out data during the run");
+    v.section("checkpoint", checkpoint, "when to save");
+    v.section("dist", dist, "the processes of a run in several");
+    v.section("health", health, "what counts as a bad step");
+    v.field("samples_logged", samples_logged,
+            {.help = "rows of samples.jsonl a step", .min = 0, .max = 10000});
+  }
   v.field("run", run, {.help = "the run folder", .path = true});
 }
 
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (!task->one_training()) return task->check_run(*this, problems);
   if (eval.every > 0 && !data.has_eval())
     problems.push_back("eval.every: there is nothing to evaluate on; give data.eval or data.make_eval");
   if (model.quantise != "none" && !adapter->takes_quantised_base()) {
@@ -101,17 +106,22 @@ void resolve_problems(RunConfig& config) {
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
                      int64_t processes) {
   read_config_file(config, path, sets);
+  resolve_run_config(config, "runs/" + fs::path(path).stem().string(), processes);
+}
+
+void resolve_run_config(RunConfig& config, const std::string& run, int64_t processes) {
   config.train.given_batch = config.train.batch_size;
   if (config.threads == 0)
     config.threads =
         std::max<int64_t>(1, std::thread::hardware_concurrency() / std::max<int64_t>(1, processes));
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
+  if (config.run.empty()) config.run = run;
   config.task->resolve(config);
   resolve_problems(config);
+  if (!config.task->one_training()) return;
   config.optimizer->prepare(config.updates());
   config.schedule->prepare(config.updates());
-  if (config.run.empty()) config.run = "runs/" + fs::path(path).stem().string();
 }
 
 namespace {

@@ -53,6 +53,9 @@ struct RunConfig : Fields {
 // processes: of this run on this machine; threads 0 are the processors by them.
 void load_run_config(RunConfig& config, const std::string& path, const std::vector<std::string>& sets,
                      int64_t processes = 1);
+// The second half of it, of a config that was read. run: where the run's folder is left out. Throws
+// UserError.
+void resolve_run_config(RunConfig& config, const std::string& run, int64_t processes = 1);
 
 // A resolved config that an earlier version wrote, with the fields that are new since at their defaults; as
 // it is where it cannot be read.

@@ -27,6 +27,7 @@ class Paths : public FieldVisitor {
   void field(const char*, std::optional<double>&, const FieldInfo&) override {}
   void field(const char*, std::optional<int64_t>&, const FieldInfo&) override {}
   void field(const char*, Json&, const FieldInfo&) override {}
+  void field(const char*, ConfigPart&, const FieldInfo&) override {}
 
  protected:
   bool enter(const char* name, const std::string&) override {
@@ -64,6 +65,9 @@ std::vector<NamedPath> config_paths(const RunConfig& config) {
   std::erase_if(paths.found, [](const NamedPath& p) { return p.field == "run"; });
   const std::string& chat = config.data.chat_template;
   if (!chat.empty() && chat != "auto" && chat != "chatml") paths.found.push_back({"data.template", chat});
+  if (config.task) {
+    for (NamedPath& path : config.task->further_paths(config)) paths.found.push_back(std::move(path));
+  }
   return paths.found;
 }
 

@@ -54,7 +54,7 @@ Kept most_kept(const RunConfig& config, const std::vector<OptimParameter>& optim
 
 }  // namespace
 
-Json plan_run(const RunConfig& config, int64_t ranks) {
+Json plan_training(const RunConfig& config, int64_t ranks) {
   const Heads heads = config.task->heads(config, nullptr, nullptr);
   ModelConfig shape = config.model.init.model_config();
   shape.causal = heads.causal;

@@ -26,6 +26,6 @@ struct TaskMemory {
 // {"config", "parameters": {...}, "memory": {..._bytes}, "steps": {...}}. memory: of a process, with several
 // ranks of the one that keeps most; then there is also "ranks": {"count", "none": {...}, "state": {...}}, the
 // same by dist.shard. Throws UserError as the run itself would.
-Json plan_run(const RunConfig& config, int64_t ranks = 1);
+Json plan_training(const RunConfig& config, int64_t ranks = 1);
 
 }  // namespace temper

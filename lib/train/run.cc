@@ -32,12 +32,16 @@ void check_records(Session& s) {
 }  // namespace
 
 void run_training(const RunConfig& config, const RunOptions& options) {
+  config.task->run(config, options);
+  if (options.ranks != nullptr) options.ranks->end();
+}
+
+void run_one_training(const RunConfig& config, const RunOptions& options) {
   Session session(config, options);
   try {
     check_records(session);
     config.task->train(session);
     session.finish();
-    session.ranks.end();
   } catch (const std::exception& e) {
     const bool told = dynamic_cast<const UserError*>(&e) != nullptr;
     const std::string why = told ? e.what() : machine_failure(e);

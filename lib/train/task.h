@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "base/json_fwd.h"
 #include "data/records.h"
 #include "model/model.h"
 #include "run/health.h"
@@ -16,6 +17,8 @@
 namespace temper {
 
 struct RunConfig;
+struct RunOptions;
+struct NamedPath;
 struct EnvironmentOptions;
 struct PlanShapes;
 struct TaskMemory;
@@ -31,6 +34,9 @@ struct StepUnit {
 
 struct Task : Fields {
   // Config. fields() lists the task's own sections, which stand at the top level.
+  // false: a run is several, each with a config of its own, and has none of the sections that say how one is
+  // trained: adapter, optimizer, schedule, train, eval, checkpoint, dist, health.
+  virtual bool one_training() const { return true; }
   virtual void data_fields(FieldVisitor& v) {}   // its own fields of the section "data"
   virtual void train_fields(FieldVisitor& v) {}  // ... and of the section "train"
   virtual StepUnit step_unit() const { return {}; }
@@ -64,9 +70,16 @@ struct Task : Fields {
 
   // What the plan adds for the task (train/plan.h).
   virtual TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const;
+  // The whole plan.
+  virtual Json plan(const RunConfig& config, int64_t ranks) const;
+  // Files and folders that parts of the config name which are read later.
+  virtual std::vector<NamedPath> further_paths(const RunConfig& config) const;
 
-  // The loop, from wherever the session's state stands to the last step. Throws UserError, Interrupted.
-  virtual void train(Session& session) const = 0;
+  // The whole run, from wherever its folder stands to the end: a session, the loop, final/ and the report.
+  // Throws UserError, Interrupted.
+  virtual void run(const RunConfig& config, const RunOptions& options) const;
+  // The loop of one training, from wherever the session's state stands to the last step. Throws as run().
+  virtual void train(Session& session) const {}
 
   // For people, on a finished step's numbers.
   virtual std::vector<Advice> advise(const MetricsRow& row) const { return {}; }

@@ -92,7 +92,7 @@ TEST_CASE("every kind of adapter: a run is planned without its weights") {
     CAPTURE(kind);
     RunConfig run(task_registry());
     load_run_config(run, file, {adapter_json(kind)});
-    CHECK(plan_run(run)["memory"]["peak_bytes"].get<double>() > 0);
+    CHECK(plan_training(run)["memory"]["peak_bytes"].get<double>() > 0);
   }
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("a LoRA on the head is planned with the matrix that it computes and th
       load_run_config(run, file,
                       {"adapter={\"kind\": \"lora\", \"rank\": 4, \"targets\": " + targets + "}",
                        tied ? "model.init.tied=true" : "model.init.tied=false"});
-      return plan_run(run)["memory"];
+      return plan_training(run)["memory"];
     };
     const Json with = memory(R"(["q_proj", "lm_head"])"), without = memory(R"(["q_proj"])");
     const auto more = [&](const char* key) { return with[key].get<int64_t>() - without[key].get<int64_t>(); };

@@ -279,7 +279,7 @@ TEST_CASE("the plan of a layer schedule counts what is active, and all that was 
     write_file_atomic(file, config_of("sft").dump());
     RunConfig config(task_registry());
     load_run_config(config, file, {adapter, "model.dtype=" + dtype, "model.init.tied=true"});
-    return plan_run(config);
+    return plan_training(config);
   };
   const std::string off = ", \"embedding\": false, \"head\": false, \"norm\": false";
   const Json full = plan("adapter.kind=full", "f32"), drop = plan(lisa("drop", off), "bf16"),

@@ -109,7 +109,7 @@ TEST_CASE("the plan counts a quantised base; weights that train cannot be quanti
     runs.write(name, config);
     RunConfig run(task_registry());
     load_run_config(run, (runs.folder() / name).string(), {});
-    return plan_run(run)["memory"];
+    return plan_training(run)["memory"];
   };
   const Json dense = plan(runs.config("sft", "none"), "dense.json");
   // Two layers of q, o 32 x 32, k, v 16 x 32, gate, up and down 64 x 32.
