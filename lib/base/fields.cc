@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 #include <cmath>
+#include <deque>
 #include <set>
 
 #include "base/config_layers.h"
@@ -164,6 +165,14 @@ class Reader : public FieldVisitor {
     push(j, name);
     return true;
   }
+  bool enter_choice(const char* name, const char* tag, const std::string& help) override {
+    const Json* j = found(name);
+    if (j == nullptr || !j->is_string()) return enter(name, help);
+    take(name, {});
+    short_forms_.emplace_back(Json::object())[tag] = *j;
+    push(&short_forms_.back(), name);
+    return true;
+  }
   void leave() override { close_frame(); }
   // An object is checked across its fields only when all of them were read: a kind that has no known name is
   // null, and what a value of the wrong type leaves behind is not what the file says.
@@ -243,20 +252,22 @@ class Reader : public FieldVisitor {
                                                                                      : nullptr);
   }
 
+  const Json* found(const char* name) const {
+    const Json* json = frames_.back().json;
+    if (json == nullptr || !json->is_object()) return nullptr;
+    const auto it = json->find(name);
+    return it == json->end() ? nullptr : &*it;
+  }
+
   const Json* take(const char* name, const FieldInfo& info) {
-    Frame& frame = frames_.back();
-    frame.known.emplace_back(name);
-    const Json* found = nullptr;
-    if (frame.json != nullptr && frame.json->is_object()) {
-      const auto it = frame.json->find(name);
-      if (it != frame.json->end()) found = &*it;
-    }
-    if (found == nullptr && info.required && !partial()) {
+    frames_.back().known.emplace_back(name);
+    const Json* json = found(name);
+    if (json == nullptr && info.required && !partial()) {
       const Json* given = given_.back();
       if (given == nullptr || !given->is_object() || !given->contains(name))
         unread(name, "missing; " + info.help);
     }
-    return found;
+    return json;
   }
 
   void close_frame() {
@@ -344,8 +355,20 @@ class Reader : public FieldVisitor {
   size_t unread_ = 0;  // values that could not be read
   std::vector<Frame> frames_;
   std::vector<const Json*> given_;
+  std::deque<Json> short_forms_;  // of choices that are strings, written out
   std::vector<std::string> problems_;
 };
+
+// Notes the keys of a layer beside those of the layers below. A string where those have an object stands for
+// the tag of a choice.
+void note_given(Json& given, const Json& layer) {
+  if (given.is_object() && layer.is_string()) return;
+  if (!given.is_object() || !layer.is_object()) {
+    given = layer;
+    return;
+  }
+  for (const auto& [key, value] : layer.items()) note_given(given[key], value);
+}
 
 void throw_problems(const std::vector<std::string>& problems) {
   if (problems.empty()) return;
@@ -371,7 +394,7 @@ void read_config_file(Fields& value, const std::string& path, const std::vector<
 void read_layers(Fields& value, const std::vector<ConfigLayer>& layers) {
   Json given = Json::object();
   for (const ConfigLayer& layer : layers) {
-    if (layer.json.is_object()) given.merge_patch(layer.json);
+    if (layer.json.is_object()) note_given(given, layer.json);
   }
   std::vector<std::string> problems;
   bool sound = true;

@@ -84,7 +84,7 @@ class FieldVisitor {
   void section(const char* name, Fields& value, const std::string& help);
 
   // An object whose `tag` key ("kind", "name") picks the struct; null when the section may be left out and
-  // is.
+  // is. A string stands for {tag: string}.
   template <class Base>
   void choice(const char* name, const char* tag, std::unique_ptr<Base>& value, std::string& value_name,
               const Registry<Base>& registry, const std::string& help);
@@ -103,6 +103,9 @@ class FieldVisitor {
  protected:
   // The hooks behind section, choice and list; the visitor says whether to go inside.
   virtual bool enter(const char* name, const std::string& help) = 0;
+  virtual bool enter_choice(const char* name, const char* tag, const std::string& help) {
+    return enter(name, help);
+  }
   virtual void leave() = 0;
   virtual void after_fields(Fields& value) {}
   // The tag's value to use: what the file says, or `current`. Empty: leave the section out.

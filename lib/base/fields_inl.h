@@ -31,7 +31,7 @@ std::vector<std::string> Registry<Base>::names() const {
 template <class Base>
 void FieldVisitor::choice(const char* name, const char* tag, std::unique_ptr<Base>& value,
                           std::string& value_name, const Registry<Base>& registry, const std::string& help) {
-  if (!enter(name, help)) return;
+  if (!enter_choice(name, tag, help)) return;
   choice_here(tag, value, value_name, registry);
   leave();
 }
