@@ -22,8 +22,19 @@ const std::map<std::string, Lines>& all() {
         "min is a reward; it does not follow from a share of the data."}},
       {"input/conditional",
        {"The control texts are never targets; in PHF's code they are.",
-        "A reward is larger for a better record; PHF's scores are minus the reward, of tokens "
-        "or sentences, here there is one a record."}},
+        "A reward is larger for a better text; PHF's scores are minus the reward.",
+        "Of a record in segments the control tokens stand between the tokens of the whole text; PHF "
+        "tokenises each sentence with its control token on its own."}},
+      {"selection/top",
+       {"Repeated answers are dropped first; in B-STaR's code they count among the k and are dropped "
+        "last.",
+        "An answer whose reward is the threshold stays; in the code it must be above."}},
+      {"selection/dsir",
+       {"The raw shares are of all records; the code stops after 1e9 n-grams.",
+        "Python's lower() writes a capital sigma at a word's end as a final one; here it is an inner one."}},
+      {"selection/pairs",
+       {"A pair is chosen at a time; the paper chooses whole candidate sets for a ranking loss.",
+        "Surprise is the difference of the pair's mean log-probs; the paper's is the loss of the set."}},
       {"input/neftune", {"L is the length of the example; TRL's is the padded one."}},
       {"input/bash",
        {"Nothing but the paper's abstract could be checked. How generated tokens line up with the gold ones "

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
+#include "data/select/select.h"
 #include "env/environment.h"
 #include "env/tools/tool.h"
 #include "inspect/departures.h"
@@ -50,6 +51,7 @@ Kinds all_kinds() {
   kinds.emplace_back("objective_family", objective::list_objective_families());
   add(kinds, "input", input_registry());
   add(kinds, "problem", problem_registry());
+  add(kinds, "selection", select_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());
