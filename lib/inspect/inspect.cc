@@ -251,14 +251,28 @@ Json inspect_run(const std::string& folder) {
     }
     checkpoints.push_back(std::move(row));
   }
+  std::error_code none;
   Json last = Json::object();
   for (const MetricsRow& row : read_metrics(folder + "/" + MetricsLog::kMetricsFile))
     last[row.split] = to_json(row);
+  // Of a run in rounds, what each phase has left.
+  Json phases = Json::array();
+  std::vector<fs::path> left;
+  for (const auto& entry :
+       fs::recursive_directory_iterator(folder + "/rounds", fs::directory_options::none, none))
+    if (entry.path().filename() == "phase.json") left.push_back(entry.path());
+  std::sort(left.begin(), left.end());
+  for (const fs::path& file : left) {
+    Json phase = read_json_file(file.string());
+    phase["folder"] = file.parent_path().string();
+    phases.push_back(std::move(phase));
+  }
   Json out = {{"task", read_json_file(folder + "/config.json")["task"]},
               {"finished", fs::exists(folder + "/final")},
               {"state", without_long_lists(state)},
               {"last", last},
               {"checkpoints", checkpoints}};
+  if (!phases.empty()) out["phases"] = std::move(phases);
   try {
     // One without a DONE is of a run of before there were any.
     if (fs::exists(folder + "/final/DONE")) check_content(folder + "/final", read_done(folder + "/final"));

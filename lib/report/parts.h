@@ -34,6 +34,9 @@ std::string report_calibration(const ReportRun& run);
 // Whether a figure of an evaluation belongs there and not among the others.
 bool is_calibration_figure(const std::string& key);
 
+// Of a run in rounds: a table of its phases; "" for others.
+std::string report_rounds(const std::string& run_folder);
+
 extern const char* const kReportStyle;  // CSS
 
 }  // namespace temper

@@ -311,7 +311,7 @@ std::string report_html(const std::string& run_folder, const ReportStatus& statu
   out += fmt::format("<title>{} – Temper</title>\n<style>{}</style>\n</head>\n<body>\n",
                      escape_html(run.name), kReportStyle);
   out += header(run) + "<main>\n" + headline(run) + report_curves(run) + report_calibration(run) +
-         samples(run) + evaluations(run);
+         report_rounds(run_folder) + samples(run) + evaluations(run);
   if (!run.config.is_null()) {
     out += fmt::format("<details><summary>Configuration</summary><pre>{}</pre></details>\n",
                        escape_html(run.config.dump(2, ' ', false, Json::error_handler_t::replace)));

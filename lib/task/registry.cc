@@ -4,6 +4,7 @@
 #include "task/preference/config.h"
 #include "task/reward_model/config.h"
 #include "task/rl/config.h"
+#include "task/rounds/config.h"
 #include "task/sft/config.h"
 
 namespace temper {
@@ -20,6 +21,8 @@ const Registry<Task>& task_registry() {
     r.add({"reward_model", "scores of answers learnt from comparisons, ratings or judged steps", "",
            std::make_unique<RewardModelTask>});
     r.add({"distill", "a student learns its teachers' distributions", "", std::make_unique<DistillTask>});
+    r.add({"rounds", "self-training: phases that sample, select, train and evaluate, again and again", "",
+           std::make_unique<RoundsTask>});
     return r;
   }();
   return registry;

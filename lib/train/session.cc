@@ -197,6 +197,7 @@ void Session::restore() {
       log_warning("{}: no whole checkpoint is left: the run begins anew", config.run);
     }
     adapter->start(adapter_start(*this));
+    take_moments();
   }
   log = std::make_unique<MetricsLog>(config.run, state.log, config.samples_logged, state.step);
   ranks.from_first(dump_line({{"step", taken.value_or(-1)}, {"data_changed", folder_.data_changed}}));
@@ -210,6 +211,7 @@ void Session::restore_as_first() {
   folder_.data_changed = taken["data_changed"].get<bool>();
   if (step < 0) {
     adapter->start(adapter_start(*this));
+    take_moments();
   } else {
     const auto all = list_checkpoints(config.run);
     const auto meant =
@@ -251,6 +253,16 @@ void Session::take_up(LoadedCheckpoint loaded, const std::string& where) {
   optimizer->load_state(shard_.owned(loaded.optimizer));
   health->restore(loaded.state.health, where);
   state = std::move(loaded.state);
+}
+
+// The optimizer's state that an earlier run ended with.
+void Session::take_moments() {
+  if (options_.moments_from.empty()) return;
+  const auto all = list_checkpoints(options_.moments_from);
+  if (all.empty())
+    user_error("{}: has no checkpoint, whose optimizer state this run is to begin with",
+               options_.moments_from);
+  optimizer->load_state(shard_.owned(read_checkpoint(all.back()).optimizer));
 }
 
 ForwardOptions Session::forward_options(bool training) const {

@@ -42,6 +42,7 @@ struct RunOptions {
   Console* console = nullptr;
   bool accept_changed_data = false;   // go on with other files than the run was started with
   Ranks* ranks = nullptr;             // the run's processes; null: this one alone
+  std::string moments_from = {};      // a run whose optimizer state a new one begins with; empty: none
   bool scores_while_decoding = true;  // false: after it, which gives the same bytes; for tests
 };
 
@@ -136,6 +137,7 @@ class Session {
   void make_optimizer();
   void restore();
   void restore_as_first();
+  void take_moments();
   void forget_records();
   void take_up(LoadedCheckpoint loaded, const std::string& where);
   void join_gradients(UpdateOutcome& outcome);

@@ -6,6 +6,10 @@
   chat   sums asked in words, prompt and completion as chat messages
   pairs  stories with a right and a wrong solution: {"prompt": ..., "chosen": ..., "rejected": ..., "answer": ...}
   steps  stories with a solution in steps, each right or wrong: {"prompt": ..., "completions": [...], "labels": [...]}
+  refine  stories, half of them with a slipped solution and feedback in front of the right one, as
+         configs/rounds/ilf.json asks for it
+  manners  stories asked for "Briefly." and "In steps.", three in ten answered in the other manner; columns "briefly"
+         and "in_steps" have both ways of asking, as configs/rounds/sami.json reads them
 
 The same options give the same files. Needs nothing but Python 3.8 or later.
 
@@ -189,14 +193,17 @@ def chat_record(d, options, operation):
                   "answer": str(value)}
 
 
-def pair_record(d, options, operation):
-    """The wrong solution slips by a little in its last step."""
-    text, steps, value = STORIES[operation](d, options.max_number)
+def slipped_solution(d, steps, value):
+    """A solution that slips by a little in its last step."""
     slip = d.number(1, 3)
     wrong = value - slip if d.number(0, 1) and value > slip else value + slip
-    slipped = steps[:-1] + [steps[-1].rsplit("=", 1)[0] + f"= {wrong}"]
+    return "\n".join(steps[:-1] + [steps[-1].rsplit("=", 1)[0] + f"= {wrong}"]) + f"\n#### {wrong}"
+
+
+def pair_record(d, options, operation):
+    text, steps, value = STORIES[operation](d, options.max_number)
     return text, {"prompt": text + "\n", "chosen": "\n".join(steps) + f"\n#### {value}",
-                  "rejected": "\n".join(slipped) + f"\n#### {wrong}", "answer": str(value)}
+                  "rejected": slipped_solution(d, steps, value), "answer": str(value)}
 
 
 def step_record(d, options, operation):
@@ -211,7 +218,25 @@ def step_record(d, options, operation):
     return text, {"prompt": text + "\n", "completions": steps + [f"#### {wrong if where else value}"], "labels": labels}
 
 
-RECORDS = {"pairs": pair_record, "steps": step_record, "word": word_record, "plain": plain_record, "chat": chat_record}
+def refine_record(d, options, operation):
+    text, steps, value = STORIES[operation](d, options.max_number)
+    right, prompt = "\n".join(steps) + f"\n#### {value}", text + "\n"
+    draft = slipped_solution(d, steps, value)
+    if d.number(0, 1):
+        prompt += f"{draft}\nFeedback: it should come to {value}.\nRefined:\n"
+    return text, {"prompt": prompt, "completion": right, "answer": str(value)}
+
+
+def manner_record(d, options, operation):
+    text, steps, value = STORIES[operation](d, options.max_number)
+    asked = {"briefly": f"Briefly. {text}\n", "in_steps": f"In steps. {text}\n"}
+    answers = {"briefly": f"#### {value}", "in_steps": "\n".join(steps) + f"\n#### {value}"}
+    manner, other = d.two(list(asked))
+    given = other if d.number(1, 10) <= 3 else manner
+    return text, {"prompt": asked[manner], "completion": answers[given], "answer": str(value), **asked}
+
+
+RECORDS = {"pairs": pair_record, "steps": step_record, "refine": refine_record, "manners": manner_record, "word": word_record, "plain": plain_record, "chat": chat_record}
 
 
 def generate(options):
@@ -247,7 +272,7 @@ def main():
     parser.add_argument("--operations", help="comma-separated; word: " + ",".join(STORIES) +
                         "; plain and chat: add,subtract (default: all)")
     options = parser.parse_args()
-    known = list(STORIES) if options.style in ("word", "pairs", "steps") else ["add", "subtract"]
+    known = list(STORIES) if options.style not in ("plain", "chat") else ["add", "subtract"]
     options.operations = options.operations.split(",") if options.operations else known
     for operation in options.operations:
         if operation not in known:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a run must survive, on a tiny model of each task: kill -9 at random moments and while something is being written, flipped
+"""What a run must survive, on a tiny model of each task and of a run in rounds: kill -9 at random moments and while something is being written, flipped
 bits in a checkpoint, a second start in the same folder, a full disk. Each time the end must be the undisturbed run's: final/,
 samples, metrics (without their times) and the weights of the checkpoints, byte for byte.
   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/faults.py [--kills N] [--flips N] [--starts N] [--disks N] [--tasks sft,rl] [--seed N]
@@ -52,6 +52,16 @@ def configs(work):
                  "environment": {"kind": "process", "turn_tokens": 6, "command": ["python3", "-c", TALKER]},
                  "train": {"steps": 10, "batch_size": 2}},
     }
+    training = {"task": "sft", "optimizer": {"name": "adamw", "lr": 1e-3}, "train": {"steps": 12, "batch_size": 8}, "checkpoint": {"every": 3}}
+    rounds = {"task": "rounds", "threads": 1, "rounds": 3, "model": base, "data": QUESTIONS, "rewards": [{"kind": "contains", "texts": ["1", "2"]}],
+              "phases": [{"kind": "tune", "count": 8, "n": 4, "temperatures": [0.5, 1], "sampling": {"max_new_tokens": 8}},
+                         {"kind": "generate", "name": "answers", "count": 200, "n": 2, "sampling_from": "tune", "sampling": {"max_new_tokens": 8}},
+                         {"kind": "select", "rule": "top"},
+                         {"kind": "train", "data_policy": "accumulate", "moments": "keep", "config": training},
+                         {"kind": "train", "name": "second", "config": {**training, "adapter": {"kind": "lora", "rank": 4}}},
+                         {"kind": "evaluate", "count": 8, "sampling": {"max_new_tokens": 8}}]}
+    with open(f"{work}/rounds.json", "w") as out:
+        json.dump(rounds, out)
     for name, task in tasks.items():
         steps = task["train"]["steps"]
         task.setdefault("task", name)
@@ -62,7 +72,7 @@ def configs(work):
             task["eval"]["max_new_tokens"] = 8
         with open(f"{work}/{name}.json", "w") as out:
             json.dump(task, out)
-    return list(tasks)
+    return [*tasks, "rounds"]
 
 
 def start(config, folder, *options):
@@ -84,7 +94,9 @@ def outcome(folder):
             if key == "metrics.jsonl":
                 with open(path) as lines:
                     out[key] = [{k: v for k, v in json.loads(line).items() if k != "time"} for line in lines]
-            elif key.startswith("final/") or key == "samples.jsonl" or weights or ".tmp" in key:
+            elif key.startswith("rounds/") and "/run/" in key and not key.endswith(("/samples.jsonl", ".safetensors")):
+                continue  # times, and places of this run folder
+            elif key.startswith(("final/", "rounds/")) or key == "samples.jsonl" or weights or ".tmp" in key:
                 with open(path, "rb") as file:
                     out[key] = file.read()
     return out
@@ -101,7 +113,8 @@ class Faults:
         self.expect(start(self.config, self.whole), "the finished run, started again")
         self.startup = time.time() - middle
         self.seconds = max(middle - began - self.startup, 0.05)
-        self.last = max(int(s.split("-")[1]) for s in os.listdir(self.whole + "/checkpoints"))
+        checkpoints = self.whole + "/checkpoints"
+        self.last = max(int(s.split("-")[1]) for s in os.listdir(checkpoints)) if os.path.isdir(checkpoints) else None
 
     def fail(self, what):
         self.failed = True
@@ -165,6 +178,8 @@ class Faults:
         print(f"{self.name}: {done} kills ({writing} while something was being written) of {runs} run{'s' * (runs > 1)}, each with the undisturbed end", flush=True)
 
     def flips(self, count):
+        if self.last is None:
+            return  # a run in rounds: its trainings have checkpoints
         noticed = unchanged = 0
         files = sorted(os.listdir(f"{self.whole}/checkpoints/step-{self.last}"))
         for i in range(count):

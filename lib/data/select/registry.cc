@@ -22,6 +22,21 @@ const Registry<SelectOptions>& select_registry() {
            "difficulty by the pass rate: Yu et al., DAPO, arXiv 2503.14476", select_difficulty});
     r.add({"dsir", "a sample whose words are like those of target files", "Xie et al., arXiv 2302.03169",
            select_dsir});
+    r.add({"buffer", "all right solutions of each prompt so far, and right beginnings of wrong ones",
+           "Ni et al., arXiv 2205.14318", select_buffer});
+    r.add({"openings",
+           "each prompt of the lines, and each with an unfinished completion behind it, to sample from",
+           "Ni et al., arXiv 2205.14318", select_openings});
+    r.add({"step_prefixes", "of wrong answers, the prompt with the steps up to each one behind it",
+           "Setlur et al., arXiv 2406.14532", select_step_prefixes});
+    r.add({"step_values", "answers in steps with the share of completions behind each that came right",
+           "Setlur et al., arXiv 2406.14532", select_step_values});
+    r.add({"contrast", "answers to a prompt under several constitutions, as rows",
+           "Franken et al., SAMI, arXiv 2404.14313", select_contrast});
+    r.add({"self_play", "the record's own answer against a sampled one",
+           "Chen et al., SPIN, arXiv 2401.01335", select_self_play});
+    r.add({"feedback", "every answer with the words of its rewards in a column of its own",
+           "Wang et al., LeTI, arXiv 2305.10314", select_feedback});
     return r;
   }();
   return registry;

@@ -18,6 +18,13 @@ std::unique_ptr<SelectOptions> select_pairs();
 std::unique_ptr<SelectOptions> select_dedup();
 std::unique_ptr<SelectOptions> select_difficulty();
 std::unique_ptr<SelectOptions> select_dsir();
+std::unique_ptr<SelectOptions> select_buffer();
+std::unique_ptr<SelectOptions> select_openings();
+std::unique_ptr<SelectOptions> select_step_prefixes();
+std::unique_ptr<SelectOptions> select_step_values();
+std::unique_ptr<SelectOptions> select_contrast();
+std::unique_ptr<SelectOptions> select_self_play();
+std::unique_ptr<SelectOptions> select_feedback();
 
 // The answers that have a reward, by their prompts; prompts without any left are left out. Reports "prompts",
 // "answers", and "without_reward", how many of these. Throws UserError, naming the rule, when no answer has
