@@ -43,7 +43,10 @@ while IFS= read -r file; do
     "$bin/temper-train" "$file" "${swap[@]}" --set train.steps=1 --set train.batch_size=2 --set eval.every=0 --set threads=1 \
       --run "$work/first-$count" --quiet 2> "$work/err" || fail "$name: first step: $(cat "$work/err")"
   fi
-  if [ -z "$missing" ]; then
+  if [[ $name == configs/rounds/* ]]; then
+    small_teacher
+    "$bin/temper-train" "$file" --set "model.path=$work/small/final" --plan > "$work/out" 2> "$work/err" || fail "$name --plan: $(cat "$work/err")"
+  elif [ -z "$missing" ]; then
     "$bin/temper-train" "$file" "${swap[@]}" --plan > "$work/out" 2> "$work/err" || fail "$name --plan: $(cat "$work/err")"
   else
     "$bin/temper-train" "$file" --set 'model.path=""' --set "$init" --plan > "$work/out" 2> "$work/err" ||

@@ -181,7 +181,7 @@ TEST_CASE("rounds: from the base each time, and no more models than asked for") 
 TEST_CASE("rounds: asked prompts, and answers in a column of their own") {
   RoundRuns runs;
   runs(R"({"task": "rounds", "threads": 1, "rounds": 1, "model": {"path": "start/final", "dtype": "f32"},
-    "data": {"train": ["train.jsonl"], "max_tokens": 100}, "rewards": [{"kind": "length", "target": 3}],
+    "data": {"train": ["train.jsonl"], "max_tokens": 100}, "rewards": [{"kind": "contains", "texts": ["3"]}],
     "phases": [{"kind": "generate", "name": "draft", "column": "draft", "score": false, "sampling": {"max_new_tokens": 4}},
                {"kind": "generate", "name": "better", "prompts": "draft", "ask": "{prompt}{draft} {{{answer}}}:", "n": 3,
                 "column": "refinements", "sampling": {"max_new_tokens": 4}}], "run": "ask"})",
@@ -234,5 +234,5 @@ TEST_CASE("rounds: a round that selects nothing is told, and the run goes on whe
         std::string::npos);
   CHECK(fs::exists(runs.folder() / "none/rounds/01/1-answers/lines.jsonl"));
   // The config is part of the run.
-  CHECK(problem([&] { runs(kRounds, "none", {}, "auto"); }).find("rule.min") != std::string::npos);
+  CHECK(problem([&] { runs(kRounds, "none", {}, "auto"); }).find("phases.1.rule.min: 7.0 in the run, null now") != std::string::npos);
 }

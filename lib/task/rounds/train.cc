@@ -87,6 +87,7 @@ Json inherited(const RunConfig& config, const Json& part) {
   const auto* entry = part.contains("task") && part["task"].is_string()
                           ? config.tasks->find(part["task"].get<std::string>())
                           : nullptr;
+  if (entry != nullptr) out["task"] = part["task"];  // which says what sections there are
   if (entry != nullptr && !entry->make()->rewards_help().empty()) {
     for (const char* name : {"rewards", "combine"})
       if (all.contains(name)) out[name] = all[name];
