@@ -25,8 +25,7 @@ void AskOptions::fields(FieldVisitor& v) {
   v.field("prefix", prefix, {.help = "text before every prompt, such as a control token"});
   v.list("rewards", rewards, "what scores the completions of this phase, in the place of the run's rewards");
   if (!rewards.empty()) {
-    v.field("combine", combine,
-            {.help = "how they combine; left out: as the run's", .choices = reward_combinations()});
+    v.field("combine", combine, {.help = "how they combine", .choices = reward_combinations()});
   }
 }
 
@@ -56,7 +55,7 @@ const std::vector<RewardEntry>& AskOptions::scored_by(const RunConfig& config) c
 std::unique_ptr<RewardSet> AskOptions::make_rewards(const RunConfig& config) const {
   const std::vector<RewardEntry>& entries = scored_by(config);
   if (entries.empty()) return nullptr;
-  return std::make_unique<RewardSet>(entries, combine.empty() ? config.combine : combine);
+  return std::make_unique<RewardSet>(entries, rewards.empty() ? config.combine : combine);
 }
 
 std::string AskOptions::model_folder(const PhaseWork& w) const {

@@ -20,7 +20,7 @@ struct AskOptions : PhaseOptions {
   std::vector<std::string> files;
   int64_t count = 0;
   std::vector<RewardEntry> rewards;
-  std::string combine;
+  std::string combine = "sum";  // of the phase's own rewards
 
   void fields(FieldVisitor& v) override;
   void check_phase(const RunConfig& config, size_t index, const std::string& where,

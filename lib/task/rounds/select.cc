@@ -58,8 +58,9 @@ struct SelectPhase : PhaseOptions {
     const size_t all = in.size();
     std::vector<Record> out = chosen->select(std::move(in), context);
     PhaseResult result;
-    for (const auto& [name, value] : context.figures) result.figures.push_back({name, value});
     result.figures.push_back({"selected", static_cast<double>(out.size())});
+    for (const auto& [name, value] : context.figures)
+      if (name != "selected") result.figures.push_back({name, value});
     w.say(fmt::format("{}: {} lines of {} by \"{}\"", w.where(), out.size(), all, rule_kind),
           out.empty() ? LogLevel::kWarning : LogLevel::kInfo);
     if (w.ranks.first()) write_lines(w.folder + "/" + kLinesFile, out);
