@@ -23,6 +23,7 @@
 #include "run/checkpoint.h"
 #include "run/folder.h"
 #include "task/registry.h"
+#include "task/rounds/phase.h"
 #include "task/sft/inputs.h"
 #include "text/inspect.h"
 #include "text/template.h"
@@ -52,6 +53,7 @@ Kinds all_kinds() {
   add(kinds, "input", input_registry());
   add(kinds, "problem", problem_registry());
   add(kinds, "selection", select_registry());
+  add(kinds, "phase", phase_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());

@@ -36,8 +36,11 @@ grep -q '"completions"' runs/answers.jsonl && { echo "FAIL: the generated answer
 old=$(head -n 1 few.jsonl | sed 's/.*"completion": *"\([^"]*\)".*/\1/') new=$(head -n 1 runs/answers.jsonl | sed 's/.*"completion": *"\([^"]*\)".*/\1/')
 [ "$old" != "$new" ] || { echo "FAIL: the old answer is still there: $old"; exit 1; }
 
-# The config in README.md is a config.
-awk '/^```json/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md" > readme.json
-mkdir -p models/smollm2 && touch train.jsonl test.jsonl  # which it names
-build/bin/temper-inspect config readme.json > out.txt || { echo "FAIL: the config of README.md"; exit 1; }
+# The configs in README.md are configs.
+mkdir -p models/smollm2 && touch train.jsonl test.jsonl  # which they name
+for block in json json5; do
+  awk -v fence="\`\`\`$block" '$0 == fence {on = 1; next} /^```/ {on = 0} on' "$source/README.md" > "$block.json"
+  [ -s "$block.json" ] || { echo "FAIL: no $block block in README.md"; exit 1; }
+  build/bin/temper-inspect config "$block.json" > out.txt || { echo "FAIL: the $block block of README.md"; exit 1; }
+done
 echo "ok"
