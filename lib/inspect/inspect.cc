@@ -6,6 +6,7 @@
 #include "adapter/adapter.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
 #include "env/environment.h"
@@ -50,6 +51,7 @@ Kinds all_kinds() {
   kinds.emplace_back("objective_family", objective::list_objective_families());
   add(kinds, "input", input_registry());
   add(kinds, "problem", problem_registry());
+  add(kinds, "order", order_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());
