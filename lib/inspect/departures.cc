@@ -17,6 +17,33 @@ const std::map<std::string, Lines>& all() {
       {"problem/ksat",
        {"The sentences are clauses about a scene; those of Natural Language Satisfiability have quantifiers.",
         "The clauses of a formula are different from each other."}},
+      {"order/pacing",
+       {"Only the abstract of the study of curricula in pretraining (Beyond Random Sampling) could be "
+        "checked: "
+        "its pacing functions, and what it interleaves, are those of the papers named here and Temper's own.",
+        "A draw from a window is with replacement."}},
+      {"order/levels", {"The levels are a column; which of them a run is evaluated on is data.eval."}},
+      {"order/rcs",
+       {"A prompt that the first stage did not sample stays. One that it sampled several times counts by its "
+        "last group."}},
+      {"order/mastering_rate",
+       {"A task's performance in a step is the mean over the records of it that the step drew; a task "
+        "without "
+        "any has none. In the supervised code every task is evaluated at each step.",
+        "Every task has the same minimum and maximum at first (min, max); the code's graphs say them a task.",
+        "The code has the share explore as another form of converting (GreedyProp); here 0 is the code's "
+        "default."}},
+      {"order/mix_cd",
+       {"Only a summary could be checked, and how alpha is normalised and updated is Temper's own: counts "
+        "that "
+        "fade (memory), and a share of draws by the bins' sizes (explore).",
+        "Right means that each target token is the most likely one, read from the update's own pass; the "
+        "base "
+        "model is the run's own before its first step, passed once over the rehearsed records."}},
+      {"order/power_law",
+       {"Only the abstract could be checked; the age of a task is counted from the last step of its own "
+        "part, "
+        "and replays do not renew it. The share of replays is fixed."}},
       {"input/filter",
        {"A reward is larger for a better record; PHF's scores are minus the reward.",
         "min is a reward; it does not follow from a share of the data."}},

@@ -6,6 +6,7 @@
 #include "adapter/adapter.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
 #include "data/select/select.h"
@@ -54,6 +55,7 @@ Kinds all_kinds() {
   add(kinds, "problem", problem_registry());
   add(kinds, "selection", select_registry());
   add(kinds, "phase", phase_registry());
+  add(kinds, "order", order_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());

@@ -90,6 +90,8 @@ Json RunState::to_json() const {
           {"reference_scores", by_record(reference_scores)},
           {"eval_reference_scores", by_record(eval_reference_scores)},
           {"lengths", std::move(pairs)},
+          {"order", order},
+          {"history", temper::to_json(history)},
           {"leftovers", leftovers},
           {"open", open}};
 }
@@ -123,7 +125,10 @@ RunState RunState::from_json(const Json& json, const std::string& where) {
         *known = read_by_record<RunState::ReferenceScores::mapped_type>(typed(json, key, object, where), key,
                                                                         where);
     }
-    // Older runs have none.
+    // Older runs have none of these.
+    if (json.contains("order")) s.order = typed(json, "order", object, where);
+    if (json.contains("history"))
+      s.history = history_from_json(typed(json, "history", Json::value_t::array, where));
     if (json.contains("open")) s.open = typed(json, "open", Json::value_t::array, where);
     if (json.contains("lengths"))
       s.lengths = read_lengths(typed(json, "lengths", Json::value_t::array, where), where);

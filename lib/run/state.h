@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "run/history.h"
 #include "run/metrics.h"
 
 namespace temper {
@@ -17,7 +18,7 @@ struct RunState {
   int64_t step = 0;                             // finished steps
   int64_t updates = 0;                          // finished optimizer updates
   int64_t tokens = 0;                           // trained on so far
-  int64_t cursor = 0;                           // draws taken from the RecordOrder
+  int64_t cursor = 0;                           // draws taken from the order of data
   int64_t stored_cursor = 0;                    // rl: draws taken from the order of stored groups
   Json leftovers = Json::array();               // rl: groups generated but not used yet
   Json open = Json::array();                    // rl: groups of which some completions have not ended
@@ -32,7 +33,9 @@ struct RunState {
   std::map<int64_t, double> lengths;
   std::optional<double> best;  // best evaluation so far, larger is better
   int64_t best_step = 0;
-  bool evaluation_due = true;  // of the weights after `step`: not done yet, or interrupted
+  bool evaluation_due = true;   // of the weights after `step`: not done yet, or interrupted
+  Json order = Json::object();  // what an order of data that reacts to training took in
+  History history;              // ... and what its records were seen to give
   Json health = Json::object();
   Json loop = Json::object();     // what a task's loop keeps of its own
   Json adapter = Json::object();  // what an adapter that changes during training keeps; its tensors beside it

@@ -11,7 +11,7 @@ using Ids = std::vector<int64_t>;
 std::vector<Ids> drawn(const Session& s, const std::vector<Record>& all, int64_t count,
                        const std::function<Ids(const Record&)>& encode) {
   const auto records = static_cast<int64_t>(all.size());
-  const RecordOrder order(records, static_cast<uint64_t>(s.config.seed), s.config.data.order);
+  const RecordOrder order(records, static_cast<uint64_t>(s.config.seed), s.config.data.epochs());
   std::vector<Ids> out;
   for (int64_t i = 0; i < records && static_cast<int64_t>(out.size()) < count; ++i) {
     Ids ids = encode(all[static_cast<size_t>(order.at(i))]);

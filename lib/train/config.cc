@@ -41,6 +41,36 @@ void RunConfig::fields(FieldVisitor& v) {
   v.field("run", run, {.help = "the run folder", .path = true});
 }
 
+namespace {
+
+// What the order reads, the task must draw and observe.
+void check_order(const RunConfig& c, std::vector<std::string>& problems) {
+  const OrderOptions& order = *c.data.order;
+  const std::vector<Observes> needs = order.needs();
+  const auto fits = [&](const Task& task) {
+    return needs.empty() || std::find(needs.begin(), needs.end(), task.observes()) != needs.end();
+  };
+  if (!fits(*c.task)) {
+    std::string what, tasks;
+    for (const Observes one : needs)
+      what += std::string(what.empty() ? "" : " or ") +
+              (one == Observes::kRewards ? "rewards of sampled completions" : "losses of examples");
+    for (const auto& entry : c.tasks->entries())
+      if (fits(*entry.make())) tasks += (tasks.empty() ? "" : ", ") + entry.name;
+    problems.push_back(fmt::format(
+        "data.order: \"{}\" needs {}, which this run does not observe; use \"shuffle\", or a task "
+        "that does ({})",
+        c.data.order_kind, what, tasks));
+  } else if (order.reads_records() && !c.task->draws_records()) {
+    problems.push_back(fmt::format(
+        "data.order: \"{}\" reads columns and files of the records, but task \"{}\" draws what it "
+        "makes of them; use \"shuffle\", \"sequential\" or \"subset\"",
+        c.data.order_kind, c.task_name));
+  }
+}
+
+}  // namespace
+
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
   if (!task->one_training()) return task->check_run(*this, problems);
   if (eval.every > 0 && !data.has_eval())
@@ -77,6 +107,7 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
                       "the environment",
                       i));
   }
+  check_order(*this, problems);
   task->check_run(*this, problems);
 }
 
@@ -126,8 +157,10 @@ void resolve_run_config(RunConfig& config, const std::string& run, int64_t proce
 
 namespace {
 
-// `json` with the members of `more` that it lacks, at any depth, in the order of `more`.
+// `json` with the members of `more` that it lacks, at any depth, in the order of `more`. A string in the
+// place of an object is the tag of a choice, which `more` has written out.
 Json with_missing(const Json& json, const Json& more) {
+  if (json.is_string() && more.is_object()) return more;
   Json out = json;
   if (json.is_array() && more.is_array() && json.size() == more.size()) {
     for (size_t i = 0; i < out.size(); ++i) out[i] = with_missing(json[i], more[i]);

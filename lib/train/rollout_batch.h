@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "data/order/order.h"
 #include "data/records.h"
 #include "objective/policy/policy.h"
 #include "reward/reward.h"
@@ -83,6 +84,7 @@ struct RolloutBatch {
   Json leftovers = Json::array(), open = Json::array();
   std::map<int64_t, double> reference_rewards;
   std::map<int64_t, double> lengths;  // of this step's records alone
+  std::vector<Observation> observed;  // of all groups that were scored in this step, for RunOrder::observe()
   void commit(RunState& state) const;
 };
 

@@ -10,6 +10,7 @@
 #include "train/config.h"
 #include "train/open_groups.h"
 #include "train/reference.h"
+#include "train/run_order.h"
 #include "train/session.h"
 
 namespace temper {
@@ -46,7 +47,7 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
 
 // Groups of the draws [first, first + count) of the run's order.
 std::vector<RolloutGroup> draw_groups(const Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                                      const RecordOrder& order, uint64_t seed, int64_t first, int64_t count) {
+                                      const RunOrder& order, uint64_t seed, int64_t first, int64_t count) {
   std::vector<RolloutGroup> groups(count);
   for (int64_t i = 0; i < count; ++i) {
     RolloutGroup& g = groups[i];
@@ -67,6 +68,15 @@ std::vector<RolloutGroup> draw_groups(const Session& s, const std::vector<std::v
     g.prompt_text = s.encoder->prompt_text(g.asked ? *g.asked : record);
   }
   return groups;
+}
+
+// What the policy's own completions of each group were rewarded with.
+void observe(const std::vector<RolloutGroup>& groups, std::vector<Observation>& seen) {
+  for (const RolloutGroup& g : groups) {
+    Observation& one = seen.emplace_back(Observation{.record = g.record});
+    for (const Rollout& r : g.rollouts)
+      if (!r.demonstration) one.rewards.push_back(r.reward.value_or(kNull));
+  }
 }
 
 // Groups that the run's state kept.
@@ -131,15 +141,16 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     const int64_t count = options.only_differing || partial
                               ? static_cast<int64_t>(wanted)
                               : static_cast<int64_t>(wanted - batch.groups.size());
-    const RecordOrder order(static_cast<int64_t>(prompts.size()), seed, s.config.data.order);
-    auto groups = draw_groups(s, prompts, order, seed, batch.cursor, count);
+    auto groups = draw_groups(s, prompts, *options.order, seed, batch.cursor, count);
     if (partial) {
       groups.insert(groups.begin(), std::make_move_iterator(open.begin()),
                     std::make_move_iterator(open.end()));
       open = std::move(groups);
       groups = sample_further(s, options.step_tokens, open);
+      observe(groups, batch.observed);
     } else {
       batch.scoring_seconds += sample_groups(s, options.make, groups);
+      observe(groups, batch.observed);  // as they were asked, without a hint
       if (options.hints != nullptr)
         batch.generated_tokens += options.hints->ask_again(s, options.make, groups, batch.scoring_seconds);
     }
@@ -170,7 +181,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   // Stored groups stand evenly among the fresh ones, so that every optimizer step of the batch has its share.
   if (taken > 0) {
     const std::vector<RolloutGroup>& stored = *options.stored;
-    const RecordOrder order(static_cast<int64_t>(stored.size()), seed, s.config.data.order);
+    const RecordOrder order(static_cast<int64_t>(stored.size()), seed, s.config.data.epochs());
     for (int64_t i = 0; i < taken; ++i) {
       const auto at = batch.groups.begin() +
                       std::min<int64_t>(i * total / taken, static_cast<int64_t>(batch.groups.size()));

@@ -41,6 +41,7 @@ void Session::save_checkpoint() {
   state.health = health->state();
   AdapterState of_adapter = adapter->state();
   state.adapter = std::move(of_adapter.json);
+  write_history(config.run, state.history);
   write_checkpoint(config.run, state, shard_.on_first(weights), shard_.on_first(moments), reference_weights,
                    of_adapter.tensors);
   saved_step_ = state.step;

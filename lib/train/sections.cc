@@ -122,7 +122,7 @@ void DataSection::fields(FieldVisitor& v) {
       {.help = "special tokens that strings (not chats) spell out: parse as tokens, as transformers does; "
                "leave as text; auto: parse, but <s> and </s> only where they open or close the string",
        .choices = {"auto", "parse", "text"}});
-  v.field("order", order, {.help = "order of the records", .choices = {"shuffle", "sequential"}});
+  v.choice("order", "kind", order, order_kind, order_registry(), "which records the steps draw");
   if (task) task->data_fields(v);
 }
 

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fields.h"
+#include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
 #include "model/config.h"
@@ -53,7 +55,9 @@ struct DataSection : Fields {
   bool chat_prompts = false;             // a string prompt becomes a user's message
   std::string prefix;                    // text before all, such as a control token
   int64_t max_tokens = 1024;
-  std::string overlong = "drop", targets = "auto", order = "shuffle", special_tokens = "auto";
+  std::string overlong = "drop", targets = "auto", special_tokens = "auto";
+  std::string order_kind = "shuffle";
+  std::unique_ptr<OrderOptions> order;
   Task* task = nullptr;  // not a field: has fields of its own here
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
@@ -65,6 +69,8 @@ struct DataSection : Fields {
   std::vector<Record> train_records() const;
   std::vector<Record> eval_records() const;
   EncodeSettings encoding() const;
+  // Of what is drawn in epochs, whatever order the records have: RecordOrder's.
+  std::string epochs() const { return order_kind == "sequential" ? "sequential" : "shuffle"; }
   // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
   void adapt(std::vector<Record>& records) const;
 };

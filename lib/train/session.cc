@@ -233,6 +233,8 @@ void Session::forget_records() {
   state.reference_scores.clear();
   state.eval_reference_scores.clear();
   state.lengths.clear();
+  state.order = Json::object();
+  state.history.clear();
 }
 
 void Session::take_up(LoadedCheckpoint loaded, const std::string& where) {

@@ -9,6 +9,7 @@
 
 #include "base/fields.h"
 #include "base/json_fwd.h"
+#include "data/order/order.h"
 #include "data/records.h"
 #include "model/model.h"
 #include "run/health.h"
@@ -42,6 +43,8 @@ struct Task : Fields {
   virtual StepUnit step_unit() const { return {}; }
   virtual bool shares_prompts() const { return false; }   // several sequences of a step may have one prompt
   virtual bool needs_train_data() const { return true; }  // data.train must be given
+  virtual bool draws_records() const { return true; }     // of it; else what it makes of them, such as pairs
+  virtual Observes observes() const { return Observes::kNothing; }  // of what its steps draw
   // ... and what is learnt stands in it, not prompts alone.
   virtual bool learns_completions() const { return false; }
   // What the section "rewards" scores, for people; empty: the task has no such section.

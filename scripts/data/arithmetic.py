@@ -11,7 +11,7 @@
   manners  stories asked for "Briefly." and "In steps.", three in ten answered in the other manner; columns "briefly"
          and "in_steps" have both ways of asking, as configs/rounds/sami.json reads them
 
-The same options give the same files. Needs nothing but Python 3.8 or later.
+--tasks adds a column "task" with each record's operation. The same options give the same files. Needs nothing but Python 3.8 or later.
 
   python3 scripts/data/arithmetic.py --out data/arithmetic --train 2000 --test 200
 """
@@ -255,7 +255,7 @@ def generate(options):
             continue
         misses = 0
         seen.add(question)
-        out.append(record)
+        out.append({**record, "task": operation} if options.tasks else record)
     return out[options.test:], out[:options.test]
 
 
@@ -271,6 +271,7 @@ def main():
     parser.add_argument("--shots", type=int, default=3, help="solved sums in front of each plain one")
     parser.add_argument("--operations", help="comma-separated; word: " + ",".join(STORIES) +
                         "; plain and chat: add,subtract (default: all)")
+    parser.add_argument("--tasks", action="store_true", help="add the column \"task\": the record's operation")
     options = parser.parse_args()
     known = list(STORIES) if options.style not in ("plain", "chat") else ["add", "subtract"]
     options.operations = options.operations.split(",") if options.operations else known

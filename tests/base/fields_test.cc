@@ -95,6 +95,21 @@ struct Config : Fields {
   }
 };
 
+struct Needy : Shape {
+  std::string file;
+  void fields(FieldVisitor& v) override { v.field("file", file, {.help = "a file", .required = true}); }
+};
+
+struct Needing : Fields {
+  std::string name;
+  std::unique_ptr<Shape> kind;
+  void fields(FieldVisitor& v) override {
+    static const Registry<Shape> registry =
+        Registry<Shape>("kind").add({"needy", "", "", [] { return std::make_unique<Needy>(); }});
+    v.choice("kind", "name", kind, name, registry, "what it is");
+  }
+};
+
 std::string problems_of(const std::string& text) {
   Config config;
   try {
@@ -268,6 +283,41 @@ TEST_CASE("fields: the description lists types, ranges and choices") {
   CHECK(describe_fields(Item())[0]["name"] == "kind");
   CHECK(describe_fields(Item())[0]["choices"].size() == 2);
   CHECK(describe_fields(Item())[1]["name"] == "weight");
+}
+
+TEST_CASE("fields: a string stands for the tag of a choice") {
+  Config c;
+  read_fields(c, parse_json(R"({"shape": "box"})", "c"), "c", "");
+  CHECK(c.shape_name == "box");
+  REQUIRE(dynamic_cast<Box*>(c.shape.get()) != nullptr);
+  CHECK(dump_fields(c)["shape"] == parse_json(R"({"name": "box", "width": 2.0, "height": 3.0})", "x"));
+  CHECK(has(problems_of(R"({"shape": "bux"})"), "c.json: shape.name: expected one of circle, box"));
+  CHECK(has(problems_of(R"({"shape": "bux"})"), "did you mean \"box\"?"));
+  CHECK(has(problems_of(R"({"shape": 3})"), "shape: expected an object, found 3"));
+  CHECK(has(problems_of(R"({"part": "box"})"), "part: expected an object, found \"box\""));
+
+  TempFolder folder;
+  folder.write("base.json", R"({"shape": {"name": "box", "width": 2.5}})");
+  const std::string same = folder.write("same.json", R"({"extends": "base.json", "shape": "box"})");
+  Config layered;
+  read_config_file(layered, same, {"shape.height=4"});
+  CHECK(dynamic_cast<Box&>(*layered.shape).width == 2.5);
+  CHECK(dynamic_cast<Box&>(*layered.shape).height == 4);
+  Config other;
+  read_config_file(other, same, {"shape=circle"});
+  CHECK(other.shape_name == "circle");
+}
+
+TEST_CASE("fields: a required field that a lower layer gave, behind a choice that is a string") {
+  TempFolder folder;
+  folder.write("base.json", R"({"kind": {"name": "needy", "file": "x"}})");
+  const std::string file = folder.write("c.json", R"({"extends": "base.json", "kind": "needy"})");
+  Needing config;
+  read_config_file(config, file);
+  CHECK(dynamic_cast<Needy&>(*config.kind).file == "x");
+  Needing bare;
+  CHECK_THROWS_WITH_AS(read_fields(bare, parse_json(R"({"kind": "needy"})", "c"), "c", ""),
+                       doctest::Contains("kind.file: missing; a file"), UserError);
 }
 
 TEST_CASE("fields: a name cannot be registered twice") {

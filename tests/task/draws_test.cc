@@ -22,16 +22,6 @@ std::vector<int64_t> two_sources() {
 
 }  // namespace
 
-TEST_CASE("without weights, epochs of one permutation") {
-  Draws draws(two_sources(), settings({}));
-  const RecordOrder order(40, 7, "shuffle");
-  for (const int64_t step : {0, 5, 2}) {
-    const auto units = draws.step(step);
-    REQUIRE(units.size() == 20);
-    for (int64_t i = 0; i < 20; ++i) CHECK(units[i] == order.at(step * 20 + i));
-  }
-}
-
 TEST_CASE("shares of sources go from the first weights to the last, each source in its own epochs") {
   Draws draws(two_sources(), settings({3, 1}, {0, 1}));
   double early = 0, late = 0;

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "runs.h"
 #include "train/examples.h"
+#include "train/run_order.h"
 
 namespace temper {
 namespace {
@@ -25,8 +26,7 @@ struct ForgetTask : Task {
 
   void train(Session& s) const override {
     const Examples known = encode_train_examples(s);
-    const RecordOrder order(static_cast<int64_t>(known.examples.size()), static_cast<uint64_t>(s.config.seed),
-                            s.config.data.order);
+    const RunOrder order(s, known.records, s.config.train.batch_size);
     s.evaluate_first([&](const std::string& when, Evaluation& out) {
       out.row.values.emplace_back("records", static_cast<double>(s.eval_records.size()));
       out.line = when + ": asked";

@@ -17,6 +17,7 @@
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
+#include "train/run_order.h"
 #include "train/session.h"
 #include "train/shared.h"
 
@@ -227,11 +228,10 @@ void DistillTask::train(Session& s) const {
   // All records are encoded before the first step, so that a bad line costs no training time.
   Examples stored = encode_train_examples(s);
   if (share > 0) drop_long_prompts(s, stored);
-  const auto count = static_cast<int64_t>(stored.examples.size());
   const int64_t longest = longest_sequence(s, stored, share > 0);
   const auto drawn = open_cache(s, cache, stored);
   const Teachers models(s, *this, longest);
-  const RecordOrder order(count, static_cast<uint64_t>(c.seed), c.data.order);
+  const RunOrder order(s, stored.records, c.train.batch_size);
 
   s.evaluate_first(
       [&](const std::string& when, Evaluation& out) { evaluate_student(s, algorithm, models, when, out); });

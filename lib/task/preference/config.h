@@ -40,6 +40,7 @@ struct PreferenceTask : Task {
   void fields(FieldVisitor& v) override;
   StepUnit step_unit() const override { return {"pairs or labelled answers"}; }
   bool shares_prompts() const override { return true; }
+  bool draws_records() const override { return samples(); }
   std::string rewards_help() const override { return samples() ? "what completions are scored by" : ""; }
   bool scores_samples() const override { return samples(); }
   const RolloutSection& sampling() const override { return rollout; }

@@ -8,6 +8,7 @@
 #include "task/preference/reference_cache.h"
 #include "train/config.h"
 #include "train/rollouts.h"
+#include "train/run_order.h"
 #include "train/session.h"
 
 namespace temper {
@@ -49,6 +50,7 @@ PairSource::PairSource(Session& s, const PreferenceTask& task) : s_(s), task_(ta
   const RunConfig& c = s.config;
   if (task.samples()) {
     prompts_ = encode_train_prompts(s);
+    order_ = std::make_unique<RunOrder>(s, pointers_to(s.train_records), c.train.batch_size);
     return;
   }
   stages_.resize(static_cast<size_t>(task.pairs.count_stages()));
@@ -91,8 +93,7 @@ void PairSource::encode_stage(int64_t index) {
     s_.progress->message(fmt::format("{}{} of {} records are longer than max_tokens {} and left out", where,
                                      stage.answers.dropped, records.size(), c.data.max_tokens));
   }
-  stage.order =
-      std::make_unique<RecordOrder>(stage.answers.units(), static_cast<uint64_t>(c.seed), c.data.order);
+  stage.order = make_order(s_, stage.answers.units(), {}, c.train.batch_size);
 }
 
 int64_t PairSource::stage_of(int64_t step) const {
@@ -104,7 +105,7 @@ int64_t PairSource::stage_of(int64_t step) const {
 std::vector<int64_t> PairSource::units_of(const Stage& stage, int64_t step) const {
   const int64_t n = s_.config.train.batch_size;
   std::vector<int64_t> units;
-  for (int64_t i = 0; i < n; ++i) units.push_back(stage.order->at((step - stage.first) * n + i));
+  for (int64_t i = 0; i < n; ++i) units.push_back(stage.order->at(step, (step - stage.first) * n + i));
   return units;
 }
 
@@ -118,7 +119,8 @@ PairDraw PairSource::draw() {
 PairDraw PairSource::sample() {
   const RunConfig& c = s_.config;
   const RolloutBatch rollouts = collect_rollouts(s_, prompts_,
-                                                 {.groups = c.train.batch_size,
+                                                 {.order = order_.get(),
+                                                  .groups = c.train.batch_size,
                                                   .only_differing = true,
                                                   .max_rounds = task_.pairs.max_rounds,
                                                   .rounds_field = "pairs.max_rounds"});

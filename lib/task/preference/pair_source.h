@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/order/order.h"
 #include "data/records.h"
 #include "run/metrics.h"
 #include "task/preference/batch.h"
@@ -13,6 +14,7 @@
 namespace temper {
 
 class ReferenceCache;
+class RunOrder;
 struct PreferenceTask;
 
 struct PairDraw {
@@ -45,7 +47,7 @@ class PairSource {
  private:
   struct Stage {
     Answers answers;
-    std::unique_ptr<RecordOrder> order;
+    std::unique_ptr<Order> order;
     int64_t first = 0, last = 0;  // its steps [first, last)
   };
   int64_t stage_of(int64_t step) const;
@@ -58,6 +60,7 @@ class PairSource {
   std::vector<Stage> stages_;
   std::unique_ptr<ReferenceCache> cache_, held_out_cache_;  // of the only stage; null: none
   std::vector<std::vector<int64_t>> prompts_;               // online
+  std::unique_ptr<RunOrder> order_;                         // ... of them
   Answers sampled_;                                         // online: the newest step's
 };
 

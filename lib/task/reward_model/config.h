@@ -19,6 +19,7 @@ struct RewardModelTask : Task {
   void fields(FieldVisitor& v) override;
   StepUnit step_unit() const override { return {"records"}; }
   bool shares_prompts() const override { return true; }
+  bool draws_records() const override { return false; }
   std::string rewards_help() const override { return ""; }
   // Those of the model's folder, else one for each attribute that the records rate, else one. Throws
   // UserError.

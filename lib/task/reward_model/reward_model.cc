@@ -10,6 +10,7 @@
 #include "task/reward_model/figures.h"
 #include "train/config.h"
 #include "train/evaluation.h"
+#include "train/run_order.h"
 #include "train/session.h"
 #include "train/shared.h"
 
@@ -142,7 +143,7 @@ void RewardModelTask::train(Session& s) const {
   check_units(data, objective, c.data.max_tokens);
   for (const std::string& line : left_out_of(data, s.train_records.size(), c.data.max_tokens, ""))
     s.progress->message(line);
-  const RecordOrder order(static_cast<int64_t>(data.all.size()), static_cast<uint64_t>(c.seed), c.data.order);
+  const auto order = make_order(s, static_cast<int64_t>(data.all.size()), {}, c.train.batch_size);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) {
     evaluate_scores(s, objective, reader, score, when, out);
@@ -151,7 +152,7 @@ void RewardModelTask::train(Session& s) const {
     s.begin_step();
     std::vector<const ScoredUnit*> units;
     for (int64_t i = 0; i < c.train.batch_size; ++i)
-      units.push_back(&data.all[static_cast<size_t>(order.at(s.state.cursor + i))]);
+      units.push_back(&data.all[static_cast<size_t>(order->at(s.state.step, s.state.cursor + i))]);
     s.state.cursor += c.train.batch_size;
     const ScoredStep step = make_step(units);
     const std::vector<double> counts = counts_of(objective, step, heads_of(s, score));

@@ -53,6 +53,9 @@ struct RlTask : Task {
   }
   bool shares_prompts() const override { return true; }
   bool needs_train_data() const override { return !offline.replaces_sampling(); }
+  Observes observes() const override {
+    return offline.replaces_sampling() ? Observes::kNothing : Observes::kRewards;
+  }
   std::string rewards_help() const override { return "what completions are scored by"; }
   bool scores_samples() const override { return true; }
   const EnvironmentOptions* environment() const override { return environment_options.get(); }

@@ -13,6 +13,7 @@
 #include "train/config.h"
 #include "train/reference.h"
 #include "train/rollouts.h"
+#include "train/run_order.h"
 #include "train/session.h"
 
 namespace temper {
@@ -95,6 +96,11 @@ void RlTask::train(Session& s) const {
   const std::vector<RolloutGroup> stored =
       offline.on() ? read_stored_rollouts(s, *this) : std::vector<RolloutGroup>();
 
+  const int64_t stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0;
+  std::unique_ptr<RunOrder> order;  // of what is sampled; null: nothing is
+  if (const int64_t fresh = rollout.prompts_per_step - stored_groups; fresh > 0)
+    order = std::make_unique<RunOrder>(s, pointers_to(s.train_records), fresh);
+
   std::unique_ptr<Hints> hints;
   if (hint.on()) hints = std::make_unique<Hints>(s, hint);
 
@@ -116,21 +122,23 @@ void RlTask::train(Session& s) const {
     s.begin_step();
 
     // Sample and score.
-    RolloutBatch rollouts = collect_rollouts(
-        s, prompts,
-        {.groups = rollout.prompts_per_step,
-         .store_old_logp = old_pass && (off_policy || !needs.critic()),
-         .only_differing = algorithm.filter_zero_variance,
-         .max_rounds = algorithm.filter_max_rounds,
-         .rounds_field = "algorithm.filter_max_rounds",
-         .step_tokens = rollout.step_tokens,
-         .make = {rollout.demonstrations, rollout.openings, rollout.prefix},
-         .hints = hints.get(),
-         .stored = &stored,
-         .stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0});
+    RolloutBatch rollouts =
+        collect_rollouts(s, prompts,
+                         {.order = order.get(),
+                          .groups = rollout.prompts_per_step,
+                          .store_old_logp = old_pass && (off_policy || !needs.critic()),
+                          .only_differing = algorithm.filter_zero_variance,
+                          .max_rounds = algorithm.filter_max_rounds,
+                          .rounds_field = "algorithm.filter_max_rounds",
+                          .step_tokens = rollout.step_tokens,
+                          .make = {rollout.demonstrations, rollout.openings, rollout.prefix},
+                          .hints = hints.get(),
+                          .stored = &stored,
+                          .stored_groups = stored_groups});
     if (needs.reference_reward) reference_rewards(s, rollout, rollouts);
     const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
     rollouts.commit(s.state);
+    if (order != nullptr) order->observe(rollouts.observed);
     RolloutTensors all = rollout_tensors(rollouts.groups);
     if (needs.outcome_score) all.batch.outcome = outcomes_of(s, sources.outcomes, rollouts.groups);
     if (needs.value || needs.token_score) {
@@ -213,6 +221,9 @@ void RlTask::train(Session& s) const {
 
     MetricsRow row;
     row.values = rollout_metrics(s, rollouts);
+    if (order != nullptr) {
+      for (const auto& value : order->metrics()) row.values.push_back(value);
+    }
     row.values.emplace_back("loss", sum.loss / sum.updates);
     row.values.emplace_back("grad_norm", sum.grad_norm / sum.updates);
     row.values.emplace_back("lr", sum.lr);

@@ -38,6 +38,11 @@ void SftTask::check_run(const RunConfig& config, std::vector<std::string>& probl
   check_weights("end_weights", end_weights);
   if (weights.empty() && !end_weights.empty())
     problems.push_back("data.end_weights: give weights too, the shares in the first step");
+  if (weights.size() > 1 && (config.data.order->reads_records() || config.data.order_kind == "subset"))
+    problems.push_back(
+        fmt::format("data.order: \"{}\" draws from all files as it sees fit; leave out data.weights, "
+                    "or use \"shuffle\" or \"sequential\"",
+                    config.data.order_kind));
   const std::set<std::string> files(train.begin(), train.end());
   if (!weights.empty() && files.size() < train.size())
     problems.push_back("data.weights: a file of train is named twice");

@@ -21,6 +21,7 @@ struct SftTask : Task {
   void fields(FieldVisitor& v) override;
   void data_fields(FieldVisitor& v) override;
   bool learns_completions() const override { return true; }
+  Observes observes() const override { return Observes::kExamples; }
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   Heads heads(const RunConfig& config, const std::vector<Record>* records,
               const Tokenizer* tokenizer) const override;

@@ -8,20 +8,15 @@
 namespace temper {
 
 Draws::Draws(const std::vector<int64_t>& source_of, DrawSettings settings) : settings_(std::move(settings)) {
-  if (settings_.weights.empty()) settings_.weights = {1.0};
   if (settings_.end_weights.empty()) settings_.end_weights = settings_.weights;
   const size_t sources = settings_.weights.size();
   units_.resize(sources);
-  const bool weighted = sources > 1;
-  for (size_t u = 0; u < source_of.size(); ++u)
-    units_[weighted ? source_of[u] : 0].push_back(static_cast<int64_t>(u));
+  for (size_t u = 0; u < source_of.size(); ++u) units_[source_of[u]].push_back(static_cast<int64_t>(u));
   for (size_t s = 0; s < sources; ++s) {
     const auto count = static_cast<int64_t>(units_[s].size());
     if (count == 0 && (settings_.weights[s] > 0 || settings_.end_weights[s] > 0))
       user_error("data.weights: file {} of data.train has a weight, but no example to learn from", s);
-    // One source is shuffled as in every other task.
-    const uint64_t seed =
-        weighted ? RandomStream(settings_.seed, "source order", 0, s).next() : settings_.seed;
+    const uint64_t seed = RandomStream(settings_.seed, "source order", 0, s).next();
     orders_.emplace_back(std::max<int64_t>(count, 1), seed, settings_.order);
   }
   taken_.assign(sources, 0);
@@ -49,12 +44,6 @@ int64_t Draws::source(int64_t step, int64_t i) const {
 }
 
 std::vector<int64_t> Draws::step(int64_t step) {
-  if (units_.size() == 1) {
-    std::vector<int64_t> out;
-    for (int64_t i = 0; i < settings_.batch_size; ++i)
-      out.push_back(orders_[0].at(step * settings_.batch_size + i));
-    return out;
-  }
   if (step < next_) {
     next_ = 0;
     taken_.assign(units_.size(), 0);

@@ -8,9 +8,11 @@
 
 #include "task/sft/config.h"
 #include "task/sft/draws.h"
+#include "task/sft/example_scores.h"
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
+#include "train/run_order.h"
 #include "train/session.h"
 
 namespace temper {
@@ -42,16 +44,54 @@ std::vector<std::vector<int64_t>> units_of(const Session& s, const std::vector<D
   return out;
 }
 
-Draws draws_of(const Session& s, const SftTask& task, const std::vector<Drawn>& examples,
-               const std::vector<std::vector<int64_t>>& units) {
+// Of a run that weighs its files; of any other none, and the order of data says what is drawn.
+std::unique_ptr<Draws> weighted_draws(const Session& s, const SftTask& task,
+                                      const std::vector<Drawn>& examples,
+                                      const std::vector<std::vector<int64_t>>& units) {
+  if (task.weights.size() < 2) return nullptr;
   const DataSection& data = s.config.data;
   std::vector<int64_t> sources;
   for (const auto& unit : units) {
     const std::string& file = examples[unit.front()].record->file;
     sources.push_back(std::find(data.train.begin(), data.train.end(), file) - data.train.begin());
   }
-  return Draws(sources, {static_cast<uint64_t>(s.config.seed), data.order, s.config.train.steps,
-                         s.config.train.batch_size, task.weights, task.end_weights});
+  return std::make_unique<Draws>(
+      sources, DrawSettings{static_cast<uint64_t>(s.config.seed), data.epochs(), s.config.train.steps,
+                            s.config.train.batch_size, task.weights, task.end_weights});
+}
+
+RunOrder order_of(Session& s, const std::vector<Drawn>& examples,
+                  const std::vector<std::vector<int64_t>>& units) {
+  std::vector<const Record*> records;
+  for (const auto& unit : units) records.push_back(examples[unit.front()].record);
+  return RunOrder(s, std::move(records), s.config.train.batch_size);
+}
+
+// The model as it is before the first step, on the units that the order wants to compare with.
+void observe_base(Session& s, const std::vector<Drawn>& examples,
+                  const std::vector<std::vector<int64_t>>& units, RunOrder& order) {
+  const std::vector<int64_t> wanted = order.wants_base();
+  if (wanted.empty()) return;
+  at::NoGradGuard guard;
+  std::vector<Sequence> sequences;
+  std::vector<int64_t> groups;
+  for (size_t g = 0; g < wanted.size(); ++g) {
+    for (const int64_t i : units[wanted[g]]) {
+      sequences.push_back(whole_sequence(examples[i].example, static_cast<int64_t>(sequences.size())));
+      groups.push_back(static_cast<int64_t>(g));
+    }
+  }
+  const auto batches =
+      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
+  ExampleScores scores(batches);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    s.check_signal();
+    if (!s.ranks.mine(i)) continue;
+    LogpOptions options;
+    options.top_k = 1;
+    scores.note(batches[i], model_logp(*s.model, batches[i].tokens, batches[i].targets, options));
+  }
+  order.observe_base(scores.of_units(s, wanted, groups));
 }
 
 // [S] rewards of examples.
@@ -63,15 +103,18 @@ at::Tensor rewards_of(const SftTask& task, const std::vector<Drawn>& examples) {
 }
 
 // What the loss reads of a micro-batch of a step's examples: `reward` [S] and `group` [S] are the step's.
+// scores: takes in what the pass says of each example; null: nobody asks.
 objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds& needs,
                                    const MicroBatch& micro, const ForwardOptions& options,
-                                   const at::Tensor& reward, const at::Tensor& group) {
+                                   const at::Tensor& reward, const at::Tensor& group, ExampleScores* scores) {
   LogpOptions wanted;
+  wanted.top_k = scores != nullptr ? 1 : 0;
   wanted.mean_logp = needs.mean_logp;
   wanted.cosine = needs.cosine;
   const at::Tensor hidden = s.model->hidden(micro.tokens, options);
   const LogpResult logp =
       selective_logp(hidden, s.model->head().compute, s.model->head().master, micro.targets, wanted);
+  if (scores != nullptr) scores->note(micro, logp);
   objective::SupervisedBatch batch;
   batch.logp = logp.logp;
   batch.mean_logp = logp.mean_logp;
@@ -130,7 +173,9 @@ void SftTask::train(Session& s) const {
     if (!warning.empty()) s.progress->message(warning, LogLevel::kWarning);
   }
   const auto units = units_of(s, examples, needs.group);
-  Draws draws = draws_of(s, *this, examples, units);
+  const auto draws = weighted_draws(s, *this, examples, units);
+  RunOrder order = order_of(s, examples, units);
+  observe_base(s, examples, units, order);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, when, out); });
   while (s.state.step < c.train.steps) {
@@ -139,7 +184,8 @@ void SftTask::train(Session& s) const {
     // The step's examples, as the inputs change them.
     std::vector<Drawn> drawn;
     std::vector<int64_t> groups;
-    const std::vector<int64_t> taken = draws.step(s.state.step);
+    const std::vector<int64_t> taken =
+        draws != nullptr ? draws->step(s.state.step) : order.next(c.train.batch_size);
     for (size_t g = 0; g < taken.size(); ++g) {
       for (const int64_t i : units[taken[g]]) {
         drawn.push_back(examples[i]);
@@ -165,11 +211,14 @@ void SftTask::train(Session& s) const {
     const at::Tensor reward = needs.reward ? rewards_of(*this, drawn).to(s.device()) : at::Tensor();
     const at::Tensor group = at::tensor(groups, at::kLong).to(s.device());
     loss_fn->prepare(reward);
+    ExampleScores scores(batches);
+    ExampleScores* const observed = order.observes() ? &scores : nullptr;
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
       options.embedding_noise = transforms.embedding_noise(drawn, micro);
-      return LossShare{(*loss_fn)(forward(s, needs, micro, options, reward, group)).sum() / count};
+      return LossShare{(*loss_fn)(forward(s, needs, micro, options, reward, group, observed)).sum() / count};
     });
+    if (order.observes()) order.observe(scores.of_units(s, taken, groups));
 
     MetricsRow row;
     row.values = {{"loss", done.loss},
@@ -177,6 +226,7 @@ void SftTask::train(Session& s) const {
                   {"lr", done.lr},
                   {"targets", static_cast<double>(targets)},
                   {"skipped", done.skipped ? 1.0 : 0.0}};
+    for (const auto& value : order.metrics()) row.values.push_back(value);
     s.end_step(std::move(row), {"loss", "grad_norm", "lr"}, tokens);
   }
 }
