@@ -2,7 +2,6 @@
 // together), summed over the whole step and divided by the step's targets (or prompts). What examples go
 // through before: the "inputs" section. Which examples a step takes: data.order, data.weights.
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <map>
 
@@ -11,6 +10,7 @@
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
+#include "train/held_out_loss.h"
 #include "train/session.h"
 
 namespace temper {
@@ -91,28 +91,18 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
 
 // Mean negative log-prob of the held-out targets.
 void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
-  at::NoGradGuard guard;
   const Examples held_out = encode_examples(s, s.eval_records);
   const size_t all = s.eval_records.size();
   leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
             static_cast<int64_t>(all), "examples");
-  std::vector<Sequence> sequences;
-  for (const Example& e : held_out.examples)
-    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
-  auto sums = s.sums_over(
-      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device()),
-      [&](const MicroBatch& b) -> std::map<std::string, double> {
-        const double logp = model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
-        return {{"logp", logp}, {"targets", static_cast<double>(b.targets.token.size(0))}};
-      });
-  if (sums["targets"] == 0) {
+  const std::optional<double> loss = held_out_loss(s, held_out.examples);
+  if (!loss) {
     out.line = nothing_left(when, "loss");
     return;
   }
-  const double loss = -sums["logp"] / sums["targets"];
-  out.row.values.emplace_back("loss", loss);
-  out.score = -loss;
-  out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
+  out.row.values.emplace_back("loss", *loss);
+  out.score = -*loss;
+  out.line = fmt::format("{}: held-out loss {:.4f}", when, *loss);
 }
 
 }  // namespace
