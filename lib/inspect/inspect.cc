@@ -23,6 +23,7 @@
 #include "run/folder.h"
 #include "task/registry.h"
 #include "task/sft/inputs.h"
+#include "task/sft/multistage.h"
 #include "text/inspect.h"
 #include "text/template.h"
 
@@ -49,6 +50,7 @@ Kinds all_kinds() {
   kinds.emplace_back("objective", objective::list_objectives());
   kinds.emplace_back("objective_family", objective::list_objective_families());
   add(kinds, "input", input_registry());
+  add(kinds, "filter", filter_registry());
   add(kinds, "problem", problem_registry());
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());

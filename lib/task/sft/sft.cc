@@ -1,12 +1,15 @@
 // Supervised fine-tuning. Which loss: the "loss" section; a value a target token (or of a prompt's solutions
 // together), summed over the whole step and divided by the step's targets (or prompts). What examples go
-// through before: the "inputs" section. Which examples a step takes: data.order, data.weights.
+// through before: the "inputs" section. Which examples a step takes: data.order, data.weights, and of those
+// the "filter" section.
 #include <ATen/ATen.h>
 
 #include <map>
 
 #include "task/sft/config.h"
 #include "task/sft/draws.h"
+#include "task/sft/example_losses.h"
+#include "task/sft/multistage.h"
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
@@ -89,6 +92,24 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
   return batch;
 }
 
+// The run's filter as its state has it; null: none.
+std::unique_ptr<MultistageFilter> filter_of(const Session& s, const SftTask& task,
+                                            const std::vector<Drawn>& examples) {
+  if (task.filter == nullptr) return nullptr;
+  auto out = std::make_unique<MultistageFilter>(*task.filter, examples, s.config.train.steps,
+                                                s.config.train.batch_size, s.model->config().vocab);
+  if (s.state.loop.contains("filter")) out->load(s.state.loop["filter"], s.config.run);
+  return out;
+}
+
+// Their losses as they are stored, without what the inputs make of them.
+std::vector<double> losses_of(Session& s, const std::vector<Drawn>& examples,
+                              const std::vector<int64_t>& which) {
+  std::vector<const Example*> out;
+  for (const int64_t i : which) out.push_back(&examples[i].example);
+  return example_losses(s, out);
+}
+
 // Mean negative log-prob of the held-out targets.
 void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
   const Examples held_out = encode_examples(s, s.eval_records);
@@ -121,6 +142,7 @@ void SftTask::train(Session& s) const {
   }
   const auto units = units_of(s, examples, needs.group);
   Draws draws = draws_of(s, *this, examples, units);
+  const auto filter = filter_of(s, *this, examples);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, when, out); });
   while (s.state.step < c.train.steps) {
@@ -129,15 +151,26 @@ void SftTask::train(Session& s) const {
     // The step's examples, as the inputs change them.
     std::vector<Drawn> drawn;
     std::vector<int64_t> groups;
-    const std::vector<int64_t> taken = draws.step(s.state.step);
+    int64_t cursor = s.state.cursor;  // the state keeps its own until nothing can interrupt the step
+    const auto draw = [&] {
+      std::vector<int64_t> out = draws.step(cursor / c.train.batch_size);
+      cursor += c.train.batch_size;
+      return out;
+    };
+    // With a filter a unit is an example.
+    const std::vector<int64_t> taken =
+        filter == nullptr ? draw()
+                          : filter->batch(s.state.step, draw, [&](const std::vector<int64_t>& which) {
+                              return losses_of(s, examples, which);
+                            });
     for (size_t g = 0; g < taken.size(); ++g) {
       for (const int64_t i : units[taken[g]]) {
         drawn.push_back(examples[i]);
         groups.push_back(static_cast<int64_t>(g));
       }
     }
-    s.state.cursor += c.train.batch_size;
     transforms.step(drawn);
+    s.state.cursor = cursor;
 
     // Packed end to end.
     std::vector<Sequence> sequences;
@@ -155,11 +188,16 @@ void SftTask::train(Session& s) const {
     const at::Tensor reward = needs.reward ? rewards_of(*this, drawn).to(s.device()) : at::Tensor();
     const at::Tensor group = at::tensor(groups, at::kLong).to(s.device());
     loss_fn->prepare(reward);
+    const bool observes = filter != nullptr && filter->observes();
+    std::vector<at::Tensor> losses(batches.size());  // of single examples, when they are observed
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
       options.embedding_noise = transforms.embedding_noise(drawn, micro);
-      return LossShare{(*loss_fn)(forward(s, needs, micro, options, reward, group)).sum() / count};
+      const auto batch = forward(s, needs, micro, options, reward, group);
+      if (observes) losses[&micro - batches.data()] = example_losses(batch.logp, micro.targets);
+      return LossShare{(*loss_fn)(batch).sum() / count};
     });
+    if (observes) filter->observe(example_losses(s.ranks, batches, std::move(losses)));
 
     MetricsRow row;
     row.values = {{"loss", done.loss},
@@ -167,6 +205,10 @@ void SftTask::train(Session& s) const {
                   {"lr", done.lr},
                   {"targets", static_cast<double>(targets)},
                   {"skipped", done.skipped ? 1.0 : 0.0}};
+    if (filter != nullptr) {
+      filter->add_metrics(row);
+      s.state.loop["filter"] = filter->state();
+    }
     s.end_step(std::move(row), {"loss", "grad_norm", "lr"}, tokens);
   }
 }
