@@ -81,6 +81,16 @@ const std::map<std::string, Lines>& all() {
       {"input/ilf",
        {"The refinements and their scores are columns, or the run's rewards score them; the paper "
         "asks a language model whether a refinement uses the feedback."}},
+      {"filter/multistage",
+       {"The classifier is asked about examples before it learns them; in the authors' code its log-loss is "
+        "of "
+        "those it has just learnt.",
+        "Stage 2 trains on full batches from the queue, as stage 1; the authors make an update of each "
+        "example.",
+        "Steps are updates: a step draws until a batch is full, up to most_draws batches, and then takes "
+        "what it passed over last. The authors' runs end with the data.",
+        "An example's loss is the mean over its targets, and the predictor_loss is Temper's own: the "
+        "authors give theirs by hand."}},
       {"adapter/lisa",
        {"With state drop and bf16 compute a frozen block's fp32 weights are gone too: they are rounded to "
         "bf16 once "

@@ -26,6 +26,7 @@
 #include "task/registry.h"
 #include "task/rounds/phase.h"
 #include "task/sft/inputs.h"
+#include "task/sft/multistage.h"
 #include "text/inspect.h"
 #include "text/template.h"
 
@@ -52,6 +53,7 @@ Kinds all_kinds() {
   kinds.emplace_back("objective", objective::list_objectives());
   kinds.emplace_back("objective_family", objective::list_objective_families());
   add(kinds, "input", input_registry());
+  add(kinds, "filter", filter_registry());
   add(kinds, "problem", problem_registry());
   add(kinds, "selection", select_registry());
   add(kinds, "phase", phase_registry());

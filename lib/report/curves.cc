@@ -17,6 +17,7 @@ struct Curve {
   std::vector<std::string> keys;
   std::string unit = {}, help = {};
   bool share = false, log = false;  // log: a log scale where the values span decades
+  bool of_eval = false;             // of the evaluations' rows, not of training's
 };
 
 std::vector<Curve> known_curves() {
@@ -133,6 +134,21 @@ Chart main_chart(const ReportRun& run, std::string& train_key) {
           .wide = true};
 }
 
+// The losses of the sets of eval.losses, as many on a chart as there are colours.
+std::vector<Curve> loss_curves(const ReportRun& run) {
+  std::vector<Curve> out;
+  std::set<std::string> placed;
+  for (const MetricsRow& row : run.eval) {
+    for (const auto& [key, value] : row.values) {
+      if (key.rfind("loss/", 0) != 0 || !placed.insert(key).second) continue;
+      if (out.empty() || out.back().keys.size() == kMaxSeries)
+        out.push_back({.title = "Held-out losses", .unit = "nats per token", .of_eval = true});
+      out.back().keys.push_back(key);
+    }
+  }
+  return out;
+}
+
 // The known curves in their order, then whatever else was logged.
 std::vector<Curve> all_curves(const ReportRun& run, const std::string& train_key) {
   std::vector<Curve> all = known_curves();
@@ -151,6 +167,8 @@ std::vector<Curve> all_curves(const ReportRun& run, const std::string& train_key
     }
   }
   all.insert(all.begin(), std::move(parts));
+  const std::vector<Curve> losses = loss_curves(run);
+  all.insert(all.begin(), losses.begin(), losses.end());
   return all;
 }
 
@@ -198,12 +216,15 @@ std::string report_curves(const ReportRun& run) {
     Chart chart{.title = curve.title, .unit = curve.unit, .help = curve.help, .share = curve.share};
     for (const std::string& key : curve.keys) {
       if (key == train_key || chart.series.size() == kMaxSeries) continue;
-      Series series = series_of(run.train, key);
-      if (key.rfind("reward/", 0) == 0) series.name = key.substr(7);
-      series.smooth = key != "lr";
+      Series series = series_of(curve.of_eval ? run.eval : run.train, key);
+      for (const std::string prefix : {"reward/", "loss/"})
+        if (key.rfind(prefix, 0) == 0) series.name = key.substr(prefix.size());
+      series.smooth = key != "lr" && !curve.of_eval;
+      series.points = curve.of_eval;
       series.colour = static_cast<int>(chart.series.size());
       chart.series.push_back(std::move(series));
-      if (key != eval_key && curve.keys.size() == 1) chart.series.push_back(held_out(run, key, 1));
+      if (key != eval_key && curve.keys.size() == 1 && !curve.of_eval)
+        chart.series.push_back(held_out(run, key, 1));
     }
     chart.log_y = curve.log && spans_decades(chart.series);
     out += draw(std::move(chart));

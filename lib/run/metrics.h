@@ -29,7 +29,8 @@ using NamedValues = std::vector<std::pair<std::string, double>>;
 // skipped, null_rewards.
 // A reward's outcomes and counters, <name>/<outcome> and <name>/<counter>, are those of the step's
 // completions, or of the evaluation's. Rows of split "eval": accuracy or reward, with low, high (95 %
-// interval) and n; left_out, without_pair and prompts_left_out count what of the held-out data was not used.
+// interval) and n; loss/<name> and perplexity/<name> of the sets of eval.losses; left_out, left_out/<name>,
+// without_pair and prompts_left_out count what of the held-out data was not used.
 // A mean of nothing is not there.
 struct MetricsRow {
   int64_t step = 0;             // 1-based; 0: before the first step

@@ -73,8 +73,10 @@ void check_order(const RunConfig& c, std::vector<std::string>& problems) {
 
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
   if (!task->one_training()) return task->check_run(*this, problems);
-  if (eval.every > 0 && !data.has_eval())
-    problems.push_back("eval.every: there is nothing to evaluate on; give data.eval or data.make_eval");
+  if (eval.every > 0 && !data.has_eval() && eval.losses.empty()) {
+    problems.push_back(
+        "eval.every: there is nothing to evaluate on; give data.eval, data.make_eval or eval.losses");
+  }
   if (model.quantise != "none" && !adapter->takes_quantised_base()) {
     std::string kinds;
     for (const auto& entry : adapter_registry().entries())

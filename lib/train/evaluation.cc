@@ -7,6 +7,7 @@
 
 #include "eval/evaluate.h"
 #include "train/config.h"
+#include "train/held_out_loss.h"
 #include "train/reference_scores.h"
 #include "train/session.h"
 #include "train/shared.h"
@@ -133,8 +134,9 @@ Evaluation evaluate_run(Session& s, const HeldOut& held_out) {
   out.row.step = s.state.step;
   const std::string when = s.state.step == 0 ? "before training" : fmt::format("after step {}", s.state.step);
   s.progress->inner("evaluating");
-  if (held_out) held_out(when, out);
-  if (s.rewards != nullptr) evaluate_samples(s, when, out);
+  if (held_out && s.config.data.has_eval()) held_out(when, out);
+  if (s.rewards != nullptr && s.config.data.has_eval()) evaluate_samples(s, when, out);
+  evaluate_loss_sets(s, when, out);
   return out;
 }
 

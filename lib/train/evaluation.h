@@ -16,8 +16,10 @@ class Session;
 struct Evaluation {
   MetricsRow row;  // split "eval"
   std::vector<SampleRow> samples;
-  std::optional<double> score;  // what "best" means: the mean reward, else minus the loss; none of nothing
-  std::string line;             // for people
+  // What "best" means: the mean reward, else minus the loss, else minus the mean of eval.losses; none of
+  // nothing.
+  std::optional<double> score;
+  std::string line;  // for people
 };
 
 // Says once, and counts in the row as `name`, how many of the held-out `what` (records, pairs ...) are longer

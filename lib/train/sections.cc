@@ -1,5 +1,7 @@
 #include "train/sections.h"
 
+#include <set>
+
 #include "base/error.h"
 #include "model/families.h"
 #include "train/task.h"
@@ -231,6 +233,14 @@ void TrainSection::fields(FieldVisitor& v) {
   }
 }
 
+void LossFiles::fields(FieldVisitor& v) {
+  v.field("name", name, {.help = "the figures are loss/<name> and perplexity/<name>", .required = true});
+  v.field("files", files,
+          {.help = "JSONL files of texts, completions or chats; targets as data.targets",
+           .required = true,
+           .path = true});
+}
+
 void EvalSection::fields(FieldVisitor& v) {
   v.field("every", every,
           {.help = "steps between evaluations, also before the first and after the last; 0: none",
@@ -241,6 +251,19 @@ void EvalSection::fields(FieldVisitor& v) {
   v.field("max_new_tokens", max_new_tokens,
           {.help = "longest completion; 0: rollout's, or 256", .unit = "tokens", .min = 0});
   v.field("temperature", temperature, {.help = "0: greedy", .min = 0, .max = 100});
+  v.list("losses", losses, "held-out files whose loss is measured beside the task's figures, each its own");
+}
+
+void EvalSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  std::set<std::string> names;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    const std::string entry = fmt::format("{}.losses.{}", where, i);
+    if (losses[i].name.empty()) problems.push_back(entry + ".name: is empty; it names the figure");
+    if (losses[i].files.empty()) problems.push_back(entry + ".files: name at least one file");
+    if (!losses[i].name.empty() && !names.insert(losses[i].name).second)
+      problems.push_back(fmt::format("{}.name: \"{}\" is there twice; files of one figure stand in one list",
+                                     entry, losses[i].name));
+  }
 }
 
 void DistSection::fields(FieldVisitor& v) {

@@ -92,10 +92,19 @@ struct TrainSection : Fields {
   void fields(FieldVisitor& v) override;
 };
 
+// Stored texts, completions or chats whose loss is a figure of its own.
+struct LossFiles : Fields {
+  std::string name;
+  std::vector<std::string> files;
+  void fields(FieldVisitor& v) override;
+};
+
 struct EvalSection : Fields {
   int64_t every = 0, samples = 1, limit = 0, max_new_tokens = 0;
   double temperature = 0.0;
+  std::vector<LossFiles> losses;
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
 };
 
 // The processes of a run.

@@ -61,6 +61,7 @@ Session::Session(const RunConfig& run, const RunOptions& options)
     load_text();
     folder_.checkpoints = list_checkpoints(config.run);
   }
+  loss_sets = read_loss_sets(*this);
   load_model();
   tell_of_shard();
   restore();

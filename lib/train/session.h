@@ -31,6 +31,7 @@
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/evaluation.h"
+#include "train/held_out_loss.h"
 #include "train/micro_batch.h"
 #include "train/shard.h"
 
@@ -75,6 +76,7 @@ class Session {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat;  // null: the tokenizer has none and no record needs one
   std::unique_ptr<RecordEncoder> encoder;
+  std::vector<LossSet> loss_sets;  // of eval.losses
   std::unique_ptr<Model> model;
   std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
   NamedTensors reference_weights;    // of a moving reference: what trains, as the reference has it; fp32

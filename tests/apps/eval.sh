@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# temper-eval on a model of a few steps: figures as JSON, a line a sample, the same numbers for any batch size, and the
-# user's mistakes as one line and exit code 2.
+# temper-eval on a model of a few steps: figures as JSON, a line a sample, the same numbers for any batch size, losses of
+# stored texts, and the user's mistakes as one line and exit code 2.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/eval.sh
 set -euo pipefail
 bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
@@ -47,6 +47,36 @@ told = sum("\n####" in t for t in thoughts[3])
 assert told > 0, "nobody was told that time is up"
 PY
 
+# Held-out losses, alone and beside answers: those that log-probs of the same tokens add up to.
+only=("$bin/temper-eval" --model "$work/sft/final" --dtype f32 --quiet)
+printf '{"text": "one two three"}\n{"text": "four"}\n{"text": "five six"}\n' > "$work/texts.jsonl"
+"${only[@]}" --loss words="$work/texts.jsonl" --loss "$source/data/arithmetic/test.jsonl" --limit 3 > "$work/loss.json"
+"${eval[@]}" --reward math --limit 3 --loss words="$work/texts.jsonl" > "$work/both.json"
+"${eval[@]}" --reward math --limit 3 > "$work/math.json"
+"$bin/temper-inspect" tokenize --model "$work/sft/final" --input "$work/texts.jsonl" --add-special > "$work/ids.jsonl"
+python3 - "$work" > "$work/ended.jsonl" <<'PY'
+import json, sys
+eos = json.load(open(f"{sys.argv[1]}/sft/final/config.json"))["eos_token_id"]
+for line in open(f"{sys.argv[1]}/ids.jsonl"):
+    print(json.dumps({"ids": json.loads(line)["ids"] + [eos[0] if isinstance(eos, list) else eos]}))
+PY
+"$bin/temper-inspect" logprob --model "$work/sft/final" --dtype f32 --input "$work/ended.jsonl" > "$work/logprobs.jsonl"
+python3 - "$work" <<'PY'
+import json, math, sys
+loss, both, alone = (json.load(open(f"{sys.argv[1]}/{name}.json")) for name in ("loss", "both", "math"))
+assert sorted(loss) == ["figures"] and sorted(loss["figures"]) == ["loss/test", "loss/words", "perplexity/test", "perplexity/words"], loss
+words, perplexity = loss["figures"]["loss/words"], loss["figures"]["perplexity/words"]
+rows = [[-x for x in json.loads(line)["logprobs"]] for line in open(f"{sys.argv[1]}/logprobs.jsonl")]
+tokens, mean = sum(map(len, rows)), sum(map(sum, rows)) / sum(map(len, rows))
+assert words["tokens"] == tokens and words["records"] == 3 and abs(words["value"] - mean) < 1e-5, (words, mean, tokens)
+half = 4.302652729749 * math.sqrt(3 / 2 * sum((sum(r) - mean * len(r)) ** 2 for r in rows)) / tokens  # Student's t, 2 degrees of freedom
+assert abs(words["high"] - mean - half) < 1e-5 and abs(perplexity["low"] - math.exp(mean - half)) < 1e-3, (words, half)
+assert abs(perplexity["value"] - math.exp(mean)) < 1e-2, perplexity
+for name in ("loss/words", "perplexity/words"):
+    assert both["figures"].pop(name) == loss["figures"][name]
+assert both == alone
+PY
+
 # Quantised weights: other numbers, said at load.
 "${loud[@]}" --reward math --limit 2 --quantise nf4 --output "$work/q.jsonl" > "$work/q.json" 2> "$work/q.log"
 grep -q "linears in nf4" "$work/q.log" || fail "no word of the quantised weights"
@@ -80,7 +110,17 @@ expect 'expected 1 to 2' --reward math --n 2 --k 4
 expect '--budgets: goes with --environment budget, found attempts' --reward math --budgets 4 8 --environment attempts
 expect '--max-new-tokens: 24 leave no room for what the environment asks for; it needs 26' --reward math --budgets 4 24
 expect 'there is no such folder' --reward math --output "$work/none/x"
+expect 'words: a file is named "words" already' --reward math --loss words="$work/texts.jsonl" --loss words="$work/texts.jsonl"
+expect 'expected a name before the "="' --reward math --loss ="$work/texts.jsonl"
+expect 'none.jsonl' --reward math --loss "$work/none.jsonl"
 expect 'none.jsonl' --reward math --data "$work/none.jsonl"
+eval=("${only[@]}")
+expect '--data: expected a file of prompts, or --loss with one of texts'
+expect '--reward: goes with --data' --reward math --loss "$work/texts.jsonl"
+expect '--output: goes with --data' --output "$work/x.jsonl" --loss "$work/texts.jsonl"
+expect 'texts.jsonl: none of the 3 records has a target within 2 tokens' --loss "$work/texts.jsonl" --max-prompt-tokens 2 --overlong drop
+expect 'texts.jsonl:1' --loss "$work/texts.jsonl" --max-prompt-tokens 2
+expect 'a "text" record has no completion' --loss "$work/texts.jsonl" --targets completion
 eval=("$bin/temper-eval" --model "$work/none" --data "$source/data/arithmetic/test.jsonl")
 expect 'no such folder' --reward math
 echo "eval: figures, samples and mistakes"

@@ -22,6 +22,8 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "increlora": ("sft", {"adapter": {"kind": "increlora", "warmup": 2, "interval": 2, "target": 4}}),
             "embedding": ("sft", {"adapter": {"kind": "dora", "rank": 4, "targets": ["embed_tokens", "lm_head", "q_proj"]}}),
             "ist": ("sft", {"adapter": {"kind": "ist", "rank": 4, "measure_every": 2}}),
+            "filtered": ("sft", {"filter": {"kind": "multistage", "warmup": 0.3, "window": 40, "predictor_window": 8, "predictor_loss": 1},
+                                 "eval": {"every": 2, "losses": [{"name": "old", "files": ["few.jsonl"]}]}}),
             "critic": ("rl", {"algorithm": {"name": "ppo"}, "adapter": {"kind": "full"}}),
             "minillm": ("distill", {"algorithm": {"name": "minillm"}, "on_policy_share": None}),
             "talking": ("rl", {"environment": {"kind": "attempts", "attempts": 3, "turn_tokens": 5, "feedback": "no, {left}",

@@ -170,6 +170,14 @@ TEST_CASE("corda's kpm takes its samples from files of its own") {
   // The run's own records are the default of ipm, which is the same as naming them.
   CHECK(start("ipm", R"({"kind": "corda"})") ==
         start("ipm-named", R"({"kind": "corda", "corda_data": [)" + train + "]}"));
+  // As many records as asked for; and the files are part of the run.
+  const std::string one = R"({"kind": "corda", "corda_mode": "kpm", "corda_samples": 1, "corda_data": [)";
+  CHECK(start("one", one + known + "]}") != on_known);
+  runs.write("known.jsonl", "{\"text\": \"Something else.\"}\n");
+  CHECK_THROWS_WITH_AS(
+      runs(tiny_sft("train.jsonl", 1), "known",
+           runs.with("corda", {"adapter=" + kpm(known), "optimizer.lr=0", "checkpoint.every=1"}), "must"),
+      doctest::Contains("adapter.corda_data"), UserError);
   CHECK_THROWS_WITH_AS(start("none", kpm("")), doctest::Contains("adapter.corda_data: corda_mode kpm keeps"),
                        UserError);
   CHECK_THROWS_WITH_AS(start("lora", R"({"kind": "lora", "corda_data": [)" + train + "]}"),

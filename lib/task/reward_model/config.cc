@@ -15,6 +15,14 @@ void RewardModelTask::fields(FieldVisitor& v) {
   v.section("score", score, "how a score is read from the model");
 }
 
+void RewardModelTask::check_run(const RunConfig& config, std::vector<std::string>& problems) const {
+  if (!config.eval.losses.empty() && !score.verbaliser()) {
+    problems.push_back(
+        "eval.losses: a model that scores with a head of its own has no language head, and so no loss of "
+        "texts; leave it out, or score by words (section \"score\")");
+  }
+}
+
 Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>* records,
                              const Tokenizer* tokenizer) const {
   Heads heads;

@@ -25,6 +25,7 @@ struct RewardModelTask : Task {
   // UserError.
   Heads heads(const RunConfig& config, const std::vector<Record>* records,
               const Tokenizer* tokenizer) const override;
+  void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   void train(Session& session) const override;  // reward_model.cc
 };
 

@@ -11,6 +11,7 @@ namespace temper {
 void SftTask::fields(FieldVisitor& v) {
   v.choice("loss", "name", loss, loss_name, objective::supervised_registry(), "the loss");
   v.list("inputs", inputs, "what changes the examples on their way to the model");
+  v.choice("filter", "kind", filter, filter_kind, filter_registry(), "which drawn examples are learnt");
 }
 
 void SftTask::data_fields(FieldVisitor& v) {
@@ -43,6 +44,19 @@ void SftTask::check_run(const RunConfig& config, std::vector<std::string>& probl
         fmt::format("data.order: \"{}\" draws from all files as it sees fit; leave out data.weights, "
                     "or use \"shuffle\" or \"sequential\"",
                     config.data.order_kind));
+  if (filter != nullptr && !end_weights.empty()) {
+    problems.push_back(
+        "data.end_weights: shares move with the steps, of which each draws as many batches as the filter "
+        "asks for; leave out one of them");
+  }
+  if (filter != nullptr && config.data.order != nullptr && !config.data.order->needs().empty())
+    problems.push_back(fmt::format(
+        "filter: passes over examples that data.order \"{}\" is to observe; leave out one of them",
+        config.data.order_kind));
+  if (filter != nullptr && loss != nullptr && loss->make()->needs().group)
+    problems.push_back(fmt::format(
+        "filter: decides over single examples, but loss.name \"{}\" takes all solutions of a prompt together",
+        loss_name));
   const std::set<std::string> files(train.begin(), train.end());
   if (!weights.empty() && files.size() < train.size())
     problems.push_back("data.weights: a file of train is named twice");

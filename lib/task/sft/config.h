@@ -7,6 +7,7 @@
 
 #include "objective/supervised/supervised.h"
 #include "task/sft/inputs.h"
+#include "task/sft/multistage.h"
 #include "train/task.h"
 
 namespace temper {
@@ -15,8 +16,10 @@ struct SftTask : Task {
   std::string loss_name = "nll";
   std::unique_ptr<objective::SupervisedOptions> loss;
   std::vector<InputEntry> inputs;
-  std::string reward_column = "reward";      // of losses that read rewards
-  std::vector<double> weights, end_weights;  // shares of the files of data.train; see draws.h
+  std::string filter_kind;
+  std::unique_ptr<MultistageOptions> filter;  // null: every example that is drawn is learnt
+  std::string reward_column = "reward";       // of losses that read rewards
+  std::vector<double> weights, end_weights;   // shares of the files of data.train; see draws.h
 
   void fields(FieldVisitor& v) override;
   void data_fields(FieldVisitor& v) override;

@@ -1,8 +1,10 @@
 #include "task/sft/example_scores.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "tensor/packed.h"
+#include "train/examples.h"
 #include "train/session.h"
 #include "train/shared.h"
 
@@ -38,6 +40,30 @@ std::vector<Observation> ExampleScores::of_units(Session& s, const std::vector<i
     }
   }
   return out;
+}
+
+std::vector<Observation> observe_now(Session& s, const std::vector<std::vector<const Example*>>& units,
+                                     const std::vector<int64_t>& records) {
+  const at::NoGradGuard guard;
+  std::vector<Sequence> sequences;
+  std::vector<int64_t> groups;
+  for (size_t unit = 0; unit < units.size(); ++unit) {
+    for (const Example* e : units[unit]) {
+      sequences.push_back(whole_sequence(*e, static_cast<int64_t>(sequences.size())));
+      groups.push_back(static_cast<int64_t>(unit));
+    }
+  }
+  const auto batches =
+      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
+  ExampleScores scores(batches);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    s.check_signal();
+    if (!s.ranks.mine(i)) continue;
+    LogpOptions options;
+    options.top_k = 1;
+    scores.note(batches[i], model_logp(*s.model, batches[i].tokens, batches[i].targets, options));
+  }
+  return scores.of_units(s, records, groups);
 }
 
 }  // namespace temper

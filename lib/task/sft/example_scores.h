@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/order/order.h"
+#include "data/records.h"
 #include "objective/supervised/supervised.h"
 #include "tensor/logp.h"
 #include "train/micro_batch.h"
@@ -33,5 +34,10 @@ class ExampleScores {
   const std::vector<MicroBatch>& batches_;
   std::vector<at::Tensor> numbers_;  // of each micro-batch: losses, then 1 for right and 0 for not, [2 S]
 };
+
+// The same of the model as it is, from passes of their own, which the ranks share: of units of examples, each
+// called by the record beside it. With one rank it asks for signals between them (Session::check_signal).
+std::vector<Observation> observe_now(Session& session, const std::vector<std::vector<const Example*>>& units,
+                                     const std::vector<int64_t>& records);
 
 }  // namespace temper

@@ -1,17 +1,19 @@
 // Supervised fine-tuning. Which loss: the "loss" section; a value a target token (or of a prompt's solutions
 // together), summed over the whole step and divided by the step's targets (or prompts). What examples go
-// through before: the "inputs" section. Which examples a step takes: data.order, data.weights.
+// through before: the "inputs" section. Which examples a step takes: data.order, data.weights, and of those
+// the "filter" section.
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <map>
 
 #include "task/sft/config.h"
 #include "task/sft/draws.h"
 #include "task/sft/example_scores.h"
+#include "task/sft/multistage.h"
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
+#include "train/held_out_loss.h"
 #include "train/run_order.h"
 #include "train/session.h"
 
@@ -67,31 +69,22 @@ RunOrder order_of(Session& s, const std::vector<Drawn>& examples,
   return RunOrder(s, std::move(records), s.config.train.batch_size);
 }
 
-// The model as it is before the first step, on the units that the order wants to compare with.
-void observe_base(Session& s, const std::vector<Drawn>& examples,
-                  const std::vector<std::vector<int64_t>>& units, RunOrder& order) {
-  const std::vector<int64_t> wanted = order.wants_base();
-  if (wanted.empty()) return;
-  at::NoGradGuard guard;
-  std::vector<Sequence> sequences;
-  std::vector<int64_t> groups;
-  for (size_t g = 0; g < wanted.size(); ++g) {
-    for (const int64_t i : units[wanted[g]]) {
-      sequences.push_back(whole_sequence(examples[i].example, static_cast<int64_t>(sequences.size())));
-      groups.push_back(static_cast<int64_t>(g));
-    }
+// The examples of these units.
+std::vector<std::vector<const Example*>> examples_of(const std::vector<Drawn>& examples,
+                                                     const std::vector<std::vector<int64_t>>& units,
+                                                     const std::vector<int64_t>& which) {
+  std::vector<std::vector<const Example*>> out;
+  for (const int64_t unit : which) {
+    auto& of_unit = out.emplace_back();
+    for (const int64_t i : units[unit]) of_unit.push_back(&examples[i].example);
   }
-  const auto batches =
-      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
-  ExampleScores scores(batches);
-  for (size_t i = 0; i < batches.size(); ++i) {
-    s.check_signal();
-    if (!s.ranks.mine(i)) continue;
-    LogpOptions options;
-    options.top_k = 1;
-    scores.note(batches[i], model_logp(*s.model, batches[i].tokens, batches[i].targets, options));
-  }
-  order.observe_base(scores.of_units(s, wanted, groups));
+  return out;
+}
+
+std::vector<double> losses_of(const std::vector<Observation>& seen) {
+  std::vector<double> out;
+  for (const Observation& one : seen) out.push_back(one.loss);
+  return out;
 }
 
 // [S] rewards of examples.
@@ -132,30 +125,30 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
   return batch;
 }
 
+// The run's filter as its state has it; null: none.
+std::unique_ptr<MultistageFilter> filter_of(const Session& s, const SftTask& task,
+                                            const std::vector<Drawn>& examples) {
+  if (task.filter == nullptr) return nullptr;
+  auto out = std::make_unique<MultistageFilter>(*task.filter, examples, s.config.train.steps,
+                                                s.config.train.batch_size, s.model->config().vocab);
+  if (s.state.loop.contains("filter")) out->load(s.state.loop["filter"], s.config.run);
+  return out;
+}
+
 // Mean negative log-prob of the held-out targets.
 void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
-  at::NoGradGuard guard;
   const Examples held_out = encode_examples(s, s.eval_records);
   const size_t all = s.eval_records.size();
   leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
             static_cast<int64_t>(all), "examples");
-  std::vector<Sequence> sequences;
-  for (const Example& e : held_out.examples)
-    sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
-  auto sums = s.sums_over(
-      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device()),
-      [&](const MicroBatch& b) -> std::map<std::string, double> {
-        const double logp = model_logp(*s.model, b.tokens, b.targets).logp.sum(at::kDouble).item<double>();
-        return {{"logp", logp}, {"targets", static_cast<double>(b.targets.token.size(0))}};
-      });
-  if (sums["targets"] == 0) {
+  const std::optional<double> loss = held_out_loss(s, held_out.examples);
+  if (!loss) {
     out.line = nothing_left(when, "loss");
     return;
   }
-  const double loss = -sums["logp"] / sums["targets"];
-  out.row.values.emplace_back("loss", loss);
-  out.score = -loss;
-  out.line = fmt::format("{}: held-out loss {:.4f}", when, loss);
+  out.row.values.emplace_back("loss", *loss);
+  out.score = -*loss;
+  out.line = fmt::format("{}: held-out loss {:.4f}", when, *loss);
 }
 
 }  // namespace
@@ -175,7 +168,9 @@ void SftTask::train(Session& s) const {
   const auto units = units_of(s, examples, needs.group);
   const auto draws = weighted_draws(s, *this, examples, units);
   RunOrder order = order_of(s, examples, units);
-  observe_base(s, examples, units, order);
+  if (const auto wanted = order.wants_base(); !wanted.empty())
+    order.observe_base(observe_now(s, examples_of(examples, units, wanted), wanted));
+  const auto filter = filter_of(s, *this, examples);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, when, out); });
   while (s.state.step < c.train.steps) {
@@ -184,16 +179,30 @@ void SftTask::train(Session& s) const {
     // The step's examples, as the inputs change them.
     std::vector<Drawn> drawn;
     std::vector<int64_t> groups;
+    int64_t cursor = s.state.cursor;  // the state keeps its own until nothing can interrupt the step
+    const auto draw = [&] {
+      std::vector<int64_t> out;
+      if (draws != nullptr) out = draws->step(cursor / c.train.batch_size);
+      while (static_cast<int64_t>(out.size()) < c.train.batch_size)
+        out.push_back(order.at(cursor + static_cast<int64_t>(out.size())));
+      cursor += c.train.batch_size;
+      return out;
+    };
+    // With a filter a unit is an example; their losses are as they are stored, without what the inputs make
+    // of them.
     const std::vector<int64_t> taken =
-        draws != nullptr ? draws->step(s.state.step) : order.next(c.train.batch_size);
+        filter == nullptr ? draw()
+                          : filter->batch(s.state.step, draw, [&](const std::vector<int64_t>& which) {
+                              return losses_of(observe_now(s, examples_of(examples, units, which), which));
+                            });
     for (size_t g = 0; g < taken.size(); ++g) {
       for (const int64_t i : units[taken[g]]) {
         drawn.push_back(examples[i]);
         groups.push_back(static_cast<int64_t>(g));
       }
     }
-    s.state.cursor += c.train.batch_size;
     transforms.step(drawn);
+    s.state.cursor = cursor;
 
     // Packed end to end.
     std::vector<Sequence> sequences;
@@ -212,13 +221,15 @@ void SftTask::train(Session& s) const {
     const at::Tensor group = at::tensor(groups, at::kLong).to(s.device());
     loss_fn->prepare(reward);
     ExampleScores scores(batches);
-    ExampleScores* const observed = order.observes() ? &scores : nullptr;
+    const bool filter_observes = filter != nullptr && filter->observes();
+    ExampleScores* const observed = order.observes() || filter_observes ? &scores : nullptr;
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
       options.embedding_noise = transforms.embedding_noise(drawn, micro);
       return LossShare{(*loss_fn)(forward(s, needs, micro, options, reward, group, observed)).sum() / count};
     });
     if (order.observes()) order.observe(scores.of_units(s, taken, groups));
+    if (filter_observes) filter->observe(losses_of(scores.of_units(s, taken, groups)));
 
     MetricsRow row;
     row.values = {{"loss", done.loss},
@@ -227,6 +238,10 @@ void SftTask::train(Session& s) const {
                   {"targets", static_cast<double>(targets)},
                   {"skipped", done.skipped ? 1.0 : 0.0}};
     for (const auto& value : order.metrics()) row.values.push_back(value);
+    if (filter != nullptr) {
+      filter->add_metrics(row);
+      s.state.loop["filter"] = filter->state();
+    }
     s.end_step(std::move(row), {"loss", "grad_norm", "lr"}, tokens);
   }
 }
