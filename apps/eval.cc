@@ -59,6 +59,9 @@ Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& 
 
 int run(const EvalArguments& a) {
   demand_output("--output", a.output);
+  if (a.eval.diversity && a.eval.samples < 2)
+    user_error("--diversity: compares the answers to a prompt, found --n {}; give --n 2 or more",
+               a.eval.samples);
   const auto questions = read_questions(a);
   const Wording words(a);
   if (questions) encode(a, words, *questions);

@@ -61,6 +61,8 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
   app.add_option("--correct-by", a.eval.correct_by,
                  "the reward that says what is correct; default: the first that knows answers");
   app.add_option("--correct-above", a.eval.correct_above, "its score above which an answer is correct");
+  app.add_flag("--diversity", a.eval.diversity,
+               "also how different the answers to a prompt are: distinct and vendi; needs --n of at least 2");
   app.add_option("--output", a.output, "write every sample here, a line of JSON each");
   app.add_option("--temperature", a.temperature, "default: 0 (greedy) for --n 1, else 1")
       ->check(CLI::Range(0.0, 100.0));

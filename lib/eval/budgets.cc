@@ -53,7 +53,7 @@ BudgetedResult over_budgets(const std::vector<int64_t>& budgets, const std::vect
   std::vector<std::vector<std::optional<double>>> accuracies;  // [budget][prompt]
   for (size_t i = 0; i < budgets.size(); ++i) {
     const EvalResult& result = results.at(i);
-    for (const char* name : {"accuracy", "length"}) {
+    for (const char* name : {"accuracy", "length", "distinct", "vendi"}) {
       if (const Figure* figure = result.find(name)) {
         out.figures.push_back(*figure);
         out.figures.back().name = fmt::format("{}@{}", name, budgets[i]);

@@ -20,9 +20,10 @@ std::vector<int64_t> sorted_budgets(std::vector<int64_t> budgets);
 // them; shares: one for each.
 std::vector<double> cumulative_regret(const std::vector<int64_t>& budgets, const std::vector<double>& shares);
 
-// Of one evaluation a budget, with the same prompts: figures "accuracy@b", "length@b" (tokens of the policy)
-// and "regret@b" (the mean over prompts that have an accuracy at all budgets, with Student's t interval).
-// Samples, nulls and tokens are those of all evaluations.
+// Of one evaluation a budget, with the same prompts: figures "accuracy@b", "length@b" (tokens of the policy),
+// where they were asked for "distinct@b" and "vendi@b", and "regret@b" (the mean over prompts that have an
+// accuracy at all budgets, with Student's t interval). Samples, nulls and tokens are those of all
+// evaluations.
 struct BudgetedResult {
   std::vector<Figure> figures;
   int64_t prompts = 0, samples = 0, nulls = 0, tokens = 0;

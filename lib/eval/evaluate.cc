@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "eval/diversity.h"
 
 namespace temper {
 namespace {
@@ -218,6 +219,18 @@ EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                                return std::optional(s.completion.finish == FinishReason::kLength ? 1.0 : 0.0);
                              }),
                 options.samples);
+  if (options.diversity) {
+    std::vector<std::vector<std::vector<int64_t>>> texts(static_cast<size_t>(result.prompts));
+    for (const EvalSample& s : result.samples)
+      texts[static_cast<size_t>(s.prompt)].push_back(own_tokens(s.completion.ids, s.completion.turns));
+    std::vector<double> distinct, vendi;
+    for (const auto& of_prompt : texts) {
+      distinct.push_back(distinct_share(of_prompt));
+      vendi.push_back(vendi_score(of_prompt));
+    }
+    figures.number("distinct", distinct);
+    figures.number("vendi", vendi);
+  }
   std::set<std::string> counted;  // by environments
   for (const EvalSample& s : result.samples) {
     if (!s.completion.conversation) continue;

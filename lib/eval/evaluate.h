@@ -29,6 +29,7 @@ struct EvalOptions {
                            // the total
   double correct_above = 0.5;  // its score above which a sample is correct
   double level = 0.95;         // of the intervals
+  bool diversity = false;      // figures of how different a prompt's samples are
 };
 
 // One number with its interval, over `count` prompts.
@@ -52,7 +53,8 @@ struct EvalResult {
   // "pass@k", "maj@k" (when a reward knows answers), for the largest k "g_pass@k_0.5", "g_pass@k_1" and
   // "mg_pass@k"; "reward" and "reward/<name>", "length" in tokens and "truncated". Prompts whose samples are
   // all null are left out of the first group, and those with fewer than k that are not null out of the
-  // figures at k. "<name>/<outcome>": the share of samples that went so, of those whose outcome the reward
+  // figures at k. With options.diversity "distinct" and "vendi" of a prompt's samples (diversity.h).
+  // "<name>/<outcome>": the share of samples that went so, of those whose outcome the reward
   // told.
   std::vector<Figure> figures;
   std::vector<std::string> reward_names;  // the parts of EvalSample::score

@@ -91,6 +91,20 @@ const std::map<std::string, Lines>& all() {
         "what it passed over last. The authors' runs end with the data.",
         "An example's loss is the mean over its targets, and the predictor_loss is Temper's own: the "
         "authors give theirs by hand."}},
+      {"replay/btp",
+       {"How a program's probability is scaled by its length is uncertain in the source: `probability` has "
+        "the "
+        "product over the tokens and their geometric mean, at rollout.temperature.",
+        "How a priority becomes a chance is uncertain in the source: `draw` has the two forms of prioritised "
+        "experience replay (arXiv 1511.05952), by the priority and by its rank, drawn without replacement "
+        "within a step.",
+        "The weight `alpha` is Temper's own.",
+        "Whole groups are replayed, so that advantages within a group stay what they are; a group's priority "
+        "is the mean of its completions'.",
+        "The pass rate is the reward clipped to [0, 1], null counting as 0; the paper's is the share of a "
+        "program's tests.",
+        "Completions are sampled by the policy that trains and learnt from by the run's algorithm; the paper "
+        "finds programs by beam search and fine-tunes on them."}},
       {"adapter/lisa",
        {"With state drop and bf16 compute a frozen block's fp32 weights are gone too: they are rounded to "
         "bf16 once "

@@ -6,8 +6,8 @@
 
 namespace temper {
 
-// Of the `kind` ("input", "problem", "reward", "adapter", "optimizer", "schedule") called `name`; empty: in
-// nothing that is known.
+// Of the `kind` ("input", "problem", "reward", "replay", "adapter", "optimizer", "schedule") called `name`;
+// empty: in nothing that is known.
 std::vector<std::string> departures_of(const std::string& kind, const std::string& name);
 
 // "kind/name" of all that have some.

@@ -29,6 +29,7 @@
 #include "task/sft/multistage.h"
 #include "text/inspect.h"
 #include "text/template.h"
+#include "train/replay.h"
 
 namespace temper {
 namespace {
@@ -62,6 +63,7 @@ Kinds all_kinds() {
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());
   add(kinds, "tool", tool_registry());
+  add(kinds, "replay", replay_registry());
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());
@@ -249,8 +251,10 @@ Json inspect_run(const std::string& folder) {
   for (const CheckpointInfo& info : list_checkpoints(folder)) {
     Json row = {{"step", info.step}, {"folder", info.folder}, {"whole", true}, {"bytes", info.done.bytes()}};
     try {
-      state = read_checkpoint(info).state.to_json();
+      const RunState read = read_checkpoint(info).state;
+      state = read.to_json();
       for (const char* groups : {"leftovers", "open"}) state[groups] = state[groups].size();
+      state["replay"] = read.replay.size();
     } catch (const UserError& e) {
       row["whole"] = false;
       row["problem"] = e.what();

@@ -1,6 +1,7 @@
 #include "run/checkpoint.h"
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -13,6 +14,7 @@ namespace {
 const char* const kFiles[] = {"state.json", "trainable.safetensors", "optimizer.safetensors"};
 const char* const kReference = "reference.safetensors";  // these two of some runs
 const char* const kAdapter = "adapter.safetensors";
+const char* const kReplay = "replay.jsonl";
 
 std::string checkpoints_folder(const std::string& run_folder) {
   return run_folder + "/checkpoints";
@@ -22,6 +24,28 @@ std::map<std::string, at::Tensor> read_tensors(const std::string& path) {
   std::map<std::string, at::Tensor> out;
   SafetensorsFile file(path);
   for (const TensorInfo& info : file.tensors()) out[info.name] = file.tensor(info);
+  return out;
+}
+
+void write_replay(const std::string& path, const std::vector<ReplayItem>& items) {
+  FileStream out(path);
+  for (const ReplayItem& item : items) {
+    const std::string line = item.to_line() + "\n";
+    out.write(line.data(), line.size());
+  }
+  out.commit();
+}
+
+std::vector<ReplayItem> read_replay(const std::string& path, int64_t steps) {
+  std::vector<ReplayItem> out;
+  std::istringstream lines(read_file(path));
+  for (std::string line; std::getline(lines, line);) {
+    const std::string where = fmt::format("{}:{}", path, out.size() + 1);
+    out.push_back(ReplayItem::from_line(line, where));
+    if (out.back().step >= steps)
+      user_error("{}: step: a group sampled after {} steps, the state is of {}", where, out.back().step,
+                 steps);
+  }
   return out;
 }
 
@@ -74,6 +98,7 @@ void write_checkpoint(const std::string& run_folder, const RunState& state, cons
   write_tensors(kFiles[2], optimizer);
   if (!reference.specs.empty()) write_tensors(kReference, reference);
   if (!adapter.specs.empty()) write_tensors(kAdapter, adapter);
+  if (!state.replay.empty()) write_replay(temporary.path() + "/" + kReplay, state.replay);
   write_file_atomic(temporary.path() + "/state.json", state.to_json().dump(1) + "\n");
   write_done(temporary.path(), state.step);
   temporary.replace();
@@ -90,6 +115,8 @@ LoadedCheckpoint read_checkpoint(const CheckpointInfo& info) {
   LoadedCheckpoint out{RunState::from_json(read_json_file(state), state), read_some(kFiles[1]),
                        read_some(kFiles[2]), read_some(kReference), read_some(kAdapter)};
   if (out.state.step != info.step) user_error("{}: is of step {}", state, out.state.step);
+  if (info.done.files.contains(kReplay))
+    out.state.replay = read_replay(info.folder + "/" + kReplay, info.step);
   return out;
 }
 

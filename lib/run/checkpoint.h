@@ -1,7 +1,8 @@
 // Checkpoints of a run folder: checkpoints/step-N/ with state.json, trainable.safetensors,
 // optimizer.safetensors, reference.safetensors where a reference model moves, adapter.safetensors where the
-// adapter keeps tensors beside what trains, and, last of all, DONE, which lists the files with their sizes
-// and fingerprints. Without a DONE that fits, a checkpoint does not exist.
+// adapter keeps tensors beside what trains, replay.jsonl where groups are replayed (a ReplayItem a line,
+// oldest first), and, last of all, DONE, which lists the files with their sizes and fingerprints. Without a
+// DONE that fits, a checkpoint does not exist.
 #pragma once
 
 #include <cstdint>

@@ -70,6 +70,29 @@ std::string written_by(const Json& json) {
   return "; it was written by Temper " + (by.is_string() ? by.get<std::string>() : "0.1 or before");
 }
 
+std::string ReplayItem::to_line() const {
+  const Json head = {{"step", step}, {"priority", priority ? Json(*priority) : Json(nullptr)}};
+  std::string line = dump_line(head);
+  line.back() = ',';
+  return line + "\"group\":" + group + "}";
+}
+
+ReplayItem ReplayItem::from_line(const std::string& line, const std::string& where) {
+  const Json json = parse_json(line, where);
+  ReplayItem out;
+  try {
+    out.step = count(json, "step", where);
+    if (const Json& priority = json.at("priority"); !priority.is_null()) {
+      out.priority = priority.get<double>();
+      if (!std::isfinite(*out.priority)) user_error("{}: priority: expected a finite number", where);
+    }
+    out.group = dump_line(typed(json, "group", Json::value_t::object, where));
+  } catch (const Json::exception& e) {
+    user_error("{}: not a group of a replay buffer: {}", where, e.what());
+  }
+  return out;
+}
+
 Json RunState::to_json() const {
   Json pairs = Json::array();
   for (const auto& [record, length] : lengths) pairs.push_back({record, length});

@@ -14,14 +14,25 @@
 
 namespace temper {
 
+// A group of rollouts that later steps may learn from again (train/replay.h).
+struct ReplayItem {
+  int64_t step = 0;                // finished steps when it was sampled
+  std::optional<double> priority;  // of the kinds of replay that have one
+  std::string group;               // RolloutGroup::to_json() as a line
+
+  std::string to_line() const;  // {"step":3,"priority":0.25,"group":{...}}
+  static ReplayItem from_line(const std::string& line, const std::string& where);  // throws UserError
+};
+
 struct RunState {
-  int64_t step = 0;                             // finished steps
-  int64_t updates = 0;                          // finished optimizer updates
-  int64_t tokens = 0;                           // trained on so far
-  int64_t cursor = 0;                           // draws taken from the order of data
-  int64_t stored_cursor = 0;                    // rl: draws taken from the order of stored groups
-  Json leftovers = Json::array();               // rl: groups generated but not used yet
-  Json open = Json::array();                    // rl: groups of which some completions have not ended
+  int64_t step = 0;                // finished steps
+  int64_t updates = 0;             // finished optimizer updates
+  int64_t tokens = 0;              // trained on so far
+  int64_t cursor = 0;              // draws taken from the order of data
+  int64_t stored_cursor = 0;       // rl: draws taken from the order of stored groups
+  Json leftovers = Json::array();  // rl: groups generated but not used yet
+  Json open = Json::array();       // rl: groups of which some completions have not ended
+  std::vector<ReplayItem> replay;  // rl: oldest first; not in to_json(), its file is replay.jsonl
   std::map<int64_t, double> reference_rewards;  // rl: by record, the initial model's mean reward
   // By record, what each reward said of the reference model's answers: [reward][answer], of those rewards
   // whose transforms compare with them (train/reference_scores.h).

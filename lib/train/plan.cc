@@ -149,7 +149,7 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
   constexpr int64_t kProgram =
       600 << 20;  // the program, its libraries, and what the allocator and oneDNN keep
   const auto peak = [&](const Kept& kept) {
-    return kProgram + weights + kept.masters + kept.state + task.reference + task.teachers +
+    return kProgram + weights + kept.masters + kept.state + task.reference + task.teachers + task.replay +
            std::max(gradients + activations + logits, task.cache);
   };
   const auto shown = [&](const Kept& kept) -> Json {
@@ -184,6 +184,7 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
                  {"logits_bytes", logits},
                  {"cache_bytes", task.cache},
                  {"teachers_bytes", task.teachers},
+                 {"replay_bytes", task.replay},
                  {"peak_bytes", peak(of_rank)}}},
                {"steps", {{"steps", config.train.steps}, {"updates", config.updates()}}}};
   if (ranks > 1) plan["ranks"] = std::move(of_ranks);

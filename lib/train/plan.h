@@ -21,6 +21,7 @@ struct TaskMemory {
   int64_t cache = 0;      // keys and values while sampling: not at the same time as gradients
   int64_t reference = 0;  // a reference model beside the one that trains
   int64_t teachers = 0;
+  int64_t replay = 0;  // groups of earlier steps, at most
 };
 
 // {"config", "parameters": {...}, "memory": {..._bytes}, "steps": {...}}. memory: of a process, with several

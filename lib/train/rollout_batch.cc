@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "base/error.h"
@@ -157,13 +158,15 @@ objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t l
 
 namespace {
 
+using Groups = std::vector<std::reference_wrapper<const RolloutGroup>>;
+
 // Of the completions that a reward tells the outcome of, the share of each that there can be.
-NamedValues outcome_shares(const Session& s, const RolloutBatch& batch) {
+NamedValues outcome_shares(const Session& s, const Groups& groups) {
   NamedValues out;
   for (size_t i = 0; s.rewards != nullptr && i < s.rewards->names().size(); ++i) {
     std::map<std::string, double> counts;
     double told = 0;
-    for (const RolloutGroup& g : batch.groups) {
+    for (const RolloutGroup& g : groups) {
       for (const Rollout& r : g.rollouts) {
         if (r.demonstration || r.parts.empty() || r.parts[i].outcome.empty()) continue;
         counts[r.parts[i].outcome] += 1;
@@ -179,11 +182,14 @@ NamedValues outcome_shares(const Session& s, const RolloutBatch& batch) {
 }  // namespace
 
 NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
+  Groups groups;
+  for (const RolloutGroup& g : batch.groups)
+    if (g.age == 0) groups.push_back(g);
   double reward = 0, rewards = 0, length = 0, truncated = 0, count = 0, std_sum = 0, std_groups = 0;
   const std::vector<std::string> names =
       s.rewards == nullptr ? std::vector<std::string>() : s.rewards->names();
   std::vector<double> parts(names.size(), 0), part_counts(names.size(), 0), counted = parts, counts = parts;
-  for (const RolloutGroup& g : batch.groups) {
+  for (const RolloutGroup& g : groups) {
     double sum = 0, squares = 0, n = 0;
     for (const Rollout& r : g.rollouts) {
       if (r.demonstration) continue;
@@ -228,7 +234,7 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
   }
   out.emplace_back("null_rewards", (count - rewards) / count);
   double tokens = 0, older = 0;
-  for (const RolloutGroup& g : batch.groups) {
+  for (const RolloutGroup& g : groups) {
     for (const Rollout& r : g.rollouts) {
       tokens += static_cast<double>(r.tokens());
       older += static_cast<double>(r.older);
@@ -238,23 +244,23 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
     out.emplace_back("older_tokens", older / tokens);
     out.emplace_back("open_groups", static_cast<double>(batch.open.size()));
   }
-  for (const auto& [name, share] : outcome_shares(s, batch)) out.emplace_back(name, share);
+  for (const auto& [name, share] : outcome_shares(s, groups)) out.emplace_back(name, share);
   if (batch.hints) {
-    double groups = 0, hinted_rewards = 0, hinted_sum = 0;
-    for (const RolloutGroup& g : batch.groups) {
-      groups += g.rollouts.front().hinted ? 1 : 0;
+    double hinted = 0, hinted_rewards = 0, hinted_sum = 0;
+    for (const RolloutGroup& g : groups) {
+      hinted += g.rollouts.front().hinted ? 1 : 0;
       for (const Rollout& r : g.rollouts) {
         if (!r.hinted || !r.reward) continue;
         hinted_sum += *r.reward;
         hinted_rewards += 1;
       }
     }
-    out.emplace_back("hinted", groups / static_cast<double>(batch.groups.size()));
+    out.emplace_back("hinted", hinted / static_cast<double>(groups.size()));
     if (hinted_rewards > 0) out.emplace_back("hinted_reward", hinted_sum / hinted_rewards);
   }
   // What environments counted: means over the conversations that have the figure.
   std::map<std::string, std::pair<double, double>> figures;  // sum and count
-  for (const RolloutGroup& g : batch.groups) {
+  for (const RolloutGroup& g : groups) {
     for (const Rollout& r : g.rollouts) {
       if (!r.conversation) continue;
       for (const auto& [name, value] : r.conversation->figures) {
@@ -264,15 +270,15 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
     }
   }
   for (const auto& [name, sum] : figures) out.emplace_back("environment/" + name, sum.first / sum.second);
-  // What the rewards compared the answers as, in shares of the groups.
+  // What the rewards compared the answers as, in shares of the groups that were sampled.
   std::map<std::string, double> kinds;
-  for (const RolloutGroup& g : batch.groups) {
-    const auto kind =
-        s.rewards == nullptr ? std::nullopt : s.rewards->compared_as(s.train_records[g.record].json);
-    if (kind) kinds[*kind] += 1;
+  double sampled = 0;
+  for (const RolloutGroup& g : groups) {
+    if (g.stored || s.rewards == nullptr) continue;
+    sampled += 1;
+    if (const auto kind = s.rewards->compared_as(s.train_records[g.record].json)) kinds[*kind] += 1;
   }
-  for (const auto& [kind, groups] : kinds)
-    out.emplace_back("compared_as/" + kind, groups / static_cast<double>(batch.groups.size()));
+  for (const auto& [kind, so_many] : kinds) out.emplace_back("compared_as/" + kind, so_many / sampled);
   return out;
 }
 
@@ -283,6 +289,10 @@ std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& bat
   const double* values = a.const_data_ptr<double>();
   int64_t index = 0;
   for (const RolloutGroup& g : batch.groups) {
+    if (g.age > 0) {
+      index += static_cast<int64_t>(g.rollouts.size());
+      continue;
+    }
     for (const Rollout& r : g.rollouts) {
       SampleRow row;
       const bool plain = g.rollouts.front().hinted && !r.hinted;

@@ -59,9 +59,11 @@ struct RolloutGroup {
   std::vector<Rollout> rollouts;
   std::optional<double> reference_reward;  // mean reward of the initial model's answers to the prompt
   bool stored = false;                     // from offline.files
+  int64_t age = 0;                         // of a replayed group: steps since it was sampled
   std::shared_ptr<const Record> asked;     // until it is sampled, what a conversation goes on from
 
   bool open() const;  // some of its completions have not ended
+  bool fresh() const { return !stored && age == 0; }
   Json to_json() const;
   static RolloutGroup from_json(const Json& json);
 };
@@ -73,7 +75,7 @@ inline constexpr const char* kStored = "stored";
 struct RolloutBatch {
   std::vector<RolloutGroup> groups;
   int64_t generated_groups = 0, kept_groups = 0;  // of this step's generation
-  int64_t generated_tokens = 0;                   // and those of stored responses
+  int64_t generated_tokens = 0;                   // and those of stored and replayed responses
   bool hints = false;                             // groups may be asked again with a hint
   // Of all that made the batch, and the part of it in which scores were waited for: what is scored while
   // other completions are decoded costs no time of its own, and is not in it.
@@ -112,7 +114,7 @@ at::Tensor include_mask(const objective::PolicyAlgorithm& algorithm, const std::
 // The numbers of sequences [first, last): a micro-batch's or an optimizer step's share.
 objective::PolicyBatch slice(const RolloutTensors& all, int64_t first, int64_t last);
 
-// Means over the batch for the metrics row, and rows for samples.jsonl.
+// Means over the batch for the metrics row, and rows for samples.jsonl; of both, replayed groups are no part.
 NamedValues rollout_metrics(const Session& session, const RolloutBatch& batch);
 std::vector<SampleRow> rollout_samples(const Session& session, const RolloutBatch& batch,
                                        const at::Tensor& advantage);

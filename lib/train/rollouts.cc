@@ -91,6 +91,17 @@ std::vector<RolloutGroup> kept_groups(const Session& s, const Json& kept) {
   return out;
 }
 
+// Groups that were not sampled now stand evenly among those of the batch, so that every optimizer step has
+// its share.
+void join(RolloutBatch& batch, std::vector<RolloutGroup> groups) {
+  const size_t total = batch.groups.size() + groups.size();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (const Rollout& r : groups[i].rollouts) batch.generated_tokens += r.tokens();
+    const size_t place = std::min(i * total / groups.size(), batch.groups.size());
+    batch.groups.insert(batch.groups.begin() + static_cast<std::ptrdiff_t>(place), std::move(groups[i]));
+  }
+}
+
 }  // namespace
 
 std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
@@ -116,9 +127,8 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
                               const CollectOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const auto seed = static_cast<uint64_t>(s.config.seed);
-  const int64_t total = options.groups;
   const int64_t taken = options.stored_groups;
-  const auto wanted = static_cast<size_t>(total - taken);
+  const size_t wanted = static_cast<size_t>(options.groups - taken) - options.replayed.size();
   RolloutBatch batch;
   batch.cursor = s.state.cursor;
   batch.stored_cursor = s.state.stored_cursor;
@@ -178,19 +188,15 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
   batch.groups.resize(wanted);
   for (const RolloutGroup& g : open) batch.open.push_back(g.to_json());
 
-  // Stored groups stand evenly among the fresh ones, so that every optimizer step of the batch has its share.
   if (taken > 0) {
     const std::vector<RolloutGroup>& stored = *options.stored;
     const RecordOrder order(static_cast<int64_t>(stored.size()), seed, s.config.data.epochs());
-    for (int64_t i = 0; i < taken; ++i) {
-      const auto at = batch.groups.begin() +
-                      std::min<int64_t>(i * total / taken, static_cast<int64_t>(batch.groups.size()));
-      RolloutGroup group = stored[order.at(batch.stored_cursor + i)];
-      for (const Rollout& r : group.rollouts) batch.generated_tokens += r.tokens();
-      batch.groups.insert(at, std::move(group));
-    }
+    std::vector<RolloutGroup> drawn;
+    for (int64_t i = 0; i < taken; ++i) drawn.push_back(stored[order.at(batch.stored_cursor + i)]);
     batch.stored_cursor += taken;
+    join(batch, std::move(drawn));
   }
+  join(batch, options.replayed);
   batch.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return batch;
 }

@@ -1,4 +1,5 @@
-// Where a step's groups come from: the policy, the record's own completions, or a file of scored responses.
+// Where a step's groups come from: the policy, the record's own completions, a file of scored responses, or
+// earlier steps.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,7 @@ struct CollectOptions {
   const Hints* hints = nullptr;  // with which groups without a right answer are asked again
   const std::vector<RolloutGroup>* stored = nullptr;  // groups that were not sampled here ...
   int64_t stored_groups = 0;                          // ... and how many of the wanted are of these
+  std::vector<RolloutGroup> replayed = {};  // groups of earlier steps that are of the wanted (replay.h)
 };
 
 // Samples groups of the task's group_size completions of the records that the order draws, scores them by the

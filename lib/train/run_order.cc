@@ -34,12 +34,6 @@ int64_t RunOrder::at(int64_t position) const {
   return order_->at(s_.state.step, position);
 }
 
-std::vector<int64_t> RunOrder::next(int64_t count) const {
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < count; ++i) out.push_back(at(s_.state.cursor + i));
-  return out;
-}
-
 std::vector<int64_t> RunOrder::wants_base() const {
   return s_.state.order.empty() ? order_->wants_base() : std::vector<int64_t>();
 }

@@ -24,7 +24,6 @@ class RunOrder {
 
   // The record of a draw that the session's step makes.
   int64_t at(int64_t position) const;
-  std::vector<int64_t> next(int64_t count) const;  // ... of the draws from the cursor on
 
   // Whether steps are observed; else nothing below changes anything.
   bool observes() const { return observes_; }

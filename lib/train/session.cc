@@ -230,6 +230,7 @@ void Session::restore_as_first() {
 // What speaks of records that may be others now.
 void Session::forget_records() {
   state.leftovers = state.open = Json::array();
+  state.replay.clear();
   state.reference_rewards.clear();
   state.reference_scores.clear();
   state.eval_reference_scores.clear();

@@ -34,6 +34,7 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
                            "algorithm": {"name": "mrt"}}),
             "hinted": ("rl", {"hint": {"column": "answer", "text": " ({hint})", "at_most": 0.5}, "rewards": [{"kind": "math"}],
                               "algorithm": {"name": "grpo"}}),
+            "replayed": ("rl", {"replay": {"share": 0.5, "capacity": 8, "kind": "btp"}}),
             # More than is decoded at once, of records that come again, scored by a program meanwhile.
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},

@@ -166,6 +166,7 @@ TEST_CASE("rewards of steps: a process model's scores stand where the policy's t
     CHECK(*row.find("advantage_abs") > 0);
   }
   runs.check_resumes("resumes", with(zscore));
+  runs.check_resumes("replayed", with(zscore, {"replay.share=0.5", "replay.kind=btp"}));
   const std::string refined = R"("process": {"reward": "prm", "refine": ["clip", "delta"], "threshold": 0.4,
                                              "weight": 0.5, "easy_levels": ["0", "1"]})";
   runs.check_split("return", with("{\"name\": \"dapo\", \"filter_zero_variance\": false, \"advantage\": "

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "train/config.h"
 #include "train/plan.h"
 
@@ -11,6 +12,7 @@ namespace temper {
 
 void RlTask::fields(FieldVisitor& v) {
   v.section("offline", offline, "scored responses from files");
+  v.section("replay", replay, "groups of earlier steps, learnt from again beside fresh ones");
   v.choice("environment", "kind", environment_options, environment_kind, environment_registry(),
            "who answers what the policy writes, in conversations of several turns");
   v.section("rollout", rollout, "generation of the rollout batch");
@@ -38,6 +40,8 @@ void RlRollout::fields(FieldVisitor& v) {
            .min = 0});
   v.field("openings", openings,
           {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
+  v.field("diversity", diversity,
+          {.help = "writes how different a group's completions are: distinct and vendi (eval/diversity.h)"});
   v.section("prefix", prefix, "thinking that a group's completions begin with, for algorithm mrt");
   if (openings.size() == 2) {
     v.field("reference_samples", reference_samples,
@@ -154,6 +158,22 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
             fmt::format("offline.files: \"{}\" needs {}, which stored responses lack", algorithm_name, what));
     }
   }
+  if (replay.on()) {
+    const std::pair<bool, const char*> fresh_only[] = {
+        {offline.replaces_sampling(), "offline.share 1: nothing is sampled"},
+        {rollout.step_tokens > 0, "rollout.step_tokens: completions go on over several steps"},
+        {rollout.demonstrations > 0, "rollout.demonstrations: each group brings its own"},
+        {!rollout.openings.empty(), "rollout.openings: completions are made to begin in two ways"},
+        {rollout.prefix.on(), "rollout.prefix: completions share a beginning"},
+        {needs.greedy_reward, "algorithm: it compares with a greedy answer of the policy as it is"}};
+    for (const auto& [given, what] : fresh_only)
+      if (given) problem(fmt::format("{}; leave out replay", what));
+    const int64_t taken = replay.replayed_prompts(rollout.prompts_per_step),
+                  stored = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0;
+    if (taken + stored >= rollout.prompts_per_step && !offline.replaces_sampling())
+      problem(fmt::format("replay.share: {} replayed{} of {} prompts a step leave nothing to sample", taken,
+                          stored > 0 ? fmt::format(" and {} stored", stored) : "", rollout.prompts_per_step));
+  }
   if (rollout.step_tokens > 0) {
     if (algorithm->correction == "none")
       problem(
@@ -217,7 +237,11 @@ Heads RlTask::heads(const RunConfig&, const std::vector<Record>*, const Tokenize
 }
 
 TaskMemory RlTask::memory(const RunConfig&, const PlanShapes& shapes) const {
-  return {.cache = shapes.cache_bytes(rollout, rollout.prompts_per_step)};
+  TaskMemory out{.cache = shapes.cache_bytes(rollout, rollout.prompts_per_step)};
+  if (replay.on())
+    out.replay = product("replay.capacity: bytes of groups",
+                         {replay.capacity, rollout.group_size, rollout.max_new_tokens, kReplayBytesPerToken});
+  return out;
 }
 
 std::vector<Advice> RlTask::advise(const MetricsRow& row) const {

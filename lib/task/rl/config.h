@@ -10,6 +10,7 @@
 #include "objective/policy/policy.h"
 #include "train/hints.h"
 #include "train/prefix.h"
+#include "train/replay.h"
 #include "train/task.h"
 
 namespace temper {
@@ -33,6 +34,7 @@ struct RlRollout : RolloutSection {
   PrefixSection prefix;
   int64_t reference_samples = 16;
   int64_t step_tokens = 0;
+  bool diversity = false;
   void fields(FieldVisitor& v) override;
 };
 
@@ -40,6 +42,7 @@ struct RlTask : Task {
   std::string environment_kind;
   std::unique_ptr<EnvironmentOptions> environment_options;
   OfflineSection offline;
+  ReplaySection replay;
   HintSection hint;
   RlRollout rollout;
   std::string algorithm_name = "grpo";

@@ -1,9 +1,12 @@
 // Reinforcement learning from verifiable rewards: sample groups, score them, turn rewards into advantages,
 // take optimizer steps on the policy objective. Which estimator, objective, reduction, KL and filter: the
-// "algorithm" section. Groups may also come from a file of scored responses (stored_rollouts.h).
+// "algorithm" section. Groups may also come from a file of scored responses (stored_rollouts.h) or from
+// earlier steps (train/replay.h).
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "base/statistics.h"
+#include "eval/diversity.h"
 #include "objective/policy/policy.h"
 #include "task/rl/config.h"
 #include "task/rl/extra_rewards.h"
@@ -81,6 +84,21 @@ void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rol
   }
 }
 
+// Means over the fresh groups of how different their sampled completions are; of none, nothing.
+NamedValues diversity_metrics(const std::vector<RolloutGroup>& groups) {
+  std::vector<double> distinct, vendi;
+  for (const RolloutGroup& g : groups) {
+    std::vector<std::vector<int64_t>> texts;
+    for (const Rollout& r : g.rollouts)
+      if (!r.demonstration) texts.push_back(own_tokens(r.ids, r.turns));
+    if (!g.fresh() || texts.empty()) continue;
+    distinct.push_back(distinct_share(texts));
+    vendi.push_back(vendi_score(texts));
+  }
+  if (distinct.empty()) return {};
+  return {{"distinct", mean(distinct)}, {"vendi", mean(vendi)}};
+}
+
 }  // namespace
 
 void RlTask::train(Session& s) const {
@@ -108,8 +126,8 @@ void RlTask::train(Session& s) const {
   const double max_length =
       algorithm.max_length > 0 ? algorithm.max_length : static_cast<double>(rollout.max_new_tokens);
   // Groups that an earlier policy, another model or nobody's sampling gave.
-  const bool off_policy = offline.on() || algorithm.filter_zero_variance || needs.demonstration ||
-                          needs.opening || rollout.step_tokens > 0;
+  const bool off_policy = offline.on() || replay.on() || algorithm.filter_zero_variance ||
+                          needs.demonstration || needs.opening || rollout.step_tokens > 0;
   // With one update the policy that is trained is the one that sampled, and its log-probs come with the
   // update's own pass.
   const bool old_pass =
@@ -122,23 +140,27 @@ void RlTask::train(Session& s) const {
     s.begin_step();
 
     // Sample and score.
-    RolloutBatch rollouts =
-        collect_rollouts(s, prompts,
-                         {.order = order.get(),
-                          .groups = rollout.prompts_per_step,
-                          .store_old_logp = old_pass && (off_policy || !needs.critic()),
-                          .only_differing = algorithm.filter_zero_variance,
-                          .max_rounds = algorithm.filter_max_rounds,
-                          .rounds_field = "algorithm.filter_max_rounds",
-                          .step_tokens = rollout.step_tokens,
-                          .make = {rollout.demonstrations, rollout.openings, rollout.prefix},
-                          .hints = hints.get(),
-                          .stored = &stored,
-                          .stored_groups = stored_groups});
+    RolloutBatch rollouts = collect_rollouts(
+        s, prompts,
+        {.order = order.get(),
+         .groups = rollout.prompts_per_step,
+         .store_old_logp = old_pass && (off_policy || !needs.critic()),
+         .only_differing = algorithm.filter_zero_variance,
+         .max_rounds = algorithm.filter_max_rounds,
+         .rounds_field = "algorithm.filter_max_rounds",
+         .step_tokens = rollout.step_tokens,
+         .make = {rollout.demonstrations, rollout.openings, rollout.prefix},
+         .hints = hints.get(),
+         .stored = &stored,
+         .stored_groups = stored_groups,
+         .replayed = replay.on() ? draw_replay(replay, s.state, static_cast<uint64_t>(c.seed),
+                                               rollout.prompts_per_step)
+                                 : std::vector<RolloutGroup>()});
     if (needs.reference_reward) reference_rewards(s, rollout, rollouts);
     const at::Tensor greedy = needs.greedy_reward ? greedy_rewards(s, rollouts.groups) : at::Tensor();
     rollouts.commit(s.state);
     if (order != nullptr) order->observe(rollouts.observed);
+    if (replay.on()) add_to_replay(replay, s.state, rollouts.groups);
     RolloutTensors all = rollout_tensors(rollouts.groups);
     if (needs.outcome_score) all.batch.outcome = outcomes_of(s, sources.outcomes, rollouts.groups);
     if (needs.value || needs.token_score) {
@@ -223,6 +245,12 @@ void RlTask::train(Session& s) const {
     row.values = rollout_metrics(s, rollouts);
     if (order != nullptr) {
       for (const auto& value : order->metrics()) row.values.push_back(value);
+    }
+    if (rollout.diversity) {
+      for (const auto& value : diversity_metrics(rollouts.groups)) row.values.push_back(value);
+    }
+    if (replay.on()) {
+      for (const auto& value : replay_metrics(replay, s.state, rollouts.groups)) row.values.push_back(value);
     }
     row.values.emplace_back("loss", sum.loss / sum.updates);
     row.values.emplace_back("grad_norm", sum.grad_norm / sum.updates);
