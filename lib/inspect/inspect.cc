@@ -29,7 +29,7 @@
 #include "task/sft/multistage.h"
 #include "text/inspect.h"
 #include "text/template.h"
-#include "train/replay.h"
+#include "train/groups/replay.h"
 
 namespace temper {
 namespace {

@@ -23,7 +23,8 @@ void differences(const std::string& path, const Json& before, const Json& now,
     return;
   }
   if (before.is_array() && now.is_array() && before.size() == now.size()) {
-    for (size_t i = 0; i < now.size(); ++i) differences(fmt::format("{}.{}", path, i), before[i], now[i], out);
+    for (size_t i = 0; i < now.size(); ++i)
+      differences(fmt::format("{}.{}", path, i), before[i], now[i], out);
     return;
   }
   out.push_back(fmt::format("{}: {} in the run, {} now", path, dump_line(before), dump_line(now)));

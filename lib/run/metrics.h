@@ -27,7 +27,7 @@ using NamedValues = std::vector<std::pair<std::string, double>>;
 // reward, reward/<name>, reward_std, kl, entropy, clip_low, clip_high, length, truncated, groups_kept,
 // advantage_abs, older_tokens (share that earlier weights drew), open_groups, ratio, rollout_gap, approx_kl,
 // skipped, null_rewards. With replay: replay_size, replayed_groups, replay_age, replay_reward,
-// replay_priority (train/replay.h); the numbers of completions are then those of fresh groups. With
+// replay_priority (train/groups/replay.h); the numbers of completions are then those of fresh groups. With
 // rollout.diversity: distinct, vendi (eval/diversity.h). A reward's outcomes and counters, <name>/<outcome>
 // and <name>/<counter>, are those of the step's completions, or of the evaluation's. Rows of split "eval":
 // accuracy or reward, with low, high (95 % interval) and n; loss/<name> and perplexity/<name> of the sets of

@@ -14,7 +14,7 @@
 
 namespace temper {
 
-// A group of rollouts that later steps may learn from again (train/replay.h).
+// A group of rollouts that later steps may learn from again (train/groups/replay.h).
 struct ReplayItem {
   int64_t step = 0;                // finished steps when it was sampled
   std::optional<double> priority;  // of the kinds of replay that have one

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "train/config.h"
-#include "train/open_groups.h"
+#include "train/groups/open_groups.h"
 #include "train/reference.h"
 #include "train/run_order.h"
 #include "train/session.h"

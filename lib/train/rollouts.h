@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "train/hints.h"
+#include "train/groups/hints.h"
 #include "train/rollout_batch.h"
 #include "train/sampling.h"
 

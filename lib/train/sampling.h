@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "rollout/engine.h"
-#include "train/prefix.h"
+#include "train/groups/prefix.h"
 #include "train/rollout_batch.h"
 
 namespace temper {

@@ -8,8 +8,8 @@
 #include "runs.h"
 #include "tensor/packed.h"
 #include "text/fake_tokenizer.h"
+#include "train/groups/prefix.h"
 #include "train/micro_batch.h"
-#include "train/prefix.h"
 #include "train/rollout_batch.h"
 
 using namespace temper;

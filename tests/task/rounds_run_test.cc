@@ -234,5 +234,7 @@ TEST_CASE("rounds: a round that selects nothing is told, and the run goes on whe
         std::string::npos);
   CHECK(fs::exists(runs.folder() / "none/rounds/01/1-answers/lines.jsonl"));
   // The config is part of the run.
-  CHECK(problem([&] { runs(kRounds, "none", {}, "auto"); }).find("phases.1.rule.min: 7.0 in the run, null now") != std::string::npos);
+  CHECK(problem([&] {
+          runs(kRounds, "none", {}, "auto");
+        }).find("phases.1.rule.min: 7.0 in the run, null now") != std::string::npos);
 }

@@ -1,4 +1,4 @@
-#include "train/replay.h"
+#include "train/groups/replay.h"
 
 #include <algorithm>
 #include <cmath>

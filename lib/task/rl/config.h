@@ -8,9 +8,9 @@
 
 #include "env/environment.h"
 #include "objective/policy/policy.h"
-#include "train/hints.h"
-#include "train/prefix.h"
-#include "train/replay.h"
+#include "train/groups/hints.h"
+#include "train/groups/prefix.h"
+#include "train/groups/replay.h"
 #include "train/task.h"
 
 namespace temper {

@@ -1,7 +1,7 @@
 // Reinforcement learning from verifiable rewards: sample groups, score them, turn rewards into advantages,
 // take optimizer steps on the policy objective. Which estimator, objective, reduction, KL and filter: the
 // "algorithm" section. Groups may also come from a file of scored responses (stored_rollouts.h) or from
-// earlier steps (train/replay.h).
+// earlier steps (train/groups/replay.h).
 #include <ATen/ATen.h>
 
 #include "base/error.h"

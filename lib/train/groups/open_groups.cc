@@ -1,4 +1,4 @@
-#include "train/open_groups.h"
+#include "train/groups/open_groups.h"
 
 #include "train/config.h"
 #include "train/sampling.h"

@@ -1,4 +1,4 @@
-#include "train/hints.h"
+#include "train/groups/hints.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "train/prefix.h"
+#include "train/groups/prefix.h"
 
 #include "base/error.h"
 #include "base/random.h"
