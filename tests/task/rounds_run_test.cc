@@ -196,6 +196,55 @@ TEST_CASE("rounds: asked prompts, and answers in a column of their own") {
   CHECK(first["completion"] == " 2");
 }
 
+TEST_CASE("rounds: feedback that is missing, a grid of one, a model that always writes the same") {
+  RoundRuns runs;
+  const auto config = [](const std::string& phases) {
+    return R"({"task": "rounds", "threads": 1, "rounds": 1, "model": {"path": "start/final", "dtype": "f32"},
+      "data": {"train": ["train.jsonl"], "max_tokens": 100}, "rewards": [{"kind": "contains", "texts": ["3"]}], "phases": [)" +
+           phases + R"(], "run": "x"})";
+  };
+  const std::string missing = problem([&] {
+    runs(config(R"({"kind": "generate", "ask": "{prompt} {feedback}:", "sampling": {"max_new_tokens": 4}})"),
+         "missing");
+  });
+  CAPTURE(missing);
+  CHECK(has(missing, "train.jsonl:1: has no column \"feedback\", which \"ask\" names"));
+  CHECK(has(problem([&] { runs(config(R"({"kind": "generate", "ask": "{prompt"})"), "open"); }),
+            "without its }"));
+
+  const auto rows =
+      runs(config(R"({"kind": "tune", "count": 4, "n": 2, "temperatures": [1], "thresholds": [0.5],
+                                    "sampling": {"max_new_tokens": 4}},
+                                   {"kind": "generate", "sampling_from": "tune", "sampling": {"max_new_tokens": 4}})"),
+           "one");
+  CHECK(rows.front().find("tune/temperature").value() == 1);
+  CHECK(runs.lines("one/rounds/01/1-tune/grid.jsonl").size() == 1);
+
+  // Greedy answers of a prompt are the same: no pair is made of them, and one is kept.
+  const std::string same = problem([&] {
+    runs(config(R"({"kind": "generate", "n": 4, "sampling": {"max_new_tokens": 4, "temperature": 0}},
+                   {"kind": "select", "name": "once", "rule": "top"},
+                   {"kind": "select", "name": "pairs", "from": ["generate"], "rule": "pairs"},
+                   {"kind": "train", "config": {"task": "preference", "train": {"steps": 1, "batch_size": 2}}})"),
+         "same");
+  });
+  CAPTURE(same);
+  CHECK(has(same, "there is nothing to train on: the phases pairs left no lines"));
+  CHECK(runs.lines("same/rounds/01/2-once/lines.jsonl").size() == 16);
+}
+
+TEST_CASE("rounds: the optimizer's state goes on or begins anew") {
+  RoundRuns runs;
+  const auto weights = [&](const std::string& moments) {
+    runs(with(R"({"kind": "train", )", R"({"kind": "train", "moments": ")" + moments + R"(", )"), moments);
+    return std::pair{bytes(runs.folder() / (moments + "/rounds/01/3-train/run/final/model.safetensors")),
+                     bytes(runs.folder() / (moments + "/rounds/02/3-train/run/final/model.safetensors"))};
+  };
+  const auto fresh = weights("fresh"), kept = weights("keep");
+  CHECK((fresh.first == kept.first));
+  CHECK((fresh.second != kept.second));
+}
+
 TEST_CASE("rounds: mistakes are told before anything is done") {
   RoundRuns runs;
   const auto told_of = [&](const std::string& config) { return problem([&] { runs(config, "wrong"); }); };
