@@ -110,7 +110,7 @@ expect 'expected 1 to 2' --reward math --n 2 --k 4
 expect '--budgets: goes with --environment budget, found attempts' --reward math --budgets 4 8 --environment attempts
 expect '--max-new-tokens: 24 leave no room for what the environment asks for; it needs 26' --reward math --budgets 4 24
 expect 'there is no such folder' --reward math --output "$work/none/x"
-expect 'words: a file is named "words" already' --reward math --loss words="$work/texts.jsonl" --loss words="$work/texts.jsonl"
+expect 'a file is named "words" already' --reward math --loss words="$work/texts.jsonl" --loss words="$work/texts.jsonl"
 expect 'expected a name before the "="' --reward math --loss ="$work/texts.jsonl"
 expect 'none.jsonl' --reward math --loss "$work/none.jsonl"
 expect 'none.jsonl' --reward math --data "$work/none.jsonl"

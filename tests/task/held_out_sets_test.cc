@@ -106,7 +106,7 @@ TEST_CASE("held-out sets: the loss is that of the task's own held-out data where
   }
   CHECK(has(runs.said("alone"), "before training: loss/again"));
   const std::string report = bytes(runs.folder() / "alone/report.html");
-  CHECK(has(report, "Held-out losses"));
+  CHECK(has(report, "Held-out loss: again"));
 }
 
 TEST_CASE("held-out sets: what is too long is counted, and what cannot be measured is refused at once") {
