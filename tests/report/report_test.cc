@@ -109,7 +109,7 @@ TEST_CASE("the losses of held-out sets are a curve each, on one chart while ther
   const std::string html = read_file(folder.path + "/report.html");
   CHECK(nesting_problem(html).empty());
   for (const char* text :
-       {"Held-out losses", "<i></i>old<", "<i></i>new<", "<i></i>f<", "Held-out loss: g"}) {
+       {"Held-out losses", "<i></i>old <", "<i></i>new <", "<i></i>f <", "Held-out loss: g"}) {
     CAPTURE(text);
     CHECK(html.find(text) != std::string::npos);
   }
