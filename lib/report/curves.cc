@@ -146,6 +146,8 @@ std::vector<Curve> loss_curves(const ReportRun& run) {
       out.back().keys.push_back(key);
     }
   }
+  for (Curve& curve : out)  // a chart of one curve names none
+    if (curve.keys.size() == 1) curve.title = "Held-out loss: " + curve.keys.front().substr(5);
   return out;
 }
 

@@ -107,7 +107,7 @@ def main():
             if (ROOM / curve).exists():
                 out.append(f"![{e['name']} in the study]({curve})\n\n")
     out.append("\n## What else departs from its source\n\nWhat `temper-inspect list` says of kinds that are no objectives.\n\n")
-    for kind in ("input", "problem", "reward", "replay", "adapter", "optimizer", "schedule"):
+    for kind in ("input", "filter", "order", "selection", "problem", "reward", "replay", "adapter", "optimizer", "schedule"):
         for e in listed(program, kind):
             if e["departures"]:
                 out.append(f"{kind} `{e['name']}`" + (f" ({e['source']})" if e["source"] else "") + ":\n\n" + numbered(e["departures"]) + "\n")

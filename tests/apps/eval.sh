@@ -77,6 +77,17 @@ for name in ("loss/words", "perplexity/words"):
 assert both == alone
 PY
 
+# A run says the same of the adapter that it trains.
+"$bin/temper-train" "$work/sft.json" --set model="{\"path\": \"$work/sft/final\", \"dtype\": \"f32\"}" --set adapter.kind=lora --set train.steps=2 \
+  --set eval="{\"every\": 2, \"losses\": [{\"name\": \"words\", \"files\": [\"$work/texts.jsonl\"]}]}" --run "$work/lora" --quiet
+"${only[@]}" --adapter "$work/lora/final" --loss words="$work/texts.jsonl" > "$work/adapted.json"
+python3 - "$work" <<'PY'
+import json, sys
+before, *_, after = (json.loads(line) for line in open(f"{sys.argv[1]}/lora/metrics.jsonl"))
+plain, adapted = (json.load(open(f"{sys.argv[1]}/{name}.json"))["figures"]["loss/words"]["value"] for name in ("loss", "adapted"))
+assert abs(before["loss/words"] - plain) < 1e-6 and abs(after["loss/words"] - adapted) < 1e-5 and abs(plain - adapted) > 1e-3, (before, after, plain, adapted)
+PY
+
 # Quantised weights: other numbers, said at load.
 "${loud[@]}" --reward math --limit 2 --quantise nf4 --output "$work/q.jsonl" > "$work/q.json" 2> "$work/q.log"
 grep -q "linears in nf4" "$work/q.log" || fail "no word of the quantised weights"
@@ -110,7 +121,7 @@ expect 'expected 1 to 2' --reward math --n 2 --k 4
 expect '--budgets: goes with --environment budget, found attempts' --reward math --budgets 4 8 --environment attempts
 expect '--max-new-tokens: 24 leave no room for what the environment asks for; it needs 26' --reward math --budgets 4 24
 expect 'there is no such folder' --reward math --output "$work/none/x"
-expect 'words: a file is named "words" already' --reward math --loss words="$work/texts.jsonl" --loss words="$work/texts.jsonl"
+expect 'a file is named "words" already' --reward math --loss words="$work/texts.jsonl" --loss words="$work/texts.jsonl"
 expect 'expected a name before the "="' --reward math --loss ="$work/texts.jsonl"
 expect 'none.jsonl' --reward math --loss "$work/none.jsonl"
 expect 'none.jsonl' --reward math --data "$work/none.jsonl"

@@ -89,6 +89,32 @@ void write_run(const std::string& path, int64_t steps) {
 
 }  // namespace
 
+TEST_CASE("the losses of held-out sets are a curve each, on one chart while there are colours") {
+  const Folder folder;
+  write_file_atomic(folder.path + "/config.json", R"({"task":"sft","train":{"steps":4}})");
+  {
+    MetricsLog log(folder.path);
+    for (int64_t step = 0; step <= 4; ++step) {
+      const auto x = static_cast<double>(step);
+      if (step > 0) log.write({.step = step, .values = {{"loss", 3 - x / 2}}});
+      MetricsRow row{.step = step, .split = "eval", .values = {{"loss", 3 - x / 3}}};
+      for (const char* name : {"old", "new", "c", "d", "e", "f", "g"}) {
+        row.values.emplace_back(std::string("loss/") + name, 2 + x);
+        row.values.emplace_back(std::string("perplexity/") + name, std::exp(2 + x));
+      }
+      log.write(row);
+    }
+  }
+  write_report(folder.path);
+  const std::string html = read_file(folder.path + "/report.html");
+  CHECK(nesting_problem(html).empty());
+  for (const char* text :
+       {"Held-out losses", "<i></i>old <", "<i></i>new <", "<i></i>f <", "Held-out loss: g"}) {
+    CAPTURE(text);
+    CHECK(html.find(text) != std::string::npos);
+  }
+}
+
 TEST_CASE("axis values are round, few and cover the range") {
   CHECK(nice_ticks(0, 1, 4) == std::vector<double>{0, 0.5, 1});
   CHECK(nice_ticks(0, 0.3, 3) == std::vector<double>{0, 0.1, 0.2, 0.3});

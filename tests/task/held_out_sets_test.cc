@@ -105,8 +105,13 @@ TEST_CASE("held-out sets: the loss is that of the task's own held-out data where
     CHECK(!alone[i].find("loss"));
   }
   CHECK(has(runs.said("alone"), "before training: loss/again"));
+  // Also where completions would be sampled and scored, of held-out prompts that there are not.
+  const auto rl = runs(runs.config("rl", "train.jsonl"), "rl-alone",
+                       {runs.losses(runs.set("texts", runs.file("texts.jsonl")))});
+  CHECK(rl.front().find("loss/texts"));
+  CHECK(!rl.front().find("reward"));
   const std::string report = bytes(runs.folder() / "alone/report.html");
-  CHECK(has(report, "Held-out losses"));
+  CHECK(has(report, "Held-out loss: again"));
 }
 
 TEST_CASE("held-out sets: what is too long is counted, and what cannot be measured is refused at once") {

@@ -224,6 +224,7 @@ TEST_CASE("multistage: a step that finds too little takes what it passed over la
   MetricsRow row;
   filter.add_metrics(row);
   CHECK(*row.find("filter/drawn") == 12);
+  CHECK(*row.find("filter/filled") == 0.75);
   CHECK(*row.find("filter/threshold") == 1);
   CHECK(*row.find("filter/backward_skipped") == 8.0 / 16);
   level = NAN;  // neither queued nor learnt

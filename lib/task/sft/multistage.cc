@@ -67,7 +67,7 @@ MultistageFilter::MultistageFilter(const MultistageOptions& options, const std::
       predictor_(vocab, options.smoothing) {}
 
 std::vector<int64_t> MultistageFilter::batch(int64_t step, const Draw& draw, const Losses& losses) {
-  drawn_in_step_ = 0;
+  drawn_in_step_ = filled_in_step_ = 0;
   const auto next = [&] {
     std::vector<int64_t> out = draw();
     drawn_ += static_cast<int64_t>(out.size());
@@ -90,6 +90,7 @@ std::vector<int64_t> MultistageFilter::batch(int64_t step, const Draw& draw, con
     --backward_skipped_;
     forward_skipped_ -= passed.back().unseen;
     passed.pop_back();
+    ++filled_in_step_;
   }
   const std::vector<int64_t> out(queue_.begin(), queue_.begin() + batch_size_);
   queue_.erase(queue_.begin(), queue_.begin() + batch_size_);
@@ -149,6 +150,8 @@ void MultistageFilter::add_metrics(MetricsRow& row) const {
   row.values.emplace_back("filter/stage", static_cast<double>(stage_));
   if (stage_ > 0) row.values.emplace_back("filter/threshold", threshold_);
   row.values.emplace_back("filter/drawn", static_cast<double>(drawn_in_step_));
+  row.values.emplace_back("filter/filled",
+                          static_cast<double>(filled_in_step_) / static_cast<double>(batch_size_));
   row.values.emplace_back("filter/forward_skipped", share(forward_skipped_));
   row.values.emplace_back("filter/backward_skipped", share(backward_skipped_));
   if (!log_losses_.empty()) row.values.emplace_back("filter/predictor_loss", predictor_loss());

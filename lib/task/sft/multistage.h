@@ -53,8 +53,9 @@ class MultistageFilter {
 
   // filter/stage, filter/threshold (from stage 1 on), filter/forward_skipped and filter/backward_skipped (of
   // all examples drawn so far, the share whose forward or backward pass was left out), filter/drawn (examples
-  // of the step), filter/predictor_loss (mean -log P of what the classifier should have said, over the last
-  // `predictor_window` examples that it was asked about before it learnt them).
+  // of the step), filter/filled (share of the step's batch that had been passed over), filter/predictor_loss
+  // (mean -log P of what the classifier should have said, over the last `predictor_window` examples that it
+  // was asked about before it learnt them).
   void add_metrics(MetricsRow& row) const;
 
   int64_t stage() const { return stage_; }
@@ -79,7 +80,8 @@ class MultistageFilter {
   std::deque<double> losses_;      // stage 0's last `window`
   std::deque<double> log_losses_;  // the classifier's last `predictor_window`
   std::deque<int64_t> queue_;
-  int64_t drawn_ = 0, forward_skipped_ = 0, backward_skipped_ = 0, drawn_in_step_ = 0;
+  int64_t drawn_ = 0, forward_skipped_ = 0, backward_skipped_ = 0;
+  int64_t drawn_in_step_ = 0, filled_in_step_ = 0;
 };
 
 }  // namespace temper
