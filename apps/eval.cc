@@ -1,5 +1,5 @@
 // temper-eval: samples answers to the prompts of a file, scores them, and prints the figures with their
-// intervals.
+// intervals; or scores the answers that a file has.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -21,6 +21,7 @@
 #include "prompts.h"
 #include "reward/references.h"
 #include "rollout/end_ids.h"
+#include "score_file.h"
 #include "scored.h"
 
 using namespace temper;
@@ -28,6 +29,7 @@ namespace {
 
 struct Arguments {
   std::vector<std::string> adapters;
+  std::string score, segments;
   ModelArguments model;
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto";
@@ -47,7 +49,14 @@ void add_options(CLI::App& app, Arguments& a) {
                  "an adapter folder that PEFT or Temper wrote: DIR or DIR@WEIGHT; several act together")
       ->type_size(1)
       ->allow_extra_args(false);
-  app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need")->required();
+  app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need");
+  app.add_option(
+      "--score", a.score,
+      "in the place of --model and --data: JSONL with answers; writes its lines with what --reward "
+      "says of them to --output or standard output");
+  app.add_option("--segments", a.segments,
+                 "with --score: each sentence or line of an answer on its own, as \"segments\"")
+      ->check(CLI::IsMember(text_splits()));
   app.add_option("--reward", a.rewards, "a reward's name, or an object as in a config: {\"kind\":\"math\"}")
       ->type_size(1)
       ->allow_extra_args(false);
@@ -96,6 +105,16 @@ void add_options(CLI::App& app, Arguments& a) {
 
 int run(const Arguments& a) {
   demand_output("--output", a.output);
+  if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
+  if (!a.score.empty()) {
+    if (!a.data.empty() || !a.environment.empty() || !a.budgets.empty() || !a.adapters.empty())
+      user_error("--score: goes with none of --data, --environment, --budgets and --adapter");
+    score_file({a.score, a.segments, a.output, a.model.path, a.rewards, a.combine, a.limit, a.quiet});
+    return kExitDone;
+  }
+  if (!a.segments.empty()) user_error("--segments: goes with --score FILE");
+  if (a.model.path.empty()) user_error("--model: expected a Hugging Face folder, or --score FILE");
+  if (a.data.empty()) user_error("--data: expected JSONL with prompts");
   // With budgets, one environment each.
   std::vector<std::unique_ptr<Conversing>> environments;
   const std::vector<int64_t> budgets = sorted_budgets(a.budgets);
@@ -132,7 +151,6 @@ int run(const Arguments& a) {
   for (size_t i = 0; i < ids.size(); ++i)
     prompts.push_back({ids[i], encoder.prompt_text(records[i]), &records[i].json});
 
-  if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
   const auto model = load_model(a.model);
   std::unique_ptr<AdapterSet> adapters;
   const auto entries = adapter_entries(a.adapters);
@@ -184,8 +202,10 @@ int run(const Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Samples answers to the prompts of a file, scores them, and prints the figures as JSON.",
-               "temper-eval"};
+  CLI::App app{
+      "Samples answers to the prompts of a file, scores them, and prints the figures as JSON; or scores the "
+      "answers of a file.",
+      "temper-eval"};
   Arguments arguments;
   add_options(app, arguments);
   return run_app(app, argc, argv, [&] { return run(arguments); });
