@@ -102,8 +102,18 @@ inline std::string completion_lines(const std::vector<Record>& records,
   return out;
 }
 
+// A line an answer, or a group of answers.
+inline std::string lines_of(const std::vector<std::vector<Json>>& answers, bool groups) {
+  std::string out;
+  for (const std::vector<Json>& of_prompt : answers) {
+    if (groups) out += dump_line(packed(of_prompt)) + "\n";
+    for (const Json& line : groups ? std::vector<Json>() : of_prompt) out += dump_line(line) + "\n";
+  }
+  return out;
+}
+
 // Completions of all records: JSON lines with --input or --output, else plain text; with --score or --write
-// completions a line a response.
+// completions a line a response, with --write groups a line a prompt.
 inline void complete(const Settings& s, Model& model, AdapterSet* adapters, const Tokenizer& tokenizer,
                      const ChatTemplate* chat, const EngineOptions& options) {
   std::vector<Record> records;
@@ -151,11 +161,13 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   console.status("");
   std::string out;
-  if (rewards != nullptr)
-    out = scored_lines(*rewards, records, requests, completions, encoder, s.sampling.temperature);
+  const bool groups = s.write == "groups", answers = groups || rewards != nullptr;
+  if (answers)
+    out = lines_of(
+        answer_lines(rewards.get(), records, requests, completions, encoder, s.sampling.temperature), groups);
   else if (s.write == "completions")
     out = completion_lines(records, completions);
-  for (size_t i = 0; rewards == nullptr && s.write == "records" && i < records.size(); ++i) {
+  for (size_t i = 0; !answers && s.write == "records" && i < records.size(); ++i) {
     Json list = Json::array();
     for (const Completion& c : completions[i]) list.push_back(completion_json(c, s.logprobs));
     records[i].json["completions"] = list;

@@ -1,5 +1,5 @@
 // temper-eval: samples answers to the prompts of a file and scores them, measures the loss of stored texts,
-// and prints the figures with their intervals.
+// and prints the figures with their intervals; or scores the answers that a file has.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +18,7 @@
 #include "load_model.h"
 #include "questions.h"
 #include "rollout/end_ids.h"
+#include "score_file.h"
 
 using namespace temper;
 namespace {
@@ -62,6 +63,15 @@ int run(const EvalArguments& a) {
   if (a.eval.diversity && a.eval.samples < 2)
     user_error("--diversity: compares the answers to a prompt, found --n {}; give --n 2 or more",
                a.eval.samples);
+  if (!a.score.empty()) {
+    if (!a.data.empty() || !a.losses.empty() || !a.environment.empty() || !a.budgets.empty() ||
+        !a.adapters.empty())
+      user_error("--score: goes with none of --data, --loss, --environment, --budgets and --adapter");
+    score_file({a.score, a.segments, a.output, a.model.path, a.rewards, a.combine, a.limit, a.quiet});
+    return kExitDone;
+  }
+  if (!a.segments.empty()) user_error("--segments: goes with --score FILE");
+  if (a.model.path.empty()) user_error("--model: expected a Hugging Face folder, or --score FILE");
   const auto questions = read_questions(a);
   const Wording words(a);
   if (questions) encode(a, words, *questions);
@@ -102,7 +112,7 @@ int run(const EvalArguments& a) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Samples answers to the prompts of a file, scores them, measures the loss of stored texts, and prints "
-      "the figures as JSON.",
+      "the figures as JSON; or scores the answers of a file.",
       "temper-eval"};
   EvalArguments arguments;
   add_options(app, arguments);

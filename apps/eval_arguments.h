@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "data/segments.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
 #include "reward/reward.h"
@@ -16,6 +17,7 @@ namespace temper {
 
 struct EvalArguments {
   std::vector<std::string> adapters;
+  std::string score, segments;
   ModelArguments model;
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto", targets = "auto";
@@ -36,6 +38,13 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
       ->type_size(1)
       ->allow_extra_args(false);
   app.add_option("--data", a.data, "JSONL with prompts and the columns that the rewards need");
+  app.add_option(
+      "--score", a.score,
+      "in the place of --model and --data: JSONL with answers; writes its lines with what --reward "
+      "says of them to --output or standard output");
+  app.add_option("--segments", a.segments,
+                 "with --score: each sentence or line of an answer on its own, as \"segments\"")
+      ->check(CLI::IsMember(text_splits()));
   app.add_option("--loss", a.losses,
                  "JSONL of texts, completions or chats whose loss and perplexity are measured, FILE or "
                  "NAME=FILE; several, each on its own");

@@ -40,9 +40,10 @@ void run(Settings& s) {
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
   if (!s.score.empty() && s.input.empty())
     user_error("--score goes with --input: it writes a line a response");
-  if (s.write != "records" && (s.input.empty() || !s.score.empty() || s.logprobs || !s.cache.output.empty()))
-    user_error("--write {} goes with --input, and with none of --score, --logprobs and --teacher-cache",
-               s.write);
+  if (s.write == "completions" && !s.score.empty())
+    user_error("--write completions goes without --score, which writes a line a response itself");
+  if (s.write != "records" && (s.input.empty() || s.logprobs || !s.cache.output.empty()))
+    user_error("--write {} goes with --input, and with none of --logprobs and --teacher-cache", s.write);
   if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
     user_error("--chat goes with none of --output, --n and --prefix");
   demand_output("--output", s.output);
@@ -74,7 +75,7 @@ void run(Settings& s) {
 int main(int argc, char** argv) {
   CLI::App app{"Writes completions of a prompt, of a file of prompts, or a chat.", "temper-generate"};
   Settings s;
-  add_model_options(app, s.model);
+  add_model_options(app, s.model)->required();
   app.add_option("--adapter", s.adapters,
                  "an adapter folder of PEFT or Temper: [NAME=]DIR[@WEIGHT]; several act together, unless a "
                  "line of --input has \"adapter\": NAME")
@@ -87,9 +88,10 @@ int main(int argc, char** argv) {
                  R"(JSON lines with "prompt", "messages" or "ids"; each gains "completions")");
   app.add_option(
          "--write", s.write,
-         "lines of --input: records (each with its \"completions\"), or completions: a line an answer, "
-         "for sft to learn [records]")
-      ->check(CLI::IsMember({"records", "completions"}));
+         "lines of --input: records (each with its \"completions\"), completions: a line an answer, for sft "
+         "to learn, or groups: a prompt's answers with their tokens, and rewards with --score, for every "
+         "task to learn [records]")
+      ->check(CLI::IsMember({"records", "completions", "groups"}));
   app.add_option("--overlong", s.overlong,
                  "a prompt longer than the model reads, or an example than --max-tokens: error, truncate (a "
                  "prompt from the left) or drop; --teacher-cache: as the run's data.overlong [error; "
@@ -112,7 +114,8 @@ int main(int argc, char** argv) {
       "who answers what the model writes, in conversations of several turns: a kind, or an object as in "
       "a config");
   app.add_option("--score", s.score,
-                 "write scored responses to train on: a reward's name, or an object as in a config")
+                 "write scored responses to train on, a line each, or with --write groups a line a prompt: a "
+                 "reward's name, or an object as in a config")
       ->type_size(1)
       ->allow_extra_args(false);
   app.add_flag("--logprobs", s.logprobs, "JSON lines also hold the ids and their log-probs");

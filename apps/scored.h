@@ -1,4 +1,4 @@
-// Scored responses, a line each, as reinforcement learning reads them back (train/stored_rollouts.h).
+// Answers with their tokens and scores, as every task reads them back (data/groups.h).
 #pragma once
 
 #include <string>
@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "data/groups.h"
 #include "data/records.h"
 #include "eval/evaluate.h"
 #include "reward/reward.h"
@@ -41,45 +42,54 @@ inline std::vector<RewardEntry> read_rewards(const std::vector<std::string>& tex
   return std::move(rewards.entries);
 }
 
-// One line a completion: the record answered with it, "reward" (null: could not tell), "rewards" by name,
-// "reward_transformed", "reward_texts" and "reward_outcomes" by name where a reward says such, "logprobs"
-// (whole vocabulary, at `temperature`), "prompt_ids", "completion_ids", "temperature", "finish". Of a
-// conversation: "turns", the policy's as [begin, end) of completion_ids, whose log-probs alone are given, and
-// "conversation", what was said behind the prompt.
-inline std::string scored_lines(RewardSet& rewards, const std::vector<Record>& records,
-                                const std::vector<GenerateRequest>& requests,
-                                const std::vector<std::vector<Completion>>& completions,
-                                const RecordEncoder& encoder, double temperature) {
+// A completion as an answer of its own: the record answered with it, "logprobs" (whole vocabulary, at
+// `temperature`), "prompt_ids", "completion_ids", "temperature", "finish". Of a conversation: "turns", the
+// policy's as [begin, end) of completion_ids, whose log-probs alone are given, and "conversation", what was
+// said behind the prompt.
+inline Json answer_line(const Record& record, const GenerateRequest& request, const Completion& c,
+                        double temperature) {
+  Json line = answered(record, c.text, c.finish != FinishReason::kLength);
+  Json turns = Json::array(), logprobs = Json::array();
+  for (const Turn& turn : c.turns) {
+    turns.push_back({turn.begin, turn.end});
+    for (int64_t t = turn.begin; t < turn.end; ++t) logprobs.push_back(c.logp_full[t]);
+  }
+  line["logprobs"] = std::move(logprobs);
+  if (c.turns.size() > 1) line["turns"] = std::move(turns);
+  if (c.conversation) line["conversation"] = c.conversation->messages;
+  line["prompt_ids"] = request.prompt;
+  line["completion_ids"] = c.ids;
+  line["temperature"] = temperature;
+  line["finish"] = finish_name(c.finish);
+  return line;
+}
+
+// What rewards say of answers, into their lines: "reward" (null: could not tell), "rewards" by name,
+// "reward_transformed", "reward_texts" and "reward_outcomes" by name where a reward says such.
+inline void add_scores(Json& line, const RewardSet& rewards, const ScoredItem& score) {
+  line["reward"] = number_or_null(score.total);
+  write_parts(line, rewards.names(), score);
+}
+
+// The answers to each record, scored where there are rewards.
+inline std::vector<std::vector<Json>> answer_lines(RewardSet* rewards, const std::vector<Record>& records,
+                                                   const std::vector<GenerateRequest>& requests,
+                                                   const std::vector<std::vector<Completion>>& completions,
+                                                   const RecordEncoder& encoder, double temperature) {
+  std::vector<std::vector<Json>> out(records.size());
   std::vector<RewardItem> items;
   for (size_t i = 0; i < records.size(); ++i) {
-    const std::string prompt = encoder.prompt_text(records[i]);
+    const std::string prompt = rewards == nullptr ? "" : encoder.prompt_text(records[i]);
     for (const Completion& c : completions[i]) {
+      out[i].push_back(answer_line(records[i], requests[i], c, temperature));
       items.push_back(reward_item(prompt, &records[i].json, c));
     }
   }
-  const std::vector<ScoredItem> scores = rewards.score(items);
-  std::string out;
+  if (rewards == nullptr) return out;
+  const std::vector<ScoredItem> scores = rewards->score(items);
   auto score = scores.begin();
-  for (size_t i = 0; i < records.size(); ++i) {
-    for (const Completion& c : completions[i]) {
-      Json line = answered(records[i], c.text, c.finish != FinishReason::kLength);
-      line["reward"] = number_or_null(score->total);
-      write_parts(line, rewards.names(), *score);
-      Json turns = Json::array(), logprobs = Json::array();
-      for (const Turn& turn : c.turns) {
-        turns.push_back({turn.begin, turn.end});
-        for (int64_t t = turn.begin; t < turn.end; ++t) logprobs.push_back(c.logp_full[t]);
-      }
-      line["logprobs"] = std::move(logprobs);
-      if (c.turns.size() > 1) line["turns"] = std::move(turns);
-      if (c.conversation) line["conversation"] = c.conversation->messages;
-      line["prompt_ids"] = requests[i].prompt;
-      line["completion_ids"] = c.ids;
-      line["temperature"] = temperature;
-      line["finish"] = finish_name(c.finish);
-      out += dump_line(line) + "\n";
-      ++score;
-    }
+  for (auto& answers : out) {
+    for (Json& line : answers) add_scores(line, *rewards, *score++);
   }
   return out;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "data/groups.h"
 #include "data/records.h"
 
 namespace temper {
@@ -64,10 +65,18 @@ const Json& asked(const Record& record, const Chat& chat) {
 }
 
 // What temper-generate writes by default stands beside an older answer, or none; neither is what a run on
-// such a file should learn.
+// such a file should learn. Which answers of a group to learn is for the run to say.
 void refuse_generated(const Record& record) {
   const auto list = record.json.find("completions");
   if (list == record.json.end() || !list->is_array() || list->empty()) return;
+  if (is_group(record) && !has_column(record.json, "completion")) {
+    user_error(
+        "{}: a prompt with several \"completions\": say which of them are learnt, such as \"data\": "
+        "{{\"select\": "
+        "{{\"name\": \"best\"}}}} (sft), or write them with temper-generate --write completions, a line an "
+        "answer",
+        record.where());
+  }
   const Json& first = list->front();
   if (!first.is_object() || !first.contains("text") || !first.contains("finish")) return;
   user_error(
@@ -374,9 +383,8 @@ std::vector<int64_t> RecordEncoder::behind(const Record& record, const Json& sai
 Json answered(const Record& record, const std::string& text, bool whole) {
   const RecordKind kind = record_kind(record);
   Json out = record.json;
-  for (const char* old :
-       {"completion", "completions", "chosen", "rejected", "label", "labels", "ratings", "unfinished"})
-    out.erase(old);
+  erase_answer(out);
+  for (const char* old : {"chosen", "rejected", "labels", "ratings"}) out.erase(old);
   const Json turn = {{"role", "assistant"}, {"content", text}};
   if (kind == RecordKind::kMessages) {
     out["messages"] = asked(record, chat_of(record, kind));

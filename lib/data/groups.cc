@@ -10,11 +10,11 @@ namespace temper {
 namespace {
 
 // What a group has for each of its answers, and how an answer of its own calls it.
-struct Column {
+struct GroupColumn {
   const char *of_group, *of_answer;
   bool by_name = false;  // {name: [...]} in the group, {name: ...} in the answer
 };
-constexpr Column kColumns[] = {
+constexpr GroupColumn kColumns[] = {
     {"completions", "completion"},
     {"rewards", "reward"},
     {"logprobs", "logprobs"},
@@ -39,7 +39,7 @@ const Json& list_of(const Record& group, const std::string& name, const Json& li
 }
 
 // The column for answer i, null: none.
-Json item_of(const Record& group, const Column& column, size_t i, size_t count) {
+Json item_of(const Record& group, const GroupColumn& column, size_t i, size_t count) {
   const Json& value = group.json[column.of_group];
   if (!column.by_name) return list_of(group, column.of_group, value, count)[i];
   if (!value.is_object()) {
@@ -132,7 +132,7 @@ std::vector<Record> unpacked(const Record& group) {
     for (const char* shared : {"prompt_ids", "temperature"}) {
       if (has_column(group.json, shared)) answer.json[shared] = group.json[shared];
     }
-    for (const Column& column : kColumns) {
+    for (const GroupColumn& column : kColumns) {
       if (!has_column(group.json, column.of_group)) continue;
       Json item = item_of(group, column, i, count);
       const std::string name = column.of_answer;
@@ -140,6 +140,7 @@ std::vector<Record> unpacked(const Record& group) {
       if (name == "finish" && item == "length") answer.json["unfinished"] = {"completion"};
       if (name == "reward" || !item.is_null()) answer.json[name] = std::move(item);
     }
+    is_chat_column(answer, "completion");  // throws for what are no messages
     out.push_back(std::move(answer));
   }
   return out;
@@ -162,9 +163,9 @@ Json packed(const std::vector<Json>& answers) {
   std::vector<Json> all;
   for (const Json& answer : answers) all.push_back(answer_form(answer));
   Json out = all[0];
-  for (const Column& column : kColumns) out.erase(column.of_answer);
+  for (const GroupColumn& column : kColumns) out.erase(column.of_answer);
   out.erase("unfinished");
-  for (const Column& column : kColumns) {
+  for (const GroupColumn& column : kColumns) {
     const auto has = [&](const Json& answer) { return answer.contains(column.of_answer); };
     if (std::none_of(all.begin(), all.end(), has)) continue;
     Json& of_all = out[column.of_group];
@@ -184,7 +185,7 @@ Json packed(const std::vector<Json>& answers) {
 }
 
 void erase_answer(Json& record) {
-  for (const Column& column : kColumns) {
+  for (const GroupColumn& column : kColumns) {
     record.erase(column.of_group);
     record.erase(column.of_answer);
   }
@@ -217,7 +218,10 @@ std::string answer_text(const Record& answer) {
     if (!out.empty()) out += "\n";
     const Json content = message.value("content", Json());
     if (content.is_string()) out += content.get<std::string>();
-    for (const Json& part : content.is_array() ? content : Json::array()) out += part.value("text", "");
+    for (const Json& part : content.is_array() ? content : Json::array()) {
+      if (part.is_object() && part.contains("text") && part["text"].is_string())
+        out += part["text"].get<std::string>();
+    }
   }
   return out;
 }

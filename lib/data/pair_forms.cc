@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "data/groups.h"
 
 namespace temper {
 namespace {
@@ -42,14 +43,15 @@ Record pair_of(const Record& record, Json prompt, Json chosen, Json rejected) {
 
 }  // namespace
 
-RatedAnswers rated_answers(const Record& record) {
+RatedAnswers rated_answers(const Record& given) {
+  const Record record = with_ratings(given);
   const char* const form = "{\"prompt\", \"completions\": [...], \"ratings\": [...]}";
   column(record, "prompt", form);
   const bool chat = is_chat_column(record, "prompt");
   const Json& completions = column(record, "completions", form);
   column(record, "ratings", form);
   if (!completions.is_array() || completions.size() < 2)
-    user_error("{}: \"completions\" must be a list of at least two answers", record.where());
+    user_error("{}: \"completions\" must be a list of at least two answers that are rated", record.where());
   for (size_t i = 0; i < completions.size(); ++i) {
     if (chat ? !completions[i].is_array() || completions[i].empty() : !completions[i].is_string()) {
       user_error("{}: \"completions\"[{}] must be a {}, as \"prompt\" is", record.where(), i,
@@ -102,7 +104,8 @@ Record answer_record(const Record& record, const Json& prompt, const Json& compl
 std::vector<Record> rated_pairs(const std::vector<Record>& records, int64_t stage, int64_t stages,
                                 int64_t* ties) {
   std::vector<Record> out;
-  for (const Record& record : records) {
+  for (const Record& given : records) {
+    const Record record = with_ratings(given);
     const RatedAnswers answers = rated_answers(record);
     const auto n = static_cast<int64_t>(answers.ratings.size());
     if (n < stages + 1)

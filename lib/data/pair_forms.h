@@ -10,7 +10,8 @@
 namespace temper {
 
 // {"prompt", "completions": [...], "ratings": [...]}: answers to one prompt, best first; equal ratings keep
-// their order. A completion is a string, or a list of messages where the prompt is one.
+// their order. A completion is a string, or a list of messages where the prompt is one. A group's rewards are
+// its ratings (data/groups.h).
 struct RatedAnswers {
   std::vector<Json> completions;
   std::vector<double> ratings;

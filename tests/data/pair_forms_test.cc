@@ -44,10 +44,22 @@ TEST_CASE("rated answers become pairs from easy to hard") {
            {R"({"prompt": [{"role": "user", "content": "p"}], "completions": ["a", "b"], "ratings": [1, 2]})",
             "list of messages"},
            {R"({"prompt": "p", "ratings": [1, 2]})", "completions"},
+           {R"({"prompt": "p", "completions": ["a", "b"]})", "have no \"rewards\""},
+           {R"({"prompt": "p", "completions": ["a", "b"], "rewards": [1, null]})", "at least two"},
        }) {
     CAPTURE(line);
     CHECK_THROWS_WITH_AS(rated_pairs(records({line}), 0, 1), doctest::Contains(what), UserError);
   }
+}
+
+TEST_CASE("rewards of a group are ratings; answers without one are left out") {
+  const auto groups = records({R"({"prompt": "p", "completions": ["a", "b", "c", "d"], "answer": "7",
+    "rewards": [0.5, null, 2, 1], "logprobs": [[-1], [-1], [-1], [-1]]})"});
+  const auto pairs = rated_pairs(groups, 0, 2);
+  REQUIRE(pairs.size() == 1);
+  CHECK(pairs[0].json == Json{{"prompt", "p"}, {"answer", "7"}, {"chosen", "c"}, {"rejected", "a"}});
+  CHECK(rated_pairs(groups, 1, 2)[0].json["rejected"] == "d");
+  CHECK(rated_answers(groups[0]).ratings == std::vector<double>{2, 1, 0.5});
 }
 
 TEST_CASE("judged steps become pairs, cut at the pit") {

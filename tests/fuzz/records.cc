@@ -1,7 +1,9 @@
 // JSONL as the whole input, read as every kind of record.
 #include "data/records.h"
 
+#include "data/groups.h"
 #include "data/pair_forms.h"
+#include "data/select/select.h"
 #include "fuzz.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
@@ -48,6 +50,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::reads([&] { prompted_answers(record); });
     fuzz::reads([&] { number_column(record, "reward", "w"); });
     fuzz::reads([&] { text_column(record, "answer", "w"); });
+    fuzz::reads([&] {
+      for (const Record& answer : answers_of(record)) {
+        answer_text(answer);
+        answer_reward(answer);
+      }
+    });
+    if (!is_group(record)) continue;
+    fuzz::reads([&] { with_labels(record, 0.5); });
+    fuzz::reads([&] { rated_alone(record); });
+    fuzz::reads([&] {
+      std::vector<Json> answers;
+      for (const Record& answer : unpacked(record)) answers.push_back(answer.json);
+      packed(answers);
+    });
+  }
+  for (const auto& rule : select_registry().entries()) {
+    SelectContext context;
+    if (rule.name != "dsir") fuzz::reads([&] { rule.make()->select(records, context); });
   }
   for (const int64_t stage : {1, 2}) fuzz::reads([&] { rated_pairs(records, stage, 2); });
   for (const char* form : {"practical", "shared_prefix"})

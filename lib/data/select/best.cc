@@ -15,7 +15,7 @@
 namespace temper {
 namespace {
 
-struct All : SelectOptions {
+struct AllAnswers : SelectOptions {
   void fields(FieldVisitor&) override {}
   std::vector<Record> select(std::vector<Record> in, SelectContext& context) const override {
     std::vector<Record> out;
@@ -111,7 +111,7 @@ struct Top : ByReward {
 }  // namespace
 
 std::unique_ptr<SelectOptions> select_all() {
-  return std::make_unique<All>();
+  return std::make_unique<AllAnswers>();
 }
 std::unique_ptr<SelectOptions> select_all_above() {
   return std::make_unique<AllAbove>();

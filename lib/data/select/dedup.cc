@@ -14,14 +14,14 @@ namespace temper {
 namespace {
 
 // Texts that stayed, and whether another says the same as one of them.
-class Seen {
+class SeenTexts {
  public:
-  virtual ~Seen() = default;
+  virtual ~SeenTexts() = default;
   virtual bool has(const std::string& text) const = 0;
   virtual void add(const std::string& text) = 0;
 };
 
-class SeenKeys : public Seen {
+class SeenKeys : public SeenTexts {
  public:
   explicit SeenKeys(std::string how) : how_(std::move(how)) {}
   bool has(const std::string& text) const override { return keys_.count(text_key(text, how_)) > 0; }
@@ -32,7 +32,7 @@ class SeenKeys : public Seen {
   std::set<std::string> keys_;
 };
 
-class SeenNgrams : public Seen {
+class SeenNgrams : public SeenTexts {
  public:
   SeenNgrams(int64_t n, double overlap) : n_(n), overlap_(overlap) {}
   bool has(const std::string& text) const override {
@@ -89,7 +89,7 @@ struct Dedup : SelectOptions {
     if (same == "ngrams" && !(overlap > 0)) problems.push_back(where + ".overlap: must be above 0");
   }
 
-  std::unique_ptr<Seen> nothing() const {
+  std::unique_ptr<SeenTexts> nothing() const {
     if (same == "ngrams") return std::make_unique<SeenNgrams>(n, overlap);
     return std::make_unique<SeenKeys>(same);
   }
@@ -100,8 +100,8 @@ struct Dedup : SelectOptions {
     const auto parts = [&](const Record& record) {
       return prompts ? std::vector<Record>{record} : answers_of(record);
     };
-    std::map<std::string, std::unique_ptr<Seen>> seen;  // of each prompt; one for all prompts
-    const auto among = [&](const Record& record) -> Seen& {
+    std::map<std::string, std::unique_ptr<SeenTexts>> seen;  // of each prompt; one for all prompts
+    const auto among = [&](const Record& record) -> SeenTexts& {
       auto& place = seen[prompts ? "" : record.json["prompt"].dump()];
       if (place == nullptr) place = nothing();
       return *place;

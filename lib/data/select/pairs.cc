@@ -13,7 +13,7 @@ namespace {
 using Places = std::vector<std::pair<size_t, size_t>>;
 
 // A prompt's answers as the rules see them.
-struct Candidates {
+struct PairCandidates {
   const std::vector<Record>& answers;
   std::vector<double> reward;
   std::vector<double> logp;  // mean over the tokens; of the rules that read it
@@ -57,7 +57,7 @@ Places largest_first(const Places& pairs, Key key) {
   return out;
 }
 
-Places best_with_worst(const Candidates& c) {
+Places best_with_worst(const PairCandidates& c) {
   const auto best = largest_first(c.reward.size(), [&](size_t i) { return c.reward[i]; });
   const auto worst = largest_first(c.reward.size(), [&](size_t i) { return -c.reward[i]; });
   Places out;
@@ -65,7 +65,7 @@ Places best_with_worst(const Candidates& c) {
   return out;
 }
 
-Places right_with_wrong(const Candidates& c, double threshold) {
+Places right_with_wrong(const PairCandidates& c, double threshold) {
   std::vector<size_t> right, wrong;
   for (size_t i = 0; i < c.reward.size(); ++i) (c.reward[i] >= threshold ? right : wrong).push_back(i);
   Places out;
@@ -75,7 +75,7 @@ Places right_with_wrong(const Candidates& c, double threshold) {
   return out;
 }
 
-Places every_pair(const Candidates& c) {
+Places every_pair(const PairCandidates& c) {
   Places out;
   for (size_t a = 0; a < c.reward.size(); ++a) {
     for (size_t b = 0; b < c.reward.size(); ++b) {
@@ -86,7 +86,7 @@ Places every_pair(const Candidates& c) {
 }
 
 // All pairs of the rule, the first ones first.
-Places in_order(const PairRule& o, const Candidates& c, const SelectContext& context, size_t group) {
+Places in_order(const PairRule& o, const PairCandidates& c, const SelectContext& context, size_t group) {
   if (o.rule == "best_worst") return best_with_worst(c);
   if (o.rule == "threshold") return right_with_wrong(c, o.threshold);
   Places all = every_pair(c);
@@ -150,7 +150,7 @@ std::vector<Record> PairRule::select(std::vector<Record> in, SelectContext& cont
   std::vector<Record> out;
   int64_t prompts = 0;
   for (size_t g = 0; g < groups.size(); ++g) {
-    Candidates c{groups[g].answers, {}, {}};
+    PairCandidates c{groups[g].answers, {}, {}};
     for (const Record& answer : c.answers) {
       c.reward.push_back(*answer_reward(answer));
       if (reads_logp) c.logp.push_back(mean_logp(answer, rule));

@@ -40,9 +40,9 @@ std::string record_text(const Record& record) {
 std::string prompt_words(const Record& record) {
   Json asked = record.json.value("prompt", record.json.value("text", Json()));
   if (!has_column(record.json, "prompt") && has_column(record.json, "messages")) {
+    is_chat_column(record, "messages");  // throws for what are no messages
     asked = record.json["messages"];
-    if (asked.is_array() && !asked.empty() && asked.back().value("role", "") == "assistant")
-      asked.erase(asked.size() - 1);
+    if (asked.is_array() && asked.back()["role"] == "assistant") asked.erase(asked.size() - 1);
   }
   std::string out;
   add_words(asked, out);
