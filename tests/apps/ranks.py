@@ -39,6 +39,10 @@ VARIANTS = {"lisa": ("sft", {"adapter": {"kind": "lisa", "blocks": 1, "every": 2
             "crowded": ("rl", {"data": {"train": ["few.jsonl"], "eval": ["few.jsonl"], "max_tokens": 200},
                                "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8, "max_batch": 3},
                                "rewards": [{"kind": "process", "command": ["python3", "-c", SLOW]}, {"kind": "contains", "texts": ["1", "2"]}]}),
+            # What is drawn depends on what all ranks saw.
+            "rehearsed": ("sft", {"data": {"train": [*QUESTIONS["train"], "few.jsonl"], "eval": QUESTIONS["eval"], "max_tokens": 200,
+                                           "order": {"kind": "mix_cd", "files": ["few.jsonl"], "share": 0.25, "bins": 2}}}),
+            "passed": ("rl", {"data": {**QUESTIONS, "order": {"kind": "pass_rate", "low": 0.3, "high": 0.9, "explore": 0.3}}}),
             # Compared with the initial model's answers, and placed among all of the step.
             "compared": ("rl", {"rewards": [{"kind": "process", "command": ["python3", "-c", SLOW],
                                              "transforms": [{"kind": "calibrate", "samples": 3}, {"kind": "z_score"}]}]})}
