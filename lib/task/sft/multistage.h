@@ -47,7 +47,8 @@ class MultistageFilter {
   // one, the newest of the examples that were passed over in this step join it.
   std::vector<int64_t> batch(int64_t step, const Draw& draw, const Losses& losses);
 
-  // Whether the losses of a step's own update are wanted, and takes them: stage 0.
+  // Stage 0: whether the losses of a step's own update are wanted, and takes them. They are of the examples
+  // as the inputs changed them; later stages look at them as they are stored.
   bool observes() const { return stage_ == 0; }
   void observe(const std::vector<double>& losses);
 
