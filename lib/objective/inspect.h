@@ -31,8 +31,8 @@ namespace temper::objective {
 //   Losses on lists: {"sequences": [{"logp": [...], "group": g}, ...]}, the rows of a group in turn: brio's
 //   candidates best first; sami's responses after the first prompt, then after the second ...
 // Supervised losses: {"sequences": [{"logp": [...], "mean_logp": [...], "cosine": [...], "value": [...],
-//   "reward": r, "group": g}, ...]}; the mean over all tokens, of mml over all groups. "grad" has each of the
-//   differentiable arrays that the loss reads.
+//   "reward": r or [...], "group": g}, ...]}; the mean over all tokens, of mml over all groups. "grad" has
+//   each of the differentiable arrays that the loss reads.
 // Reward-model losses ("grad" has "score" in the place of "logp"): pairs {"pairs": [{"chosen": {"score": r},
 // "rejected":
 //   {"score": r}, "strength": m}, ...]}; listwise {"sequences": [{"score": r, "group": g, "label": true},

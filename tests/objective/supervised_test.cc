@@ -111,6 +111,28 @@ TEST_CASE("a reward is what its loss needs, and what weighs its record") {
   CHECK(pushed["grad"]["logp"][1][0].get<double>() > 0);
 }
 
+TEST_CASE("rewards of segments: each token has its own") {
+  // Two tokens of a good segment and one of a bad one are what records of these rewards are.
+  for (const auto& [name, set] : {std::pair("unlikelihood", Json{{"alpha", 0.5}}),
+                                  {"rwr", Json{{"beta", 0.5}}},
+                                  {"rwr", Json{{"subtract_max", true}}},
+                                  {"phf_awr", Json{{"beta", 2}}}}) {
+    CAPTURE(name);
+    const Json segments = {
+        {"sequences",
+         {{{"logp", {-0.5, -1.0, -2.0}}, {"value", {0.1, 0.2, 0.3}}, {"reward", {1.0, 1.0, -0.5}}},
+          {{"logp", {-0.25}}, {"value", {0.4}}, {"reward", {0.75}}}}}};
+    const Json records = {{"sequences",
+                           {{{"logp", {-0.5, -1.0}}, {"value", {0.1, 0.2}}, {"reward", 1.0}},
+                            {{"logp", {-2.0}}, {"value", {0.3}}, {"reward", -0.5}},
+                            {{"logp", {-0.25}}, {"value", {0.4}}, {"reward", 0.75}}}}};
+    const Json a = evaluate_objective(name, segments, set), b = evaluate_objective(name, records, set);
+    CHECK(a["loss"].get<double>() == doctest::Approx(b["loss"].get<double>()).epsilon(1e-12));
+    CHECK(a["grad"]["logp"][0][2] == b["grad"]["logp"][1][0]);
+    CHECK(a["grad"]["logp"][0][2] != a["grad"]["logp"][0][1]);
+  }
+}
+
 TEST_CASE("every supervised loss is finite at both ends and does not depend on the order") {
   for (const std::string& name : supervised_registry().names()) {
     CAPTURE(name);
@@ -128,6 +150,7 @@ TEST_CASE("every supervised loss is finite at both ends and does not depend on t
       batch.mean_logp = at::full_like(logp, -8.0);
       batch.cosine = batch.value = at::full_like(logp, 0.5);
       batch.reward = at::tensor({-1.0, 0.0, 1000.0, -1000.0}, type);
+      batch.token_reward = gather_sequence(batch.reward, batch.sequence);
       batch.group = at::tensor({0, 0, 1, 1}, at::kLong);
       batch.groups = 2;
       loss->prepare(batch.reward);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "data/segments.h"
 #include "runs.h"
 #include "task/rl/token_credit.h"
 #include "test.h"

@@ -1,5 +1,6 @@
 // What each input transform makes of a record and of a step's example.
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "base/error.h"
@@ -7,6 +8,7 @@
 #include "inspect/inspect.h"
 #include "runs.h"
 #include "task/sft/config.h"
+#include "task/sft/rewards.h"
 #include "told.h"
 #include "train/session.h"
 
@@ -42,7 +44,7 @@ struct Fixture {
   std::vector<Drawn> step(int64_t at) {
     std::vector<Drawn> drawn;
     for (const Record& record : session->train_records) {
-      Example e = session->encoder->supervised(record);
+      RewardedExample e{session->encoder->supervised(record)};
       transforms->example(record, e);
       drawn.push_back({std::move(e), &record});
     }
@@ -136,6 +138,129 @@ TEST_CASE("conditional: a control token by the reward, gone for the dropped shar
   for (const Drawn& d : wrong.step(0)) CHECK(has(wrong.shown(d.example), "<|bad|>Add"));
   CHECK_THROWS_WITH_AS(Fixture(R"({"kind": "filter"})", with_columns("\"reward\": 0")),
                        doctest::Contains("has reward of at least 0.5"), UserError);
+}
+
+namespace {
+
+// Two texts of three sentences, the first with a reward that is null.
+std::string segment_lines() {
+  return R"({"text": "One is 1. Two is 2! So", "segments": [{"text": "One is 1.", "reward": 1},
+             {"text": " Two is 2!", "reward": 0}, {"text": " So", "reward": 0.5}]})"
+         "\n"
+         R"({"text": "Add 1. Add 2.", "segments": [{"text": "Add 1.", "reward": null}, {"text": " Add 2.", "reward": 0}]})"
+         "\n";
+}
+
+std::string on_lines(std::string text) {
+  text.erase(std::remove(text.begin(), text.end(), '\n'), text.end());
+  for (size_t at = text.find("}{"); at != std::string::npos; at = text.find("}{"))
+    text.replace(at, 2, "}\n{");
+  return text + "\n";
+}
+
+}  // namespace
+
+TEST_CASE("conditional: a control token before each segment, and no other token changes") {
+  const std::string entry = R"({"kind": "conditional", "column": "segments", "drop": 0})";
+  TempFolder beside;
+  const auto sets = [&](const std::string& records) {
+    return std::vector<std::string>{"data.train=[\"" + beside.write("a.jsonl", records) + "\", \"" +
+                                        beside.write("b.jsonl", arithmetic()) + "\"]",
+                                    "data.weights=[0.5, 0.5]", "data.max_tokens=200", "model.init.vocab=320"};
+  };
+  Fixture f(entry, "{}\n", sets(on_lines(segment_lines())));
+  const auto drawn = f.step(0);
+  const auto shown = [](const Fixture& fixture, const Drawn& d) {
+    std::string text = fixture.shown(d.example);
+    text.erase(std::remove(text.begin(), text.end(), ' '), text.end());
+    return text;
+  };
+  CHECK(has(shown(f, drawn[0]), "<|good|>[Oneis1.]<|bad|>[Twois2!]<|good|>[So"));
+  CHECK(has(shown(f, drawn[1]), "Add1.]<|bad|>[Add2."));
+  CHECK_FALSE(has(shown(f, drawn[1]), "good"));
+  // Without the control tokens the ids are those of the text.
+  for (size_t i = 0; i < 2; ++i) {
+    std::vector<int64_t> ids;
+    for (size_t t = 0; t < drawn[i].example.ids.size(); ++t) {
+      if (drawn[i].example.target[t]) ids.push_back(drawn[i].example.ids[t]);
+    }
+    Record plain = f.session->train_records[i];
+    plain.prefix.clear();
+    CHECK(ids == f.session->encoder->supervised(plain).ids);
+  }
+  // Each control token is dropped on its own.
+  Fixture half(R"({"kind": "conditional", "column": "segments", "drop": 0.5})", "{}\n",
+               sets(on_lines(segment_lines())));
+  std::map<std::string, int> seen;
+  for (int64_t step = 0; step < 64; ++step) {
+    const std::string text = shown(half, half.step(step)[0]);
+    std::string kinds;
+    for (const char* part : {"One", "Two", "So"}) {
+      const size_t at = text.find(part);
+      REQUIRE(at != std::string::npos);
+      kinds += text.substr(0, at).ends_with("|>[") ? "+" : "-";
+    }
+    ++seen[kinds];
+  }
+  CHECK(seen.size() == 8);
+  // What is too long with them is cut.
+  auto narrow = sets(on_lines(segment_lines()));
+  narrow.push_back("data.max_tokens=24");
+  Fixture cut(entry, "{}\n", narrow);
+  for (const Drawn& d : cut.step(0)) CHECK(d.example.ids.size() <= 24);
+  for (const auto& [segments, what] : {
+           std::pair(R"([{"text": "Two", "reward": 1}])", "put together, are not what is learnt"),
+           {R"([{"text": "One", "reward": "x"}])", "a.jsonl:1: \"segments\""},
+           {R"([3])", "a.jsonl:1: \"segments\""},
+       }) {
+    CHECK_THROWS_WITH_AS(
+        Fixture(entry, "{}\n", sets(std::string(R"({"text": "One", "segments": )") + segments + "}\n"))
+            .step(0),
+        doctest::Contains(what), UserError);
+  }
+}
+
+TEST_CASE("a reward for each token: of its segment, and what has none is not learnt") {
+  TempFolder beside;
+  Fixture f(R"({"kind": "neftune"})", "{}\n",
+            {"data.train=[\"" + beside.write("a.jsonl", on_lines(segment_lines())) + "\", \"" +
+                 beside.write("b.jsonl", arithmetic()) + "\"]",
+             "data.weights=[0.5, 0.5]", "model.init.vocab=320"});
+  const auto rewarded = [&](size_t i, bool left) {
+    const Record& record = f.session->train_records[i];
+    RewardedExample e{f.session->encoder->supervised(record)};
+    CHECK(set_rewards(*f.session->tokenizer, record, "segments", "test", e) == left);
+    REQUIRE(e.reward.size() == e.ids.size());
+    std::map<double, std::string> text;  // learnt, by reward
+    for (size_t t = 0; t < e.ids.size(); ++t) {
+      if (e.target[t]) text[e.reward[t]] += f.session->tokenizer->decode({e.ids[t]}, false);
+    }
+    return text;
+  };
+  const auto first = rewarded(0, true);
+  CHECK(first.size() == 3);
+  CHECK(has(first.at(1), "One"));
+  CHECK(has(first.at(1), "1."));
+  CHECK(has(first.at(0), "Two"));
+  CHECK_FALSE(has(first.at(0), "So"));
+  CHECK(has(first.at(0.5), "So"));
+  const auto second = rewarded(1, true);
+  CHECK(second.size() == 1);
+  CHECK(has(second.at(0), "Add"));
+  CHECK(has(second.at(0), "2."));
+  Record unknown = f.session->train_records[1];
+  unknown.json["segments"][1]["reward"] = nullptr;
+  RewardedExample e{f.session->encoder->supervised(unknown)};
+  CHECK_FALSE(set_rewards(*f.session->tokenizer, unknown, "segments", "test", e));
+  // What is put in between has the reward of its place.
+  RewardedExample number{f.session->encoder->supervised(f.session->train_records[2])};
+  Record scored = f.session->train_records[2];
+  scored.json["reward"] = 0.25;
+  CHECK(set_rewards(*f.session->tokenizer, scored, "reward", "test", number));
+  insert_tokens(number, 2, {1, 2, 3});
+  CHECK(number.reward == std::vector<double>(number.ids.size(), 0.25));
+  erase_tokens(number, 1, 4);
+  CHECK(number.reward.size() == number.ids.size());
 }
 
 TEST_CASE("masked_thought: the share of changed tokens rises to its end, and labels stay") {

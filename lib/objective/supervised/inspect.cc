@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "objective/inspect_parts.h"
 #include "objective/supervised/supervised.h"
+#include "tensor/packed.h"
 
 namespace temper::objective {
 namespace {
@@ -39,12 +40,19 @@ Json evaluate_supervised(const std::string& name, const Json& input, const Json&
   if (needs.mean_logp) batch.mean_logp = columns.tokens("mean_logp").requires_grad_();
   if (needs.cosine) batch.cosine = columns.tokens("cosine").requires_grad_();
   if (needs.value) batch.value = columns.tokens("value").requires_grad_();
-  if (needs.reward) batch.reward = columns.numbers("reward");
+  at::Tensor rewards;  // of records, or of tokens
+  if (needs.reward && columns.is_array("reward")) {
+    rewards = batch.token_reward = columns.tokens("reward");
+    batch.reward = segment_mean(rewards, batch.sequence, batch.sequences);
+  } else if (needs.reward) {
+    rewards = batch.reward = columns.numbers("reward");
+    batch.token_reward = gather_sequence(batch.reward, batch.sequence);
+  }
   if (needs.group) {
     batch.group = std::get<1>(at::_unique(columns.labels("group"), true, true));
     batch.groups = batch.group.max().item<int64_t>() + 1;
   }
-  loss->prepare(batch.reward);
+  loss->prepare(rewards);
   const at::Tensor value = (*loss)(batch).mean();  // over tokens or groups
   Json out = inspection(columns, value, batch.logp, {});
   const std::pair<const char*, const at::Tensor&> further[] = {

@@ -23,9 +23,9 @@ FamilyNotes supervised_notes() {
        {"A sequence's loss is spread evenly over its tokens; the authors divide by their number."},
        {}},
       {"unlikelihood",
-       "-log p where the record's reward is at least the threshold, -alpha log(1 - p) elsewhere",
-       {"Rewards are larger for better records and one a record; PHF's code has scores, minus the reward, of "
-        "tokens or sentences.",
+       "-log p where the reward of the record, or of the segment that the token is in, is at least the "
+       "threshold, -alpha log(1 - p) elsewhere",
+       {"Rewards are larger for better texts; PHF's code has scores, minus the reward.",
         "1 - p is at least 1e-6 (PHF: 1e-20, which fp32 cannot tell from 0)."},
        {}},
       {"rwr",

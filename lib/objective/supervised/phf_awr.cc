@@ -1,5 +1,6 @@
 // Advantage-weighted regression as in pretraining with human feedback (Korbak et al., arXiv 2302.08582, the
-// code's AWR): with a reward R of the record and a value head's V before each target,
+// code's AWR): with a reward R of the record, or of the segment that the token is in, and a value head's V
+// before each target,
 //   loss = alpha min(exp((R - V) / beta), weight_max) (-log p) + (1 - alpha) (R - V)^2
 // V is detached in the weight. For RL on sampled or stored responses see the algorithm awr.
 #include <ATen/ATen.h>
@@ -7,7 +8,6 @@
 #include <cmath>
 
 #include "objective/supervised/kinds.h"
-#include "tensor/packed.h"
 
 namespace temper::objective {
 namespace {
@@ -26,7 +26,7 @@ struct PhfAwr : SupervisedLoss {
   explicit PhfAwr(const PhfAwrOptions& o) : options(o) {}
   SupervisedNeeds needs() const override { return {.value = true, .reward = true}; }
   at::Tensor operator()(const SupervisedBatch& batch) const override {
-    const at::Tensor advantage = gather_sequence(batch.reward, batch.sequence) - batch.value;
+    const at::Tensor advantage = batch.token_reward - batch.value;
     const at::Tensor weight =
         (advantage.detach() / options.beta).clamp_max(std::log(options.weight_max)).exp();
     return -options.alpha * weight * batch.logp + (1 - options.alpha) * advantage.square();

@@ -1,5 +1,6 @@
-// Supervised losses that read a reward R of each record, larger is better. Korbak et al., arXiv 2302.08582
-// and the code tomekkorbak/pretraining-with-human-feedback, whose scores are -R and stand at each token:
+// Supervised losses that read a reward R of each record, or of each segment of it, larger is better. Korbak
+// et al., arXiv 2302.08582 and the code tomekkorbak/pretraining-with-human-feedback, whose scores are -R and
+// stand at each token:
 //   unlikelihood  -log p where R is at least `threshold`, else -alpha log(1 - p). Welleck et al.,
 //                 arXiv 1908.04319
 //   rwr           -exp((R - shift) / beta) log p, the weight cut off at `weight_max`; shift 0 as in the code,
@@ -11,7 +12,6 @@
 
 #include "objective/math.h"
 #include "objective/supervised/kinds.h"
-#include "tensor/packed.h"
 
 namespace temper::objective {
 namespace {
@@ -39,7 +39,7 @@ struct Unlikelihood : SupervisedLoss {
         lowest < options.threshold ? "made unlikely" : "learnt");
   }
   at::Tensor operator()(const SupervisedBatch& batch) const override {
-    const at::Tensor good = gather_sequence(batch.reward, batch.sequence).ge(options.threshold);
+    const at::Tensor good = batch.token_reward.ge(options.threshold);
     // Each branch sees only its own numbers. 1 - p is at least 1e-6 (the code: 1e-20, finer than fp32 knows).
     const at::Tensor bad = at::where(good, at::full_like(batch.logp, -1.0), batch.logp);
     return at::where(good, -batch.logp, -options.alpha * log1mexp(bad));
@@ -75,8 +75,8 @@ struct Rwr : SupervisedLoss {
   }
   at::Tensor operator()(const SupervisedBatch& batch) const override {
     const at::Tensor log_weight =
-        ((batch.reward - shift) / options.beta).clamp_max(std::log(options.weight_max));
-    return -gather_sequence(log_weight.exp(), batch.sequence) * batch.logp;
+        ((batch.token_reward - shift) / options.beta).clamp_max(std::log(options.weight_max));
+    return -log_weight.exp() * batch.logp;
   }
   RwrOptions options;
   double shift = 0;

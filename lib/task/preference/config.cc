@@ -33,8 +33,10 @@ void PairsSection::fields(FieldVisitor& v) {
       {.help = "stored: chosen and rejected (or labelled answers) of the data. online: of completions that "
                "the policy samples for each prompt, the one of the highest reward and the one of the "
                "lowest. ratings: rated completions, easy pairs first (Curry-DPO, arXiv 2403.07230). steps: "
-               "wrong solutions whose steps were judged (per-step DPO, arXiv 2406.14532)",
-       .choices = {"stored", "online", "ratings", "steps"}});
+               "wrong solutions whose steps were judged (per-step DPO, arXiv 2406.14532). groups: answers "
+               "that were scored, as temper-generate --score writes them; of labelled answers (kto) each, by "
+               "\"threshold\"",
+       .choices = {"stored", "online", "ratings", "steps", "groups"}});
   if (from == "online") {
     v.field(
         "max_rounds", max_rounds,
@@ -50,6 +52,7 @@ void PairsSection::fields(FieldVisitor& v) {
          .min = 1,
          .max = 100});
   }
+  if (from == "groups") rule.fields(v);
   if (from == "steps") {
     v.field(
         "form", form,
@@ -132,7 +135,13 @@ void PreferenceTask::check_run(const RunConfig& c, std::vector<std::string>& pro
     problems.push_back(
         "reference.sync_every: the stages of pairs.from \"ratings\" move the reference already");
   const objective::PreferenceNeeds needs = algorithm->needs();
-  if (pairs.from != "stored" && (needs.label || needs.list)) {
+  const bool labels_groups = needs.label && pairs.from == "groups";
+  if (labels_groups && pairs.rule.rule != "threshold") {
+    problems.push_back(
+        fmt::format("pairs.rule: \"{}\" takes labelled answers, which only \"threshold\" makes, found \"{}\"",
+                    algorithm_name, pairs.rule.rule));
+  }
+  if (pairs.from != "stored" && (needs.label || needs.list) && !labels_groups) {
     problems.push_back("pairs.from: \"" + algorithm_name +
                        "\" takes other records than pairs, which are only \"stored\"");
   }

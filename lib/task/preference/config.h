@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "data/select/pairs.h"
 #include "objective/preference/preference.h"
 #include "train/task.h"
 
@@ -26,6 +27,7 @@ struct PairsSection : Fields {
   int64_t stages = 3;                                // ratings
   std::string form = "practical", separator = "\n";  // steps
   int64_t attempts = 5;
+  PairRule rule;  // groups
   void fields(FieldVisitor& v) override;
   int64_t count_stages() const { return from == "ratings" ? stages : 1; }
 };

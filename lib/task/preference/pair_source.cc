@@ -14,12 +14,40 @@
 namespace temper {
 namespace {
 
-// The records' pairs, and how many records gave none.
-std::vector<Record> pair_records(const PairsSection& o, const std::vector<Record>& records, int64_t stage,
-                                 int64_t* without) {
-  if (o.from == "ratings") return rated_pairs(records, stage, o.stages, without);
-  if (o.from == "steps") return step_pairs(records, {o.form, o.attempts, o.separator}, without);
-  return records;
+// Pairs, or labelled answers, made of the data's records.
+struct MadePairs {
+  std::vector<Record> records;
+  int64_t without = 0, of = 0;  // records, of groups prompts, that give none
+  std::string why;
+};
+
+MadePairs pairs_of_groups(const PreferenceTask& task, const std::vector<Record>& records, uint64_t seed) {
+  SelectContext context{.seed = seed};
+  if (task.algorithm->needs().label) return {task.pairs.rule.labelled(records, context), 0, 0, ""};
+  MadePairs out{task.pairs.rule.select(records, context), 0, 0,
+                "no two answers are different and have rewards that \"pairs\" would pair"};
+  for (const auto& [name, value] : context.figures) {
+    if (name == "prompts") out.of = static_cast<int64_t>(value);
+    if (name == "prompts_selected") out.without = out.of - static_cast<int64_t>(value);
+  }
+  return out;
+}
+
+MadePairs made_pairs(const PreferenceTask& task, const std::vector<Record>& records, int64_t stage,
+                     uint64_t seed) {
+  const PairsSection& o = task.pairs;
+  if (o.from == "groups") return pairs_of_groups(task, records, seed);
+  MadePairs out{{}, 0, static_cast<int64_t>(records.size()), ""};
+  if (o.from == "ratings") {
+    out.records = rated_pairs(records, stage, o.stages, &out.without);
+    out.why = "the two answers' ratings are equal";
+  } else if (o.from == "steps") {
+    out.records = step_pairs(records, {o.form, o.attempts, o.separator}, &out.without);
+    out.why = "no better partner is there";
+  } else {
+    out.records = records;
+  }
+  return out;
 }
 
 // The best and the worst completion of each group, the first among equals; nulls stand aside.
@@ -71,13 +99,12 @@ void PairSource::encode_stage(int64_t index) {
   const auto stages = static_cast<int64_t>(stages_.size());
   stage.first = index * c.train.steps / stages;
   stage.last = (index + 1) * c.train.steps / stages;
-  int64_t without = 0;
-  const std::vector<Record> records = pair_records(task_.pairs, s_.train_records, index, &without);
+  const MadePairs made = made_pairs(task_, s_.train_records, index, static_cast<uint64_t>(c.seed));
+  const std::vector<Record>& records = made.records;
   const std::string where = stages == 1 ? "" : fmt::format("stage {}: ", index + 1);
-  if (without > 0) {
-    s_.progress->message(fmt::format(
-        "{}{} of {} records give no pair: {}", where, without, s_.train_records.size(),
-        task_.pairs.from == "ratings" ? "the two answers' ratings are equal" : "no better partner is there"));
+  if (made.without > 0) {
+    s_.progress->message(fmt::format("{}{} of {} {} give no pair: {}", where, made.without, made.of,
+                                     task_.pairs.from == "groups" ? "prompts" : "records", made.why));
   }
   if (records.empty()) user_error("data.train: {}no record gives a pair", where);
   stage.answers = encode_answers(s_, records, task_.algorithm->needs());
@@ -150,8 +177,10 @@ PairDraw PairSource::sample() {
 Answers PairSource::held_out(int64_t* count, int64_t* without) const {
   std::vector<Record> records;
   for (int64_t i = 0; i < task_.pairs.count_stages(); ++i) {
-    for (Record& record : pair_records(task_.pairs, s_.eval_records, i, without))
-      records.push_back(std::move(record));
+    MadePairs made = made_pairs(task_, s_.eval_records, i, static_cast<uint64_t>(s_.config.seed));
+    *without += made.without;
+    records.insert(records.end(), std::make_move_iterator(made.records.begin()),
+                   std::make_move_iterator(made.records.end()));
   }
   *count = static_cast<int64_t>(records.size());
   return encode_answers(s_, records, task_.algorithm->needs());

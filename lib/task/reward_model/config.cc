@@ -12,6 +12,7 @@ namespace temper {
 void RewardModelTask::fields(FieldVisitor& v) {
   v.choice("algorithm", "name", algorithm, algorithm_name, objective::reward_algorithm_registry(),
            "the loss");
+  v.section("pairs", pairs, "pairs of answers, where the data has groups of scored ones");
   v.section("score", score, "how a score is read from the model");
 }
 
@@ -23,14 +24,22 @@ void RewardModelTask::check_run(const RunConfig& config, std::vector<std::string
   }
 }
 
+void RewardModelTask::data_fields(FieldVisitor& v) {
+  v.field("label_threshold", label_threshold,
+          {.help = "of groups of scored answers: smallest reward of a right completion or step; 0.5 "
+                   "lies between rewards of 0 and 1"});
+}
+
 Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>* records,
                              const Tokenizer* tokenizer) const {
   Heads heads;
   if (score.verbaliser()) return heads;
   const objective::RewardObjective losses(*algorithm);
   std::vector<std::string> rated;
-  if (losses.wants(objective::RewardRows::kRated))
-    rated = rated_attributes(records != nullptr ? *records : read_jsonl(config.data.train));
+  if (losses.wants(objective::RewardRows::kRated)) {
+    rated = rated_attributes(in_forms(records != nullptr ? *records : read_jsonl(config.data.train), losses,
+                                      *this, static_cast<uint64_t>(config.seed)));
+  }
   const bool named = !rated.empty() && !rated[0].empty();
   heads.causal = false;
   const bool scored = !config.model.path.empty() && read_model_config(config.model.path).scores > 0;

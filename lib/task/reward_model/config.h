@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "data/groups.h"
+#include "data/select/pairs.h"
 #include "objective/reward/algorithm.h"
 #include "reward/score.h"
 #include "train/task.h"
@@ -15,8 +17,11 @@ struct RewardModelTask : Task {
   std::string algorithm_name = "bt";
   std::unique_ptr<objective::RewardAlgorithm> algorithm;
   ScoreOptions score;
+  PairRule pairs;                        // of groups of answers, for losses that compare two
+  double label_threshold = kGoodReward;  // ... and for those that need right and wrong
 
   void fields(FieldVisitor& v) override;
+  void data_fields(FieldVisitor& v) override;
   StepUnit step_unit() const override { return {"records"}; }
   bool shares_prompts() const override { return true; }
   bool draws_records() const override { return false; }

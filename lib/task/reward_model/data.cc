@@ -9,7 +9,9 @@
 #include <set>
 
 #include "base/error.h"
+#include "data/groups.h"
 #include "model/load.h"
+#include "task/reward_model/config.h"
 
 namespace temper {
 
@@ -160,6 +162,31 @@ ScoredUnit read_unit(const RecordEncoder& encoder, const Record& record,
 
 }  // namespace
 
+std::vector<Record> in_forms(const std::vector<Record>& records, const objective::RewardObjective& objective,
+                             const RewardModelTask& task, uint64_t seed, int64_t* without) {
+  const bool labels = objective.wants(RewardRows::kGroups) || objective.wants(RewardRows::kSteps);
+  std::vector<Record> out, groups;
+  for (const Record& record : records) {
+    if (!is_group(record)) {
+      out.push_back(record);
+    } else if (objective.wants(RewardRows::kPairs)) {
+      groups.push_back(record);
+    } else if (labels) {
+      out.push_back(with_labels(record, task.label_threshold));
+    } else {
+      for (Record& answer : rated_alone(record)) out.push_back(std::move(answer));
+    }
+  }
+  SelectContext context{.seed = seed};
+  for (Record& pair : task.pairs.select(std::move(groups), context)) out.push_back(std::move(pair));
+  for (const auto& [name, value] : context.figures) {
+    if (without == nullptr) continue;
+    if (name == "prompts") *without += static_cast<int64_t>(value);
+    if (name == "prompts_selected") *without -= static_cast<int64_t>(value);
+  }
+  return out;
+}
+
 std::vector<std::string> rated_attributes(const std::vector<Record>& records) {
   std::set<std::string> names;
   size_t count = 0;
@@ -188,7 +215,15 @@ ScoredUnits read_units(const RecordEncoder& encoder, const std::vector<Record>& 
                        const objective::RewardObjective& objective, const ScoreReader& reader,
                        const Model& model, const std::string& separator) {
   ScoredUnits out;
+  out.records = static_cast<int64_t>(records.size());
   for (const Record& record : records) {
+    const auto empty = [&](const char* list) {
+      return has_column(record.json, list) && record.json[list].empty();
+    };
+    if (empty("completions") && empty("labels")) {
+      ++out.useless;  // a group without any reward
+      continue;
+    }
     ScoredUnit unit = read_unit(encoder, record, objective, reader, model, separator, out);
     if (!unit.answers.empty()) out.all.push_back(std::move(unit));
   }

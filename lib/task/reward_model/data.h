@@ -13,6 +13,8 @@
 
 namespace temper {
 
+struct RewardModelTask;
+
 // What a loss has one value for: a pair, the answers to a prompt, a rated answer, or a solution in steps. A
 // row is a place where a score is read.
 struct ScoredUnit {
@@ -27,10 +29,17 @@ struct ScoredUnit {
 
 struct ScoredUnits {
   std::vector<ScoredUnit> all;
+  int64_t records = 0;           // that there were
   int64_t overlong = 0;          // records left out: longer than max_tokens
   int64_t useless = 0;           // ... or without anything to compare or to learn from
   int64_t overlong_answers = 0;  // left out of groups that are there
 };
+
+// Groups of scored answers (data/groups.h) as what the losses learn from: the first of pairs by task.pairs,
+// completions or steps labelled by task.label_threshold, and answers rated one by one. The other records are
+// as they are. without: prompts that give no pair, are added to it.
+std::vector<Record> in_forms(const std::vector<Record>& records, const objective::RewardObjective& objective,
+                             const RewardModelTask& task, uint64_t seed, int64_t* without = nullptr);
 
 // The attributes that records rate: names, or as many empty ones as an array has. Sorted, so that the order
 // of the records says nothing.

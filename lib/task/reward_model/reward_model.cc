@@ -69,13 +69,18 @@ std::vector<const ScoredUnit*> units_of(const ScoredStep& step, const MicroBatch
 }
 
 ScoredUnits units_from(Session& s, const std::vector<Record>& records, const RewardObjective& objective,
-                       const ScoreReader& reader, const ScoreOptions& score) {
-  return read_units(*s.encoder, records, objective, reader, *s.model, score.separator);
+                       const ScoreReader& reader, const RewardModelTask& task) {
+  int64_t without = 0;
+  const auto formed = in_forms(records, objective, task, static_cast<uint64_t>(s.config.seed), &without);
+  ScoredUnits out = read_units(*s.encoder, formed, objective, reader, *s.model, task.score.separator);
+  out.records += without;
+  out.useless += without;
+  return out;
 }
 
 // What people are told of the records that are not used.
-std::vector<std::string> left_out_of(const ScoredUnits& data, size_t records, int64_t max_tokens,
-                                     const std::string& which) {
+std::vector<std::string> left_out_of(const ScoredUnits& data, int64_t max_tokens, const std::string& which) {
+  const int64_t records = data.records;
   std::vector<std::string> out;
   if (data.overlong > 0)
     out.push_back(fmt::format("{} of {} {}records are longer than max_tokens {} and left out", data.overlong,
@@ -95,12 +100,11 @@ int64_t heads_of(const Session& s, const ScoreOptions& score) {
 
 // The held-out figures: loss, accuracy with its interval, by margin and by strength, and calibration.
 void evaluate_scores(Session& s, const RewardObjective& objective, const ScoreReader& reader,
-                     const ScoreOptions& score, const std::string& when, Evaluation& out) {
+                     const RewardModelTask& task, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
-  const ScoredUnits data = units_from(s, s.eval_records, objective, reader, score);
-  for (const std::string& line :
-       left_out_of(data, s.eval_records.size(), s.config.data.max_tokens, "held-out "))
-    s.tell_once(line);
+  const ScoreOptions& score = task.score;
+  const ScoredUnits data = units_from(s, s.eval_records, objective, reader, task);
+  for (const std::string& line : left_out_of(data, s.config.data.max_tokens, "held-out ")) s.tell_once(line);
   if (data.overlong + data.useless > 0)
     out.row.values.emplace_back("left_out", static_cast<double>(data.overlong + data.useless));
   if (data.all.empty()) {
@@ -139,14 +143,13 @@ void RewardModelTask::train(Session& s) const {
   const RunConfig& c = s.config;
   const RewardObjective objective(*algorithm);
   const ScoreReader reader(score, *s.tokenizer, "score");
-  const ScoredUnits data = units_from(s, s.train_records, objective, reader, score);
+  const ScoredUnits data = units_from(s, s.train_records, objective, reader, *this);
   check_units(data, objective, c.data.max_tokens);
-  for (const std::string& line : left_out_of(data, s.train_records.size(), c.data.max_tokens, ""))
-    s.progress->message(line);
+  for (const std::string& line : left_out_of(data, c.data.max_tokens, "")) s.progress->message(line);
   const auto order = make_order(s, static_cast<int64_t>(data.all.size()), {}, c.train.batch_size);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) {
-    evaluate_scores(s, objective, reader, score, when, out);
+    evaluate_scores(s, objective, reader, *this, when, out);
   });
   while (s.state.step < c.train.steps) {
     s.begin_step();

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "data/groups.h"
 #include "task/rl/config.h"
 #include "train/config.h"
 #include "train/logp_file.h"
@@ -25,18 +26,13 @@ std::vector<int64_t> ids_of(const Record& record, const char* column) {
 }
 
 std::optional<double> reward_of(const Record& record) {
-  const Json& j = record.json;
-  if (!j.contains("reward")) {
+  if (!record.json.contains("reward")) {
     user_error(
-        "{}: a scored response needs \"reward\", a number or null, beside \"prompt\" and \"completion\"",
+        "{}: a scored response needs \"reward\", a number or null, beside \"prompt\" and \"completion\"; a "
+        "group's \"completions\" need \"rewards\"",
         record.where());
   }
-  if (j["reward"].is_null()) return std::nullopt;
-  if (j["reward"].is_boolean()) return j["reward"].get<bool>() ? 1.0 : 0.0;
-  if (!j["reward"].is_number() || !std::isfinite(j["reward"].get<double>()))
-    user_error("{}: reward: expected a finite number or null, found {}", record.where(),
-               dump_line(j["reward"]).substr(0, 40));
-  return j["reward"].get<double>();
+  return answer_reward(record);
 }
 
 std::vector<float> logprobs_of(const Record& record, size_t tokens) {
@@ -190,7 +186,7 @@ std::vector<RolloutGroup> read_stored_rollouts(Session& s, const RlTask& task) {
   std::vector<RolloutGroup> groups;
   std::map<std::vector<int64_t>, size_t> open;  // by prompt, the group that still takes responses
   int64_t overlong = 0;
-  std::vector<Record> records = read_jsonl(task.offline.files);
+  std::vector<Record> records = unpacked(read_jsonl(task.offline.files));
   s.config.data.adapt(records);
   for (const Record& record : records) {
     check_temperature(record, task.rollout.temperature);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "data/segments.h"
 #include "text/tokenizer.h"
 #include "train/session.h"
 
@@ -62,24 +63,6 @@ CreditSources find_credit_sources(const Session& s, const objective::PolicyAlgor
     }
     out.outcomes = static_cast<size_t>(found - all.begin());
   }
-  return out;
-}
-
-std::vector<int64_t> tokens_at(const Tokenizer& tokenizer, const std::vector<int64_t>& ids,
-                               const std::vector<int64_t>& ends) {
-  // By whole prefixes: a stream holds back what may still change, and would say so a token late.
-  const std::string text = tokenizer.decode(ids, false);
-  std::vector<int64_t> out, prefix;
-  for (size_t t = 0; t < ids.size() && out.size() < ends.size(); ++t) {
-    prefix.push_back(ids[t]);
-    const std::string so_far = tokenizer.decode(prefix, false);
-    const auto there = [&](int64_t end) {
-      const auto size = static_cast<size_t>(end);
-      return size <= so_far.size() && text.compare(0, size, so_far, 0, size) == 0;
-    };
-    while (out.size() < ends.size() && there(ends[out.size()])) out.push_back(static_cast<int64_t>(t));
-  }
-  out.resize(ends.size(), static_cast<int64_t>(ids.size()) - 1);
   return out;
 }
 

@@ -36,11 +36,6 @@ at::Tensor outcomes_of(const Session& session, size_t reward, const std::vector<
 // reward for has 0; where it gave none for any turn, the response's own stands on the last.
 objective::Turns turns_of(const std::vector<RolloutGroup>& groups);
 
-// The token of `ids`, by its place, with which each of these many bytes of their text are there; ends
-// ascending. Beyond the text: the last one. ids must not be empty.
-std::vector<int64_t> tokens_at(const Tokenizer& tokenizer, const std::vector<int64_t>& ids,
-                               const std::vector<int64_t>& ends);
-
 // For the metrics row: step_score and step_reward, means over steps of the score and of what refine makes of
 // it; steps, mean over responses; steps_unknown, share of responses that were not scored.
 NamedValues process_metrics(const objective::ProcessOptions& options, const objective::ProcessScores& scores);

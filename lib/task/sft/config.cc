@@ -16,7 +16,13 @@ void SftTask::fields(FieldVisitor& v) {
 
 void SftTask::data_fields(FieldVisitor& v) {
   v.field("reward_column", reward_column,
-          {.help = "the column of the rewards, for losses that read them; larger is better"});
+          {.help = "the column of the rewards, for losses that read them; larger is better. A number, or "
+                   "segments with one each, as temper-eval --score --segments writes them"});
+  v.choice(
+      "select", "name", select, select_name, select_registry(),
+      "which answers of groups (temper-generate --write groups) and of scored lines are learnt; left out: "
+      "groups are an error, but for losses of a prompt's solutions together (mml), which take those of a "
+      "reward of at least 0.5, or all where there are no rewards");
   v.field("weights", weights,
           {.help = "share of each file of \"train\" in a step's examples; left out: all records alike",
            .min = 0});
@@ -26,6 +32,11 @@ void SftTask::data_fields(FieldVisitor& v) {
 
 void SftTask::check_run(const RunConfig& config, std::vector<std::string>& problems) const {
   const std::vector<std::string>& train = config.data.train;
+  if (select_name == "pairs") {
+    problems.push_back(
+        "data.select: \"pairs\" gives pairs, which the task \"preference\" learns from (pairs.from "
+        "\"groups\"); try \"best\"");
+  }
   const auto check_weights = [&](const char* name, const std::vector<double>& w) {
     if (w.empty()) return;
     if (w.size() != train.size()) {

@@ -58,7 +58,7 @@ struct Leti : InputTransform {
   }
 
   // The feedback stands behind the control token, cut so that the example fits max_tokens.
-  void example(Session& s, const Record& record, Example& e) override {
+  void example(Session& s, const Record& record, RewardedExample& e) override {
     if (files.count(record.file) == 0) return;
     const auto behind = e.prefix_begin + e.prefix_tokens;
     if (!success(record)) {
@@ -197,7 +197,7 @@ struct Rac : InputTransform {
   void step(Session& s, std::vector<Drawn>& drawn) override {
     const auto own = options.column.empty() ? generated(s, drawn) : written(s, drawn);
     for (size_t i = 0; i < drawn.size(); ++i) {
-      Example& e = drawn[i].example;
+      RewardedExample& e = drawn[i].example;
       std::vector<int64_t> insert = own[i];
       const int64_t room = s.config.data.max_tokens - static_cast<int64_t>(e.ids.size() + marker.size());
       insert.resize(std::min(insert.size(), static_cast<size_t>(std::max<int64_t>(room, 0))));

@@ -3,13 +3,19 @@
 // Files of data.train without that column stay as they are: plain text that is mixed in (data.weights).
 //   filter       leaves out records with a reward below `min`
 //   conditional  writes `good` before a record whose reward reaches `threshold`, else `bad`; nothing for the
-//                share `drop` of draws. Held-out records get `good`, and evaluations may not generate either.
-//                The texts need no tokens of their own: they are ordinary text, or one id where the tokenizer
-//                has an added token of that name. They are never targets (in the code they are); generate
-//                with "data.prefix" or --prefix, and ban both.
+//                share `drop` of draws. Where the column holds segments (temper-eval --score --segments),
+//                before each of them: the first one's before all, where --prefix puts it, and the others'
+//                between their tokens, none before a segment whose reward is null; each is dropped on its
+//                own. Held-out records get `good`, and evaluations may not generate either. The texts need no
+//                tokens of their own: they are ordinary text, or one id where the tokenizer has an added
+//                token of that name. They are never targets (in the code they are); generate with
+//                "data.prefix" or --prefix, and ban both.
+#include <map>
+
 #include "base/error.h"
 #include "base/random.h"
 #include "task/sft/input_kinds.h"
+#include "task/sft/rewards.h"
 #include "train/session.h"
 
 namespace temper {
@@ -54,7 +60,7 @@ struct ConditionalOptions : InputOptions {
   std::string column = "reward", good = "<|good|>", bad = "<|bad|>";
   double threshold = 0.5, drop = 0.01;
   void fields(FieldVisitor& v) override {
-    v.field("column", column, {.help = "the column of the reward"});
+    v.field("column", column, {.help = "the column of the reward, or of segments with one each"});
     v.field("threshold", threshold,
             {.help = "smallest reward of a good record; 0.5 lies between rewards of 0 and 1"});
     v.field("good", good, {.help = "text before good records"});
@@ -73,16 +79,27 @@ struct Conditional : InputTransform {
   void records(Session& s) override {
     const auto files = files_with(s.train_records, options.column, "inputs.conditional");
     size_t good = 0, all = 0;
+    const auto control = [&](double reward) {
+      good += reward >= options.threshold ? 1 : 0;
+      ++all;
+      return control_text(reward);
+    };
     for (Record& record : s.train_records) {
       if (files.count(record.file) == 0) continue;
-      const bool reaches = number_column(record, options.column, "inputs.conditional") >= options.threshold;
-      record.prefix += reaches ? options.good : options.bad;
-      good += reaches ? 1 : 0;
-      ++all;
+      if (!in_segments(record, options.column)) {
+        record.prefix += control(number_column(record, options.column, kWho));
+        continue;
+      }
+      bool first = true;
+      for (const auto& reward : segment_rewards(record, options.column, kWho)) {
+        const std::string text = reward ? control(*reward) : "";
+        if (first) record.prefix += text;
+        first = false;
+      }
     }
     s.progress->message(
-        fmt::format("conditional: {} of {} records have {} of at least {}{}", good, all, options.column,
-                    options.threshold,
+        fmt::format("conditional: {} of {} records or segments have {} of at least {}{}", good, all,
+                    options.column, options.threshold,
                     good > 0 && good < all ? ""
                                            : ", so all have the same control token: it will say nothing; see "
                                              "inputs.conditional.threshold"),
@@ -91,18 +108,55 @@ struct Conditional : InputTransform {
     s.banned.push_back(options.good);
     s.banned.push_back(options.bad);
   }
+  // What is longer than max_tokens with them is cut.
+  void example(Session& s, const Record& record, RewardedExample& e) override {
+    if (!in_segments(record, options.column)) return;
+    const auto runs = segment_runs(*s.tokenizer, record, e, options.column, kWho);
+    std::vector<Control> inserted;
+    int64_t more = 0;
+    for (size_t k = 1; k < runs.size(); ++k) {
+      if (!runs[k].reward) continue;
+      const auto ids = s.tokenizer->encode(control_text(*runs[k].reward), {.parse_special = true});
+      const int64_t at = runs[k].begin + more;
+      const auto end = at + static_cast<int64_t>(ids.size());
+      if (end >= s.config.data.max_tokens) break;
+      insert_tokens(e, at, ids);
+      inserted.push_back({at, end});
+      more += end - at;
+    }
+    const auto size = std::min(static_cast<int64_t>(e.ids.size()), s.config.data.max_tokens);
+    erase_tokens(e, size, static_cast<int64_t>(e.ids.size()));
+    for (Control& c : inserted) c = {size - c.begin, size - c.end};
+    controls[&record] = std::move(inserted);
+  }
   void step(Session& s, std::vector<Drawn>& drawn) override {
     for (size_t i = 0; i < drawn.size(); ++i) {
       RandomStream random(static_cast<uint64_t>(s.config.seed), "conditional",
                           static_cast<uint64_t>(s.state.step), i);
-      if (random.uniform() >= options.drop) continue;
-      Example& e = drawn[i].example;
+      const bool drops_first = random.uniform() < options.drop;
+      RewardedExample& e = drawn[i].example;
+      if (const auto of_record = controls.find(drawn[i].record); of_record != controls.end()) {
+        for (const Control& c : of_record->second) {
+          const auto size = static_cast<int64_t>(e.ids.size());
+          if (random.uniform() < options.drop) erase_tokens(e, size - c.begin, size - c.end);
+        }
+      }
+      if (!drops_first) continue;
       erase_tokens(e, e.prefix_begin, e.prefix_begin + e.prefix_tokens);
       e.prompt_tokens -= e.prefix_tokens;
       e.prefix_tokens = 0;
     }
   }
+  std::string control_text(double reward) const {
+    return reward >= options.threshold ? options.good : options.bad;
+  }
+
+  static constexpr const char* kWho = "inputs.conditional";
+  struct Control {
+    int64_t begin, end;  // in the example, counted from its end: other transforms put tokens in before
+  };
   ConditionalOptions options;
+  std::map<const Record*, std::vector<Control>> controls;  // between the segments of a record's example
 };
 
 std::unique_ptr<InputTransform> ConditionalOptions::make() const {

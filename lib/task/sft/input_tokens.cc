@@ -71,7 +71,7 @@ struct MaskedThought : InputTransform {
   void step(Session& s, std::vector<Drawn>& drawn) override {
     const auto vocabulary = static_cast<uint64_t>(s.tokenizer->vocab_size());
     for (size_t i = 0; i < drawn.size(); ++i) {
-      Example& e = drawn[i].example;
+      RewardedExample& e = drawn[i].example;
       if (e.input.empty()) e.input = e.ids;
       for_each_replaced(s, "masked_thought", options.now(s), i, e, [&](RandomStream& random, size_t t) {
         e.input[t] = mask ? *mask : static_cast<int64_t>(random.below(vocabulary));
@@ -150,7 +150,7 @@ struct Bash : InputTransform {
               .contiguous();
       for (size_t p = first; p < last; ++p) {
         float* row = logits.mutable_data_ptr<float>() + static_cast<int64_t>(p - first) * logits.size(1);
-        Example& e = drawn[places[p].example].example;
+        RewardedExample& e = drawn[places[p].example].example;
         if (e.input.empty()) e.input = e.ids;
         e.input[places[p].token] = sample_token(row, logits.size(1), sampling, {}, {}, places[p].uniform).id;
       }

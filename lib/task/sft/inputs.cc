@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "task/sft/input_kinds.h"
 #include "train/session.h"
@@ -44,16 +46,20 @@ std::set<std::string> files_with(const std::vector<Record>& records, const std::
   return out;
 }
 
-void insert_tokens(Example& e, int64_t at, const std::vector<int64_t>& ids) {
+void insert_tokens(RewardedExample& e, int64_t at, const std::vector<int64_t>& ids) {
   e.ids.insert(e.ids.begin() + at, ids.begin(), ids.end());
   if (!e.input.empty()) e.input.insert(e.input.begin() + at, ids.begin(), ids.end());
   e.target.insert(e.target.begin() + at, ids.size(), false);
+  if (e.reward.empty()) return;
+  const double beside = e.reward[std::min(static_cast<size_t>(at), e.reward.size() - 1)];
+  e.reward.insert(e.reward.begin() + at, ids.size(), beside);
 }
 
-void erase_tokens(Example& e, int64_t from, int64_t to) {
+void erase_tokens(RewardedExample& e, int64_t from, int64_t to) {
   e.ids.erase(e.ids.begin() + from, e.ids.begin() + to);
   if (!e.input.empty()) e.input.erase(e.input.begin() + from, e.input.begin() + to);
   e.target.erase(e.target.begin() + from, e.target.begin() + to);
+  if (!e.reward.empty()) e.reward.erase(e.reward.begin() + from, e.reward.begin() + to);
 }
 
 Inputs::Inputs(const std::vector<InputEntry>& entries, Session& session) : session_(session) {
@@ -64,7 +70,7 @@ void Inputs::records() {
   for (const auto& transform : transforms_) transform->records(session_);
 }
 
-void Inputs::example(const Record& record, Example& example) {
+void Inputs::example(const Record& record, RewardedExample& example) {
   for (const auto& transform : transforms_) transform->example(session_, record, example);
 }
 

@@ -24,15 +24,21 @@ class Session;
 std::set<std::string> files_with(const std::vector<Record>& records, const std::string& column,
                                  const std::string& who);
 
+// An example, and where the loss reads rewards one for each of its ids.
+struct RewardedExample : Example {
+  std::vector<double> reward = {};
+};
+
 // One example of a step, which transforms may change.
 struct Drawn {
-  Example example;
+  RewardedExample example;
   const Record* record = nullptr;
 };
 
-// Put tokens in before place `at`, take out [from, to): ids, targets and what is read alike.
-void insert_tokens(Example& example, int64_t at, const std::vector<int64_t>& ids);  // no targets
-void erase_tokens(Example& example, int64_t from, int64_t to);
+// Put tokens in before place `at`, take out [from, to): ids, targets, rewards and what is read alike. What is
+// put in has the reward of what stands there.
+void insert_tokens(RewardedExample& example, int64_t at, const std::vector<int64_t>& ids);  // no targets
+void erase_tokens(RewardedExample& example, int64_t from, int64_t to);
 
 // Random draws come from streams named by (seed, the transform's name, step, place of the example in the
 // step), so that a resumed run repeats them and no micro-batch matters.
@@ -43,7 +49,7 @@ class InputTransform {
   // prefixes and those of session.eval_records. Throws UserError at a record's place.
   virtual void records(Session& session) {}
   // Once for each record that was encoded and is not too long.
-  virtual void example(Session& session, const Record& record, Example& example) {}
+  virtual void example(Session& session, const Record& record, RewardedExample& example) {}
   // The examples of a step.
   virtual void step(Session& session, std::vector<Drawn>& drawn) {}
   // What is added to the embeddings of a micro-batch of these examples, [N, H]; undefined: nothing.
@@ -70,7 +76,7 @@ class Inputs {
  public:
   Inputs(const std::vector<InputEntry>& entries, Session& session);
   void records();
-  void example(const Record& record, Example& example);
+  void example(const Record& record, RewardedExample& example);
   void step(std::vector<Drawn>& drawn);
   at::Tensor embedding_noise(const std::vector<Drawn>& drawn, const MicroBatch& batch);
 

@@ -4,12 +4,15 @@
 // the "filter" section.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
 
+#include "data/groups.h"
 #include "task/sft/config.h"
 #include "task/sft/draws.h"
 #include "task/sft/example_scores.h"
 #include "task/sft/multistage.h"
+#include "task/sft/rewards.h"
 #include "train/config.h"
 #include "train/evaluation.h"
 #include "train/examples.h"
@@ -20,13 +23,26 @@
 namespace temper {
 namespace {
 
-// The examples as the inputs change them, each with its record.
-std::vector<Drawn> encode(const Session& s, Inputs& inputs) {
+// The examples as the inputs change them, each with its record; rewarded: with what the loss reads at each
+// token.
+std::vector<Drawn> encode(const Session& s, const SftTask& task, Inputs& inputs, bool rewarded) {
   Examples stored = encode_train_examples(s);
   std::vector<Drawn> out;
   for (size_t i = 0; i < stored.examples.size(); ++i) {
-    inputs.example(*stored.records[i], stored.examples[i]);
-    out.push_back({std::move(stored.examples[i]), stored.records[i]});
+    RewardedExample example{std::move(stored.examples[i])};
+    const Record& record = *stored.records[i];
+    if (rewarded &&
+        !set_rewards(*s.tokenizer, record, task.reward_column, "loss.name " + task.loss_name, example))
+      continue;
+    inputs.example(record, example);
+    out.push_back({std::move(example), &record});
+  }
+  const size_t unknown = stored.examples.size() - out.size();
+  if (out.empty())
+    user_error("data.train: the rewards of all segments of \"{}\" are null", task.reward_column);
+  if (unknown > 0) {
+    s.progress->message(fmt::format("{} of {} examples have no segment with a reward and are left out",
+                                    unknown, stored.examples.size()));
   }
   return out;
 }
@@ -87,19 +103,45 @@ std::vector<double> losses_of(const std::vector<Observation>& seen) {
   return out;
 }
 
-// [S] rewards of examples.
-at::Tensor rewards_of(const SftTask& task, const std::vector<Drawn>& examples) {
-  std::vector<double> out;
-  for (const Drawn& d : examples)
-    out.push_back(number_column(*d.record, task.reward_column, "loss.name " + task.loss_name));
-  return at::tensor(out).to(at::kFloat);
+// The rewards that losses read of examples' targets.
+struct TargetRewards {
+  std::vector<float> of_target;      // [M], sequence by sequence
+  std::vector<int64_t> first = {0};  // [S + 1] each sequence's first
+  std::vector<double> of_record;     // [S]: the mean of its targets'
+  std::vector<double> of_segment;    // [R]: one a record, of a record in segments one a segment
+};
+
+TargetRewards rewards_of(const std::vector<Drawn>& examples) {
+  TargetRewards out;
+  for (const Drawn& d : examples) {
+    const RewardedExample& e = d.example;
+    const size_t targets = out.of_target.size(), segments = out.of_segment.size();
+    double sum = 0;
+    for (size_t t = 1; t < e.ids.size(); ++t) {  // nothing predicts the first
+      if (!e.target[t]) continue;
+      if (out.of_segment.size() == segments || e.reward[t] != out.of_segment.back())
+        out.of_segment.push_back(e.reward[t]);
+      out.of_target.push_back(static_cast<float>(e.reward[t]));
+      sum += e.reward[t];
+    }
+    const bool one = out.of_segment.size() == segments + 1;
+    const auto count = static_cast<double>(std::max<size_t>(out.of_target.size() - targets, 1));
+    out.of_record.push_back(one ? out.of_segment.back() : sum / count);
+    out.first.push_back(static_cast<int64_t>(out.of_target.size()));
+  }
+  return out;
 }
 
-// What the loss reads of a micro-batch of a step's examples: `reward` [S] and `group` [S] are the step's.
+at::Tensor floats(const std::vector<double>& values) {
+  return at::tensor(values).to(at::kFloat);
+}
+
+// What the loss reads of a micro-batch of a step's examples: `rewards` and `group` [S] are the step's.
 // scores: takes in what the pass says of each example; null: nobody asks.
 objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds& needs,
                                    const MicroBatch& micro, const ForwardOptions& options,
-                                   const at::Tensor& reward, const at::Tensor& group, ExampleScores* scores) {
+                                   const TargetRewards& rewards, const at::Tensor& group,
+                                   ExampleScores* scores) {
   LogpOptions wanted;
   wanted.top_k = scores != nullptr ? 1 : 0;
   wanted.mean_logp = needs.mean_logp;
@@ -116,7 +158,12 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
   batch.sequence = micro.targets.sequence;
   batch.sequences = micro.targets.sequences;
   const int64_t first = micro.sequences.front();
-  if (needs.reward) batch.reward = reward.narrow(0, first, batch.sequences);
+  if (needs.reward) {
+    const int64_t from = rewards.first[first], to = rewards.first[first + batch.sequences];
+    const std::vector<float> of_target(rewards.of_target.begin() + from, rewards.of_target.begin() + to);
+    batch.token_reward = at::tensor(of_target).to(s.device());
+    batch.reward = floats(rewards.of_record).narrow(0, first, batch.sequences).to(s.device());
+  }
   if (needs.group) {  // whole groups, counted from the micro-batch's first
     batch.group = group.narrow(0, first, batch.sequences);
     batch.group = batch.group - batch.group[0];
@@ -136,9 +183,13 @@ std::unique_ptr<MultistageFilter> filter_of(const Session& s, const SftTask& tas
 }
 
 // Mean negative log-prob of the held-out targets.
-void evaluate_loss(Session& s, const std::string& when, Evaluation& out) {
-  const Examples held_out = encode_examples(s, s.eval_records);
-  const size_t all = s.eval_records.size();
+void evaluate_loss(Session& s, const SftTask& task, const std::string& when, Evaluation& out) {
+  const bool groups = std::any_of(s.eval_records.begin(), s.eval_records.end(), is_group);
+  std::vector<Record> chosen;
+  if (groups) chosen = task.chosen(s.config, s.eval_records);
+  const std::vector<Record>& records = groups ? chosen : s.eval_records;
+  const Examples held_out = encode_examples(s, records);
+  const size_t all = records.size();
   leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
             static_cast<int64_t>(all), "examples");
   const std::optional<double> loss = held_out_loss(s, held_out.examples);
@@ -157,12 +208,15 @@ void SftTask::train(Session& s) const {
   const RunConfig& c = s.config;
   const auto loss_fn = loss->make();
   const objective::SupervisedNeeds needs = loss_fn->needs();
+  std::string figures;
+  s.train_records = chosen(c, std::move(s.train_records), &figures);
+  if (!figures.empty()) s.progress->message("data.select " + figures);
   Inputs transforms(inputs, s);
   transforms.records();
   // All examples are encoded before the first step, so that a bad line costs no training time.
-  const std::vector<Drawn> examples = encode(s, transforms);
+  const std::vector<Drawn> examples = encode(s, *this, transforms, needs.reward);
   if (needs.reward) {
-    const std::string warning = loss_fn->warning(rewards_of(*this, examples));
+    const std::string warning = loss_fn->warning(floats(rewards_of(examples).of_segment));
     if (!warning.empty()) s.progress->message(warning, LogLevel::kWarning);
   }
   const auto units = units_of(s, examples, needs.group);
@@ -172,7 +226,7 @@ void SftTask::train(Session& s) const {
     order.observe_base(observe_now(s, examples_of(examples, units, wanted), wanted));
   const auto filter = filter_of(s, *this, examples);
 
-  s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, when, out); });
+  s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, *this, when, out); });
   while (s.state.step < c.train.steps) {
     s.begin_step();
 
@@ -217,16 +271,17 @@ void SftTask::train(Session& s) const {
     const bool by_token = loss_fn->unit() == objective::SupervisedUnit::kToken;
     const double count = static_cast<double>(by_token ? targets : c.train.batch_size);
 
-    const at::Tensor reward = needs.reward ? rewards_of(*this, drawn).to(s.device()) : at::Tensor();
+    TargetRewards rewards;
+    if (needs.reward) rewards = rewards_of(drawn);
     const at::Tensor group = at::tensor(groups, at::kLong).to(s.device());
-    loss_fn->prepare(reward);
+    loss_fn->prepare(needs.reward ? floats(rewards.of_segment) : at::Tensor());
     ExampleScores scores(batches);
     const bool filter_observes = filter != nullptr && filter->observes();
     ExampleScores* const observed = order.observes() || filter_observes ? &scores : nullptr;
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
       options.embedding_noise = transforms.embedding_noise(drawn, micro);
-      return LossShare{(*loss_fn)(forward(s, needs, micro, options, reward, group, observed)).sum() / count};
+      return LossShare{(*loss_fn)(forward(s, needs, micro, options, rewards, group, observed)).sum() / count};
     });
     if (order.observes()) order.observe(scores.of_units(s, taken, groups));
     if (filter_observes) filter->observe(losses_of(scores.of_units(s, taken, groups)));
