@@ -33,9 +33,7 @@ const Registry<ReplayOptions>& replay_registry() {
     r.add({"uniform", "every group as likely as every other", "", std::make_unique<UniformReplay>});
     r.add({"recency", "newer groups more likely: decay^age", "Temper", std::make_unique<RecencyReplay>});
     r.add({"btp", "groups by probability and pass rate, failed ones included",
-           "Enhancing LLM Agents for Code Generation with Possibility and Pass-rate Prioritized Experience "
-           "Replay (arXiv 2410.12236)",
-           std::make_unique<BtpReplay>});
+           "Chen et al., arXiv 2410.12236", std::make_unique<BtpReplay>});
     return r;
   }();
   return registry;
