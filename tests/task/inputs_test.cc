@@ -166,7 +166,7 @@ TEST_CASE("conditional: a control token before each segment, and no other token 
   const auto sets = [&](const std::string& records) {
     return std::vector<std::string>{"data.train=[\"" + beside.write("a.jsonl", records) + "\", \"" +
                                         beside.write("b.jsonl", arithmetic()) + "\"]",
-                                    "data.weights=[0.5, 0.5]", "data.max_tokens=200", "model.init.vocab=320"};
+                                    "data.weights=[0.5, 0.5]", "data.max_tokens=200", "model.init.vocab=288"};
   };
   Fixture f(entry, "{}\n", sets(on_lines(segment_lines())));
   const auto drawn = f.step(0);
@@ -225,7 +225,7 @@ TEST_CASE("a reward for each token: of its segment, and what has none is not lea
   Fixture f(R"({"kind": "neftune"})", "{}\n",
             {"data.train=[\"" + beside.write("a.jsonl", on_lines(segment_lines())) + "\", \"" +
                  beside.write("b.jsonl", arithmetic()) + "\"]",
-             "data.weights=[0.5, 0.5]", "model.init.vocab=320"});
+             "data.weights=[0.5, 0.5]", "model.init.vocab=288"});
   const auto rewarded = [&](size_t i, bool left) {
     const Record& record = f.session->train_records[i];
     RewardedExample e{f.session->encoder->supervised(record)};
