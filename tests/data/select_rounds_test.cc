@@ -113,7 +113,7 @@ TEST_CASE("steps of wrong answers, and what comes of them") {
   first["rewards"] = {1, 1, 0, nullptr};
   second["completions"] = {"a", "b", "c", "d"};
   second["rewards"] = {0, 0, 0, 1};
-  const auto values = select("step_values", {{"attempts", 2}}, {second, first});
+  const auto values = select("step_values", Json::object(), {second, first});
   REQUIRE(values.size() == 1);
   const Json& v = values[0].json;
   CHECK(v["prompt"] == "q:");
@@ -123,10 +123,22 @@ TEST_CASE("steps of wrong answers, and what comes of them") {
   CHECK(v["shares"][2].get<double>() == 0.0);
   CHECK(v["solution"] == "right\nanswer");
   // Q = 1 - (1 - share)^2: 8/9, 7/16, 0
-  CHECK(v["segments"][0]["reward"].get<double>() == 0.0);
-  CHECK(v["segments"][1]["reward"].get<double>() == doctest::Approx(7.0 / 16 - 8.0 / 9));
-  CHECK(v["segments"][2]["reward"].get<double>() == doctest::Approx(-7.0 / 16));
-  CHECK(v["segments"][0]["text"] == "s1\n");
+  const auto whole = select("step_values", {{"attempts", 2}, {"form", "segments"}}, {second, first});
+  const Json& w = whole.at(0).json;
+  CHECK(w["completion"] == "s1\ns2\ns3");
+  CHECK_FALSE(w.contains("completions"));
+  CHECK(w["segments"][0]["reward"].get<double>() == 0.0);
+  CHECK(w["segments"][1]["reward"].get<double>() == doctest::Approx(7.0 / 16 - 8.0 / 9));
+  CHECK(w["segments"][2]["reward"].get<double>() == doctest::Approx(-7.0 / 16));
+  CHECK(w["segments"][0]["text"] == "s1\n");
+  // A right answer ends right.
+  const auto all = select("step_prefixes", {{"all", true}, {"per_prompt", 2}}, {line});
+  REQUIRE(all.size() == 3);
+  Json right = all[2].json;
+  CHECK(right["prompt"] == "q:right\n");
+  right["completions"] = {"a", "b"};
+  right["rewards"] = {1, 0};
+  CHECK(select("step_values", Json::object(), {right}).at(0).json["shares"] == Json({0.5, 1.0}));
   CHECK(has(problem([&] { select("step_values", Json::object(), {line}); }), "has no column \"wrong\""));
 }
 
