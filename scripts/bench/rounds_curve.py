@@ -50,6 +50,7 @@ def main():
             drawing.dot(x, share(y), colour)
     for i, label in enumerate(labels):
         drawing.name(label, COLOURS[i % len(COLOURS)])
+    drawing.svg = [part.replace(">step</text>", ">round</text>") for part in drawing.svg]
     drawing.write(Path(options.out), [])
 
 
