@@ -69,4 +69,8 @@ std::string dump_line(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Json number_or_null(const std::optional<double>& x) {
+  return x ? Json(*x) : Json(nullptr);
+}
+
 }  // namespace temper

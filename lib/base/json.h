@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "base/json_fwd.h"
@@ -15,5 +16,7 @@ Json read_json_file(const std::string& path);
 
 // One line, no spaces, invalid UTF-8 replaced by U+FFFD; doubles round-trip.
 std::string dump_line(const Json& value);
+
+Json number_or_null(const std::optional<double>& x);
 
 }  // namespace temper

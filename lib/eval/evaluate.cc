@@ -121,9 +121,6 @@ std::vector<double> prompt_means(const EvalResult& result, F f) {
   return out;
 }
 
-Json number_or_null(const std::optional<double>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 Json finite_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }

@@ -60,15 +60,19 @@ Score score_from_json(const Json& json) {
 }
 
 void write_parts(Json& row, const std::vector<std::string>& names, const ScoredItem& item) {
-  const auto number = [](const std::optional<double>& x) { return x ? Json(*x) : Json(nullptr); };
   row["rewards"] = Json::object();
   for (size_t r = 0; r < names.size(); ++r) {
     const Score& part = item.parts[r];
-    row["rewards"][names[r]] = number(part.value);
-    if (item.counted[r] != part.value) row["reward_transformed"][names[r]] = number(item.counted[r]);
+    row["rewards"][names[r]] = number_or_null(part.value);
+    if (item.counted[r] != part.value) row["reward_transformed"][names[r]] = number_or_null(item.counted[r]);
     if (!part.text.empty()) row["reward_texts"][names[r]] = part.text;
     if (!part.outcome.empty()) row["reward_outcomes"][names[r]] = part.outcome;
   }
+}
+
+void write_scores(Json& row, const std::vector<std::string>& names, const ScoredItem& item) {
+  row["reward"] = number_or_null(item.total);
+  write_parts(row, names, item);
 }
 
 const std::vector<std::string>& reward_combinations() {

@@ -126,6 +126,9 @@ using ReferenceScores = std::vector<std::vector<double>>;
 // are any "reward_transformed", the numbers that transforms changed, "reward_texts" and "reward_outcomes".
 void write_parts(Json& row, const std::vector<std::string>& names, const ScoredItem& item);
 
+// The same with the combined number as "reward" (null: could not tell).
+void write_scores(Json& row, const std::vector<std::string>& names, const ScoredItem& item);
+
 // Which rewards of a set score: all, those that are each_alone(), the others, or those whose transforms
 // compare with the reference model's answers.
 enum class ScoredBy { kAll, kEachAlone, kOthers, kCompared };

@@ -89,17 +89,12 @@ RewardItem item_of(const StoredTexts& scored, size_t i, bool whole) {
   return item;
 }
 
-Json number_or_null(const std::optional<double>& x) {
-  return x ? Json(*x) : Json(nullptr);
-}
-
 // What the scores of an answer add to its line.
 Json columns_of(const RewardSet& rewards, const StoredTexts& scored,
                 std::vector<ScoredItem>::const_iterator scores, bool whole) {
   Json out = Json::object();
   if (whole) {
-    out["reward"] = number_or_null(scores->total);
-    write_parts(out, rewards.names(), *scores);
+    write_scores(out, rewards.names(), *scores);
     return out;
   }
   out["segments"] = Json::array();

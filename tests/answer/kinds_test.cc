@@ -328,6 +328,6 @@ TEST_CASE("kinds: hostile formulas are given up, not computed") {
     vote(*answer);
     to_string(*answer);
     // Milliseconds; the bound is for slow machines and sanitizers.
-    CHECK(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < 5);
+    CHECK(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < 60);
   }
 }

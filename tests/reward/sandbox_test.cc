@@ -200,7 +200,7 @@ TEST_CASE("sandbox: what hostile programs try comes to nothing, and nothing of t
     CAPTURE(result.code);
     CAPTURE(result.out.substr(0, 300));
     CAPTURE(result.err.substr(0, 2000));
-    CHECK(took < limits.wall_s + 5);
+    CHECK(took < limits.wall_s + 60);  // it ends at all: a busy machine takes seconds to kill what forked
     CHECK(living(marker) == 0);
     CHECK(fs::is_empty(place.folder / "tmp"));
     CHECK(left_on_disk() == left_before);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -49,15 +50,26 @@ void RemoteCalls::post(size_t count, const std::function<std::string(size_t)>& b
   const std::stop_callback passed_on(stop_.get_token(), [&] { stop.request_stop(); });
   std::atomic<size_t> next = 0;
   std::exception_ptr failure;
-  std::mutex failing;
+  const auto fail = [&] {
+    if (!failure) failure = std::current_exception();
+    stop.request_stop();
+  };
   const auto work = [&] {
-    try {
-      for (size_t i; !stop.stop_requested() && (i = next++) < count;)
-        finish(i, client_.post(body(i), stop.get_token()), done);
-    } catch (...) {
-      const std::lock_guard lock(failing);
-      if (!failure) failure = std::current_exception();
-      stop.request_stop();
+    for (size_t i; !stop.stop_requested() && (i = next++) < count;) {
+      std::optional<HttpAnswer> answer;
+      try {
+        answer = client_.post(body(i), stop.get_token());
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        return fail();
+      }
+      const std::lock_guard lock(mutex_);
+      if (failure) return;  // what is told is what the first of them saw
+      try {
+        finish(i, *answer, done);
+      } catch (...) {
+        return fail();
+      }
     }
   };
   std::vector<std::thread> threads;
@@ -69,7 +81,6 @@ void RemoteCalls::post(size_t count, const std::function<std::string(size_t)>& b
 
 void RemoteCalls::finish(size_t i, const HttpAnswer& answer, const Done& done) {
   if (answer.cause == Cause::kInterrupted) return;
-  const std::lock_guard lock(mutex_);
   requests_ += answer.attempts;
   retries_ += answer.attempts - 1;
   const auto check_patience = [&] {

@@ -51,6 +51,7 @@ class RemoteCalls {
   std::string quoted(const std::string& text) const { return client_.quoted(text); }
 
  private:
+  // With mutex_ held.
   void finish(size_t i, const HttpAnswer& answer, const Done& done);
   [[noreturn]] void give_up(const std::string& reason) const;
 

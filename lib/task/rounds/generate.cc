@@ -110,12 +110,10 @@ PhaseResult GenerateOptions::run(PhaseWork& w) const {
     if (!sampling_from.empty())
       read_fields(sampling, w.done.chosen(sampling_from, w.round, w.index).at("sampling"), w.where(), "");
     std::vector<Record> records = this->records(w), prompts_of = asked(w.config, records);
-    // What is left out below keeps its place here: a record is told by it.
-    for (size_t i = 0; i < prompts_of.size(); ++i) prompts_of[i].json["asked_as"] = i;
     const auto rewards = score ? make_rewards(w.config) : nullptr;
     PhaseSampler sampler(w, model_folder(w), prefix, prompts_of);
     const auto seed = w.seed("generate");
-    const std::vector<EvalPrompt> all = sampler.prompts(prompts_of, rewards.get(), seed);
+    const std::vector<EvalPrompt> all = sampler.prompts(prompts_of, rewards.get(), seed, &records);
     const auto total = static_cast<int64_t>(all.size());
     const int64_t parts = (total + kPart - 1) / kPart;
     for (int64_t part = parts_made(w); part < parts; ++part) {
@@ -134,7 +132,7 @@ PhaseResult GenerateOptions::run(PhaseWork& w) const {
       }
       std::string text;
       for (size_t i = 0; i < answers.size(); ++i) {
-        const Record& record = records[some[i].json["asked_as"].get<size_t>()];
+        const Record& record = records[static_cast<size_t>(first) + i];
         const ScoredItem* said = rewards == nullptr ? nullptr : &scores[i * static_cast<size_t>(n)];
         const Answered answered{answers[i], said, rewards == nullptr ? kNoNames : rewards->names(), logprobs};
         text += dump_line(column == kCompletions ? group_line(record, answered)

@@ -2,13 +2,10 @@
 
 #include "base/error.h"
 #include "data/groups.h"
+#include "eval/answer_line.h"
 
 namespace temper {
 namespace {
-
-Json number_or_null(const std::optional<double>& x) {
-  return x ? Json(*x) : Json(nullptr);
-}
 
 // The record's prompt, and its own answer as "reference".
 Record with_reference(Record record) {
@@ -36,18 +33,8 @@ Json group_line(const Record& record, const Answered& a) {
   std::vector<Json> lines;
   for (size_t i = 0; i < a.completions.size(); ++i) {
     const Completion& c = a.completions[i];
-    Json line = answered(asked, c.text, c.finish != FinishReason::kLength);
-    if (a.scores != nullptr) {
-      line["reward"] = number_or_null(a.scores[i].total);
-      write_parts(line, a.names, a.scores[i]);
-    }
-    if (c.conversation) line["conversation"] = c.conversation->messages;
-    if (a.logprobs) {
-      Json& logprobs = line["logprobs"] = Json::array();
-      for (const Turn& turn : c.turns)
-        for (int64_t t = turn.begin; t < turn.end; ++t) logprobs.push_back(c.logp_full[t]);
-    }
-    line["finish"] = finish_name(c.finish);
+    Json line = answer_line(asked, c, a.logprobs);
+    if (a.scores != nullptr) write_scores(line, a.names, a.scores[i]);
     lines.push_back(std::move(line));
   }
   return packed(lines);

@@ -32,15 +32,21 @@ PhaseSampler::PhaseSampler(const PhaseWork& work, const std::string& model, cons
 }
 
 std::vector<EvalPrompt> PhaseSampler::prompts(std::vector<Record>& records, const RewardSet* rewards,
-                                              uint64_t seed) {
+                                              uint64_t seed, std::vector<Record>* beside) {
   const size_t all = records.size();
   std::vector<std::vector<int64_t>> ids;
-  std::erase_if(records, [&](const Record& record) {
-    std::vector<int64_t> prompt = encoder_->prompt(record);
-    if (prompt.empty()) return true;
+  for (size_t i = 0; i < all; ++i) {
+    std::vector<int64_t> prompt = encoder_->prompt(records[i]);
+    if (prompt.empty()) continue;
+    const size_t place = ids.size();
+    if (place != i) {
+      records[place] = std::move(records[i]);
+      if (beside != nullptr) (*beside)[place] = std::move((*beside)[i]);
+    }
     ids.push_back(std::move(prompt));
-    return false;
-  });
+  }
+  records.resize(ids.size());
+  if (beside != nullptr) beside->resize(ids.size());
   if (records.empty())
     user_error("{}: none of {} prompts is within data.max_tokens {}", work_.where(), all,
                work_.config.data.max_tokens);

@@ -35,9 +35,10 @@ class PhaseSampler {
                std::vector<Record>& records);
 
   // Prompts of the records, which must outlive them. Those longer than data.max_tokens leave `records`, which
-  // is told. Throws UserError when none is left, for what the rewards cannot judge, and as
-  // RecordEncoder::prompt.
-  std::vector<EvalPrompt> prompts(std::vector<Record>& records, const RewardSet* rewards, uint64_t seed);
+  // is told, and so do those in their places of `beside`. Throws UserError when none is left, for what the
+  // rewards cannot judge, and as RecordEncoder::prompt.
+  std::vector<EvalPrompt> prompts(std::vector<Record>& records, const RewardSet* rewards, uint64_t seed,
+                                  std::vector<Record>* beside = nullptr);
   // Completions [prompt][sample] of `records`, one for each prompt.
   std::vector<std::vector<Completion>> sample(const std::vector<Record>& records,
                                               const std::vector<EvalPrompt>& prompts,
