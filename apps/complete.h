@@ -24,6 +24,7 @@
 #include "reward/references.h"
 #include "rollout/engine.h"
 #include "scored.h"
+#include "selecting.h"
 #include "teacher_cache.h"
 
 namespace temper {
@@ -35,6 +36,7 @@ struct Settings {
   std::string prefix, input, output, choice = "auto", overlong = "error", write = "records";
   std::string special_tokens = "auto";
   std::vector<std::string> adapters, score;
+  std::string select;
   std::string environment;
   bool chat = false, ignore_end = false, logprobs = false, stats = false;
   int64_t n = 1, max_batch = 64, threads = 0;
@@ -156,15 +158,20 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     engine.respondent = conversations.get();
     return generate(model, tokenizer, part, s.sampling, engine, show);
   };
-  const auto completions =
-      adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);
+  auto completions = adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   console.status("");
   std::string out;
-  const bool groups = s.write == "groups", answers = groups || rewards != nullptr;
+  const bool groups = s.write == "groups",
+             answers = groups || (rewards != nullptr && s.write != "completions");
+  ScoredAnswers scored = score_answers(rewards.get(), records, completions, encoder);
+  if (!s.select.empty()) {
+    const std::vector<SelectorEntry> selectors = read_selectors({s.select}, "--select");
+    keep_chosen(selectors.front(), rewards.get(), records, encoder, s.seed, completions, scored);
+  }
   if (answers)
     out = lines_of(
-        answer_lines(rewards.get(), records, requests, completions, encoder, s.sampling.temperature), groups);
+        answer_lines(rewards.get(), scored, records, requests, completions, s.sampling.temperature), groups);
   else if (s.write == "completions")
     out = completion_lines(records, completions);
   for (size_t i = 0; !answers && s.write == "records" && i < records.size(); ++i) {

@@ -40,8 +40,15 @@ void run(Settings& s) {
     user_error("give exactly one of --prompt TEXT, --chat and --input FILE.jsonl, found {}", modes);
   if (!s.score.empty() && s.input.empty())
     user_error("--score goes with --input: it writes a line a response");
-  if (s.write == "completions" && !s.score.empty())
-    user_error("--write completions goes without --score, which writes a line a response itself");
+  if (!s.select.empty() && (s.n < 2 || s.chat || !s.cache.output.empty()))
+    user_error(
+        "--select: chooses one of --n answers, of at least 2, and goes with neither --chat nor "
+        "--teacher-cache; found --n {}",
+        s.n);
+  if (!s.select.empty()) read_selectors({s.select}, "--select");  // before the long part
+  if (s.write == "completions" && !s.score.empty() && s.select.empty())
+    user_error(
+        "--write completions goes without --score, which writes a line a response itself, but for --select");
   if (s.write != "records" && (s.input.empty() || s.logprobs || !s.cache.output.empty()))
     user_error("--write {} goes with --input, and with none of --logprobs and --teacher-cache", s.write);
   if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
@@ -118,6 +125,10 @@ int main(int argc, char** argv) {
                  "reward's name, or an object as in a config")
       ->type_size(1)
       ->allow_extra_args(false);
+  app.add_option(
+      "--select", s.select,
+      "write of the --n answers to a prompt the one that a selector chooses: a kind, such as majority, "
+      "or an object; what it reads of rewards is what --score says");
   app.add_flag("--logprobs", s.logprobs, "JSON lines also hold the ids and their log-probs");
   app.add_flag("--stats", s.stats, "one line of JSON on stderr: tokens, seconds, memory");
   add_cache_options(app, s.cache);

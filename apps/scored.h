@@ -1,6 +1,7 @@
 // Answers with their tokens and scores, as every task reads them back (data/groups.h).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,25 +56,47 @@ inline Json line_with_tokens(const Record& record, const GenerateRequest& reques
   return line;
 }
 
-// The answers to each record, scored where there are rewards.
-inline std::vector<std::vector<Json>> answer_lines(RewardSet* rewards, const std::vector<Record>& records,
-                                                   const std::vector<GenerateRequest>& requests,
-                                                   const std::vector<std::vector<Completion>>& completions,
-                                                   const RecordEncoder& encoder, double temperature) {
-  std::vector<std::vector<Json>> out(records.size());
+// What rewards say of the answers to each record, and which answers they read; both [record][sample].
+struct ScoredAnswers {
+  std::vector<std::vector<ScoredItem>> scores;  // empty: there are no rewards
+  std::vector<std::vector<std::optional<std::string>>> answers;
+};
+
+inline ScoredAnswers score_answers(RewardSet* rewards, const std::vector<Record>& records,
+                                   const std::vector<std::vector<Completion>>& completions,
+                                   const RecordEncoder& encoder) {
+  ScoredAnswers out;
+  if (rewards == nullptr) return out;
   std::vector<RewardItem> items;
   for (size_t i = 0; i < records.size(); ++i) {
-    const std::string prompt = rewards == nullptr ? "" : encoder.prompt_text(records[i]);
-    for (const Completion& c : completions[i]) {
-      out[i].push_back(line_with_tokens(records[i], requests[i], c, temperature));
-      items.push_back(reward_item(prompt, &records[i].json, c));
-    }
+    const std::string prompt = encoder.prompt_text(records[i]);
+    for (const Completion& c : completions[i]) items.push_back(reward_item(prompt, &records[i].json, c));
   }
-  if (rewards == nullptr) return out;
   const std::vector<ScoredItem> scores = rewards->score(items);
   auto score = scores.begin();
-  for (auto& answers : out) {
-    for (Json& line : answers) write_scores(line, rewards->names(), *score++);
+  auto item = items.begin();
+  for (const auto& of_record : completions) {
+    out.scores.emplace_back(score, score + static_cast<std::ptrdiff_t>(of_record.size()));
+    out.answers.emplace_back();
+    for (size_t s = 0; s < of_record.size(); ++s) out.answers.back().push_back(rewards->answer(*item++));
+    score += static_cast<std::ptrdiff_t>(of_record.size());
+  }
+  return out;
+}
+
+// The answers to each record as lines with their tokens and scores.
+inline std::vector<std::vector<Json>> answer_lines(const RewardSet* rewards, const ScoredAnswers& scored,
+                                                   const std::vector<Record>& records,
+                                                   const std::vector<GenerateRequest>& requests,
+                                                   const std::vector<std::vector<Completion>>& completions,
+                                                   double temperature) {
+  std::vector<std::vector<Json>> out(records.size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    for (size_t s = 0; s < completions[i].size(); ++s) {
+      Json line = line_with_tokens(records[i], requests[i], completions[i][s], temperature);
+      if (rewards != nullptr) write_scores(line, rewards->names(), scored.scores[i][s]);
+      out[i].push_back(std::move(line));
+    }
   }
   return out;
 }

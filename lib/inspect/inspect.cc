@@ -12,6 +12,7 @@
 #include "data/select/select.h"
 #include "env/environment.h"
 #include "env/tools/tool.h"
+#include "eval/select/select.h"
 #include "inspect/departures.h"
 #include "model/families.h"
 #include "model/load.h"
@@ -62,6 +63,7 @@ Kinds all_kinds() {
   add(kinds, "reward", reward_registry());
   add(kinds, "environment", environment_registry());
   add(kinds, "transform", transform_registry());
+  add(kinds, "selector", selector_registry());
   add(kinds, "tool", tool_registry());
   add(kinds, "replay", replay_registry());
   add(kinds, "adapter", adapter_registry());

@@ -11,6 +11,8 @@
 #include "reward/remote/judge.h"
 #include "reward/shaping.h"
 #include "reward/text/bleu.h"
+#include "reward/text/chrf.h"
+#include "reward/text/embedding.h"
 #include "reward/text/json_reward.h"
 #include "reward/text/rouge.h"
 #include "reward/text/squad.h"
@@ -45,6 +47,11 @@ const Registry<RewardOptions>& reward_registry() {
         {"bleu", "sentence BLEU from 0 to 1 beside all references, as sacrebleu has it",
          "Papineni et al., BLEU (2002); Post, A Call for Clarity in Reporting BLEU Scores (arXiv 1804.08771)",
          make<BleuOptions>});
+    r.add({"chrf", "chrF from 0 to 1, of n-grams of characters, beside the best reference, as sacrebleu has it",
+           "Popovic, chrF (2015); Post, A Call for Clarity in Reporting BLEU Scores (arXiv 1804.08771)",
+           make<ChrfOptions>});
+    r.add({"embedding", "the cosine of the embeddings of completion and reference by a causal model", "Temper",
+           make<EmbeddingOptions>});
     r.add({"f1",
            "F1 of the words that completion and reference share, or their exact match, as SQuAD has them",
            "SQuAD v1.1 (arXiv 1606.05250)", make<SquadOptions>});

@@ -1,6 +1,7 @@
 #include "train/adapter_start.h"
 
 #include "base/error.h"
+#include "data/groups.h"
 #include "train/session.h"
 
 namespace temper {
@@ -22,13 +23,13 @@ std::vector<Ids> drawn(const Session& s, const std::vector<Record>& all, int64_t
 
 std::vector<Ids> sample_ids(const Session& s, const std::vector<std::string>& files, int64_t count) {
   if (!files.empty()) {
-    return drawn(s, read_jsonl(files), count, [&](const Record& record) {
+    return drawn(s, unpacked(read_jsonl(files)), count, [&](const Record& record) {
       return record_kind(record) == RecordKind::kPrompt ? s.encoder->prompt(record)
                                                         : s.encoder->supervised(record).ids;
     });
   }
   const bool whole = s.config.task->learns_completions();
-  return drawn(s, s.train_records, count, [&](const Record& record) {
+  return drawn(s, whole ? unpacked(s.train_records) : s.train_records, count, [&](const Record& record) {
     return whole ? s.encoder->supervised(record).ids : s.encoder->prompt(record);
   });
 }

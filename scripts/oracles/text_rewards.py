@@ -1,7 +1,7 @@
-r"""Goldens of the rewards rouge, bleu, f1 and json_schema, written to tests/reward/golden.
+r"""Goldens of the rewards rouge, bleu, chrf, f1 and json_schema, written to tests/reward/golden.
 
 texts.jsonl: completions and references, by hand and at random, with what the packages score: rouge_score's precision,
-recall and F-measure without and with stems, sacrebleu's sentence_bleu / 100 and the measures of SQuAD's evaluate-v1.1.py.
+recall and F-measure without and with stems, sacrebleu's sentence_bleu and sentence_chrf / 100 and the measures of SQuAD's evaluate-v1.1.py.
 stems.txt: words and nltk's stems of them: of English texts that come with Python, and of random letters and suffixes.
 json_schema.jsonl: schemas and texts with the verdict they deserve, by hand and, for the random ones, by the package
 jsonschema. It must agree with the ones by hand, too.
@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from nltk.stem.porter import PorterStemmer
 from pydoc_data import topics
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu import sentence_bleu
+from sacrebleu import sentence_bleu, sentence_chrf
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "reward" / "golden"
 TYPES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
@@ -59,6 +59,7 @@ def scores(completion, references):
         rouge[kind] = [[rounded(s.precision), rounded(s.recall), rounded(s.fmeasure)] for s in found]
     return {"completion": completion, "references": references, "rouge": rouge,
             "bleu": [rounded(sentence_bleu(completion, references, lowercase=low).score / 100) for low in (False, True)],
+            "chrf": rounded(sentence_chrf(completion, references).score / 100),
             "f1": rounded(max(f1_score(completion, r) for r in references)),
             "exact_match": float(max(exact_match_score(completion, r) for r in references))}
 

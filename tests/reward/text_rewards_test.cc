@@ -82,7 +82,7 @@ std::string problem_of_schema(const std::string& schema) {
 
 }  // namespace
 
-TEST_CASE("text rewards: rouge, bleu and f1 equal rouge_score, sacrebleu and SQuAD's script") {
+TEST_CASE("text rewards: rouge, bleu, chrf and f1 equal rouge_score, sacrebleu and SQuAD's script") {
   std::map<std::string, std::unique_ptr<Reward>> rewards;
   const auto make = [&](const Json& json) { rewards[json.dump()] = reward_of(json); };
   size_t cases = 0;
@@ -114,10 +114,11 @@ TEST_CASE("text rewards: rouge, bleu and f1 equal rouge_score, sacrebleu and SQu
     }
     check({{"kind", "bleu"}}, row["bleu"][0]);
     check({{"kind", "bleu"}, {"lowercase", true}}, row["bleu"][1]);
+    check({{"kind", "chrf"}}, row["chrf"]);
     check({{"kind", "f1"}}, row["f1"]);
     check({{"kind", "f1"}, {"metric", "exact_match"}}, row["exact_match"]);
   }
-  CHECK(cases > 300 * 28);
+  CHECK(cases > 300 * 29);
   MESSAGE("worst difference of " << cases << ": " << worst);
 }
 

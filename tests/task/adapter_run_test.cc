@@ -170,6 +170,13 @@ TEST_CASE("corda's kpm takes its samples from files of its own") {
   // The run's own records are the default of ipm, which is the same as naming them.
   CHECK(start("ipm", R"({"kind": "corda"})") ==
         start("ipm-named", R"({"kind": "corda", "corda_data": [)" + train + "]}"));
+  // The answers of a group are samples each.
+  runs.write("group.jsonl", "{\"prompt\": \"Who was it?\", \"completions\": [\" A man.\", \" A wife.\"]}\n");
+  runs.write("answers.jsonl",
+             "{\"prompt\": \"Who was it?\", \"completion\": \" A man.\"}\n"
+             "{\"prompt\": \"Who was it?\", \"completion\": \" A wife.\"}\n");
+  const auto named = [&](const std::string& name) { return "\"" + (runs.folder() / name).string() + "\""; };
+  CHECK(start("group", kpm(named("group.jsonl"))) == start("answers", kpm(named("answers.jsonl"))));
   // As many records as asked for; and the files are part of the run.
   const std::string one = R"({"kind": "corda", "corda_mode": "kpm", "corda_samples": 1, "corda_data": [)";
   CHECK(start("one", one + known + "]}") != on_known);
