@@ -38,7 +38,8 @@ Difference compare_unpaired(double first_right, double first_wrong, double secon
 
 // Of any number, from its difference on each prompt, at least one: the Bayesian bootstrap (Rubin, The Annals
 // of Statistics 9, 1981): weights over the prompts drawn from Dirichlet(1, ..., 1), from the stream (seed,
-// "bootstrap comparison", draw). Draws in which the two are equal count half.
+// "bootstrap comparison", draw). Draws in which the two are equal count half. Of few prompts the interval is
+// a little short: of 20, one of 95 % holds the truth 89 times in a hundred.
 Difference compare_numbers(const std::vector<double>& differences, double level, uint64_t seed,
                            int64_t draws = 10000);
 
