@@ -215,18 +215,50 @@ StoredSamples read_eval_samples(const std::string& file) {
   return out;
 }
 
-void measure_stored(StoredSamples& stored, EvalOptions options) {
-  EvalResult& result = stored.result;
-  options.samples = stored.samples();
+void judge_stored(StoredSamples& stored, const EvalOptions& options) {
+  const std::string& by = options.correct_by;
+  if (!by.empty())
+    judge(stored.result, reward_index(stored.result.reward_names, by, "correct_by"), options.correct_above);
+  else if (!stored.judged)
+    judge(stored.result, -1, options.correct_above);
+}
+
+namespace {
+
+void demand_ids(const StoredSamples& stored, const EvalOptions& options) {
   if (options.diversity && !stored.has_ids)
     user_error(
         "diversity: the samples have no \"completion_ids\"; temper-eval --diversity --output writes them");
-  int64_t correct_by = -1;
-  if (!options.correct_by.empty())
-    correct_by = reward_index(result.reward_names, options.correct_by, "correct_by");
+}
+
+}  // namespace
+
+void measure_stored(StoredSamples& stored, EvalOptions options) {
+  EvalResult& result = stored.result;
+  options.samples = stored.samples();
+  demand_ids(stored, options);
+  judge_stored(stored, options);
+  // What the lines say is by no reward that they name.
+  const int64_t correct_by =
+      options.correct_by.empty() ? -1 : reward_index(result.reward_names, options.correct_by, "correct_by");
   check_further(result.reward_names, correct_by, stored.prompts, options);
-  if (correct_by >= 0 || !stored.judged) judge(result, correct_by, options.correct_above);
   measure(result, stored.prompts, options);
+}
+
+void rescore_stored(StoredSamples& stored, RewardSet& rewards, EvalOptions options) {
+  options.samples = stored.samples();
+  demand_ids(stored, options);
+  for (const EvalPrompt& prompt : stored.prompts) {
+    if (prompt.columns == nullptr)
+      user_error("rewards: a sample has no \"columns\", in which they look for references; its prompt is {}",
+                 dump_line(prompt.text).substr(0, 60));
+  }
+  std::vector<std::vector<Completion>> completions(stored.prompts.size());
+  for (EvalSample& sample : stored.result.samples)
+    completions[static_cast<size_t>(sample.prompt)].push_back(std::move(sample.completion));
+  eval_requests(stored.prompts, rewards, options);  // for what it checks
+  stored.result = score_completions(stored.prompts, std::move(completions), rewards, options);
+  stored.judged = true;
 }
 
 }  // namespace temper

@@ -26,9 +26,16 @@ struct StoredSamples {
 // prompt. An outcome that no sample had is not known of. Throws UserError, with the line, for others.
 StoredSamples read_eval_samples(const std::string& file);
 
-// The figures of stored samples. options.samples becomes the most that a prompt has. What is correct is what
-// the lines say, unless options.correct_by names a reward; where the lines do not say, it is the total above
-// options.correct_above. Throws UserError as evaluate().
+// Says which samples are correct: what the lines say, unless options.correct_by names a reward; where the
+// lines do not say, it is the total above options.correct_above. Throws UserError when there is no such
+// reward.
+void judge_stored(StoredSamples& stored, const EvalOptions& options);
+
+// The figures of stored samples, judged so. options.samples becomes the most that a prompt has. Throws
+// UserError as evaluate().
 void measure_stored(StoredSamples& stored, EvalOptions options);
+
+// The same of what these rewards say of the completions; what the lines said of them goes.
+void rescore_stored(StoredSamples& stored, RewardSet& rewards, EvalOptions options);
 
 }  // namespace temper
