@@ -1,12 +1,12 @@
 // temper-eval: samples answers to the prompts of a file and scores them, measures the loss of stored texts,
-// and prints the figures with their intervals; or scores the answers that a file has.
+// and prints the figures with their intervals; or does so of stored samples, compares two files of them, or
+// scores the answers that a file has.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "adapter/adapter_set.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/signals.h"
@@ -14,11 +14,14 @@
 #include "eval/budgets.h"
 #include "eval/evaluate.h"
 #include "eval_arguments.h"
+#include "field_options.h"
 #include "held_out_losses.h"
 #include "load_model.h"
 #include "questions.h"
 #include "rollout/end_ids.h"
 #include "score_file.h"
+#include "shown.h"
+#include "stored.h"
 
 using namespace temper;
 namespace {
@@ -31,8 +34,6 @@ Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& 
   engine.max_batch = a.max_batch;
   engine.seed = a.seed;
   engine.end_ids = end_ids;
-  SamplingOptions sampling = a.sampling;
-  sampling.temperature = a.temperature >= 0 ? a.temperature : a.eval.samples == 1 ? 0.0 : 1.0;
   const auto show = [&](const EngineProgress& p) {
     check_signal();
     console.status(fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
@@ -42,12 +43,12 @@ Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& 
     const auto conversations = environment->begin(q.records, eval_requests(q.prompts, *q.rewards, a.eval),
                                                   *q.encoder, a.seed, check_signal);
     engine.respondent = conversations.get();
-    results.push_back(evaluate(model, *words.tokenizer, q.prompts, *q.rewards, a.eval, sampling, engine, show,
-                               check_signal));
+    results.push_back(evaluate(model, *words.tokenizer, q.prompts, *q.rewards, a.eval, a.sampling, engine,
+                               show, check_signal));
   }
   for (size_t i = 0; i < results.size(); ++i) {
     for (const EvalSample& sample : results[i].samples) {
-      Json line = results[i].sample_json(sample, q.prompts);
+      Json line = results[i].sample_json(sample, q.prompts, a.eval.diversity);
       if (!q.budgets.empty()) line["budget"] = q.budgets[i];
       lines += dump_line(line) + "\n";
     }
@@ -58,20 +59,10 @@ Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& 
   return out;
 }
 
-int run(const EvalArguments& a) {
-  demand_output("--output", a.output);
-  if (a.eval.diversity && a.eval.samples < 2)
-    user_error("--diversity: compares the answers to a prompt, found --n {}; give --n 2 or more",
-               a.eval.samples);
-  if (!a.score.empty()) {
-    if (!a.data.empty() || !a.losses.empty() || !a.environment.empty() || !a.budgets.empty() ||
-        !a.adapters.empty())
-      user_error("--score: goes with none of --data, --loss, --environment, --budgets and --adapter");
-    score_file({a.score, a.segments, a.output, a.model.path, a.rewards, a.combine, a.limit, a.quiet});
-    return kExitDone;
-  }
-  if (!a.segments.empty()) user_error("--segments: goes with --score FILE");
-  if (a.model.path.empty()) user_error("--model: expected a Hugging Face folder, or --score FILE");
+// The figures of a model, and the lines of --output.
+Json measured(const EvalArguments& a, std::string& lines) {
+  if (a.model.path.empty())
+    user_error("--model: expected a Hugging Face folder, or one of --score, --samples and --compare");
   const auto questions = read_questions(a);
   const Wording words(a);
   if (questions) encode(a, words, *questions);
@@ -90,7 +81,6 @@ int run(const EvalArguments& a) {
   };
 
   Json out = {{"figures", Json::object()}};
-  std::string lines;
   if (questions) {
     out = sampled(a, *questions, words, *model,
                   end_ids(*model, *words.tokenizer, words.chat.get(), end_ids_of(entries)), check_signal,
@@ -101,8 +91,26 @@ int run(const EvalArguments& a) {
     console.status(fmt::format("loss of {}, {} records", name, done));
   }));
   console.status("");
-  std::printf("%s\n", out.dump(2).c_str());
-  std::fflush(stdout);  // a failure is told at the end: the samples can be saved all the same
+  return out;
+}
+
+int run(const EvalArguments& a) {
+  demand_output("--output", a.output);
+  demand_output("--page", a.page);
+  check_modes(a);
+  if (!a.score.empty()) {
+    score_file({a.score, a.segments, a.output, a.model.path, a.rewards, a.combine, a.limit, a.quiet});
+    return kExitDone;
+  }
+  std::string lines, title = a.model.path;
+  Json out;
+  if (!a.compare.empty())
+    out = compared_files(a), title = a.compare[0] + " and " + a.compare[1];
+  else if (!a.samples.empty())
+    out = stored_figures(a, lines), title = a.samples;
+  else
+    out = measured(a, lines);
+  show_figures(out, a.table, a.json, a.page, title);
   if (!a.output.empty()) write_file_atomic(a.output, lines);
   return kExitDone;
 }
@@ -112,9 +120,18 @@ int run(const EvalArguments& a) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Samples answers to the prompts of a file, scores them, measures the loss of stored texts, and prints "
-      "the figures as JSON; or scores the answers of a file.",
+      "the figures; or does so of samples that are stored, compares two files of them, or scores the answers "
+      "of "
+      "a file.",
       "temper-eval"};
   EvalArguments arguments;
   add_options(app, arguments);
-  return run_app(app, argc, argv, [&] { return run(arguments); });
+  FieldOptions sampling(app, arguments.sampling, "Sampling");
+  return run_app(app, argc, argv, [&] {
+    sampling.read();
+    // One answer is the likeliest one, several are drawn.
+    if (!sampling.given("temperature")) arguments.sampling.temperature = arguments.eval.samples == 1 ? 0 : 1;
+    arguments.eval.seed = arguments.seed;
+    return run(arguments);
+  });
 }

@@ -17,7 +17,8 @@ namespace temper {
 
 struct EvalArguments {
   std::vector<std::string> adapters;
-  std::string score, segments;
+  std::string score, segments, samples, page;
+  std::vector<std::string> compare;  // two files, or none
   ModelArguments model;
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto", targets = "auto";
@@ -25,11 +26,40 @@ struct EvalArguments {
   std::vector<int64_t> budgets;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
   uint64_t seed = 1;
-  double temperature = -1;
   SamplingOptions sampling;
   EvalOptions eval;
-  bool quiet = false;
+  bool quiet = false, table = false, json = false;
 };
+
+// What is measured of samples, whether they are drawn or stored.
+inline void add_figure_options(CLI::App& app, EvalArguments& a) {
+  const auto count = CLI::Range(int64_t{1}, int64_t{1} << 20);
+  app.add_option("--k", a.eval.k, "k of pass@k and its kin; default: the powers of two up to --n")
+      ->check(count);
+  app.add_option(
+         "--tau", a.eval.tau,
+         "tau of G-Pass@k, the share of k answers that are correct, at each k; default: 0.5 and 1 at the "
+         "largest k")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--extrapolate", a.eval.extrapolate,
+                 "pass@K for K beyond the answers, by a power law that is fitted to them")
+      ->check(CLI::Range(int64_t{2}, kMaxCount));
+  app.add_option("--correct-by", a.eval.correct_by,
+                 "the reward that says what is correct; default: the first that knows answers");
+  app.add_option("--correct-above", a.eval.correct_above, "its score above which an answer is correct");
+  app.add_option(
+      "--verifier", a.eval.verifier,
+      "a reward that errs: how often it passes wrong answers, and what resampling until it passes one "
+      "is worth");
+  app.add_option("--verifier-above", a.eval.verifier_above, "its score above which it passes an answer");
+  app.add_option("--wrong-cost", a.eval.wrong_cost,
+                 "what accepting a wrong answer costs, where a right one is worth 1 [1]")
+      ->check(CLI::Range(0.0, 1e9));
+  app.add_option("--by", a.eval.by, "a column, such as level: the figures of each of its values");
+  app.add_flag("--diversity", a.eval.diversity,
+               "also how different the answers to a prompt are: distinct and vendi; needs --n of at least 2");
+  app.add_option("--level", a.eval.level, "of the intervals [0.95]")->check(CLI::Range(0.01, 0.9999));
+}
 
 inline void add_options(CLI::App& app, EvalArguments& a) {
   add_model_options(app, a.model);
@@ -42,6 +72,15 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
       "--score", a.score,
       "in the place of --model and --data: JSONL with answers; writes its lines with what --reward "
       "says of them to --output or standard output");
+  app.add_option(
+      "--samples", a.samples,
+      "in the place of --model and --data: samples that --output wrote; their figures, with --reward "
+      "scored anew");
+  app.add_option(
+         "--compare", a.compare,
+         "in the place of --model and --data: two files of samples of the same prompts, A and B; P(A > B) "
+         "and the interval of the difference, of each figure")
+      ->expected(2);
   app.add_option("--segments", a.segments,
                  "with --score: each sentence or line of an answer on its own, as \"segments\"")
       ->check(CLI::IsMember(text_splits()));
@@ -65,28 +104,14 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
   app.add_option("--combine", a.combine, "sum, product or min of several rewards, or the first that can tell")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  app.add_option("--k", a.eval.k, "k of pass@k and its kin; default: the powers of two up to --n")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  app.add_option("--correct-by", a.eval.correct_by,
-                 "the reward that says what is correct; default: the first that knows answers");
-  app.add_option("--correct-above", a.eval.correct_above, "its score above which an answer is correct");
-  app.add_flag("--diversity", a.eval.diversity,
-               "also how different the answers to a prompt are: distinct and vendi; needs --n of at least 2");
+  add_figure_options(app, a);
   app.add_option("--output", a.output, "write every sample here, a line of JSON each");
-  app.add_option("--temperature", a.temperature, "default: 0 (greedy) for --n 1, else 1")
-      ->check(CLI::Range(0.0, 100.0));
-  app.add_option("--top-k", a.sampling.top_k)->check(CLI::Range(int64_t{0}, kMaxCount));
-  app.add_option("--top-p", a.sampling.top_p)->check(CLI::Range(0.0, 1.0));
-  app.add_option("--min-p", a.sampling.min_p)->check(CLI::Range(0.0, 1.0));
-  app.add_option("--stop", a.sampling.stop, "stop strings");
-  app.add_option("--max-new-tokens", a.sampling.max_new_tokens)->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt, or example of --loss; see --overlong")
       ->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--overlong", a.overlong,
                  "a longer one: error, drop, or truncate (prompts from the left, examples from the right)")
       ->check(CLI::IsMember({"drop", "truncate", "error"}));
   app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
-  app.add_option("--ban", a.sampling.ban, "texts that may not appear in an answer");
   app.add_option("--limit", a.limit, "only the first records of the data, and of each file of --loss; 0: all")
       ->check(CLI::Range(int64_t{0}, kMaxCount));
   app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
@@ -97,6 +122,9 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
       ->check(CLI::IsMember({"auto", "parse", "text"}));
   app.add_option("--threads", a.threads, "0: all cores")->check(CLI::Range(0, 4096));
   app.add_flag("--quiet", a.quiet, "warnings only");
+  auto* table = app.add_flag("--table", a.table, "print aligned tables, as on a terminal, and not JSON");
+  app.add_flag("--json", a.json, "print JSON, on a terminal too")->excludes(table);
+  app.add_option("--page", a.page, "also write the figures as one HTML page that opens offline");
 }
 
 }  // namespace temper

@@ -23,13 +23,20 @@ struct EvalPrompt {
 };
 
 struct EvalOptions {
-  int64_t samples = 1;     // completions a prompt
-  std::vector<int64_t> k;  // for pass@k and its kin, each <= samples; empty: the powers of two up to samples
-  std::string correct_by;  // the reward that says what is correct; empty: the first that knows answers, else
-                           // the total
-  double correct_above = 0.5;  // its score above which a sample is correct
-  double level = 0.95;         // of the intervals
-  bool diversity = false;      // figures of how different a prompt's samples are
+  int64_t samples = 1;      // completions a prompt
+  std::vector<int64_t> k;   // for pass@k and its kin, each <= samples; empty: the powers of two up to samples
+  std::vector<double> tau;  // of G-Pass@k, at each k; empty: 0.5 and 1 at the largest k
+  std::string correct_by;   // the reward that says what is correct; empty: the first that knows answers, else
+                            // the total
+  double correct_above = 0.5;        // its score above which a sample is correct
+  double level = 0.95;               // of the intervals
+  bool diversity = false;            // figures of how different a prompt's samples are
+  std::vector<int64_t> extrapolate;  // K beyond the samples, see further.h
+  std::string verifier;              // a reward that is judged by what is correct, see further.h
+  double verifier_above = 0.5;       // its score above which it passes a sample
+  double wrong_cost = 1;             // of accepting a wrong answer, where a right one is worth 1
+  std::vector<std::string> by;       // columns whose values each get figures of their own
+  uint64_t seed = 1;                 // of intervals by simulation
 };
 
 // One number with its interval, over `count` prompts.
@@ -57,16 +64,24 @@ struct EvalResult {
   // "<name>/<outcome>": the share of samples that went so, of those whose outcome the reward
   // told.
   std::vector<Figure> figures;
-  std::vector<std::string> reward_names;  // the parts of EvalSample::score
-  std::vector<EvalSample> samples;        // prompt by prompt
+  std::vector<std::string> reward_names;           // the parts of EvalSample::score
+  std::vector<bool> transformed;                   // of each: has transforms
+  std::vector<std::vector<std::string>> outcomes;  // of each: Reward::outcomes()
+  bool votes = false;                              // samples have answers, for majority voting
+  std::vector<EvalSample> samples;                 // prompt by prompt
+  Json further = Json::object();                   // see further.h
   int64_t prompts = 0, nulls = 0, tokens = 0;
 
   const Figure* find(const std::string& name) const;  // null when there is none
-  // {"prompts", "samples", "nulls", "tokens", "figures": {name: {"value", "low", "high", "prompts"}}}
+  // {"prompts", "samples", "nulls", "tokens", "figures": {name: {"value", "low", "high", "prompts"}}}, and
+  // what `further` has.
   Json to_json() const;
   // {"prompt", "sample", "completion", "finish", "tokens", "correct", "answer", "total", "rewards": {...},
-  // "reward_transformed"?: {...}, "reward_texts"?: {...}, "reward_outcomes"?: {...}, "columns": {...}}
-  Json sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts) const;
+  // "reward_transformed"?: {...}, "reward_texts"?: {...}, "reward_outcomes"?: {...}, "columns": {...},
+  // "messages"?, "environment"?: {name: figure}, "completion_ids"?}. with_ids: also the policy's tokens,
+  // which `diversity` reads.
+  Json sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts,
+                   bool with_ids = false) const;
 };
 
 // Samples every prompt and scores the completions. Throws UserError when a k or correct_by fits nothing, or

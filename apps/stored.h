@@ -1,0 +1,70 @@
+// temper-eval --samples and --compare: figures of samples that a file has, without a model.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "common.h"
+#include "eval/compare_samples.h"
+#include "eval/stored_samples.h"
+#include "eval_arguments.h"
+#include "reward/stored.h"
+#include "scored.h"
+
+namespace temper {
+
+// What of the command line goes together. Throws UserError.
+inline void check_modes(const EvalArguments& a) {
+  const bool drawn = !a.data.empty() || !a.losses.empty() || !a.environment.empty() || !a.budgets.empty() ||
+                     !a.adapters.empty();
+  for (const auto& [mode, given] : {std::pair{"--score", !a.score.empty()},
+                                    {"--samples", !a.samples.empty()},
+                                    {"--compare", !a.compare.empty()}})
+    if (given && drawn)
+      user_error("{}: goes with none of --data, --loss, --environment, --budgets and --adapter", mode);
+  if (!a.score.empty() + !a.samples.empty() + !a.compare.empty() > 1)
+    user_error("give one of --score, --samples and --compare");
+  if (!a.compare.empty() && (!a.rewards.empty() || !a.output.empty()))
+    user_error(
+        "--compare: goes with none of --reward and --output; --samples FILE --reward scores a file anew");
+  if (!a.segments.empty() && a.score.empty()) user_error("--segments: goes with --score FILE");
+  if (a.eval.diversity && a.samples.empty() && a.eval.samples < 2)
+    user_error("--diversity: compares the answers to a prompt, found --n {}; give --n 2 or more",
+               a.eval.samples);
+}
+
+// The figures of a file of samples; with --reward, of what these say of them. lines: the samples anew.
+inline Json stored_figures(const EvalArguments& a, std::string& lines) {
+  StoredSamples stored = read_eval_samples(a.samples);
+  if (!a.rewards.empty()) {
+    const std::vector<RewardEntry> entries = read_rewards(a.rewards, "--reward");
+    if (!stored.has_ids && std::any_of(entries.begin(), entries.end(), counts_tokens))
+      user_error("--samples {}: a reward counts tokens, and the lines have no \"completion_ids\"", a.samples);
+    RewardSet rewards(entries, a.combine);
+    rescore_stored(stored, rewards, a.eval);
+  } else {
+    measure_stored(stored, a.eval);
+  }
+  for (const EvalSample& sample : stored.result.samples)
+    lines += dump_line(stored.result.sample_json(sample, stored.prompts, stored.has_ids)) + "\n";
+  return stored.result.to_json();
+}
+
+inline Json compared_files(const EvalArguments& a) {
+  StoredSamples first = read_eval_samples(a.compare[0]), second = read_eval_samples(a.compare[1]);
+  EvalOptions judged;
+  judged.correct_by = a.eval.correct_by, judged.correct_above = a.eval.correct_above;
+  for (StoredSamples* stored : {&first, &second}) judge_stored(*stored, judged);
+  Json out = {{"a", a.compare[0]}, {"b", a.compare[1]}};
+  out.update(compare_samples(first, second, a.eval.level, a.seed));
+  const Json& prompts = out["prompts"];
+  if (prompts["only_a"] != 0 || prompts["only_b"] != 0)
+    log_warning("--compare: {} prompts of A and {} of B are not among the other's and left out",
+                prompts["only_a"].dump(), prompts["only_b"].dump());
+  return out;
+}
+
+}  // namespace temper
