@@ -45,6 +45,11 @@ struct Settings {
   CacheRequest cache;
 };
 
+// --select; none where it is not given.
+inline std::vector<SelectorEntry> selectors_of(const Settings& s) {
+  return read_selectors(s.select.empty() ? std::vector<std::string>() : std::vector{s.select}, "--select");
+}
+
 inline Json completion_json(const Completion& c, bool logprobs) {
   Json out{{"text", c.text}, {"finish", finish_name(c.finish)}, {"tokens", c.policy_tokens()}};
   if (c.conversation) out["conversation"] = c.conversation->messages;
@@ -166,8 +171,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
              answers = groups || (rewards != nullptr && s.write != "completions");
   ScoredAnswers scored = score_answers(rewards.get(), records, completions, encoder);
   if (!s.select.empty()) {
-    const std::vector<SelectorEntry> selectors = read_selectors({s.select}, "--select");
-    keep_chosen(selectors.front(), rewards.get(), records, encoder, s.seed, completions, scored);
+    keep_chosen(selectors_of(s).front(), rewards.get(), records, encoder, s.seed, completions, scored);
   }
   if (answers)
     out = lines_of(

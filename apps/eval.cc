@@ -18,6 +18,7 @@
 #include "held_out_losses.h"
 #include "load_model.h"
 #include "questions.h"
+#include "rethinking.h"
 #include "rollout/end_ids.h"
 #include "score_file.h"
 #include "shown.h"
@@ -46,10 +47,17 @@ Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& 
     results.push_back(evaluate(model, *words.tokenizer, q.prompts, *q.rewards, a.eval, a.sampling, engine,
                                show, check_signal));
   }
+  if (!a.select.empty())
+    select_answers(read_selectors(a.select, "--select"), q.prompts, a.eval, results.front(),
+                   {a.seed, check_signal});
+  for (EvalResult& round :
+       think_again(a, q, results.front(), model, *words.tokenizer, engine, show, check_signal))
+    results.push_back(std::move(round));
   for (size_t i = 0; i < results.size(); ++i) {
     for (const EvalSample& sample : results[i].samples) {
       Json line = results[i].sample_json(sample, q.prompts, a.eval.diversity);
       if (!q.budgets.empty()) line["budget"] = q.budgets[i];
+      if (a.rethink > 0) line["round"] = i + 1;
       lines += dump_line(line) + "\n";
     }
   }

@@ -22,9 +22,9 @@ struct EvalArguments {
   ModelArguments model;
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto", targets = "auto";
-  std::vector<std::string> data, rewards, losses;
+  std::vector<std::string> data, rewards, losses, select;
   std::vector<int64_t> budgets;
-  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
+  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64, rethink = 0;
   uint64_t seed = 1;
   SamplingOptions sampling;
   EvalOptions eval;
@@ -55,6 +55,12 @@ inline void add_figure_options(CLI::App& app, EvalArguments& a) {
   app.add_option("--wrong-cost", a.eval.wrong_cost,
                  "what accepting a wrong answer costs, where a right one is worth 1 [1]")
       ->check(CLI::Range(0.0, 1e9));
+  app.add_option(
+         "--select", a.select,
+         "how often the answer that a selector chooses is correct: a kind, such as majority, or an object; "
+         "several, each on its own")
+      ->type_size(1)
+      ->allow_extra_args(false);
   app.add_option("--by", a.eval.by, "a column, such as level: the figures of each of its values");
   app.add_flag("--diversity", a.eval.diversity,
                "also how different the answers to a prompt are: distinct and vendi; needs --n of at least 2");
@@ -101,6 +107,11 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
          "tokens of thinking, several: evaluates with each of them, by --environment budget [{\"kind\": "
          "\"budget\"}], and prints accuracy and regret over them")
       ->check(CLI::Range(int64_t{1}, kMaxCount));
+  app.add_option(
+         "--rethink", a.rethink,
+         "rounds in which each answer is given to the model again with its question, to answer anew; the "
+         "figures of each round")
+      ->check(CLI::Range(int64_t{0}, int64_t{64}));
   app.add_option("--combine", a.combine, "sum, product or min of several rewards, or the first that can tell")
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));

@@ -45,7 +45,10 @@ void run(Settings& s) {
         "--select: chooses one of --n answers, of at least 2, and goes with neither --chat nor "
         "--teacher-cache; found --n {}",
         s.n);
-  if (!s.select.empty()) read_selectors({s.select}, "--select");  // before the long part
+  for (const SelectorEntry& entry : selectors_of(s))
+    if (entry.options->reads_rewards() && s.score.empty())
+      user_error("--select {}: reads what rewards say of the answers; give --score, such as --score math",
+                 entry.kind);
   if (s.write == "completions" && !s.score.empty() && s.select.empty())
     user_error(
         "--write completions goes without --score, which writes a line a response itself, but for --select");

@@ -7,8 +7,10 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "common.h"
 #include "eval/compare_samples.h"
+#include "eval/select/selected.h"
 #include "eval/stored_samples.h"
 #include "eval_arguments.h"
 #include "reward/stored.h"
@@ -27,6 +29,15 @@ inline void check_modes(const EvalArguments& a) {
       user_error("{}: goes with none of --data, --loss, --environment, --budgets and --adapter", mode);
   if (!a.score.empty() + !a.samples.empty() + !a.compare.empty() > 1)
     user_error("give one of --score, --samples and --compare");
+  if (a.rethink > 0 && (a.data.empty() || !a.environment.empty() || !a.budgets.empty()))
+    user_error(
+        "--rethink: asks the questions of --data again, and goes with neither --environment nor --budgets");
+  if (!a.select.empty() && (!a.score.empty() || !a.compare.empty() || !a.budgets.empty()))
+    user_error(
+        "--select: chooses among samples, of --data or --samples; it goes with none of --score, --compare "
+        "and "
+        "--budgets");
+  read_selectors(a.select, "--select");  // before the long part
   if (!a.compare.empty() && (!a.rewards.empty() || !a.output.empty()))
     user_error(
         "--compare: goes with none of --reward and --output; --samples FILE --reward scores a file anew");
@@ -47,6 +58,15 @@ inline Json stored_figures(const EvalArguments& a, std::string& lines) {
     rescore_stored(stored, rewards, a.eval);
   } else {
     measure_stored(stored, a.eval);
+  }
+  if (!a.select.empty()) {
+    EvalOptions options = a.eval;
+    options.samples = stored.samples();
+    const StopSignal stop;
+    select_answers(read_selectors(a.select, "--select"), stored.prompts, options, stored.result,
+                   {a.seed, [&] {
+                      if (stop.pending() != 0) throw Interrupted(stop.pending());
+                    }});
   }
   for (const EvalSample& sample : stored.result.samples)
     lines += dump_line(stored.result.sample_json(sample, stored.prompts, stored.has_ids)) + "\n";

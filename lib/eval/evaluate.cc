@@ -125,6 +125,7 @@ Json EvalResult::sample_json(const EvalSample& sample, const std::vector<EvalPro
     out["messages"] = told->messages;
     if (!told->figures.empty()) out["environment"] = told->figures;
   }
+  if (!sample.selected_by.empty()) out["selected_by"] = sample.selected_by;
   if (with_ids) out["completion_ids"] = own_tokens(sample.completion.ids, sample.completion.turns);
   return out;
 }

@@ -53,6 +53,7 @@ struct EvalSample {
   ScoredItem score;
   std::optional<bool> correct;  // none: the verifier could not tell
   std::optional<std::string> answer;
+  std::vector<std::string> selected_by = {};  // names of the selectors that choose it (select/)
 };
 
 struct EvalResult {
@@ -78,8 +79,8 @@ struct EvalResult {
   Json to_json() const;
   // {"prompt", "sample", "completion", "finish", "tokens", "correct", "answer", "total", "rewards": {...},
   // "reward_transformed"?: {...}, "reward_texts"?: {...}, "reward_outcomes"?: {...}, "columns": {...},
-  // "messages"?, "environment"?: {name: figure}, "completion_ids"?}. with_ids: also the policy's tokens,
-  // which `diversity` reads.
+  // "messages"?, "environment"?: {name: figure}, "selected_by"?: [...], "completion_ids"?}. with_ids: also
+  // the policy's tokens, which `diversity` reads.
   Json sample_json(const EvalSample& sample, const std::vector<EvalPrompt>& prompts,
                    bool with_ids = false) const;
 };

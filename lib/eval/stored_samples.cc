@@ -91,11 +91,11 @@ void read_completion(const Record& line, Completion& c) {
 
 Line read_line(const Record& line) {
   Line out;
-  if (has_column(line.json, "budget"))
-    user_error(
-        "{}: a sample at one of several budgets of thinking; these have no figures of their own yet: "
-        "keep the lines of one budget, without \"budget\"",
-        line.where());
+  for (const char* one_of : {"budget", "round"})
+    if (has_column(line.json, one_of))
+      user_error(
+          "{}: a sample of one of several evaluations, by \"{}\"; keep the lines of one of them, without it",
+          line.where(), one_of);
   out.prompt = prompt_of(line);
   read_completion(line, out.sample.completion);
   const bool evaluated = line.json.contains("sample");

@@ -225,6 +225,7 @@ TEST_CASE("select: figures of choices") {
     s.correct = correct;
     s.score.total = score;
     s.score.parts = {Score(score)};
+    s.score.counted = {score};
     result.samples.push_back(std::move(s));
   };
   // The vote is right at the first prompt and wrong at the second, where the reward is right; the third
@@ -247,8 +248,12 @@ TEST_CASE("select: figures of choices") {
   CHECK(ballots[1].candidates[2].scores.at("rm") == 3.0);
   const auto run = [&](const std::string& text) {
     std::map<std::string, Figure> out;
-    for (const Figure& f : run_selector(entry_of(text), ballots, result, {2, 4}, 0.95, {}).figures)
-      out[f.name] = f;
+    EvalOptions options;
+    options.samples = 4;
+    result.figures.clear();
+    for (EvalSample& sample : result.samples) sample.selected_by.clear();
+    select_answers(read_selectors({text}, "--select"), prompts, options, result, {});
+    for (const Figure& f : result.figures) out[f.name] = f;
     return out;
   };
   const auto majority = run("majority");
@@ -258,6 +263,9 @@ TEST_CASE("select: figures of choices") {
   CHECK(majority.at("select/majority").interval.high > 0.5);
   CHECK(majority.at("select/majority@2").value == doctest::Approx((0.5 + 0.5) / 2));  // 5, 6 and 6, 5
   CHECK(majority.count("select/majority@4") == 0);
+  CHECK(result.samples[0].selected_by == std::vector<std::string>{"majority"});
+  CHECK(result.samples[1].selected_by.empty());
+  CHECK(result.sample_json(result.samples[0], prompts)["selected_by"] == Json::array({"majority"}));
   const auto best = run(R"({"kind": "best", "by": "rm", "name": "rm"})");
   CHECK(best.at("select/rm").value == doctest::Approx(0.5));
   CHECK(best.at("select/rm@2").value == doctest::Approx((0.5 + 0.5) / 2));

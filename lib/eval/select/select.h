@@ -49,6 +49,8 @@ class Selector {
 
 struct SelectorOptions : Fields {
   virtual std::unique_ptr<Selector> make() const = 0;  // loads a judge; throws UserError
+  // It reads answers or scores, which rewards say.
+  virtual bool reads_rewards() const { return false; }
 };
 const Registry<SelectorOptions>& selector_registry();
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "eval/figures.h"
 
 namespace temper {
 namespace {
@@ -21,14 +22,6 @@ std::optional<double> came_right(const std::vector<const EvalSample*>& samples, 
   return known ? std::optional(right ? 1.0 : 0.0) : std::nullopt;
 }
 
-using SamplesOfPrompts = std::vector<std::vector<const EvalSample*>>;
-
-SamplesOfPrompts by_prompt(const EvalResult& result) {
-  SamplesOfPrompts out(static_cast<size_t>(result.prompts));
-  for (const EvalSample& sample : result.samples) out[static_cast<size_t>(sample.prompt)].push_back(&sample);
-  return out;
-}
-
 // The blocks of k candidates of each ballot, in order.
 std::vector<Ballot> blocks_of(const std::vector<Ballot>& ballots, size_t k) {
   std::vector<Ballot> out;
@@ -43,7 +36,7 @@ std::vector<Ballot> blocks_of(const std::vector<Ballot>& ballots, size_t k) {
 
 // The figure of a selector on blocks of k candidates.
 void block_figure(const std::string& name, Selector& selector, const std::vector<Ballot>& ballots,
-                  const SamplesOfPrompts& samples, size_t k, double level, const SelectionContext& context,
+                  const PromptSamples& samples, size_t k, double level, const SelectionContext& context,
                   std::vector<Figure>& out) {
   std::vector<double> values;
   size_t most = 0, next = 0;
@@ -84,26 +77,31 @@ std::vector<Ballot> ballots_of(const EvalResult& result, const std::vector<EvalP
   return out;
 }
 
-Selected run_selector(const SelectorEntry& entry, const std::vector<Ballot>& ballots,
-                      const EvalResult& result, const std::vector<int64_t>& ks, double level,
-                      const SelectionContext& context) {
-  const auto selector = entry.options->make();
-  const SamplesOfPrompts samples = by_prompt(result);
-  Selected out{entry.name, selector->choose(ballots, context), {}};
-  size_t most = 0;
-  for (const Ballot& ballot : ballots) most = std::max(most, ballot.candidates.size());
-  for (const int64_t k : ks) {
-    if (k > 1 && static_cast<size_t>(k) < most && !selector->asks())
-      block_figure(fmt::format("select/{}@{}", entry.name, k), *selector, ballots, samples,
-                   static_cast<size_t>(k), level, context, out.figures);
+void select_answers(const std::vector<SelectorEntry>& entries, const std::vector<EvalPrompt>& prompts,
+                    const EvalOptions& options, EvalResult& result, const SelectionContext& context) {
+  const std::vector<Ballot> ballots = ballots_of(result, prompts);
+  const PromptSamples samples = by_prompt(result);
+  // The samples of each prompt once more, to be marked.
+  std::vector<std::vector<EvalSample*>> marks(ballots.size());
+  for (EvalSample& sample : result.samples) marks[static_cast<size_t>(sample.prompt)].push_back(&sample);
+  for (const SelectorEntry& entry : entries) {
+    const std::string name = "select/" + entry.name;
+    const auto selector = entry.options->make();
+    for (const int64_t k : resolved_k(options)) {
+      if (k < options.samples && !selector->asks())
+        block_figure(fmt::format("{}@{}", name, k), *selector, ballots, samples, static_cast<size_t>(k),
+                     options.level, context, result.figures);
+    }
+    const std::vector<Choice> choices = selector->choose(ballots, context);
+    std::vector<double> values;
+    for (size_t b = 0; b < ballots.size(); ++b) {
+      for (const size_t i : choices[b]) marks[b][i]->selected_by.push_back(entry.name);
+      if (const auto right = came_right(samples[b], choices[b])) values.push_back(*right);
+    }
+    if (!values.empty())
+      result.figures.push_back({name, mean(values), share_interval(values, 1, options.level),
+                                static_cast<int64_t>(values.size())});
   }
-  std::vector<double> values;
-  for (size_t b = 0; b < ballots.size(); ++b)
-    if (const auto right = came_right(samples[b], out.choices[b])) values.push_back(*right);
-  if (!values.empty())
-    out.figures.push_back({"select/" + entry.name, mean(values), share_interval(values, 1, level),
-                           static_cast<int64_t>(values.size())});
-  return out;
 }
 
 }  // namespace temper

@@ -14,6 +14,7 @@ namespace temper {
 struct MajorityOptions : SelectorOptions {
   void fields(FieldVisitor& v) override;
   std::unique_ptr<Selector> make() const override;
+  bool reads_rewards() const override { return true; }
 };
 
 // The answer with the largest sum of scores over its candidates,
@@ -26,6 +27,7 @@ struct WeightedOptions : SelectorOptions {
   int64_t clusters = 0;
   void fields(FieldVisitor& v) override;
   std::unique_ptr<Selector> make() const override;
+  bool reads_rewards() const override { return true; }
 };
 
 // The candidate of the highest score: best of n, RM@n (arXiv 2409.12122).
@@ -33,6 +35,7 @@ struct BestOfOptions : SelectorOptions {
   std::string by = "total";
   void fields(FieldVisitor& v) override;
   std::unique_ptr<Selector> make() const override;
+  bool reads_rewards() const override { return true; }
 };
 
 // Best-of-Majority: of the answers that at least `share` of the candidates gave (where there is none, of the
@@ -44,6 +47,7 @@ struct BestOfMajorityOptions : SelectorOptions {
   int64_t submit = 1;
   void fields(FieldVisitor& v) override;
   std::unique_ptr<Selector> make() const override;
+  bool reads_rewards() const override { return true; }
 };
 
 // Minimum Bayes risk: argmax_i mean_{j != i} u(y_i, y_j), with a reward that compares with a reference as u,

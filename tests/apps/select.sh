@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Selectors: temper-eval --select on drawn and stored samples, temper-generate --select, rounds of thinking again, and the
+# user's mistakes as one line and exit code 2.
+#   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/select.sh
+set -euo pipefail
+bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAIL: $*"; exit 1; }
+
+cat > "$work/sft.json" <<JSON
+{ "task": "sft", "threads": 2,
+  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 512}},
+  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
+  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 3, "batch_size": 16}, "run": "sft" }
+JSON
+"$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
+head -6 "$source/data/arithmetic/test.jsonl" > "$work/data.jsonl"
+model=(--model "$work/sft/final" --dtype f32 --max-new-tokens 16)
+refused() {  # WORDS COMMAND...: it ends with 2 and one line that has the words
+  local words=$1 rc=0
+  shift
+  "$@" > "$work/out" 2> "$work/err" || rc=$?
+  [ "$rc" = 2 ] || fail "exit code $rc of: $*"
+  [ "$(wc -l < "$work/err")" = 1 ] || fail "more than a line: $(cat "$work/err")"
+  grep -qF -- "$words" "$work/err" || fail "\"$words\" is not in: $(cat "$work/err")"
+}
+
+# One generation serves all: the figures of stored samples are those of drawn ones.
+longest='{"kind": "regex", "pattern": ".{12,}", "name": "long"}'
+pick=(--select mbr --select '{"kind": "best", "by": "long"}' --select '{"kind": "mbr", "utility": "chrf", "name": "like"}')
+"$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --n 4 --reward "$longest" "${pick[@]}" --quiet --json --output "$work/s.jsonl" > "$work/drawn.json"
+"$bin/temper-eval" --samples "$work/s.jsonl" "${pick[@]}" --json --output "$work/t.jsonl" > "$work/stored.json"
+python3 - "$work" <<'PY'
+import json, sys
+work = sys.argv[1]
+drawn, stored = (json.load(open(f"{work}/{name}.json"))["figures"] for name in ("drawn", "stored"))
+names = [f"select/{n}{k}" for n in ("mbr", "best", "like") for k in ("@2", "")]
+assert all(drawn[n] == stored[n] for n in names), (drawn, stored)
+assert drawn["select/best"]["value"] == drawn["pass@4"]["value"]  # the reward that says what is correct chooses
+for name in ("s", "t"):
+    samples = [json.loads(line) for line in open(f"{work}/{name}.jsonl")]
+    for p in range(6):
+        group = samples[4 * p:4 * p + 4]
+        for selector in ("mbr", "best", "like"):
+            assert sum(selector in s.get("selected_by", []) for s in group) == 1, (p, selector)
+PY
+
+# Votes and scores of a file that others may have written: 5 5 6 with the better score at the 6, which is right.
+cat > "$work/votes.jsonl" <<'JSON'
+{"prompt": "p", "sample": 0, "completion": "a", "finish": "end", "tokens": 1, "correct": false, "answer": "5", "total": 0.1, "rewards": {"rm": 0.1}, "columns": {}}
+{"prompt": "p", "sample": 1, "completion": "b", "finish": "end", "tokens": 1, "correct": false, "answer": "5", "total": 0.2, "rewards": {"rm": 0.2}, "columns": {}}
+{"prompt": "p", "sample": 2, "completion": "c", "finish": "end", "tokens": 1, "correct": true, "answer": "6", "total": 0.9, "rewards": {"rm": 0.9}, "columns": {}}
+JSON
+"$bin/temper-eval" --samples "$work/votes.jsonl" --json --select majority --select '{"kind": "weighted", "by": "rm"}' \
+  --select '{"kind": "best_of_majority", "by": "rm", "share": 0.5}' > "$work/votes.json"
+python3 - "$work" <<'PY'
+import json, sys
+f = json.load(open(sys.argv[1] + "/votes.json"))["figures"]
+assert [f["select/" + n]["value"] for n in ("majority", "weighted", "best_of_majority")] == [0, 1, 0], f
+PY
+
+# The chosen one of the answers to each prompt.
+answers=("$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --n 4 --temperature 1)
+"${answers[@]}" --output "$work/all.jsonl"
+"${answers[@]}" --select mbr --output "$work/one.jsonl"
+"${answers[@]}" --select best --score "$longest" --write completions --output "$work/best.jsonl"
+"${answers[@]}" --select best --score "$longest" --write groups --output "$work/groups.jsonl"
+python3 - "$work" <<'PY'
+import json, sys
+read = lambda name: [json.loads(line) for line in open(f"{sys.argv[1]}/{name}.jsonl")]
+every, one, best, groups = (read(name) for name in ("all", "one", "best", "groups"))
+assert len(every) == len(one) == len(best) == len(groups) == 6
+for a, b, c, g in zip(every, one, best, groups):
+    texts = [x["text"] for x in a["completions"]]
+    assert [x["text"] in texts for x in b["completions"]] == [True]
+    assert c["completion"] in texts and g["completions"] == [c["completion"]]
+    reward = max(len(t.split("\n")[0]) >= 12 or any(len(l) >= 12 for l in t.split("\n")) for t in texts)
+    assert g["rewards"] == [float(reward)], (g, texts)
+PY
+
+# Thinking again.
+"$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --reward "$longest" --n 2 --rethink 2 --quiet --json --output "$work/r.jsonl" > "$work/r.json"
+for figure in "round 2/accuracy" "round 3/pass@2" accuracy; do
+  grep -q "\"$figure\": {" "$work/r.json" || fail "no figure $figure"
+done
+[ "$(wc -l < "$work/r.jsonl")" = 36 ] || fail "expected 36 samples of three rounds"
+[ "$(grep -c '"round":3' "$work/r.jsonl")" = 12 ] || fail "expected 12 samples of the third round"
+
+refused "select.0.kind" "$bin/temper-eval" --samples "$work/s.jsonl" --select majorty
+refused "no answer can be read" "$bin/temper-eval" --samples "$work/s.jsonl" --select majority
+refused "there are: long, total" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "best", "by": "rm"}'
+refused "selectors are called \"best\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select best --select best
+refused "--select: chooses among samples" "$bin/temper-eval" --score "$work/s.jsonl" --reward math --select best
+refused "by \"round\"" "$bin/temper-eval" --samples "$work/r.jsonl" --select best
+refused "expected \"pairwise\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "knockout", "judge": {"kind": "judge", "path": "x"}}'
+refused "give --score" "${answers[@]}" --select majority
+refused "found --n 1" "$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --select mbr
+refused "--rethink" "$bin/temper-eval" "${model[@]}" --loss "$work/data.jsonl" --rethink 1
+echo "selectors: ok"
