@@ -47,11 +47,12 @@ const Registry<RewardOptions>& reward_registry() {
         {"bleu", "sentence BLEU from 0 to 1 beside all references, as sacrebleu has it",
          "Papineni et al., BLEU (2002); Post, A Call for Clarity in Reporting BLEU Scores (arXiv 1804.08771)",
          make<BleuOptions>});
-    r.add({"chrf", "chrF from 0 to 1, of n-grams of characters, beside the best reference, as sacrebleu has it",
+    r.add({"chrf",
+           "chrF from 0 to 1, of n-grams of characters, beside the best reference, as sacrebleu has it",
            "Popovic, chrF (2015); Post, A Call for Clarity in Reporting BLEU Scores (arXiv 1804.08771)",
            make<ChrfOptions>});
-    r.add({"embedding", "the cosine of the embeddings of completion and reference by a causal model", "Temper",
-           make<EmbeddingOptions>});
+    r.add({"embedding", "the cosine of the embeddings of completion and reference by a causal model",
+           "Temper", make<EmbeddingOptions>});
     r.add({"f1",
            "F1 of the words that completion and reference share, or their exact match, as SQuAD has them",
            "SQuAD v1.1 (arXiv 1606.05250)", make<SquadOptions>});

@@ -2,19 +2,8 @@
 # Conversations of several turns in all three programs: evaluated, written down, learnt from offline and as chats, and the user's
 # mistakes as one line and exit code 2.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/conversations.sh
-set -euo pipefail
-bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() { echo "FAIL: $*"; exit 1; }
-
-cat > "$work/sft.json" <<JSON
-{ "task": "sft", "threads": 2,
-  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
-  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
-  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 5, "batch_size": 16}, "run": "sft" }
-JSON
-"$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
+. "$(dirname "$0")/shared/tiny.sh"
+tiny_model
 head -n 8 "$source/data/arithmetic/test.jsonl" > "$work/data.jsonl"
 attempts='{"kind": "attempts", "attempts": 3, "turn_tokens": 8, "verifier": {"kind": "contains", "texts": ["1"]}}'
 model=(--model "$work/sft/final" --dtype f32 --max-new-tokens 80)
@@ -60,14 +49,6 @@ grep -q '"messages":\[{"role":"user",.*"role":"user","content":"Your answer is w
 "$bin/temper-train" "$work/sft.json" --set "data.train=[\"$work/said.jsonl\"]" --set data.template=chatml --set data.targets=assistant --set data.overlong=truncate \
   --set train.steps=2 --set model.init.tokenizer="$work/sft/final" --set model.init.vocab=0 --run "$work/again" --quiet
 
-expect() {  # words of the error line, then the command
-  local words=$1 code=0
-  shift
-  "$@" > "$work/out" 2> "$work/err" || code=$?
-  [ "$code" = 2 ] || fail "$*: exit code $code: $(cat "$work/err")"
-  [ "$(grep -vc '^warning' "$work/err")" = 1 ] || fail "$*: $(cat "$work/err")"
-  grep -qF -- "$words" "$work/err" || fail "$*: $(cat "$work/err")"
-}
 eval=("$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --quiet)
 expect 'did you mean "attempts"?' "${eval[@]}" --environment attemps
 expect 'unknown key; did you mean "attempts"?' "${eval[@]}" --environment '{"kind":"attempts","attempt":3}'

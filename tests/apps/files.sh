@@ -2,19 +2,8 @@
 # Files that one command writes and another reads: groups of answers, with and without scores, scored lines, and scores of segments,
 # each learnt by every task that can; and the user's mistakes as one line and exit code 2.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/files.sh
-set -euo pipefail
-bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() { echo "FAIL: $*"; exit 1; }
-
-cat > "$work/sft.json" <<JSON
-{ "task": "sft", "threads": 1,
-  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 1, "heads": 2, "kv_heads": 1, "max_positions": 256}},
-  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
-  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 5, "batch_size": 16}, "run": "sft" }
-JSON
-"$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
+. "$(dirname "$0")/shared/tiny.sh"
+tiny_model
 head -n 12 "$source/data/arithmetic/test.jsonl" > "$work/data.jsonl"
 rewards=(--score '{"kind": "contains", "name": "one", "texts": ["1"]}' --score '{"kind": "contains", "name": "e", "texts": ["e"], "weight": 0.25}')
 generate=("$bin/temper-generate" --model "$work/sft/final" --dtype f32 --threads 1 --max-new-tokens 16 --n 4)
@@ -109,15 +98,6 @@ done
 "$bin/temper-eval" --score "$work/groups.jsonl" --segments line --reward '{"kind": "contains", "texts": ["1"]}' --quiet --output "$work/segmented.jsonl"
 train learn --set "data.train=[\"$work/segmented.jsonl\"]" --set 'data.select={"name": "all"}' --set data.reward_column=segments --set loss.name=unlikelihood
 
-expect() {  # words of the error line, then the command
-  local words=$1 code=0
-  shift
-  "$@" > "$work/out" 2> "$work/err" || code=$?
-  rm -rf "$work/run"
-  [ "$code" = 2 ] || fail "$*: exit code $code: $(cat "$work/err")"
-  [ "$(grep -vc '^warning' "$work/err")" = 1 ] || fail "$*: $(cat "$work/err")"
-  grep -qF -- "$words" "$work/err" || fail "$*: $(cat "$work/err")"
-}
 learn=("$bin/temper-train" "$work/learn.json" --run "$work/run" --quiet) prefer=("$bin/temper-train" "$work/prefer.json" --run "$work/run" --quiet)
 judge=("$bin/temper-train" "$work/judge.json" --run "$work/run" --quiet) rl=("$bin/temper-train" "$work/rl.json" --run "$work/run" --quiet)
 of() { echo "data.train=[\"$work/$1.jsonl\"]"; }

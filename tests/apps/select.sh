@@ -2,29 +2,10 @@
 # Selectors: temper-eval --select on drawn and stored samples, temper-generate --select, rounds of thinking again, and the
 # user's mistakes as one line and exit code 2.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/select.sh
-set -euo pipefail
-bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() { echo "FAIL: $*"; exit 1; }
-
-cat > "$work/sft.json" <<JSON
-{ "task": "sft", "threads": 2,
-  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 512}},
-  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
-  "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 3, "batch_size": 16}, "run": "sft" }
-JSON
-"$bin/temper-train" "$work/sft.json" --run "$work/sft" --quiet
+. "$(dirname "$0")/shared/tiny.sh"
+tiny_model
 head -6 "$source/data/arithmetic/test.jsonl" > "$work/data.jsonl"
 model=(--model "$work/sft/final" --dtype f32 --max-new-tokens 16)
-refused() {  # WORDS COMMAND...: it ends with 2 and one line that has the words
-  local words=$1 rc=0
-  shift
-  "$@" > "$work/out" 2> "$work/err" || rc=$?
-  [ "$rc" = 2 ] || fail "exit code $rc of: $*"
-  [ "$(wc -l < "$work/err")" = 1 ] || fail "more than a line: $(cat "$work/err")"
-  grep -qF -- "$words" "$work/err" || fail "\"$words\" is not in: $(cat "$work/err")"
-}
 
 # One generation serves all: the figures of stored samples are those of drawn ones.
 longest='{"kind": "regex", "pattern": ".{12,}", "name": "long"}'
@@ -87,14 +68,14 @@ done
 [ "$(wc -l < "$work/r.jsonl")" = 36 ] || fail "expected 36 samples of three rounds"
 [ "$(grep -c '"round":3' "$work/r.jsonl")" = 12 ] || fail "expected 12 samples of the third round"
 
-refused "select.0.kind" "$bin/temper-eval" --samples "$work/s.jsonl" --select majorty
-refused "no answer can be read" "$bin/temper-eval" --samples "$work/s.jsonl" --select majority
-refused "there are: long, total" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "best", "by": "rm"}'
-refused "selectors are called \"best\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select best --select best
-refused "--select: chooses among samples" "$bin/temper-eval" --score "$work/s.jsonl" --reward math --select best
-refused "by \"round\"" "$bin/temper-eval" --samples "$work/r.jsonl" --select best
-refused "expected \"pairwise\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "knockout", "judge": {"kind": "judge", "path": "x"}}'
-refused "give --score" "${answers[@]}" --select majority
-refused "found --n 1" "$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --select mbr
-refused "--rethink" "$bin/temper-eval" "${model[@]}" --loss "$work/data.jsonl" --rethink 1
+expect "select.0.kind" "$bin/temper-eval" --samples "$work/s.jsonl" --select majorty
+expect "no answer can be read" "$bin/temper-eval" --samples "$work/s.jsonl" --select majority
+expect "there are: long, total" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "best", "by": "rm"}'
+expect "selectors are called \"best\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select best --select best
+expect "--select: chooses among samples" "$bin/temper-eval" --score "$work/s.jsonl" --reward math --select best
+expect "by \"round\"" "$bin/temper-eval" --samples "$work/r.jsonl" --select best
+expect "expected \"pairwise\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "knockout", "judge": {"kind": "judge", "path": "x"}}'
+expect "give --score" "${answers[@]}" --select majority
+expect "found --n 1" "$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --select mbr
+expect "--rethink" "$bin/temper-eval" "${model[@]}" --loss "$work/data.jsonl" --rethink 1
 echo "selectors: ok"
