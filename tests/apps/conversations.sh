@@ -49,6 +49,30 @@ grep -q '"messages":\[{"role":"user",.*"role":"user","content":"Your answer is w
 "$bin/temper-train" "$work/sft.json" --set "data.train=[\"$work/said.jsonl\"]" --set data.template=chatml --set data.targets=assistant --set data.overlong=truncate \
   --set train.steps=2 --set model.init.tokenizer="$work/sft/final" --set model.init.vocab=0 --run "$work/again" --quiet
 
+# In rounds: conversations are sampled, chosen and learnt as they were held.
+cat > "$work/rounds.json" <<JSON
+{ "task": "rounds", "threads": 2, "rounds": 1, "model": {"path": "$work/sft/final", "dtype": "f32"},
+  "data": {"train": ["$work/chats.jsonl"], "eval": ["$work/chats.jsonl"], "max_tokens": 400, "template": "chatml"},
+  "environment": $attempts, "rewards": [{"kind": "environment"}],
+  "phases": [
+    {"kind": "generate", "name": "answers", "n": 3, "sampling": {"max_new_tokens": 80}},
+    {"kind": "select", "name": "all", "rule": "all"},
+    {"kind": "train", "config": {"task": "sft", "train": {"steps": 2, "batch_size": 4}}},
+    {"kind": "evaluate", "n": 2, "sampling": {"temperature": 1, "max_new_tokens": 80}}] }
+JSON
+"$bin/temper-train" "$work/rounds.json" --run "$work/rounds" --quiet
+python3 - "$work" <<'PY' || fail "rounds with an environment"
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1] + "/rounds/rounds/01/1-answers/lines.jsonl")]
+learnt = [json.loads(line) for line in open(sys.argv[1] + "/rounds/rounds/01/3-train/data.jsonl")]
+assert len(lines) == 8 and len(learnt) == 24
+assert any(len(talk) > 1 for line in lines for talk in line["conversations"]), "no conversation of several turns"
+for line in lines:
+    assert all(r in (1.0, -0.5, -1.0) for r in line["rewards"]), line["rewards"]
+    for talk in line["conversations"]:
+        assert [m["role"] for m in talk] == ["assistant", "user"] * (len(talk) // 2) + ["assistant"] * (len(talk) % 2), talk
+PY
+
 eval=("$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --quiet)
 expect 'did you mean "attempts"?' "${eval[@]}" --environment attemps
 expect 'unknown key; did you mean "attempts"?' "${eval[@]}" --environment '{"kind":"attempts","attempt":3}'
