@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/output.h"
 #include "base/progress.h"
+#include "eval/batch_size.h"
 #include "eval/budgets.h"
 #include "eval/evaluate.h"
 #include "eval/partial.h"
@@ -90,9 +91,9 @@ inline Json sampled_figures(const EvalArguments& a, Questions& q, const Wording&
   engine.end_ids = end_ids;
   engine.max_batch = a.max_batch;
   if (a.max_batch == 0) {
-    const bool host = model.precision().device.is_cpu();
-    engine.max_batch = batch_in_memory(model, requests, a.sampling.max_new_tokens, host ? 64 : 512,
-                                       host ? free_host_bytes() : int64_t{8} << 30);
+    const at::Device device = model.precision().device;
+    engine.max_batch = batch_in_memory(model, requests, a.sampling.max_new_tokens, device.is_cpu() ? 64 : 512,
+                                       free_bytes(device));
   }
   std::shared_ptr<PartialCompletions> partial;
   if (!a.output.empty() && !output_target(a.output).direct) {

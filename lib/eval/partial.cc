@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <limits>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -139,39 +137,6 @@ Completion completion_from_json(const Json& json) {
   out.raw_text = json.at("raw_text").get<std::string>();
   for (const Json& turn : json.at("turns")) out.turns.push_back(turn_from_json(turn));
   if (json.contains("conversation")) out.conversation = conversation_from_json(json["conversation"]);
-  return out;
-}
-
-int64_t batch_in_memory(const Model& model, const std::vector<GenerateRequest>& requests,
-                        int64_t max_new_tokens, int64_t most, int64_t free_bytes) {
-  const ModelConfig& c = model.config();
-  const auto item = static_cast<int64_t>(c10::elementSize(model.precision().compute));
-  const int64_t token = c.layers * 2 * c.kv_heads * c.head_dim * item;
-  int64_t samples = 0, longest = 0;
-  for (const GenerateRequest& r : requests) {
-    samples += r.samples;
-    longest = std::max(longest, static_cast<int64_t>(r.prompt.size()));
-  }
-  // Samples share their prompt's keys and values, but for the worst case of one sample a prompt.
-  const int64_t shared =
-      requests.empty() ? 1 : std::max<int64_t>(samples / static_cast<int64_t>(requests.size()), 1);
-  const int64_t bytes = std::max<int64_t>(token * (max_new_tokens + longest / shared + 1), 1);
-  return std::clamp<int64_t>(free_bytes / 2 / bytes, 1, std::max<int64_t>(std::min(samples, most), 1));
-}
-
-int64_t free_host_bytes() {
-  int64_t out = 0;
-  std::ifstream memory("/proc/meminfo");
-  for (std::string name, unit; memory >> name;) {
-    int64_t kilobytes = 0;
-    memory >> kilobytes;
-    std::getline(memory, unit);
-    if (name == "MemAvailable:") out = kilobytes * 1024;
-  }
-  std::ifstream limit("/sys/fs/cgroup/memory.max"), used("/sys/fs/cgroup/memory.current");
-  int64_t most = 0, now = 0;
-  if (limit >> most && used >> now)
-    out = std::min(out, std::max<int64_t>(most - now, 0));  // "max" is no number
   return out;
 }
 

@@ -52,13 +52,4 @@ std::vector<std::vector<Completion>> generate_missing(
 Json to_json(const Completion& completion);
 Completion completion_from_json(const Json& json);
 
-// How many sequences may decode together for their keys and values, each as long as it may get, to take half
-// of the memory that is free (of the machine or the process's group; of a GPU: see the source), at least 1
-// and at most as many as there are, or `most`.
-int64_t batch_in_memory(const Model& model, const std::vector<GenerateRequest>& requests,
-                        int64_t max_new_tokens, int64_t most, int64_t free_bytes);
-// The memory that this process may still take on the host: what the machine says is available, or less where
-// its control group is limited to less. 0: it does not say.
-int64_t free_host_bytes();
-
 }  // namespace temper

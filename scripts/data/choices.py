@@ -18,7 +18,7 @@ def main():
         wrong = rng.sample([n for n in range(max(right - 6, 0), right + 7) if n != right], 2)
         choices = [str(n) for n in rng.sample([right, *wrong], 3)]
         lines.append(json.dumps({"prompt": record["prompt"] + "#### ", "choices": choices, "answer": choices.index(str(right)),
-                                 "level": f"{len(str(right))} digits"}))
+                                 "level": "one digit" if right < 10 else "two digits"}))
     (DATA / "choices").mkdir(exist_ok=True)
     (DATA / "choices" / "test.jsonl").write_text("\n".join(lines) + "\n")
 
