@@ -8,18 +8,16 @@
 
 #include "adapter/adapter_set.h"
 #include "base/json.h"
-#include "base/progress.h"
 #include "base/signals.h"
+#include "choice_files.h"
 #include "common.h"
-#include "eval/budgets.h"
-#include "eval/evaluate.h"
 #include "eval_arguments.h"
 #include "field_options.h"
 #include "held_out_losses.h"
 #include "load_model.h"
 #include "questions.h"
-#include "rethinking.h"
 #include "rollout/end_ids.h"
+#include "sampled.h"
 #include "score_file.h"
 #include "shown.h"
 #include "stored.h"
@@ -27,55 +25,19 @@
 using namespace temper;
 namespace {
 
-// The figures of sampled answers; lines: a line of JSON for each sample.
-Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& model,
-             const std::vector<int64_t>& end_ids, const std::function<void()>& check_signal, Console& console,
-             std::string& lines) {
-  EngineOptions engine;
-  engine.max_batch = a.max_batch;
-  engine.seed = a.seed;
-  engine.end_ids = end_ids;
-  const auto show = [&](const EngineProgress& p) {
-    check_signal();
-    console.status(fmt::format("eval {}/{} answers, {} tokens", p.finished, p.total, format_count(p.tokens)));
-  };
-  std::vector<EvalResult> results;
-  for (const auto& environment : q.environments) {
-    const auto conversations = environment->begin(q.records, eval_requests(q.prompts, *q.rewards, a.eval),
-                                                  *q.encoder, a.seed, check_signal);
-    engine.respondent = conversations.get();
-    results.push_back(evaluate(model, *words.tokenizer, q.prompts, *q.rewards, a.eval, a.sampling, engine,
-                               show, check_signal));
-  }
-  if (!a.select.empty())
-    select_answers(read_selectors(a.select, "--select"), q.prompts, a.eval, results.front(),
-                   {a.seed, check_signal});
-  for (EvalResult& round :
-       think_again(a, q, results.front(), model, *words.tokenizer, engine, show, check_signal))
-    results.push_back(std::move(round));
-  for (size_t i = 0; i < results.size(); ++i) {
-    for (const EvalSample& sample : results[i].samples) {
-      Json line = results[i].sample_json(sample, q.prompts, a.eval.diversity);
-      if (!q.budgets.empty()) line["budget"] = q.budgets[i];
-      if (a.rethink > 0) line["round"] = i + 1;
-      lines += dump_line(line) + "\n";
-    }
-  }
-  Json out = q.budgets.empty() ? results.front().to_json()
-                               : over_budgets(q.budgets, results, a.eval.level).to_json();
-  if (q.given > q.prompts.size()) out["left_out"] = q.given - q.prompts.size();
-  return out;
-}
-
-// The figures of a model, and the lines of --output.
-Json measured(const EvalArguments& a, std::string& lines) {
+// The figures of a model, and the lines of --output; done: called when they are saved.
+Json measured(const EvalArguments& a, std::string& lines, std::function<void()>& done) {
   if (a.model.path.empty())
     user_error("--model: expected a Hugging Face folder, or one of --score, --samples and --compare");
   const auto questions = read_questions(a);
   const Wording words(a);
   if (questions) encode(a, words, *questions);
   const RecordEncoder encoder(*words.tokenizer, words.chat.get(), words.settings);
-  const auto losses = read_loss_files(a.losses, encoder, a.limit, a.max_tokens);
+  const auto losses = read_loss_files(a.losses, a.format, encoder, a.limit, a.max_tokens);
+  const auto choices = read_choice_files(a);
+  EncodeSettings whole = words.settings;  // a choice is never cut
+  whole.overlong = "error";
+  const RecordEncoder choice_encoder(*words.tokenizer, words.chat.get(), whole);
 
   if (a.threads > 0) at::set_num_threads(static_cast<int>(a.threads));
   const auto model = load_model(a.model);
@@ -87,17 +49,21 @@ Json measured(const EvalArguments& a, std::string& lines) {
   const auto check_signal = [&] {
     if (stop.pending() != 0) throw Interrupted(stop.pending());
   };
+  const auto pass_of = [&](const char* what) {
+    return [&, what](const std::string& name, size_t records) {
+      check_signal();
+      console.status(fmt::format("{} of {}, {} records", what, name, records));
+    };
+  };
 
   Json out = {{"figures", Json::object()}};
   if (questions) {
-    out = sampled(a, *questions, words, *model,
-                  end_ids(*model, *words.tokenizer, words.chat.get(), end_ids_of(entries)), check_signal,
-                  console, lines);
+    out = sampled_figures(a, *questions, words, *model,
+                          end_ids(*model, *words.tokenizer, words.chat.get(), end_ids_of(entries)),
+                          check_signal, console, lines, done);
   }
-  out["figures"].update(loss_figures(*model, losses, a.eval.level, [&](const std::string& name, size_t done) {
-    check_signal();
-    console.status(fmt::format("loss of {}, {} records", name, done));
-  }));
+  out["figures"].update(loss_figures(*model, losses, a.eval.level, pass_of("loss")));
+  add_choice_figures(*model, choice_encoder, choices, a, pass_of("choices"), out, lines);
   console.status("");
   return out;
 }
@@ -111,15 +77,17 @@ int run(const EvalArguments& a) {
     return kExitDone;
   }
   std::string lines, title = a.model.path;
+  std::function<void()> done = [] {};
   Json out;
   if (!a.compare.empty())
     out = compared_files(a), title = a.compare[0] + " and " + a.compare[1];
   else if (!a.samples.empty())
     out = stored_figures(a, lines), title = a.samples;
   else
-    out = measured(a, lines);
+    out = measured(a, lines, done);
   show_figures(out, a.table, a.json, a.page, title);
   if (!a.output.empty()) write_file_atomic(a.output, lines);
+  done();
   return kExitDone;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "data/benchmarks.h"
 #include "data/segments.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
@@ -20,15 +21,16 @@ struct EvalArguments {
   std::string score, segments, samples, page;
   std::vector<std::string> compare;  // two files, or none
   ModelArguments model;
+  std::string format = "jsonl", choice_form = "text", prior = "Answer:";
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto", targets = "auto";
-  std::vector<std::string> data, rewards, losses, select;
+  std::vector<std::string> data, rewards, losses, choices, select;
   std::vector<int64_t> budgets;
-  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64, rethink = 0;
+  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 0, rethink = 0;
   uint64_t seed = 1;
   SamplingOptions sampling;
   EvalOptions eval;
-  bool quiet = false, table = false, json = false;
+  bool quiet = false, table = false, json = false, chat = false;
 };
 
 // What is measured of samples, whether they are drawn or stored.
@@ -68,6 +70,8 @@ inline void add_figure_options(CLI::App& app, EvalArguments& a) {
 }
 
 inline void add_options(CLI::App& app, EvalArguments& a) {
+  std::vector<std::string> formats = benchmark_names();
+  formats.insert(formats.begin(), "jsonl");
   add_model_options(app, a.model);
   app.add_option("--adapter", a.adapters,
                  "an adapter folder that PEFT or Temper wrote: DIR or DIR@WEIGHT; several act together")
@@ -93,6 +97,20 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
   app.add_option("--loss", a.losses,
                  "JSONL of texts, completions or chats whose loss and perplexity are measured, FILE or "
                  "NAME=FILE; several, each on its own");
+  app.add_option(
+      "--choices", a.choices,
+      "JSONL of questions with \"choices\" and \"answer\", of which the likeliest is the model's: acc, and "
+      "by log-prob per character, byte and token, and less its prior; FILE or NAME=FILE");
+  app.add_option(
+         "--choice-form", a.choice_form,
+         "text: the choices' words are compared; letters: A, B ... behind a list of them; both [text]")
+      ->check(CLI::IsMember({"text", "letters", "both"}));
+  app.add_option("--prior", a.prior,
+                 "behind which a choice's prior log-prob is taken [Answer:]; empty: no prior");
+  app.add_option("--format", a.format,
+                 "of the files of --data, --choices and --loss: jsonl, or a benchmark's own form [jsonl]")
+      ->check(CLI::IsMember(formats));
+  app.add_flag("--ask-as-chat", a.chat, "prompts that are texts become a user's message");
   app.add_option("--targets", a.targets, "--loss: of which tokens, as a run's data.targets [auto]")
       ->check(CLI::IsMember({"auto", "all", "assistant", "completion"}));
   app.add_option("--reward", a.rewards, "a reward's name, or an object as in a config: {\"kind\":\"math\"}")
@@ -116,7 +134,9 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
       ->check(CLI::IsMember(reward_combinations()));
   app.add_option("--n", a.eval.samples, "answers a prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   add_figure_options(app, a);
-  app.add_option("--output", a.output, "write every sample here, a line of JSON each");
+  app.add_option("--output", a.output,
+                 "write every sample here, a line of JSON each; what is stopped goes on from "
+                 "FILE.partial when the same command is given again");
   app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt, or example of --loss; see --overlong")
       ->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--overlong", a.overlong,
@@ -125,7 +145,9 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
   app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
   app.add_option("--limit", a.limit, "only the first records of the data, and of each file of --loss; 0: all")
       ->check(CLI::Range(int64_t{0}, kMaxCount));
-  app.add_option("--batch", a.max_batch, "answers generated together")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--batch", a.max_batch,
+                 "answers generated together; 0: what half of the free memory holds [0]")
+      ->check(CLI::Range(0, 1 << 20));
   app.add_option("--seed", a.seed);
   app.add_option("--template", a.chat_template, "auto, chatml, or a .jinja file");
   app.add_option("--special-tokens", a.special_tokens,

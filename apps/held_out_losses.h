@@ -2,17 +2,17 @@
 #pragma once
 
 #include <functional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data/benchmarks.h"
 #include "data/records.h"
 #include "eval/loss.h"
 #include "model/model.h"
+#include "named_files.h"
 #include "train/held_out_loss.h"
 
 namespace temper {
@@ -24,22 +24,15 @@ struct LossFile {
   size_t left_out = 0;  // records that are longer than a pass may be
 };
 
-// The files of --loss, each NAME=FILE or FILE alone, which is named by its stem. limit: the first records of
-// each; 0: all. Throws UserError for a name that is there twice and a file of which nothing fits.
+// The files of --loss, in a format of benchmarks. limit: the first records of each; 0: all. Throws UserError
+// for a name that is there twice and a file of which nothing fits.
 inline std::vector<LossFile> read_loss_files(const std::vector<std::string>& arguments,
-                                             const RecordEncoder& encoder, int64_t limit,
-                                             int64_t max_tokens) {
+                                             const std::string& format, const RecordEncoder& encoder,
+                                             int64_t limit, int64_t max_tokens) {
   std::vector<LossFile> out;
-  std::set<std::string> names;
-  for (const std::string& argument : arguments) {
-    const size_t equals = fs::exists(argument) ? std::string::npos : argument.find('=');
-    const std::string path = equals == std::string::npos ? argument : argument.substr(equals + 1);
-    LossFile file{equals == std::string::npos ? fs::path(path).stem().string() : argument.substr(0, equals)};
-    if (file.name.empty()) user_error("--loss {}: expected a name before the \"=\"", argument);
-    if (!names.insert(file.name).second)
-      user_error("--loss {}: a file is named \"{}\" already; name them: --loss NAME=FILE", argument,
-                 file.name);
-    std::vector<Record> records = read_jsonl({path});
+  for (const auto& [argument, name, path] : named_files("--loss", arguments)) {
+    LossFile file{name};
+    std::vector<Record> records = read_benchmark({path}, format);
     if (limit > 0 && records.size() > static_cast<size_t>(limit)) records.resize(static_cast<size_t>(limit));
     for (const std::string& remark : encoder.remarks(records)) log_warning("--loss {}: {}", path, remark);
     for (const Record& record : records) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "conversing.h"
+#include "data/benchmarks.h"
 #include "data/records.h"
 #include "eval/budgets.h"
 #include "eval/evaluate.h"
@@ -51,11 +52,12 @@ struct Wording {
 // All of the questions but what needs words; null: there are none.
 inline std::unique_ptr<Questions> read_questions(const EvalArguments& a) {
   if (a.data.empty()) {
-    if (a.losses.empty()) user_error("--data: expected a file of prompts, or --loss with one of texts");
+    if (a.losses.empty() && a.choices.empty())
+      user_error("--data: expected a file of prompts, or --loss with one of texts");
     for (const auto& [option, given] : {std::pair{"--reward", !a.rewards.empty()},
                                         {"--environment", !a.environment.empty()},
                                         {"--budgets", !a.budgets.empty()},
-                                        {"--output", !a.output.empty()}})
+                                        {"--output", !a.output.empty() && a.choices.empty()}})
       if (given)
         user_error("{}: goes with --data, whose prompts are answered; --loss samples nothing", option);
     return nullptr;
@@ -70,7 +72,10 @@ inline std::unique_ptr<Questions> read_questions(const EvalArguments& a) {
   if (a.rewards.empty() && !judged) user_error("--reward: expected one, such as --reward math");
   q->rewards = std::make_unique<RewardSet>(
       read_rewards(judged ? std::vector<std::string>{"environment"} : a.rewards, "--reward"), a.combine);
-  q->records = read_jsonl(a.data);
+  q->records = read_benchmark(a.data, a.format);
+  for (Record& record : q->records) {
+    if (a.chat) ask_as_chat(record);
+  }
   if (a.limit > 0 && q->records.size() > static_cast<size_t>(a.limit))
     q->records.resize(static_cast<size_t>(a.limit));
   q->given = q->records.size();

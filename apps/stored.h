@@ -20,13 +20,14 @@ namespace temper {
 
 // What of the command line goes together. Throws UserError.
 inline void check_modes(const EvalArguments& a) {
-  const bool drawn = !a.data.empty() || !a.losses.empty() || !a.environment.empty() || !a.budgets.empty() ||
-                     !a.adapters.empty();
+  const bool drawn = !a.data.empty() || !a.losses.empty() || !a.choices.empty() || !a.environment.empty() ||
+                     !a.budgets.empty() || !a.adapters.empty();
   for (const auto& [mode, given] : {std::pair{"--score", !a.score.empty()},
                                     {"--samples", !a.samples.empty()},
                                     {"--compare", !a.compare.empty()}})
     if (given && drawn)
-      user_error("{}: goes with none of --data, --loss, --environment, --budgets and --adapter", mode);
+      user_error("{}: goes with none of --data, --loss, --choices, --environment, --budgets and --adapter",
+                 mode);
   if (!a.score.empty() + !a.samples.empty() + !a.compare.empty() > 1)
     user_error("give one of --score, --samples and --compare");
   if (a.rethink > 0 && (a.data.empty() || !a.environment.empty() || !a.budgets.empty()))
@@ -41,6 +42,8 @@ inline void check_modes(const EvalArguments& a) {
   if (!a.compare.empty() && (!a.rewards.empty() || !a.output.empty()))
     user_error(
         "--compare: goes with none of --reward and --output; --samples FILE --reward scores a file anew");
+  if (!a.output.empty() && !a.choices.empty() && (a.choices.size() > 1 || !a.data.empty()))
+    user_error("--output: has the samples of --data, or of one file of --choices");
   if (!a.segments.empty() && a.score.empty()) user_error("--segments: goes with --score FILE");
   if (a.eval.diversity && a.samples.empty() && a.eval.samples < 2)
     user_error("--diversity: compares the answers to a prompt, found --n {}; give --n 2 or more",

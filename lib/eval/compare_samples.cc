@@ -41,9 +41,9 @@ Json interval_json(double value, const Interval& interval) {
   return {{"value", value}, {"low", interval.low}, {"high", interval.high}};
 }
 
-class Comparison {
+class SampleComparison {
  public:
-  Comparison(const StoredSamples& a, const StoredSamples& b, double level, uint64_t seed)
+  SampleComparison(const StoredSamples& a, const StoredSamples& b, double level, uint64_t seed)
       : a_(by_prompt(a.result)), b_(by_prompt(b.result)), level_(level), seed_(seed) {}
 
   // What a prompt's samples give, nullopt: nothing; of A's and of B's.
@@ -157,7 +157,7 @@ Json compare_samples(const StoredSamples& a, const StoredSamples& b, double leve
         a.prompts.size(), b.prompts.size());
   std::sort(pairs.begin(), pairs.end());
 
-  const Comparison compare(a, b, level, seed);
+  const SampleComparison compare(a, b, level, seed);
   const int64_t samples = std::min(a.samples(), b.samples());
   Json compared = Json::object();
   const auto add = [&](const std::string& name, Json row) {
@@ -166,7 +166,7 @@ Json compare_samples(const StoredSamples& a, const StoredSamples& b, double leve
   add("accuracy", compare.accuracy(pairs, samples));
   for (int64_t k = 2; k <= samples; k *= 2) {
     const auto pass = [k](const std::vector<const EvalSample*>& s) -> std::optional<double> {
-      const auto [judged, right] = Comparison::counts(s);
+      const auto [judged, right] = SampleComparison::counts(s);
       return judged < k ? std::nullopt : std::optional(pass_at_k(judged, right, k));
     };
     add(fmt::format("pass@{}", k), compare.numbers(pairs, pass, pass, true));

@@ -64,7 +64,7 @@ Json verifier(const EvalResult& result, const PromptSamples& samples, const Eval
   }
   const WeakVerifier worth = judge_verifier(prompts, options.wrong_cost, options.level);
   Json curve = Json::array(), best = {{"k", worth.best_k}, {"value", worth.best_value}};
-  for (const Attempts& a : worth.curve) {
+  for (const VerifiedAttempts& a : worth.curve) {
     const Json value = row(a.value, a.interval, static_cast<int64_t>(prompts.size()));
     curve.push_back({{"k", a.k},
                      {"true_accept", share(a.true_accept)},
@@ -111,9 +111,25 @@ bool naturally_before(const std::string& a, const std::string& b) {
   return a.size() - i < b.size() - j;
 }
 
-// The places of the prompts of each value.
-std::vector<std::pair<std::string, std::vector<size_t>>> values_of(const std::vector<EvalPrompt>& prompts,
-                                                                   const std::string& column) {
+Json broken_down(const EvalResult& result, const PromptSamples& samples,
+                 const std::vector<EvalPrompt>& prompts, const EvalOptions& options) {
+  Json out = Json::object();
+  for (const std::string& column : options.by) {
+    Json& of_column = out[column] = Json::object();
+    for (const auto& [value, places] : column_values(prompts, column)) {
+      PromptSamples some;
+      for (const size_t p : places) some.push_back(samples[p]);
+      of_column[value] = {{"prompts", places.size()},
+                          {"figures", figures_json(figures_of(result, some, options))}};
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::vector<size_t>>> column_values(const std::vector<EvalPrompt>& prompts,
+                                                                       const std::string& column) {
   std::map<std::string, std::vector<size_t>> places;
   for (size_t p = 0; p < prompts.size(); ++p) places[value_of(prompts[p], column)].push_back(p);
   if (places.size() == 1 && places.count("-") > 0) {
@@ -133,23 +149,6 @@ std::vector<std::pair<std::string, std::vector<size_t>>> values_of(const std::ve
                    [](const auto& a, const auto& b) { return naturally_before(a.first, b.first); });
   return out;
 }
-
-Json broken_down(const EvalResult& result, const PromptSamples& samples,
-                 const std::vector<EvalPrompt>& prompts, const EvalOptions& options) {
-  Json out = Json::object();
-  for (const std::string& column : options.by) {
-    Json& of_column = out[column] = Json::object();
-    for (const auto& [value, places] : values_of(prompts, column)) {
-      PromptSamples some;
-      for (const size_t p : places) some.push_back(samples[p]);
-      of_column[value] = {{"prompts", places.size()},
-                          {"figures", figures_json(figures_of(result, some, options))}};
-    }
-  }
-  return out;
-}
-
-}  // namespace
 
 Json further_figures(const EvalResult& result, const PromptSamples& samples,
                      const std::vector<EvalPrompt>& prompts, const EvalOptions& options) {
@@ -175,7 +174,7 @@ void check_further(const std::vector<std::string>& reward_names, int64_t correct
       user_error("evaluation: verifier: \"{}\" is what says what is correct; expected another reward",
                  options.verifier);
   }
-  for (const std::string& column : options.by) values_of(prompts, column);
+  for (const std::string& column : options.by) column_values(prompts, column);
 }
 
 }  // namespace temper

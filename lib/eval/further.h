@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json_fwd.h"
@@ -22,6 +23,11 @@ namespace temper {
 // verifier that there is not.
 Json further_figures(const EvalResult& result, const PromptSamples& samples,
                      const std::vector<EvalPrompt>& prompts, const EvalOptions& options);
+
+// The places of the prompts with each value of a column, "-" for those without, in natural order. Throws
+// UserError for a column that none has, or that has more than 100 values.
+std::vector<std::pair<std::string, std::vector<size_t>>> column_values(const std::vector<EvalPrompt>& prompts,
+                                                                       const std::string& column);
 
 // What of the options cannot be, before the long part; correct_by: the index of the reward that says what is
 // correct, -1: the total. Throws UserError.

@@ -12,14 +12,14 @@ namespace {
 constexpr int64_t kDraws = 1000;
 constexpr int64_t kPoints = 40;
 
-double squares(const PowerLaw& law, const std::vector<double>& k, const std::vector<double>& coverage) {
+double squares(const CoverageLaw& law, const std::vector<double>& k, const std::vector<double>& coverage) {
   double sum = 0;
   for (size_t i = 0; i < k.size(); ++i) sum += std::pow(coverage[i] - law.at(k[i]), 2);
   return sum;
 }
 
 // The line through log(-log c) over log k, of the points inside (0, 1).
-std::optional<PowerLaw> straight_line(const std::vector<double>& k, const std::vector<double>& coverage) {
+std::optional<CoverageLaw> straight_line(const std::vector<double>& k, const std::vector<double>& coverage) {
   double n = 0, x = 0, y = 0, xx = 0, xy = 0;
   for (size_t i = 0; i < k.size(); ++i) {
     if (coverage[i] <= 0 || coverage[i] >= 1) continue;
@@ -29,16 +29,16 @@ std::optional<PowerLaw> straight_line(const std::vector<double>& k, const std::v
   const double spread = n * xx - x * x;
   if (n < 2 || spread <= 0) return std::nullopt;
   const double b = (n * xy - x * y) / spread;
-  return PowerLaw{-std::exp((y - b * x) / n), b};
+  return CoverageLaw{-std::exp((y - b * x) / n), b};
 }
 
 }  // namespace
 
-double PowerLaw::at(double k) const {
+double CoverageLaw::at(double k) const {
   return std::exp(a * std::pow(k, b));
 }
 
-std::optional<PowerLaw> fit_power_law(const std::vector<double>& k, const std::vector<double>& coverage) {
+std::optional<CoverageLaw> fit_power_law(const std::vector<double>& k, const std::vector<double>& coverage) {
   const auto start = straight_line(k, coverage);
   if (!start) return std::nullopt;
   double log_a = std::log(-start->a), b = start->b, damping = 1e-3;
@@ -54,7 +54,7 @@ std::optional<PowerLaw> fit_power_law(const std::vector<double>& k, const std::v
     const double p = aa * (1 + damping), q = bb * (1 + damping), determinant = p * q - ab * ab;
     if (!(determinant > 0)) break;
     const double step_a = (q * ga - ab * gb) / determinant, step_b = (p * gb - ab * ga) / determinant;
-    const PowerLaw next{-std::exp(log_a + step_a), b + step_b};
+    const CoverageLaw next{-std::exp(log_a + step_a), b + step_b};
     const double next_error = squares(next, k, coverage);
     if (next_error <= error) {
       const bool settled = std::abs(step_a) + std::abs(step_b) < 1e-12;
@@ -65,7 +65,7 @@ std::optional<PowerLaw> fit_power_law(const std::vector<double>& k, const std::v
       if (damping > 1e12) break;
     }
   }
-  return PowerLaw{-std::exp(log_a), b};
+  return CoverageLaw{-std::exp(log_a), b};
 }
 
 std::vector<int64_t> law_points(int64_t most) {
@@ -78,8 +78,9 @@ std::vector<int64_t> law_points(int64_t most) {
   return out;
 }
 
-std::optional<Extrapolation> extrapolate(int64_t n, const std::vector<int64_t>& correct,
-                                         const std::vector<int64_t>& beyond, double level, uint64_t seed) {
+std::optional<ExtrapolatedCoverage> extrapolate(int64_t n, const std::vector<int64_t>& correct,
+                                                const std::vector<int64_t>& beyond, double level,
+                                                uint64_t seed) {
   const std::vector<int64_t> points = law_points(n);
   const std::vector<double> k(points.begin(), points.end());
   std::vector<std::vector<double>> passes;  // [prompt][point]
@@ -100,11 +101,11 @@ std::optional<Extrapolation> extrapolate(int64_t n, const std::vector<int64_t>& 
   const std::vector<double> coverage = all.empty() ? std::vector<double>() : coverage_of(all);
   const auto law = all.empty() ? std::nullopt : fit_power_law(k, coverage);
   if (!law) return std::nullopt;
-  Extrapolation out{*law,
-                    std::sqrt(squares(*law, k, coverage) / static_cast<double>(k.size())),
-                    static_cast<int64_t>(k.size()),
-                    static_cast<int64_t>(correct.size()),
-                    {}};
+  ExtrapolatedCoverage out{*law,
+                           std::sqrt(squares(*law, k, coverage) / static_cast<double>(k.size())),
+                           static_cast<int64_t>(k.size()),
+                           static_cast<int64_t>(correct.size()),
+                           {}};
 
   std::vector<std::vector<double>> draws(beyond.size());  // [K][draw]
   bootstrap(out.prompts, kDraws, seed, "power law", [&](const std::vector<int64_t>& picked) {

@@ -23,7 +23,7 @@ ShareFigure ratio(const std::vector<VerifiedPrompt>& prompts, int64_t (*part)(co
   return {x.empty() ? 0.0 : parts / wholes, ratio_interval(x, m, level), static_cast<int64_t>(x.size())};
 }
 
-Attempts attempts(const std::vector<VerifiedPrompt>& prompts, int64_t k, double cost, double level) {
+VerifiedAttempts attempts(const std::vector<VerifiedPrompt>& prompts, int64_t k, double cost, double level) {
   std::vector<double> right, wrong, values;
   int64_t samples = 0;
   for (const VerifiedPrompt& p : prompts) {

@@ -23,7 +23,7 @@ struct ShareFigure {
 };
 
 // What comes of drawing up to k samples of each prompt, taking the first that the verifier passes.
-struct Attempts {
+struct VerifiedAttempts {
   int64_t k = 0;
   ShareFigure true_accept, false_accept;  // of prompts; the rest end without an answer
   double value = 0;   // mean over prompts of P(true accept) - cost P(false accept); to abstain is worth 0
@@ -31,11 +31,11 @@ struct Attempts {
 };
 
 struct WeakVerifier {
-  ShareFigure false_positive_rate;  // P(pass | wrong)
-  ShareFigure true_positive_rate;   // P(pass | right)
-  ShareFigure correct_given_pass;   // P(right | pass): what one pass is worth
-  std::vector<Attempts> curve;      // k from 1 to the smallest number of samples of a prompt
-  int64_t best_k = 0;               // where `value` is largest; the smallest such; 0: to abstain is best
+  ShareFigure false_positive_rate;      // P(pass | wrong)
+  ShareFigure true_positive_rate;       // P(pass | right)
+  ShareFigure correct_given_pass;       // P(right | pass): what one pass is worth
+  std::vector<VerifiedAttempts> curve;  // k from 1 to the smallest number of samples of a prompt
+  int64_t best_k = 0;                   // where `value` is largest; the smallest such; 0: to abstain is best
   double best_value = 0;
 };
 

@@ -223,7 +223,7 @@ TEST_CASE("weak verifier: the first pass is counted as all orders count it") {
     const int64_t n = row[0], right = row[1], wrong = row[2], k = row[3];
     const WeakVerifier worth = judge_verifier({{n, right, wrong, right}}, 2.0, 0.95);
     REQUIRE(static_cast<int64_t>(worth.curve.size()) == n);
-    const Attempts& a = worth.curve[static_cast<size_t>(k - 1)];
+    const VerifiedAttempts& a = worth.curve[static_cast<size_t>(k - 1)];
     CHECK(a.true_accept.value == doctest::Approx(row[4].get<double>()));
     CHECK(a.false_accept.value == doctest::Approx(row[5].get<double>()));
     CHECK(a.value == doctest::Approx(row[4].get<double>() - 2 * row[5].get<double>()));
