@@ -75,11 +75,19 @@ inline Json sampling_settings(const EvalArguments& a, const Questions& q) {
           .add(static_cast<int64_t>(fs::file_size(file)))
           .add(static_cast<int64_t>(fs::last_write_time(file).time_since_epoch().count()));
   }
-  return {
-      {"model", a.model.path},        {"adapters", a.adapters},       {"files", weights.hex()},
-      {"dtype", a.model.dtype},       {"quantise", a.model.quantise}, {"device", a.model.device},
-      {"prompts", prompts.hex()},     {"n", a.eval.samples},          {"seed", a.seed},
-      {"environment", a.environment}, {"budgets", q.budgets},         {"sampling", dump_fields(a.sampling)}};
+  return {{"model", a.model.path},
+          {"adapters", a.adapters},
+          {"files", weights.hex()},
+          {"dtype", a.model.dtype},
+          {"quantise", a.model.quantise},
+          {"device", a.model.device},
+          {"prompts", prompts.hex()},
+          {"n", a.eval.samples},
+          {"seed", a.seed},
+          {"speculation", a.speculation},
+          {"environment", a.environment},
+          {"budgets", q.budgets},
+          {"sampling", dump_fields(a.sampling)}};
 }
 
 // The figures of sampled answers; lines: a line of JSON for each sample. done: called when the lines are
@@ -91,6 +99,8 @@ inline Json sampled_figures(const EvalArguments& a, Questions& q, const Wording&
   EngineOptions engine;
   engine.seed = a.seed;
   engine.end_ids = end_ids;
+  const auto speculation = read_speculation(a.speculation, "--speculation");
+  engine.speculation = speculation.get();
   engine.max_batch = a.max_batch;
   if (a.max_batch == 0) {
     const at::Device device = model.precision().device;
