@@ -13,6 +13,7 @@
 #include "env/environment.h"
 #include "env/tools/tool.h"
 #include "inspect/departures.h"
+#include "merge/method.h"
 #include "model/families.h"
 #include "model/load.h"
 #include "model/model.h"
@@ -65,6 +66,7 @@ Kinds all_kinds() {
   add(kinds, "tool", tool_registry());
   add(kinds, "replay", replay_registry());
   add(kinds, "adapter", adapter_registry());
+  add(kinds, "merge", merge_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());
   kinds.emplace_back(
