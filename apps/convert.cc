@@ -1,5 +1,5 @@
-// temper-convert: changes a model's dtype, merges an adapter into it, and goes between Hugging Face folders
-// and GGUF.
+// temper-convert: changes a model's dtype, merges adapters into it or models with it, and goes between
+// Hugging Face folders and GGUF.
 #include "model/convert.h"
 
 #include <ATen/ATen.h>
@@ -16,17 +16,12 @@
 #include "base/output.h"
 #include "common.h"
 #include "folder_vocabulary.h"
+#include "merge_arguments.h"
 #include "model/import_gguf.h"
 
 using namespace temper;
 
 namespace {
-
-// --beyond OTHER --by ALPHA: source + alpha (source - other).
-struct Extrapolation {
-  std::string other;
-  double alpha = 0.5;
-};
 
 // --adapter, as often as wished, with --unmerge or --adapter-only.
 struct Adapters {
@@ -35,18 +30,24 @@ struct Adapters {
 };
 
 void convert(const std::string& source, const std::string& target, const Adapters& adapters,
-             const std::string& dtype_text, bool to_gguf, const Extrapolation& beyond) {
+             const std::string& dtype_text, bool to_gguf, const MergeArguments& merge) {
   if ((adapters.unmerge || adapters.only) && adapters.texts.empty())
     user_error("--unmerge and --adapter-only say what to do with an --adapter, and none is given");
-  if (adapters.only && (to_gguf || adapters.unmerge || !beyond.other.empty() || !dtype_text.empty()))
+  if (adapters.only && (to_gguf || adapters.unmerge || !merge.merge.empty() || !dtype_text.empty()))
     user_error(
-        "--adapter-only writes an adapter folder; it goes with none of --to gguf, --unmerge, --beyond and "
+        "--adapter-only writes an adapter folder; it goes with none of --to gguf, --unmerge, --merge and "
         "--dtype");
+  if (!adapters.texts.empty() && !merge.merge.empty())
+    user_error("--adapter: --merge takes adapters as models, by --with DIR or in its recipe");
+  check_merge_options(merge);
+  std::optional<MergeRecipe> recipe;
+  if (!merge.merge.empty()) recipe = read_merge_recipe(merge, source);
   const auto entries = adapter_entries(adapters.texts);
   std::optional<at::ScalarType> dtype;
   if (!dtype_text.empty()) dtype = weight_dtype(dtype_text);
-  if (!fs::exists(source)) user_error("{}: there is no such file or folder", source);
-  const bool taken = to_gguf ? fs::exists(target)
+  if (!merge.recipe() && !fs::exists(source)) user_error("{}: there is no such file or folder", source);
+  const bool is_file = to_gguf || !merge.statistics.empty();
+  const bool taken = is_file ? fs::exists(target)
                              : fs::exists(target) && !(fs::is_directory(target) && fs::is_empty(target));
   if (taken)
     user_error("{}: is there already; nothing is overwritten, choose another name or remove it", target);
@@ -54,6 +55,8 @@ void convert(const std::string& source, const std::string& target, const Adapter
   std::error_code error;
   if (!parent.empty()) fs::create_directories(parent, error);
   if (error) user_error("{}: cannot create the folder: {}", parent.string(), error.message());
+
+  if (!merge.statistics.empty()) return take_statistics(merge, source, target);
 
   // Several adapters, or a weighted one, are one adapter.
   std::unique_ptr<TemporaryFolder> combined;
@@ -75,7 +78,9 @@ void convert(const std::string& source, const std::string& target, const Adapter
     made = std::move(next);
     folder = made->path();
   };
-  if (!fs::is_directory(source)) {
+  if (recipe) {
+    step([&](const std::string& to) { merge_and_tell(merge, *recipe, to, dtype); });
+  } else if (!fs::is_directory(source)) {
     step([&](const std::string& to) { gguf_to_folder(source, to, adapter.empty() ? dtype : std::nullopt); });
   }
   if (!adapter.empty()) {
@@ -87,9 +92,6 @@ void convert(const std::string& source, const std::string& target, const Adapter
                    fmt::format("{}", fmt::join(adapters.texts, ", ")).c_str(), change);
     });
   }
-  if (!beyond.other.empty()) {
-    step([&](const std::string& to) { extrapolate_folder(folder, beyond.other, beyond.alpha, to, dtype); });
-  }
   if (to_gguf) return folder_to_gguf(folder, target, dtype, vocabulary_of(folder));
   if (!made) step([&](const std::string& to) { cast_folder(source, to, dtype); });
   made->commit();
@@ -98,12 +100,13 @@ void convert(const std::string& source, const std::string& target, const Adapter
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Copies a model: another dtype, an adapter merged in, from or to GGUF.", "temper-convert"};
+  CLI::App app{"Copies a model: another dtype, adapters or other models merged in, from or to GGUF.",
+               "temper-convert"};
   std::string source, target, dtype, to = "hf";
   Adapters adapters;
-  Extrapolation beyond;
+  MergeArguments merge;
   app.add_option("SRC", source, "a Hugging Face folder or a GGUF file")->required();
-  app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet")->required();
+  app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet");
   app.add_option("--adapter", adapters.texts,
                  "an adapter folder to merge into the weights: DIR or DIR@WEIGHT; several are summed")
       ->type_size(1)
@@ -111,15 +114,17 @@ int main(int argc, char** argv) {
   app.add_flag("--unmerge", adapters.unmerge, "SRC has the adapter merged in: take it out again");
   app.add_flag("--adapter-only", adapters.only,
                "DST becomes the weighted sum of the adapters, as one adapter folder");
-  app.add_option(
-      "--beyond", beyond.other,
-      "a folder of the same shape: moves the weights on, away from its (ExPO), as of a reward model "
-      "trained on comparisons away from one trained on ratings");
-  app.add_option("--by", beyond.alpha, "how far, in lengths of the way from there to here; default 0.5");
   app.add_option("--dtype", dtype, "f32, bf16 or f16; default: the source's, f32 for quantised weights");
   app.add_option("--to", to, "hf or gguf")->check(CLI::IsMember({"hf", "gguf"}));
+  add_merge_options(app, merge);
   return run_app(app, argc, argv, [&] {
-    convert(source, target, adapters, dtype, to == "gguf", beyond);
+    if (merge.recipe()) {  // which says what is read: the one name is DST
+      if (!target.empty())
+        user_error("--merge {}: takes DST alone, found {} and {}", merge.merge, source, target);
+      target = std::exchange(source, "");
+    }
+    if (target.empty()) user_error("DST: missing; expected SRC and DST");
+    convert(source, target, adapters, dtype, to == "gguf", merge);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;
   });

@@ -6,45 +6,57 @@
 #include "base/error.h"
 
 namespace temper {
-namespace {
 
-class Recorder : public LinearDelta {
- public:
-  Recorder(Model& model, const std::vector<bool>& chosen)
-      : sum(chosen.size()), model_(model), chosen_(chosen), before_(model.delta()) {
-    model_.set_delta(this);
-  }
-  ~Recorder() override { model_.set_delta(before_); }
+LinearMoments::LinearMoments(Model& model, std::vector<bool> chosen, Options options)
+    : input(chosen.size()),
+      gradient(chosen.size()),
+      model_(model),
+      chosen_(std::move(chosen)),
+      options_(options),
+      before_(model.delta()) {
+  model_.set_delta(this);
+}
 
-  at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>&, const at::Tensor& x,
-                   const at::Tensor& y, bool) override {
-    at::Tensor moments;
-    for (const int64_t id : modules) {
-      if (!chosen_[static_cast<size_t>(id)]) continue;
-      if (!moments.defined()) {
-        const at::Tensor scaled = x.to(at::kFloat) / x.max().to(at::kFloat).abs();
-        moments = at::mm(scaled.t(), scaled);
-      }
-      at::Tensor& to = sum[static_cast<size_t>(id)];
-      to = to.defined() ? to + moments : moments;
+LinearMoments::~LinearMoments() {
+  model_.set_delta(before_);
+}
+
+at::Tensor LinearMoments::apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs,
+                                const at::Tensor& x, const at::Tensor& y, bool) {
+  if (paused_) return y;
+  if (modules.front() == 0) rows += x.size(0);
+  const auto add = [](at::Tensor& to, const at::Tensor& moments) {
+    to = to.defined() ? to + moments : moments;
+  };
+  at::Tensor moments;
+  for (const int64_t id : modules) {
+    if (!chosen_[static_cast<size_t>(id)]) continue;
+    if (!moments.defined()) {
+      at::Tensor seen = x.detach().to(at::kFloat);
+      if (options_.scaled) seen = seen / x.max().to(at::kFloat).abs();
+      moments = at::mm(seen.t(), seen);
     }
-    return y;
+    add(input[static_cast<size_t>(id)], moments);
   }
-
-  std::vector<at::Tensor> sum;
-
- private:
-  Model& model_;
-  const std::vector<bool>& chosen_;
-  LinearDelta* before_;
-};
-
-}  // namespace
+  if (!options_.gradients || !y.requires_grad()) return y;
+  y.register_hook([this, modules, outs, add](const at::Tensor& dy) {
+    const at::NoGradGuard no_grad;
+    int64_t column = 0;
+    for (size_t i = 0; i < modules.size(); ++i) {
+      const auto id = static_cast<size_t>(modules[i]);
+      const at::Tensor g = dy.narrow(1, column, outs[i]).to(at::kFloat);
+      if (chosen_[id]) add(gradient[id], at::mm(g.t(), g));
+      column += outs[i];
+    }
+    return dy;
+  });
+  return y;
+}
 
 std::vector<at::Tensor> input_covariance(Model& model, const std::vector<bool>& chosen,
                                          const std::vector<std::vector<int64_t>>& samples) {
   const at::NoGradGuard no_grad;
-  Recorder recorder(model, chosen);
+  LinearMoments moments(model, chosen, {.scaled = true});
   int64_t count = 0;
   for (const auto& ids : samples) {
     if (ids.empty()) continue;
@@ -55,10 +67,10 @@ std::vector<at::Tensor> input_covariance(Model& model, const std::vector<bool>& 
   }
   if (count == 0)
     user_error("adapter.init: corda needs samples, and its data have none that fits data.max_tokens");
-  for (at::Tensor& sum : recorder.sum) {
+  for (at::Tensor& sum : moments.input) {
     if (sum.defined()) sum = sum / static_cast<double>(count);
   }
-  return recorder.sum;
+  return moments.input;
 }
 
 }  // namespace temper

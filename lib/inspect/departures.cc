@@ -105,6 +105,34 @@ const std::map<std::string, Lines>& all() {
         "program's tests.",
         "Completions are sampled by the policy that trains and learnt from by the run's algorithm; the paper "
         "finds programs by beam search and fine-tunes on them."}},
+      {"merge/ties",
+       {"All entries as large as the smallest that is kept are kept; mergekit takes as many as were asked "
+        "for.",
+        "An exactly cancelled sum has the sign +, as in mergekit; in the authors' code that of the whole "
+        "vector's sum."}},
+      {"merge/dare",
+       {"What is left is divided by density, as in the paper; mergekit scales it to the magnitude of "
+        "before."}},
+      {"merge/model_stock",
+       {"Where the models stand at an obtuse angle the base is taken; mergekit goes on with the formula.",
+        "The weights of runs that are being trained are not merged on the way."}},
+      {"merge/timber",
+       {"The spectrum is that of D's Gram matrix; the authors take the SVD of D. They add 1e-9 inside the "
+        "logarithm."}},
+      {"merge/regmean",
+       {"ridge draws directions without data to the mean; the authors leave out rows that are all 0.",
+        "The Gram matrices are means over tokens, as in the code of MaTS, so that data of different sizes "
+        "weigh alike."}},
+      {"merge/mats",
+       {"Embeddings and the head are the mean; the authors merge the head by its Gram matrix where there is "
+        "no K-FAC.",
+        "The moments are of all tokens that are read; the authors' encoder-decoder masks them by what is a "
+        "target."}},
+      {"merge/atlas",
+       {"A target token is one answer; the authors' vision models give one an image.",
+        "lr is 0.01; the authors' is 0.1. The last coefficients are kept, not those of the best epoch.",
+        "Partitions are drawn for each tensor, vectors too; the authors draw them for each shape and leave "
+        "vectors alone."}},
       {"adapter/lisa",
        {"With state drop and bf16 compute a frozen block's fp32 weights are gone too: they are rounded to "
         "bf16 once "

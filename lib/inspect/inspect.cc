@@ -14,6 +14,7 @@
 #include "env/tools/tool.h"
 #include "eval/select/select.h"
 #include "inspect/departures.h"
+#include "merge/method.h"
 #include "model/families.h"
 #include "model/load.h"
 #include "model/model.h"
@@ -69,6 +70,7 @@ Kinds all_kinds() {
   add(kinds, "tool", tool_registry());
   add(kinds, "replay", replay_registry());
   add(kinds, "adapter", adapter_registry());
+  add(kinds, "merge", merge_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());
   add(kinds, "speculation", speculation_registry());

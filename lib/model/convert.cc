@@ -16,10 +16,7 @@ at::ScalarType weight_dtype(const std::string& name) {
   user_error("dtype: expected f32, bf16 or f16, found \"{}\"", name);
 }
 
-namespace {
-
-// The config of a folder that holds all of its weights.
-ModelConfig complete_config(const std::string& folder) {
+ModelConfig complete_model_config(const std::string& folder) {
   const ModelConfig config = read_model_config(folder);
   const WeightReport report = inspect_weights(folder, parameter_shapes(config));
   if (!report.complete()) {
@@ -29,10 +26,8 @@ ModelConfig complete_config(const std::string& folder) {
   return config;
 }
 
-}  // namespace
-
 void cast_folder(const std::string& from, const std::string& to, std::optional<at::ScalarType> dtype) {
-  complete_config(from);
+  complete_model_config(from);
   const SafetensorsFolder files(from);
   std::vector<TensorSpec> specs;
   for (const std::string& name : files.names()) {
@@ -42,24 +37,6 @@ void cast_folder(const std::string& from, const std::string& to, std::optional<a
   fs::create_directories(to);
   write_safetensors_folder(to, specs, [&](size_t i) { return files.tensor(specs[i].name); });
   write_file_atomic(to + "/config.json", config_with_dtype(from, dtype).dump(2) + "\n");
-  copy_side_files(from, to);
-}
-
-void extrapolate_folder(const std::string& from, const std::string& other, double alpha,
-                        const std::string& to, std::optional<at::ScalarType> dtype) {
-  const ModelConfig config = complete_config(from);
-  const NamedShapes shapes = parameter_shapes(config);
-  if (parameter_shapes(complete_config(other)) != shapes)
-    user_error("{} and {}: the models are not of one shape", from, other);
-  const ModelFiles files(from, config.tied), others(other, config.tied);
-  std::vector<TensorSpec> specs;
-  for (const auto& [name, shape] : shapes)
-    specs.push_back({name, dtype.value_or(files.find(name)->dtype), shape});
-  save_pretrained(to, config_with_dtype(from, dtype), generation_json(read_model_config(from)), specs,
-                  [&](size_t i) {
-                    const at::Tensor base = files.tensor(specs[i].name).to(at::kFloat);
-                    return base + alpha * (base - others.tensor(specs[i].name).to(at::kFloat));
-                  });
   copy_side_files(from, to);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/json_fwd.h"
+#include "model/config.h"
 
 namespace temper {
 
@@ -17,11 +18,8 @@ at::ScalarType weight_dtype(const std::string& name);
 // tensor is held at a time. Throws UserError.
 void cast_folder(const std::string& from, const std::string& to, std::optional<at::ScalarType> dtype);
 
-// ExPO (arXiv 2404.16792): a folder of `from`'s weights moved on from `other`'s, W = W_from + alpha (W_from -
-// W_other), in fp32 and rounded once to the dtype (default: from's own). The two must be of one shape. Config
-// and side files are from's. Throws UserError.
-void extrapolate_folder(const std::string& from, const std::string& other, double alpha,
-                        const std::string& to, std::optional<at::ScalarType> dtype);
+// The config of a folder that holds all of its weights. Throws UserError for one that does not.
+ModelConfig complete_model_config(const std::string& folder);
 
 // The folder's config.json as it is, with the dtype set when given.
 Json config_with_dtype(const std::string& folder, std::optional<at::ScalarType> dtype);

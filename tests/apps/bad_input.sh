@@ -372,7 +372,7 @@ refuses "a verbaliser's word of several tokens" 'score.yes.*one token' "$t" scor
 refuses "a policy without a language-model head" 'no language-model head' "$t" sft.json --set 'model={"path": "scored/final", "dtype": "f32"}' --run new
 refuses "log-probs of a reward model" 'no language-model head' "$bin/temper-inspect" logprob --model scored/final --input ids.jsonl
 refuses "a reward model as GGUF" 'sequence classification' "$bin/temper-convert" scored/final out.gguf --to gguf
-refuses "weights beyond those of another shape" 'not of one shape' "$bin/temper-convert" scored/final beyond --beyond sft/final
+refuses "weights beyond those of another shape" 'not of one shape' "$bin/temper-convert" sft/final beyond --merge expo --with scored/final
 reward() { refuses "$1" "$2" "$t" rl.json --set "rewards=[$3]" --run rl-model; }
 printf '{"prompt": "a", "answer": "$ $"}\n{"prompt": "b", "answer": ""}\n' > odd.jsonl
 refuses "a GPU where LibTorch has none" 'device: "cuda": .*(without CUDA|cannot be loaded|no NVIDIA driver)' "$t" sft.json --set device=cuda --run new

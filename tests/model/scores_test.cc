@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "model/convert.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "temp_folder.h"
@@ -164,21 +163,4 @@ TEST_CASE("scores: a wanted head that is not there is one clear line") {
   CHECK(has(refusal(classifier, {}), "no language-model head"));
   CHECK(has(refusal(causal, scored(0)), "expected a model with a score head"));
   CHECK(has(refusal(classifier, scored(1)), "has 3 scores, 1 are wanted"));
-}
-
-TEST_CASE("extrapolation: as far beyond one model as asked for, away from the other") {
-  const at::NoGradGuard no_grad;
-  const TempFolder folder;
-  const std::string from = test_file("model/golden/scores");
-  const auto other = Model::load(from, Precision{}, scored(3));
-  for (Parameter* p : other->parameters()) p->master.mul_(0.5);
-  other->save(folder.text("other"), at::kFloat);
-  extrapolate_folder(from, folder.text("other"), 0.5, folder.text("beyond"), at::kFloat);
-  const auto base = Model::load(from, Precision{}, scored(3));
-  const auto beyond = Model::load(folder.text("beyond"), Precision{}, scored(3));
-  CHECK(beyond->config().score_names == base->config().score_names);
-  const auto a = base->parameters(), b = beyond->parameters();
-  for (size_t i = 0; i < a.size(); ++i) CHECK(distance(a[i]->master * 1.25, b[i]->master) < 1e-6);
-  CHECK_THROWS_AS(extrapolate_folder(from, test_file("model/golden/qwen3"), 0.5, folder.text("no"), {}),
-                  UserError);
 }

@@ -16,6 +16,8 @@ const Registry<PhaseOptions>& phase_registry() {
            "Zeng et al., B-STaR, arXiv 2412.17256", tune_phase});
     r.add({"select", "lines to train on, chosen of what earlier phases left", "", select_phase});
     r.add({"train", "a whole training of any task on what earlier phases left", "", train_phase});
+    r.add({"merge", "models that were trained side by side become one",
+           "periodic merging: Jang et al., Model Stock, arXiv 2403.19522", merge_phase});
     r.add({"evaluate", "figures of the newest model on held-out prompts", "", evaluate_phase});
     return r;
   }();

@@ -12,5 +12,6 @@ std::unique_ptr<PhaseOptions> select_phase();
 std::unique_ptr<PhaseOptions> train_phase();
 std::unique_ptr<PhaseOptions> evaluate_phase();
 std::unique_ptr<PhaseOptions> tune_phase();
+std::unique_ptr<PhaseOptions> merge_phase();
 
 }  // namespace temper

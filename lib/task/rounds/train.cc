@@ -41,8 +41,9 @@ struct TrainOptions : PhaseOptions {
                      "say how much of each",
              .path = true});
     v.field("from", from,
-            {.help = "what is trained: the model that was trained last, or the one the run starts from",
-             .choices = {"last", "base"}});
+            {.help = "what is trained: the model that was trained last, the one the run starts from, or the "
+                     "one that the round began with, for trainings side by side",
+             .choices = {"last", "base", "round"}});
     v.field(
         "moments", moments,
         {.help = "the optimizer's state at the start: fresh, or kept from the training of this name before",
@@ -212,7 +213,8 @@ std::string whole_model(const PhaseWork& w, const std::string& base) {
 
 PhaseResult TrainOptions::run(PhaseWork& w) const {
   const std::string run = w.folder + "/run", base = w.config.model.path;
-  const std::string model = from == "base" ? base : w.done.last_model(base, w.round, w.index);
+  const std::string model =
+      from == "base" ? base : w.done.last_model(base, w.round, from == "round" ? 0 : w.index);
   std::vector<Record> records;
   for (const std::string& name : lines(w)) {
     const std::vector<Record> some = read_lines(name);
