@@ -94,9 +94,7 @@ ConstraintState::ConstraintState(std::shared_ptr<const Constraint> constraint)
 
 bool ConstraintState::allows(int64_t id) const {
   if (constraint_->ends(id)) return finished();
-  const TokenTexts& tokens = constraint_->tokens();
-  if (id < 0 || id >= tokens.vocab()) return false;
-  const std::string& text = tokens.text(id, first_);
+  const std::string& text = constraint_->tokens().text(id, first_);
   if (text.empty()) return false;
   Branches branches = branches_;
   return constraint_->automaton().advance(branches, text);

@@ -100,4 +100,10 @@ TokenTexts::TokenTexts(const Tokenizer& tokenizer, int64_t vocab) : later_trie_(
   if (!first_.empty()) first_trie_ = TokenTrie(first_);
 }
 
+const std::string& TokenTexts::text(int64_t id, bool first) const {
+  static const std::string none;
+  if (id < 0 || id >= vocab()) return none;
+  return (first && !first_.empty() ? first_ : later_)[static_cast<size_t>(id)];
+}
+
 }  // namespace temper

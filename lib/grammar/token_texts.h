@@ -37,10 +37,8 @@ class TokenTexts {
   TokenTexts(const Tokenizer& tokenizer, int64_t vocab);
   int64_t vocab() const { return static_cast<int64_t>(later_.size()); }
   // first: of a text's first token, which loses the space that stands for the beginning of a text. Bytes, not
-  // always whole characters. Empty: it adds nothing, or stands for no text.
-  const std::string& text(int64_t id, bool first) const {
-    return (first && !first_.empty() ? first_ : later_)[static_cast<size_t>(id)];
-  }
+  // always whole characters. Empty: it adds nothing, or stands for no text, as ids do that are none.
+  const std::string& text(int64_t id, bool first) const;
   const TokenTrie& trie(bool first) const { return first && !first_.empty() ? first_trie_ : later_trie_; }
 
  private:
