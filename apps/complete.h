@@ -19,6 +19,7 @@
 #include "common.h"
 #include "conversing.h"
 #include "data/records.h"
+#include "decoding.h"
 #include "load_model.h"
 #include "prompts.h"
 #include "reward/references.h"
@@ -40,6 +41,7 @@ struct Settings {
   int64_t n = 1, max_batch = 64, threads = 0;
   uint64_t seed = 1;
   SamplingOptions sampling;
+  DecodingArguments decoding;
   CacheRequest cache;
 };
 
@@ -143,6 +145,10 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   conversing.open(records, prompts, encoder, s.seed);
   for (auto& ids : prompts) requests.push_back({std::move(ids), s.n, requests.size()});
 
+  if (!s.decoding.find_skips.empty())
+    return write_skips(s.decoding, model, tokenizer, requests, s.sampling, options);
+  const auto searching = read_text_search(s.decoding.search, "--search");
+
   Console console;
   EngineProgress last;
   const auto start = std::chrono::steady_clock::now();
@@ -154,7 +160,8 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     const auto conversations = conversing.begin(records, part, encoder, s.seed, {});
     EngineOptions engine = options;
     engine.respondent = conversations.get();
-    return generate(model, tokenizer, part, s.sampling, engine, show);
+    return searching == nullptr ? generate(model, tokenizer, part, s.sampling, engine, show)
+                                : search(model, tokenizer, part, s.sampling, engine, *searching, show);
   };
   const auto completions =
       adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);
@@ -183,6 +190,9 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   if (!s.stats) return;
   const Json stats{{"completions", last.finished},
                    {"tokens", last.tokens},
+                   {"passes", last.passes},
+                   {"drafted", last.drafted},
+                   {"accepted", last.accepted},
                    {"seconds", seconds.count()},
                    {"peak_bytes", peak_memory_bytes()},
                    {"dtype", dtype_name(model.precision().compute)}};

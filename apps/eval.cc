@@ -31,6 +31,8 @@ Json sampled(const EvalArguments& a, Questions& q, const Wording& words, Model& 
   engine.max_batch = a.max_batch;
   engine.seed = a.seed;
   engine.end_ids = end_ids;
+  const auto speculation = read_speculation(a.speculation, "--speculation");
+  engine.speculation = speculation.get();
   SamplingOptions sampling = a.sampling;
   sampling.temperature = a.temperature >= 0 ? a.temperature : a.eval.samples == 1 ? 0.0 : 1.0;
   const auto show = [&](const EngineProgress& p) {

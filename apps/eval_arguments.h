@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "data/segments.h"
+#include "decoding.h"
 #include "eval/evaluate.h"
 #include "load_model.h"
 #include "reward/reward.h"
@@ -21,6 +22,7 @@ struct EvalArguments {
   ModelArguments model;
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto", targets = "auto";
+  std::string speculation;
   std::vector<std::string> data, rewards, losses;
   std::vector<int64_t> budgets;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 64;
@@ -78,6 +80,16 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
   app.add_option("--top-k", a.sampling.top_k)->check(CLI::Range(int64_t{0}, kMaxCount));
   app.add_option("--top-p", a.sampling.top_p)->check(CLI::Range(0.0, 1.0));
   app.add_option("--min-p", a.sampling.min_p)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--typical-p", a.sampling.typical_p)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--epsilon-cutoff", a.sampling.epsilon_cutoff)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--eta-cutoff", a.sampling.eta_cutoff)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--mirostat-tau", a.sampling.mirostat_tau, "bits")->check(CLI::NonNegativeNumber);
+  app.add_option("--mirostat-lr", a.sampling.mirostat_lr)->check(CLI::NonNegativeNumber);
+  app.add_option("--repetition-penalty", a.sampling.repetition_penalty)->check(CLI::PositiveNumber);
+  app.add_option("--presence-penalty", a.sampling.presence_penalty);
+  app.add_option("--frequency-penalty", a.sampling.frequency_penalty);
+  app.add_option("--min-new-tokens", a.sampling.min_new_tokens)->check(CLI::Range(int64_t{0}, kMaxCount));
+  add_speculation_option(app, a.speculation);
   app.add_option("--stop", a.sampling.stop, "stop strings");
   app.add_option("--max-new-tokens", a.sampling.max_new_tokens)->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt, or example of --loss; see --overlong")

@@ -44,6 +44,12 @@ void run(Settings& s) {
     user_error("--write completions goes without --score, which writes a line a response itself");
   if (s.write != "records" && (s.input.empty() || s.logprobs || !s.cache.output.empty()))
     user_error("--write {} goes with --input, and with none of --logprobs and --teacher-cache", s.write);
+  if (!s.decoding.find_skips.empty() && (s.chat || !s.output.empty() || !s.score.empty() ||
+                                         !s.environment.empty() || !s.decoding.search.empty()))
+    user_error("--find-skips goes with none of --chat, --output, --score, --environment and --search");
+  if (s.chat && !s.decoding.search.empty()) user_error("--search goes with --prompt or --input");
+  demand_output("--find-skips", s.decoding.find_skips);
+  const auto speculation = read_speculation(s.decoding.speculation, "--speculation");
   if (s.chat && (!s.output.empty() || s.n != 1 || !s.prefix.empty()))
     user_error("--chat goes with none of --output, --n and --prefix");
   demand_output("--output", s.output);
@@ -54,7 +60,7 @@ void run(Settings& s) {
   std::unique_ptr<AdapterSet> adapters;
   const auto entries = adapter_entries(s.adapters);
   if (!entries.empty()) adapters = std::make_unique<AdapterSet>(*model, entries);
-  EngineOptions options{.max_batch = s.max_batch, .seed = s.seed};
+  EngineOptions options{.max_batch = s.max_batch, .seed = s.seed, .speculation = speculation.get()};
   std::optional<ChatTemplate> chat;
   if (s.chat || s.choice != "auto" || !tokenizer->chat_template().empty())
     chat = resolve_template(*tokenizer, s.choice);
@@ -120,6 +126,7 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_flag("--logprobs", s.logprobs, "JSON lines also hold the ids and their log-probs");
   app.add_flag("--stats", s.stats, "one line of JSON on stderr: tokens, seconds, memory");
+  add_decoding_options(app, s.decoding);
   add_cache_options(app, s.cache);
   FieldOptions fields(app, s.sampling, "Sampling");
   return run_app(app, argc, argv, [&] {

@@ -149,6 +149,17 @@ const std::map<std::string, Lines>& all() {
        {"Two forms, transformers' and torch's. As in transformers the paper's relative step is on unless lr "
         "is "
         "given; its trainer gives one, with scale_parameter false."}},
+      {"speculation/skip",
+       {"A draft of sampled decoding draws its tokens; the authors' code takes the most probable ones and "
+        "accepts them as if they had been drawn.",
+        "gamma follows each text on its own; what is skipped is found by drawing sets and changing the best "
+        "one, by counted work; the authors' by Bayesian optimisation of measured time."}},
+      {"speculation/lookup",
+       {"The newest earlier place is taken, not the first; a draft that runs into the text's end goes on "
+        "with "
+        "itself."}},
+      {"search/contrastive",
+       {"End tokens before min_new_tokens are left out without renormalising the others' probabilities."}},
       {"schedule/refined",
        {"A run logs the l2 norm of its gradients alone; the paper weighs Adam's steps by l1 norms. Where the "
         "entries keep their distribution the two differ by a factor that cancels."}},

@@ -21,6 +21,8 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "reward/reward.h"
+#include "rollout/search/text_search.h"
+#include "rollout/speculate/speculator.h"
 #include "run/checkpoint.h"
 #include "run/folder.h"
 #include "task/registry.h"
@@ -67,6 +69,8 @@ Kinds all_kinds() {
   add(kinds, "adapter", adapter_registry());
   add(kinds, "optimizer", optimizer_registry());
   add(kinds, "schedule", schedule_registry());
+  add(kinds, "speculation", speculation_registry());
+  add(kinds, "search", text_search_registry());
   kinds.emplace_back(
       "sampler", Json::array({{{"name", "sampling"},
                                {"summary", "penalties, temperature, truncations, one draw by inverse CDF"},

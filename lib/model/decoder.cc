@@ -196,9 +196,17 @@ class Decoder : public Model {
   Tensor run_block(int64_t l, const Tensor& in, const Tensor& cos, const Tensor& sin,
                    AttentionContext& context, const VirtualRows& rows, bool training) {
     const BlockWeights& w = weights_.blocks[l];
-    const int64_t n = in.size(0);
-    // attention
-    Tensor h = rms_norm(in, w.input_norm->master, config_.norm_eps);
+    const Tensor x =
+        context.skips_attention(l) ? in : in + attention(l, in, cos, sin, context, rows, training);
+    if (context.skips_mlp(l)) return x;
+    const Tensor h = rms_norm(x, w.post_norm->master, config_.norm_eps);
+    return x + project(w.down, swiglu(project(w.gate_up, h, training)), training);
+  }
+
+  Tensor attention(int64_t l, const Tensor& in, const Tensor& cos, const Tensor& sin,
+                   AttentionContext& context, const VirtualRows& rows, bool training) {
+    const BlockWeights& w = weights_.blocks[l];
+    const Tensor h = rms_norm(in, w.input_norm->master, config_.norm_eps);
     const Tensor qkv = project(w.qkv, h, training);
     std::vector<Tensor> heads;
     if (config_.qk_norm) {
@@ -216,12 +224,9 @@ class Decoder : public Model {
         heads[2] = rows.put(heads[2], [&] { return values; });
       }
     }
-    const Tensor attended =
-        context.attend(l, heads[0], heads[1], heads[2]).reshape({n, config_.heads * config_.head_dim});
-    const Tensor x = in + project(w.out, attended, training);
-    // MLP
-    h = rms_norm(x, w.post_norm->master, config_.norm_eps);
-    return x + project(w.down, swiglu(project(w.gate_up, h, training)), training);
+    const Tensor attended = context.attend(l, heads[0], heads[1], heads[2])
+                                .reshape({in.size(0), config_.heads * config_.head_dim});
+    return project(w.out, attended, training);
   }
 
   bool trains(const BlockWeights& block) const {

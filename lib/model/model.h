@@ -77,6 +77,9 @@ class AttentionContext {
   virtual ~AttentionContext() = default;
   // q [N, Q, D], k and v [N, K, D], rotated -> [N, Q, D].
   virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) = 0;
+  // Sub-layers of a block that this pass leaves out, as drafts of self-speculative decoding do.
+  virtual bool skips_attention(int64_t layer) const { return false; }
+  virtual bool skips_mlp(int64_t layer) const { return false; }
 };
 
 struct ForwardOptions {

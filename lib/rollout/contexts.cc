@@ -43,8 +43,9 @@ void PrefillContext::store(int64_t layer, const at::Tensor& k, const at::Tensor&
   }
 }
 
-DecodeContext::DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows)
-    : config_(config), rows_(std::move(rows)) {
+DecodeContext::DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows,
+                             const SkippedSublayers* skipped)
+    : config_(config), rows_(std::move(rows)), skipped_(skipped) {
   if (!rows_.front().own->shape().options.device().is_cpu()) plan_.emplace(rows_);
 }
 

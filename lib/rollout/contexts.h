@@ -28,15 +28,29 @@ class PrefillContext : public AttentionContext {
   at::Tensor places_;  // of the tokens in the arena of an accelerator
 };
 
-// One new token of every sequence.
+// Sub-layers that a pass leaves out, by layer: [layers] each.
+struct SkippedSublayers {
+  std::vector<bool> attention, mlp;
+};
+
+// New tokens of every sequence, most often one.
 class DecodeContext : public AttentionContext {
  public:
-  DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows);
+  // skipped: null for none; it must outlive this.
+  DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows,
+                const SkippedSublayers* skipped = nullptr);
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+  bool skips_attention(int64_t layer) const override {
+    return skipped_ != nullptr && skipped_->attention[static_cast<size_t>(layer)];
+  }
+  bool skips_mlp(int64_t layer) const override {
+    return skipped_ != nullptr && skipped_->mlp[static_cast<size_t>(layer)];
+  }
 
  private:
   const ModelConfig& config_;
   std::vector<DecodeRow> rows_;
+  const SkippedSublayers* skipped_;
   std::optional<DecodePlan> plan_;  // on an accelerator
 };
 

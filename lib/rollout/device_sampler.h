@@ -10,7 +10,7 @@
 
 namespace temper {
 
-// Whether sample_tokens can do it: penalties are the host's.
+// Whether sample_tokens can do it: penalties and mirostat are the host's.
 bool samples_on_device(const SamplingOptions& options);
 
 // Log-probs of each row of logits [B, V] fp32 at the options' temperature, over the whole vocabulary.

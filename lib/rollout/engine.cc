@@ -1,11 +1,9 @@
 #include "rollout/engine.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <limits>
 #include <map>
@@ -14,12 +12,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "rollout/banned_texts.h"
-#include "rollout/contexts.h"
-#include "rollout/device_sampler.h"
+#include "rollout/draws.h"
+#include "rollout/reading.h"
 #include "rollout/recorded_steps.h"
 #include "rollout/requests.h"
 #include "rollout/sequence.h"
+#include "rollout/speculate/verify.h"
 
 namespace temper {
 namespace {
@@ -52,10 +50,11 @@ class Engine {
         requests_(requests),
         sampling_(sampling),
         options_(options),
-        bans_(tokenizer, sampling.ban, model.config().vocab),
-        pool_({model.config().layers, model.config().kv_heads, model.config().head_dim,
-               at::TensorOptions().dtype(model.precision().compute).device(model.precision().device)}) {
+        draws_(tokenizer, sampling, options.end_ids, model.config().vocab),
+        pool_(kv_shape(model)) {
     check_requests(model, requests, sampling, options);
+    if (options.speculation != nullptr)
+      speculator_ = options.speculation->begin({model, tokenizer, requests, sampling, options.end_ids});
     results_.resize(requests.size());
     for (size_t r = 0; r < requests.size(); ++r) {
       results_[r].resize(static_cast<size_t>(std::max<int64_t>(requests[r].samples, 0)));
@@ -92,7 +91,7 @@ class Engine {
     }
     const int64_t batch = std::min(options_.max_batch, progress_.total);
     pool_.arena().reserve(std::min(kRows, prompts + batch * (sampling_.max_new_tokens + 128)));
-    if (RecordedSteps::can(model_, sampling_, longest))
+    if (speculator_ == nullptr && RecordedSteps::can(model_, sampling_, longest))
       recorded_ = std::make_unique<RecordedSteps>(model_, sampling_, options_.end_ids, pool_, batch);
   }
 
@@ -142,7 +141,7 @@ class Engine {
     const RandomStream random(options_.seed, fmt::format("rollout sample {}", sample), options_.step,
                               request.stream_index);
     auto sequence = std::make_unique<Sequence>(ready.request, place, ready.prompt, pool_, random, tokenizer_,
-                                               sampling_, options_.end_ids, !bans_.empty());
+                                               sampling_, options_.end_ids, draws_.watches_text());
     if (sampling_.penalises()) {
       for (const int64_t id : request.prompt) sequence->seen()[id] = 0;
     }
@@ -154,65 +153,55 @@ class Engine {
 
   // Computes as many waiting prompts as the free places and the token budget allow, at least one.
   void prefill() {
-    Packer packer;
-    std::vector<Ready> batch;
-    std::vector<const KvRun*> runs;
-    std::vector<int64_t> last;
-    int64_t places = free_places();
+    std::vector<std::vector<int64_t>> prompts;
+    std::vector<size_t> requests;
+    int64_t places = free_places(), tokens = 0;
     const std::vector<int64_t> in_front = model_.virtual_ids();
     while (!waiting_.empty() && places > 0) {
       const GenerateRequest& request = requests_[waiting_.front()];
-      std::vector<int64_t> prompt = in_front;
-      prompt.insert(prompt.end(), request.prompt.begin(), request.prompt.end());
-      const auto length = static_cast<int64_t>(prompt.size());
-      if (!batch.empty() && packer.tokens() + length > kPrefillTokens) break;
-      auto run = std::make_shared<KvRun>(pool_);
-      run->extend(length);
-      runs.push_back(run.get());
-      packer.add_segment(prompt);
-      last.push_back(packer.tokens() - 1);
-      batch.push_back({waiting_.front(), std::move(run), {}});
+      const auto length = static_cast<int64_t>(in_front.size() + request.prompt.size());
+      if (!prompts.empty() && tokens + length > kPrefillTokens) break;
+      prompts.push_back(in_front);
+      prompts.back().insert(prompts.back().end(), request.prompt.begin(), request.prompt.end());
+      requests.push_back(waiting_.front());
+      tokens += length;
       places -= request.samples;
       waiting_.pop_front();
     }
-    const PackedTokens tokens = packer.tokens_on(model_.precision().device);
-    PrefillContext context(model_.config(), tokens, std::move(runs));
-    const at::Tensor hidden = model_.hidden(tokens.ids, tokens.positions, context);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      batch[i].last = hidden.narrow(0, last[i], 1).clone();  // a copy: the whole pass is not kept
-      ready_.push_back(std::move(batch[i]));
+    std::vector<ReadPrompt> read = read_prompts(model_, pool_, prompts);
+    for (size_t i = 0; i < read.size(); ++i) {
+      const at::Tensor last = read[i].hidden.narrow(0, read[i].hidden.size(0) - 1, 1);
+      ready_.push_back({requests[i], std::move(read[i].run), last.clone()});  // a copy: the pass is not kept
     }
   }
 
-  // One token more for every active sequence.
+  // One token more for every active sequence; with speculation, some.
   void step() {
-    std::vector<int64_t> ids, positions;
-    std::vector<DecodeRow> rows;
     std::vector<Sequence*> sequences;
+    for (const auto& s : active_) sequences.push_back(s.get());
     ++steps_;
-    for (const auto& s : active_) {
-      read_next(*s, ids, positions, rows);
-      sequences.push_back(s.get());
-    }
+    progress_.passes += static_cast<int64_t>(sequences.size());
+    if (speculator_ != nullptr) return speculate(sequences);
+    TokensToRead tokens;
+    for (Sequence* s : sequences) read_next(*s, tokens);
     if (recorded_ != nullptr) {
-      if (const auto tokens = recorded_step(rows, ids, positions, sequences)) {
-        accept_all(sequences, *tokens);
-        return;
-      }
+      if (const auto drawn = recorded_step(tokens, sequences)) return accept_all(sequences, *drawn);
     }
-    const at::Device device = model_.precision().device;
-    DecodeContext context(model_.config(), std::move(rows));
-    sample(model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context), sequences);
+    sample(tokens.hidden(model_), sequences);
+  }
+
+  void speculate(const std::vector<Sequence*>& sequences) {
+    const SpeculationCount count =
+        speculative_step(model_, *speculator_, draws_, sequences,
+                         [this](Sequence& s, const SampledToken& token) { return accept(s, token); });
+    progress_.drafted += count.drafted;
+    progress_.accepted += count.accepted;
+    let_ended_go();
   }
 
   // The sequence's first token that is not in the cache yet, to be read by the next pass.
-  static void read_next(Sequence& s, std::vector<int64_t>& ids, std::vector<int64_t>& positions,
-                        std::vector<DecodeRow>& rows) {
-    const int64_t read = s.own().length();
-    ids.push_back(s.ids()[static_cast<size_t>(read)]);
-    positions.push_back(s.prompt().length() + read);
-    s.own().extend(1);
-    rows.push_back({&s.prompt(), &s.own(), read + 1});
+  static void read_next(Sequence& s, TokensToRead& tokens) {
+    tokens.add(s.ids()[static_cast<size_t>(s.own().length())], s.prompt(), s.own());
   }
 
   // The answers that are due up to a step, in the order in which their turns ended. Their tokens but the last
@@ -246,40 +235,31 @@ class Engine {
   }
 
   void read_given(const std::vector<Sequence*>& sequences) {
-    std::vector<int64_t> ids, positions;
-    std::vector<DecodeRow> rows;
-    const auto read = [&] {
-      if (ids.empty()) return;
-      const at::Device device = model_.precision().device;
-      DecodeContext context(model_.config(), std::move(rows));
-      model_.hidden(at::tensor(ids).to(device), at::tensor(positions).to(device), context);
-      ids.clear(), positions.clear(), rows.clear();
-    };
+    TokensToRead tokens;
     for (Sequence* s : sequences) {
       const auto last = static_cast<int64_t>(s->ids().size()) - 1;
       while (s->own().length() < last) {
-        read_next(*s, ids, positions, rows);
-        if (static_cast<int64_t>(ids.size()) == kPrefillTokens) read();
+        read_next(*s, tokens);
+        if (tokens.size() == kPrefillTokens) tokens.hidden(model_);
       }
     }
-    read();
+    if (!tokens.empty()) tokens.hidden(model_);
   }
 
   // The step as recorded work; nothing when it cannot be recorded, and then no later one is tried.
-  std::optional<std::vector<SampledToken>> recorded_step(const std::vector<DecodeRow>& rows,
-                                                         const std::vector<int64_t>& ids,
-                                                         const std::vector<int64_t>& positions,
+  std::optional<std::vector<SampledToken>> recorded_step(const TokensToRead& tokens,
                                                          const std::vector<Sequence*>& sequences) {
     std::vector<StepRow> step;
     std::vector<RandomStream> random;
-    for (size_t i = 0; i < rows.size(); ++i) {
+    for (size_t i = 0; i < sequences.size(); ++i) {
       random.push_back(sequences[i]->random());
-      step.push_back({ids[i], positions[i], rows[i], random.back().uniform(), sequences[i]->may_end()});
+      step.push_back({tokens.ids()[i], tokens.positions()[i], tokens.rows()[i], random.back().uniform(),
+                      sequences[i]->may_end()});
     }
     try {
-      auto tokens = recorded_->run(step);
-      for (size_t i = 0; i < rows.size(); ++i) sequences[i]->random() = random[i];
-      return tokens;
+      auto drawn = recorded_->run(step);
+      for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->random() = random[i];
+      return drawn;
     } catch (const CannotRecord& e) {
       log_warning("decoding steps cannot be recorded, and so are slower: {}", e.what());
       recorded_ = nullptr;
@@ -289,15 +269,24 @@ class Engine {
 
   // Draws the next token of each sequence from its row of hidden states and lets the finished ones go.
   void sample(const at::Tensor& hidden, const std::vector<Sequence*>& sequences) {
-    const at::Tensor logits = model_.logits(hidden);
-    const std::vector<SampledToken> tokens = !logits.is_cpu() && samples_on_device(sampling_)
-                                                 ? draw_there(logits, sequences)
-                                                 : draw_here(logits.cpu().contiguous(), sequences);
-    accept_all(sequences, tokens);
+    accept_all(sequences, draws_.draw(model_.logits(hidden), sequences));
   }
 
   void accept_all(const std::vector<Sequence*>& sequences, const std::vector<SampledToken>& tokens) {
     for (size_t i = 0; i < sequences.size(); ++i) accept(*sequences[i], tokens[i]);
+    let_ended_go();
+  }
+
+  // Whether the turn goes on.
+  bool accept(Sequence& s, const SampledToken& token) {
+    const std::optional<FinishReason> end = s.accept(token);
+    ++progress_.tokens;
+    if (options_.on_token) options_.on_token(s.request(), s.sample(), token.id);
+    if (end) ended_.emplace(&s, *end);
+    return !end;
+  }
+
+  void let_ended_go() {
     if (ended_.empty()) return;
     std::vector<std::unique_ptr<Sequence>> going_on;
     for (auto& s : active_) {
@@ -309,44 +298,6 @@ class Engine {
     }
     active_ = std::move(going_on);
     ended_.clear();
-  }
-
-  std::vector<int64_t> banned_for(const Sequence& s) const {
-    std::vector<int64_t> banned = bans_.after(s.text_so_far());
-    if (!s.may_end()) banned.insert(banned.end(), options_.end_ids.begin(), options_.end_ids.end());
-    return banned;
-  }
-
-  std::vector<SampledToken> draw_here(at::Tensor logits, const std::vector<Sequence*>& sequences) const {
-    float* rows = logits.mutable_data_ptr<float>();
-    const int64_t vocab = logits.size(1);
-    std::vector<SampledToken> tokens(sequences.size());
-    at::parallel_for(0, static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        Sequence& s = *sequences[i];
-        tokens[i] =
-            sample_token(rows + i * vocab, vocab, sampling_, s.seen(), banned_for(s), s.random().uniform());
-      }
-    });
-    return tokens;
-  }
-
-  std::vector<SampledToken> draw_there(const at::Tensor& logits,
-                                       const std::vector<Sequence*>& sequences) const {
-    std::vector<std::vector<int64_t>> banned;
-    std::vector<double> uniform;
-    for (Sequence* s : sequences) {
-      banned.push_back(banned_for(*s));
-      uniform.push_back(s->random().uniform());
-    }
-    return sample_tokens(logits, sampling_, banned, uniform);
-  }
-
-  void accept(Sequence& s, const SampledToken& token) {
-    const std::optional<FinishReason> end = s.accept(token);
-    ++progress_.tokens;
-    if (options_.on_token) options_.on_token(s.request(), s.sample(), token.id);
-    if (end) ended_.emplace(&s, *end);
   }
 
   // A sequence whose turn has ended leaves the batch, to ask or for good.
@@ -362,6 +313,7 @@ class Engine {
 
   void finish(Sequence& s) {
     const size_t request = s.request();
+    if (speculator_ != nullptr) speculator_->ended(s);
     std::optional<Conversation> conversation;
     if (options_.respondent != nullptr) conversation = options_.respondent->conversation(request, s.sample());
     results_[request][static_cast<size_t>(s.sample())] = s.finished(std::move(conversation));
@@ -374,7 +326,7 @@ class Engine {
   const std::vector<GenerateRequest>& requests_;
   const SamplingOptions& sampling_;
   const EngineOptions& options_;
-  BannedTexts bans_;
+  TokenDraws draws_;
   KvPool pool_;
   std::deque<size_t> waiting_;  // requests
   std::deque<Ready> ready_;
@@ -385,6 +337,7 @@ class Engine {
   std::vector<std::vector<Completion>> results_;
   std::vector<int64_t> open_;  // samples of each request that have not ended
   EngineProgress progress_;
+  std::unique_ptr<Speculator> speculator_;   // null: every token is the model's own
   std::unique_ptr<RecordedSteps> recorded_;  // on an accelerator, where it can
 };
 

@@ -14,6 +14,8 @@
 
 namespace temper {
 
+struct SpeculationOptions;
+
 // What a sample wrote in an earlier call.
 struct BegunSample {
   int64_t sample = 0;  // its number among those of the request, part of its stream's name
@@ -45,11 +47,17 @@ struct EngineOptions {
   // Who answers when a turn ends; none: a completion is one turn. max_new_tokens then counts the tokens of
   // both, min_new_tokens and stop strings those of a turn.
   Respondent* respondent = nullptr;
+  // Who drafts tokens (speculate/speculation.h); null: nobody. Tokens and log-probs keep their distribution;
+  // those of greedy decoding, and of drafts that are not drawn ("lookup"), stay the same beyond the rounding
+  // of the products. Not with mirostat.
+  const SpeculationOptions* speculation = nullptr;
 };
 
 struct EngineProgress {
-  int64_t finished = 0, total = 0;  // completions
-  int64_t tokens = 0;               // generated
+  int64_t finished = 0, total = 0;    // completions
+  int64_t tokens = 0;                 // generated
+  int64_t passes = 0;                 // of the model over a sequence's new tokens, prompts left out
+  int64_t drafted = 0, accepted = 0;  // tokens of speculation
 };
 
 // All completions, [request][sample]. Tokens do not depend on max_batch, on the order of requests or on who

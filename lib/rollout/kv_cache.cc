@@ -55,6 +55,17 @@ void KvRun::extend(int64_t tokens) {
   }
 }
 
+void KvRun::copy_from(const KvRun& run, int64_t begin) {
+  length_ = std::min(length_, begin);
+  extend(run.length_ - length_);
+  if (pool_->has_arena()) {
+    if (length_ > 0) pool_->arena().copy(run.stretch_, stretch_, length_);
+    return;
+  }
+  for (int64_t b = begin / kBlockTokens; b * kBlockTokens < length_; ++b)
+    blocks_[static_cast<size_t>(b)].copy_(run.blocks_[static_cast<size_t>(b)]);
+}
+
 at::Tensor KvRun::keys(int64_t block, int64_t layer) const {
   const KvShape& s = shape();
   return blocks_[block]

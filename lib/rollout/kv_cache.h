@@ -62,6 +62,8 @@ class KvRun {
   void extend(int64_t tokens);
   // The last `tokens` are gone; their room stays.
   void shorten(int64_t tokens) { length_ -= tokens; }
+  // Becomes equal to a run of the same pool with which it has the first `begin` tokens in common.
+  void copy_from(const KvRun& run, int64_t begin);
   // Where the tokens stand in the arena; on an accelerator alone.
   const KvArena::Stretch& stretch() const { return stretch_; }
   const KvArena& arena() const { return pool_->arena(); }

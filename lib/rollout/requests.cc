@@ -1,5 +1,7 @@
 #include "rollout/requests.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace temper {
@@ -12,6 +14,18 @@ void check_requests(Model& model, const std::vector<GenerateRequest>& requests,
   if (!problems.empty()) user_error("{}", problems.front());
   if (options.max_batch < 1)
     user_error("generate: max_batch must be at least 1, found {}", options.max_batch);
+  if (sampling.mirostat() && options.speculation != nullptr)
+    user_error(
+        "generate: mirostat_tau draws each token by the ones before it and goes with no speculation; leave "
+        "one "
+        "of them out");
+  const auto begun = [](const GenerateRequest& request) { return !request.begun.empty(); };
+  if (sampling.mirostat() &&
+      (options.step_tokens > 0 || std::any_of(requests.begin(), requests.end(), begun)))
+    user_error(
+        "generate: mirostat_tau keeps its bound over one call and goes with no partial rollouts; leave one "
+        "of "
+        "them out");
   for (size_t r = 0; r < requests.size(); ++r) {
     const auto& prompt = requests[r].prompt;
     if (requests[r].samples < 0)

@@ -16,6 +16,9 @@ struct SamplingOptions : Fields {
   int64_t top_k = 0;         // 0: off
   double top_p = 1.0, min_p = 0.0;
   double typical_p = 1.0, epsilon_cutoff = 0.0, eta_cutoff = 0.0;
+  // Mirostat (Basu et al. 2020, arXiv 2007.14966): the truncation that keeps a text's mean surprise, in bits,
+  // at tau. 0: off.
+  double mirostat_tau = 0.0, mirostat_lr = 1.0;
   double repetition_penalty = 1.0, presence_penalty = 0.0, frequency_penalty = 0.0;
   int64_t min_new_tokens = 0;
   int64_t max_new_tokens = 256;
@@ -24,8 +27,9 @@ struct SamplingOptions : Fields {
   std::vector<std::string> ban;  // texts that may not appear in a completion, such as control tokens
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
-  bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff
+  bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff, or mirostat
   bool penalises() const;  // what came before matters
+  bool mirostat() const { return mirostat_tau > 0; }
 };
 
 struct SampledToken {
@@ -44,7 +48,7 @@ using SeenTokens = std::unordered_map<int64_t, int64_t>;
 // it. Greedy takes the largest logit, ties to the lowest id. seen is read only when options.penalises();
 // banned: ids that may not come (end ids before min_new_tokens). logits is scratch and may be overwritten. A
 // function of its arguments alone. Throws UserError when a logit is NaN or +inf (the model diverged) or every
-// token is ruled out.
+// token is ruled out. Without mirostat, whose draws depend on those before: mirostat.h.
 SampledToken sample_token(float* logits, int64_t vocab, const SamplingOptions& options,
                           const SeenTokens& seen, const std::vector<int64_t>& banned, double uniform);
 

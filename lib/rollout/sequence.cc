@@ -19,7 +19,8 @@ DecodedSequence::DecodedSequence(size_t request, int64_t sample, std::shared_ptr
       tokenizer_(tokenizer),
       sampling_(sampling),
       end_ids_(end_ids),
-      watches_text_(watches_text) {}
+      watches_text_(watches_text),
+      mirostat_mu_(2 * sampling.mirostat_tau) {}
 
 void DecodedSequence::begin_turn(int64_t tokens, std::string own_end) {
   turn_begin_ = length();
@@ -59,6 +60,11 @@ std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
   if (length() == sampling_.max_new_tokens || turn_length() == turn_limit_) return FinishReason::kLength;
   if (--draws_left_ == 0) return FinishReason::kOpen;
   return std::nullopt;
+}
+
+int64_t DecodedSequence::room() const {
+  const int64_t room = std::min(sampling_.max_new_tokens - length(), turn_limit_ - turn_length());
+  return draws_left_ > 0 ? std::min(room, draws_left_) : room;
 }
 
 // The text of the newest token.

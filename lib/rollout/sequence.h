@@ -52,7 +52,12 @@ class DecodedSequence {
   const SeenTokens& seen() const { return seen_; }
   SeenTokens& seen() { return seen_; }
   const std::string& text_so_far() const { return streamed_; }  // of the turn, special tokens left out
-  bool may_end() const { return turn_length() >= sampling_.min_new_tokens; }
+  double& mirostat_mu() { return mirostat_mu_; }
+  // Tokens that it can still draw before it is full, its turn is, or it is left open.
+  int64_t room() const;
+  bool may_end() const { return may_end_behind(0); }
+  // Behind so many tokens more.
+  bool may_end_behind(int64_t tokens) const { return turn_length() + tokens >= sampling_.min_new_tokens; }
 
  private:
   int64_t length() const { return static_cast<int64_t>(out_.ids.size()); }
@@ -75,6 +80,7 @@ class DecodedSequence {
   SeenTokens seen_;
   int64_t turn_begin_ = 0, turn_limit_ = 0;  // tokens
   int64_t draws_left_ = -1;
+  double mirostat_mu_;
   std::optional<StreamDecoder> stream_, raw_stream_;  // with bans or stop strings; with stop strings
   std::string streamed_, raw_;                        // of the turn, without and with special tokens
   std::vector<std::pair<size_t, size_t>> sizes_;      // of raw and streamed, after each token

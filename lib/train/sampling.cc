@@ -26,6 +26,7 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
   engine.step = options.step;
   engine.step_tokens = options.step_tokens;
   engine.end_ids = s.end_ids;
+  engine.speculation = s.config.task->sampling().speculation.get();
   if (options.on_request) {
     engine.on_request = [&](size_t mine, const std::vector<Completion>& samples) {
       options.on_request(s.ranks.nth_mine(mine), samples);

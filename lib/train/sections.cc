@@ -210,6 +210,8 @@ void RolloutSection::fields(FieldVisitor& v) {
            "of more sequences than max_batch, those begin first whose prompts had the longest completions "
            "the "
            "last time, so that few are left to decode alone in the end; false: in the order they are drawn"});
+  v.choice("speculation", "kind", speculation, speculation_kind, speculation_registry(),
+           "drafts that make decoding faster and leave its distribution as it is");
   SamplingOptions::fields(v);
 }
 

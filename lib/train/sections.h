@@ -14,6 +14,7 @@
 #include "model/config.h"
 #include "model/precision.h"
 #include "rollout/sampler.h"
+#include "rollout/speculate/speculation.h"
 
 namespace temper {
 
@@ -79,6 +80,8 @@ struct DataSection : Fields {
 struct RolloutSection : SamplingOptions {
   int64_t group_size = 8, max_batch = 64;
   bool longest_first = true;
+  std::string speculation_kind;                     // empty: none
+  std::unique_ptr<SpeculationOptions> speculation;  // null: none
   void fields(FieldVisitor& v) override;
 };
 

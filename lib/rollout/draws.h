@@ -1,0 +1,41 @@
+// Drawing the next tokens of the engine's sequences.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "rollout/banned_texts.h"
+#include "rollout/sequence.h"
+
+namespace temper {
+
+class TokenDraws {
+ public:
+  // vocab: ids of the model. The other arguments outlive this.
+  TokenDraws(const Tokenizer& tokenizer, const SamplingOptions& sampling, const std::vector<int64_t>& end_ids,
+             int64_t vocab)
+      : sampling_(sampling), end_ids_(end_ids), bans_(tokenizer, sampling.ban, vocab) {}
+
+  // Sequences have to read their text as it comes.
+  bool watches_text() const { return !bans_.empty(); }
+  // What may not come next.
+  std::vector<int64_t> banned_for(const DecodedSequence& s) const;
+  // The next token of each sequence from its row of logits [B, V], on any device; each draws from its own
+  // stream. Throws as sample_token does.
+  std::vector<SampledToken> draw(const at::Tensor& logits,
+                                 const std::vector<DecodedSequence*>& sequences) const;
+  const SamplingOptions& sampling() const { return sampling_; }
+
+ private:
+  std::vector<SampledToken> draw_here(at::Tensor logits,
+                                      const std::vector<DecodedSequence*>& sequences) const;
+  std::vector<SampledToken> draw_there(const at::Tensor& logits,
+                                       const std::vector<DecodedSequence*>& sequences) const;
+  const SamplingOptions& sampling_;
+  const std::vector<int64_t>& end_ids_;
+  BannedTexts bans_;
+};
+
+}  // namespace temper

@@ -1,0 +1,56 @@
+#include "rollout/reading.h"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+#include "tensor/packed.h"
+
+namespace temper {
+
+KvShape kv_shape(const Model& model) {
+  const ModelConfig& config = model.config();
+  const Precision& precision = model.precision();
+  return {config.layers, config.kv_heads, config.head_dim,
+          at::TensorOptions().dtype(precision.compute).device(precision.device)};
+}
+
+std::vector<ReadPrompt> read_prompts(Model& model, KvPool& pool,
+                                     const std::vector<std::vector<int64_t>>& prompts) {
+  Packer packer;
+  std::vector<ReadPrompt> out;
+  std::vector<const KvRun*> runs;
+  for (const std::vector<int64_t>& prompt : prompts) {
+    out.push_back({std::make_shared<KvRun>(pool), {}});
+    out.back().run->extend(static_cast<int64_t>(prompt.size()));
+    runs.push_back(out.back().run.get());
+    packer.add_segment(prompt);
+  }
+  const PackedTokens tokens = packer.tokens_on(model.precision().device);
+  PrefillContext context(model.config(), tokens, std::move(runs));
+  const at::Tensor hidden = model.hidden(tokens.ids, tokens.positions, context);
+  int64_t begin = 0;
+  for (ReadPrompt& prompt : out) {
+    prompt.hidden = hidden.narrow(0, begin, prompt.run->length());
+    begin += prompt.run->length();
+  }
+  return out;
+}
+
+void TokensToRead::add(int64_t id, const KvRun& prompt, KvRun& own) {
+  ids_.push_back(id);
+  positions_.push_back(prompt.length() + own.length());
+  own.extend(1);
+  rows_.push_back({&prompt, &own, own.length()});
+}
+
+at::Tensor TokensToRead::hidden(Model& model, const SkippedSublayers* skipped) {
+  const at::Device device = model.precision().device;
+  DecodeContext context(model.config(), std::move(rows_), skipped);
+  const at::Tensor out =
+      model.hidden(at::tensor(ids_).to(device), at::tensor(positions_).to(device), context);
+  ids_.clear(), positions_.clear(), rows_.clear();
+  return out;
+}
+
+}  // namespace temper
