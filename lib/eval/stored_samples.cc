@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "data/groups.h"
 #include "eval/figures.h"
 #include "eval/further.h"
@@ -60,7 +61,8 @@ std::string prompt_of(const Record& line) {
 }
 
 void read_completion(const Record& line, Completion& c) {
-  const bool chat = line.json.contains("completion") && line.json["completion"].is_array();
+  const bool chat = has_column(line.json, "completion") && line.json["completion"].is_array() &&
+                    is_chat_column(line, "completion");  // throws for what are no messages
   c.text = chat ? answer_text(line) : column<std::string>(line, "completion", &Json::is_string, "a text");
   c.raw_text = c.text;
   c.finish = finish_of(line);
@@ -72,10 +74,10 @@ void read_completion(const Record& line, Completion& c) {
       c.ids.push_back(id.get<int64_t>());
     }
     tokens = static_cast<int64_t>(c.ids.size());
-  }
-  if (has_column(line.json, "tokens")) {
+  } else if (has_column(line.json, "tokens")) {
     tokens = column<int64_t>(line, "tokens", &Json::is_number_integer, "a count");
-    if (tokens < 0) user_error("{}: tokens: expected a count, found {}", line.where(), tokens);
+    if (tokens < 0 || tokens > kMaxCount)
+      user_error("{}: tokens: expected a count, found {}", line.where(), dump_line(line.json["tokens"]));
   }
   c.turns = {{0, tokens, c.finish}};
   if (!has_column(line.json, "messages") && !has_column(line.json, "environment")) return;
@@ -171,7 +173,11 @@ int64_t StoredSamples::samples() const {
 }
 
 StoredSamples read_eval_samples(const std::string& file) {
-  const std::vector<Record> lines = unpacked(read_jsonl({file}));
+  return stored_samples(read_jsonl({file}));
+}
+
+StoredSamples stored_samples(const std::vector<Record>& records) {
+  const std::vector<Record> lines = unpacked(records);
   StoredSamples out;
   EvalResult& result = out.result;
   result.reward_names = names_of(lines);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json_fwd.h"
+#include "data/records.h"
 #include "eval/evaluate.h"
 
 namespace temper {
@@ -25,6 +26,7 @@ struct StoredSamples {
 // of one prompt and the same columns are its samples; a sample number that was there already begins another
 // prompt. An outcome that no sample had is not known of. Throws UserError, with the line, for others.
 StoredSamples read_eval_samples(const std::string& file);
+StoredSamples stored_samples(const std::vector<Record>& lines);
 
 // Says which samples are correct: what the lines say, unless options.correct_by names a reward; where the
 // lines do not say, it is the total above options.correct_above. Throws UserError when there is no such
