@@ -83,11 +83,11 @@ void read_completion(const Record& line, Completion& c) {
   if (!has_column(line.json, "messages") && !has_column(line.json, "environment")) return;
   c.conversation.emplace();
   if (has_column(line.json, "messages")) c.conversation->messages = line.json["messages"];
-  if (has_column(line.json, "environment")) {
-    for (const auto& [name, value] :
-         column<Json>(line, "environment", &Json::is_object, "figures by name").items())
-      if (const auto figure = number(line, value, "environment." + name))
-        c.conversation->figures[name] = *figure;
+  if (!has_column(line.json, "environment")) return;
+  const Json figures = column<Json>(line, "environment", &Json::is_object, "figures by name");
+  for (const auto& [name, value] : figures.items()) {
+    if (const auto figure = number(line, value, "environment." + name))
+      c.conversation->figures[name] = *figure;
   }
 }
 
@@ -203,6 +203,7 @@ StoredSamples stored_samples(const std::vector<Record>& records) {
     numbers[prompt].insert(line.sample.sample);
     read_rewards(record, result.reward_names, result, line.sample);
     out.judged = out.judged || line.number.has_value();
+    out.scored = out.scored || line.number.has_value() || record.json.contains("reward");
     out.has_ids = out.has_ids && has_column(record.json, "completion_ids");
     result.votes = result.votes || line.sample.answer.has_value();
     result.samples.push_back(std::move(line.sample));
@@ -219,6 +220,13 @@ StoredSamples stored_samples(const std::vector<Record>& records) {
     if (of_prompt.is_object()) out.prompts[p].columns = &of_prompt;
   }
   return out;
+}
+
+void demand_scores(const StoredSamples& stored) {
+  if (!stored.scored)
+    user_error(
+        "samples: the answers have no \"reward\"; temper-eval --output writes such, and --reward NAME scores "
+        "these");
 }
 
 void judge_stored(StoredSamples& stored, const EvalOptions& options) {
@@ -243,6 +251,7 @@ void measure_stored(StoredSamples& stored, EvalOptions options) {
   EvalResult& result = stored.result;
   options.samples = stored.samples();
   demand_ids(stored, options);
+  demand_scores(stored);
   judge_stored(stored, options);
   // What the lines say is by no reward that they name.
   const int64_t correct_by =
@@ -264,7 +273,7 @@ void rescore_stored(StoredSamples& stored, RewardSet& rewards, EvalOptions optio
     completions[static_cast<size_t>(sample.prompt)].push_back(std::move(sample.completion));
   eval_requests(stored.prompts, rewards, options);  // for what it checks
   stored.result = score_completions(stored.prompts, std::move(completions), rewards, options);
-  stored.judged = true;
+  stored.judged = stored.scored = true;
 }
 
 }  // namespace temper
