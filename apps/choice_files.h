@@ -71,7 +71,7 @@ inline void add_choice_figures(Model& model, const RecordEncoder& encoder,
     for (const std::string& column : a.eval.by) {
       for (const auto& [value, places] : column_values(file.prompts, column)) {
         Json& of_value = out["by"][column][value];
-        of_value["prompts"] = of_value.value("prompts", size_t{0}) + places.size();
+        of_value["prompts"] = (of_value.is_null() ? 0 : of_value["prompts"].get<size_t>()) + places.size();
         of_value["figures"].update(figures(places));
       }
     }

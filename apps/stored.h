@@ -80,7 +80,10 @@ inline Json compared_files(const EvalArguments& a) {
   StoredSamples first = read_eval_samples(a.compare[0]), second = read_eval_samples(a.compare[1]);
   EvalOptions judged;
   judged.correct_by = a.eval.correct_by, judged.correct_above = a.eval.correct_above;
-  for (StoredSamples* stored : {&first, &second}) judge_stored(*stored, judged);
+  for (StoredSamples* stored : {&first, &second}) {
+    demand_scores(*stored);
+    judge_stored(*stored, judged);
+  }
   Json out = {{"a", a.compare[0]}, {"b", a.compare[1]}};
   out.update(compare_samples(first, second, a.eval.level, a.seed));
   const Json& prompts = out["prompts"];

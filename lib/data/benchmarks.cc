@@ -150,7 +150,7 @@ Json mmlu(const Record& line) {
   if (choices == line.json.end() || answer == line.json.end()) wrong_line(line, expected);
   const std::vector<std::string> texts = texts_of(line, *choices, expected);
   size_t right = texts.size();
-  if (answer->is_number_unsigned()) right = answer->get<size_t>();
+  if (answer->is_number_integer() && *answer >= 0) right = answer->get<size_t>();
   for (size_t i = 0; answer->is_string() && i < texts.size(); ++i)
     if (*answer == choice_letter(i)) right = i;
   if (right >= texts.size()) wrong_line(line, expected);

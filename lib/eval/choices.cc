@@ -178,7 +178,8 @@ ChoiceQuestion choice_question(const Record& record) {
         record.where());
   out.choices = choices->get<std::vector<std::string>>();
   out.right = out.choices.size();
-  if (answer != record.json.end() && answer->is_number_unsigned()) out.right = answer->get<size_t>();
+  if (answer != record.json.end() && answer->is_number_integer() && *answer >= 0)
+    out.right = answer->get<size_t>();
   if (answer != record.json.end() && answer->is_string()) {
     const auto found = std::find(out.choices.begin(), out.choices.end(), answer->get<std::string>());
     out.right = static_cast<size_t>(found - out.choices.begin());

@@ -44,11 +44,17 @@ Json interval_json(double value, const Interval& interval) {
 class SampleComparison {
  public:
   SampleComparison(const StoredSamples& a, const StoredSamples& b, double level, uint64_t seed)
-      : a_(by_prompt(a.result)), b_(by_prompt(b.result)), level_(level), seed_(seed) {}
+      : a_(by_prompt(a.result)),
+        b_(by_prompt(b.result)),
+        samples_a_(a.samples()),
+        samples_b_(b.samples()),
+        level_(level),
+        seed_(seed) {}
 
-  // What a prompt's samples give, nullopt: nothing; of A's and of B's.
+  // What a prompt's samples give, nullopt: nothing; of A's and of B's. k: they are shares, of k samples each;
+  // 0: they are other numbers.
   template <class F>
-  Json numbers(const Pairs& pairs, F of_a, F of_b, bool share) const {
+  Json numbers(const Pairs& pairs, F of_a, F of_b, int64_t k) const {
     std::vector<double> first, second, differences;
     for (const auto& [i, j] : pairs) {
       const std::optional<double> x = of_a(a_[i]), y = of_b(b_[j]);
@@ -58,7 +64,7 @@ class SampleComparison {
       differences.push_back(*x - *y);
     }
     if (first.empty()) return nullptr;
-    return row(first, second, share, compare_numbers(differences, level_, seed_));
+    return row(first, second, k, compare_numbers(differences, level_, seed_));
   }
 
   Json accuracy(const Pairs& pairs, int64_t samples) const {
@@ -73,7 +79,7 @@ class SampleComparison {
     }
     if (shares.empty()) return nullptr;
     const PairedTable t = paired_table(shares, samples);
-    Json out = row(first, second, true, compare_paired(t, level_, seed_));
+    Json out = row(first, second, 1, compare_paired(t, level_, seed_));
     out["table"] = {{"both", t.both}, {"only_a", t.first}, {"only_b", t.second}, {"neither", t.neither}};
     const Difference apart = compare_unpaired(t.both + t.first, t.second + t.neither, t.both + t.second,
                                               t.first + t.neither, level_, seed_);
@@ -99,21 +105,23 @@ class SampleComparison {
   }
 
  private:
-  Json row(const std::vector<double>& first, const std::vector<double>& second, bool share,
+  Json row(const std::vector<double>& first, const std::vector<double>& second, int64_t k,
            const Difference& difference) const {
-    const auto side = [&](const std::vector<double>& values) {
+    const auto side = [&](const std::vector<double>& values, int64_t samples) {
       const auto count = static_cast<int64_t>(values.size());
-      const Interval interval = share ? share_interval(values, 1, level_) : mean_interval(values, level_);
+      const Interval interval =
+          k > 0 ? share_interval(values, samples / k, level_) : mean_interval(values, level_);
       return figures_json({{"", mean(values), interval, count}})[""];
     };
-    return {{"a", side(first)},
-            {"b", side(second)},
+    return {{"a", side(first, samples_a_)},
+            {"b", side(second, samples_b_)},
             {"difference", interval_json(mean(first) - mean(second), difference.interval)},
             {"p_a_above_b", difference.first_better},
             {"prompts", first.size()}};
   }
 
   PromptSamples a_, b_;
+  int64_t samples_a_, samples_b_;
   double level_;
   uint64_t seed_;
 };
@@ -169,10 +177,10 @@ Json compare_samples(const StoredSamples& a, const StoredSamples& b, double leve
       const auto [judged, right] = SampleComparison::counts(s);
       return judged < k ? std::nullopt : std::optional(pass_at_k(judged, right, k));
     };
-    add(fmt::format("pass@{}", k), compare.numbers(pairs, pass, pass, true));
+    add(fmt::format("pass@{}", k), compare.numbers(pairs, pass, pass, k));
   }
   const auto total = mean_of([](const EvalSample& s) { return s.score.total; });
-  add("reward", compare.numbers(pairs, total, total, false));
+  add("reward", compare.numbers(pairs, total, total, 0));
   const auto part = [](size_t r) {
     return mean_of([r](const EvalSample& s) { return s.score.parts[r].value; });
   };
@@ -181,11 +189,11 @@ Json compare_samples(const StoredSamples& a, const StoredSamples& b, double leve
     const auto found = std::find(names.begin(), names.end(), a.result.reward_names[i]);
     if (found == names.end()) continue;
     const auto j = static_cast<size_t>(found - names.begin());
-    add("reward/" + *found, compare.numbers(pairs, part(i), part(j), false));
+    add("reward/" + *found, compare.numbers(pairs, part(i), part(j), 0));
   }
   const auto length = mean_of(
       [](const EvalSample& s) { return std::optional(static_cast<double>(s.completion.policy_tokens())); });
-  add("length", compare.numbers(pairs, length, length, false));
+  add("length", compare.numbers(pairs, length, length, 0));
   return {{"prompts", {{"matched", pairs.size()}, {"only_a", only_a.size()}, {"only_b", only_b.size()}}},
           {"samples", {{"a", a.samples()}, {"b", b.samples()}}},
           {"compared", compared}};

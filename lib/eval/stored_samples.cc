@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "data/groups.h"
 #include "eval/figures.h"
 #include "eval/further.h"
@@ -60,7 +61,8 @@ std::string prompt_of(const Record& line) {
 }
 
 void read_completion(const Record& line, Completion& c) {
-  const bool chat = line.json.contains("completion") && line.json["completion"].is_array();
+  const bool chat = has_column(line.json, "completion") && line.json["completion"].is_array() &&
+                    is_chat_column(line, "completion");  // throws for what are no messages
   c.text = chat ? answer_text(line) : column<std::string>(line, "completion", &Json::is_string, "a text");
   c.raw_text = c.text;
   c.finish = finish_of(line);
@@ -72,20 +74,20 @@ void read_completion(const Record& line, Completion& c) {
       c.ids.push_back(id.get<int64_t>());
     }
     tokens = static_cast<int64_t>(c.ids.size());
-  }
-  if (has_column(line.json, "tokens")) {
+  } else if (has_column(line.json, "tokens")) {
     tokens = column<int64_t>(line, "tokens", &Json::is_number_integer, "a count");
-    if (tokens < 0) user_error("{}: tokens: expected a count, found {}", line.where(), tokens);
+    if (tokens < 0 || tokens > kMaxCount)
+      user_error("{}: tokens: expected a count, found {}", line.where(), dump_line(line.json["tokens"]));
   }
   c.turns = {{0, tokens, c.finish}};
   if (!has_column(line.json, "messages") && !has_column(line.json, "environment")) return;
   c.conversation.emplace();
   if (has_column(line.json, "messages")) c.conversation->messages = line.json["messages"];
-  if (has_column(line.json, "environment")) {
-    for (const auto& [name, value] :
-         column<Json>(line, "environment", &Json::is_object, "figures by name").items())
-      if (const auto figure = number(line, value, "environment." + name))
-        c.conversation->figures[name] = *figure;
+  if (!has_column(line.json, "environment")) return;
+  const Json figures = column<Json>(line, "environment", &Json::is_object, "figures by name");
+  for (const auto& [name, value] : figures.items()) {
+    if (const auto figure = number(line, value, "environment." + name))
+      c.conversation->figures[name] = *figure;
   }
 }
 
@@ -171,7 +173,11 @@ int64_t StoredSamples::samples() const {
 }
 
 StoredSamples read_eval_samples(const std::string& file) {
-  const std::vector<Record> lines = unpacked(read_jsonl({file}));
+  return stored_samples(read_jsonl({file}));
+}
+
+StoredSamples stored_samples(const std::vector<Record>& records) {
+  const std::vector<Record> lines = unpacked(records);
   StoredSamples out;
   EvalResult& result = out.result;
   result.reward_names = names_of(lines);
@@ -197,6 +203,7 @@ StoredSamples read_eval_samples(const std::string& file) {
     numbers[prompt].insert(line.sample.sample);
     read_rewards(record, result.reward_names, result, line.sample);
     out.judged = out.judged || line.number.has_value();
+    out.scored = out.scored || line.number.has_value() || record.json.contains("reward");
     out.has_ids = out.has_ids && has_column(record.json, "completion_ids");
     result.votes = result.votes || line.sample.answer.has_value();
     result.samples.push_back(std::move(line.sample));
@@ -213,6 +220,13 @@ StoredSamples read_eval_samples(const std::string& file) {
     if (of_prompt.is_object()) out.prompts[p].columns = &of_prompt;
   }
   return out;
+}
+
+void demand_scores(const StoredSamples& stored) {
+  if (!stored.scored)
+    user_error(
+        "samples: the answers have no \"reward\"; temper-eval --output writes such, and --reward NAME scores "
+        "these");
 }
 
 void judge_stored(StoredSamples& stored, const EvalOptions& options) {
@@ -237,6 +251,7 @@ void measure_stored(StoredSamples& stored, EvalOptions options) {
   EvalResult& result = stored.result;
   options.samples = stored.samples();
   demand_ids(stored, options);
+  demand_scores(stored);
   judge_stored(stored, options);
   // What the lines say is by no reward that they name.
   const int64_t correct_by =
@@ -258,7 +273,7 @@ void rescore_stored(StoredSamples& stored, RewardSet& rewards, EvalOptions optio
     completions[static_cast<size_t>(sample.prompt)].push_back(std::move(sample.completion));
   eval_requests(stored.prompts, rewards, options);  // for what it checks
   stored.result = score_completions(stored.prompts, std::move(completions), rewards, options);
-  stored.judged = true;
+  stored.judged = stored.scored = true;
 }
 
 }  // namespace temper

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json_fwd.h"
+#include "data/records.h"
 #include "eval/evaluate.h"
 
 namespace temper {
@@ -15,6 +16,7 @@ struct StoredSamples {
   EvalResult result;                // no figures yet: measure_stored()
   std::vector<EvalPrompt> prompts;  // text and columns, which are kept here; no ids
   std::shared_ptr<const std::vector<Json>> columns;
+  bool scored = false;      // the lines have rewards
   bool judged = false;      // the lines say which samples are correct
   bool has_ids = false;     // and which tokens they are
   int64_t samples() const;  // the most that a prompt has
@@ -25,6 +27,10 @@ struct StoredSamples {
 // of one prompt and the same columns are its samples; a sample number that was there already begins another
 // prompt. An outcome that no sample had is not known of. Throws UserError, with the line, for others.
 StoredSamples read_eval_samples(const std::string& file);
+StoredSamples stored_samples(const std::vector<Record>& lines);
+
+// Throws UserError for answers that nothing was said of.
+void demand_scores(const StoredSamples& stored);
 
 // Says which samples are correct: what the lines say, unless options.correct_by names a reward; where the
 // lines do not say, it is the total above options.correct_above. Throws UserError when there is no such

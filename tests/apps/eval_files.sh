@@ -50,6 +50,7 @@ grep -q '"reward/math": {' scored.json && [ "$(wc -l < scored.jsonl)" = 96 ] || 
 cmp scored.json scored-again.json || fail "samples that were scored anew have other figures"
 "$bin/temper-generate" --model sft/final --input data.jsonl --n 2 --max-new-tokens 8 --score math --output answers.jsonl 2> log
 "${stored[@]}" --samples answers.jsonl | grep -q '"prompts": 24' || fail "answers of temper-generate are no samples"
+"${stored[@]}" --samples data.jsonl --reward math | grep -q '"value": 1.0' || fail "answers that a file has are not scored"
 
 # Two models on the same prompts: here two seeds.
 "${model[@]}" "${short[@]}" "${rewards[@]}" --correct-by letters --n 4 --seed 4 --output b.jsonl > b.json
@@ -92,7 +93,6 @@ JSON
 printf 'What is two and two?,3,4,5,6,B\n"Which, if any?",a,b,c,d,A\n' > logic_test.csv
 "${model[@]}" --choices questions.jsonl --choice-form both --by level --output picked.jsonl > choices.json
 "${model[@]}" --choices logic_test.csv --format mmlu --choice-form letters --by subject > mmlu.json
-printf '{"kind": "x"}' > /dev/null
 "${stored[@]}" --samples picked.jsonl --by level > picked.json
 python3 - <<'PY'
 import json
@@ -102,7 +102,6 @@ assert c["figures"]["acc/questions"]["value"] == p["figures"]["accuracy"]["value
 assert c["by"]["level"]["easy"]["prompts"] == 2 and c["by"]["level"]["easy"]["figures"]["acc/questions"]["value"] == p["by"]["level"]["easy"]["figures"]["accuracy"]["value"]
 assert list(m["figures"]) == ["acc_letters/logic_test"] and list(m["by"]["subject"]) == ["logic"], m
 PY
-"$bin/temper-inspect" tokenize --model sft/final --text " four" > ids.json
 "${model[@]}" --choices questions.jsonl --prior "" | grep -q mutual && fail "a prior that nobody asked for"
 
 # One that is stopped goes on, and ends with the same bytes.
@@ -144,7 +143,8 @@ expect 'give one of --score, --samples and --compare' --samples a.jsonl --compar
 expect 'goes with none of --data' --samples a.jsonl --data data.jsonl
 expect '--compare: goes with none of --reward' --compare a.jsonl b.jsonl --reward math
 expect 'none of the 24 prompts' --compare a.jsonl picked.jsonl
-expect 'what temper-eval --output writes' --samples data.jsonl
+expect 'the answers have no "reward"' --samples data.jsonl
+expect '"prompt": expected a text, found none' --samples gsm.jsonl
 expect 'no prompt has a column "leval"' --samples a.jsonl --by leval
 expect 'expected 1 to 4' --samples a.jsonl --k 8
 expect 'pass@4 is measured' --samples a.jsonl --extrapolate 4

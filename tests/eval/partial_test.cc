@@ -70,11 +70,12 @@ TEST_CASE("partial: what is there is not generated again, and the end is the sam
   CHECK(gone_on[0][1].conversation->score() == 0.5);
 
   // Another part has its own.
-  PartialCompletions partial(output, kSettings);
-  partial.add(1, 0, whole[0]);
-  CHECK(partial.find(0, 0) == nullptr);
-  REQUIRE(partial.find(1, 0) != nullptr);
-  CHECK(PartialCompletions(output, kSettings).found() == 1);
+  PartialCompletions(output, kSettings).add(1, 0, whole[0]);
+  const PartialCompletions again(output, kSettings);
+  CHECK(again.find(0, 0) == nullptr);
+  REQUIRE(again.find(1, 0) != nullptr);
+  CHECK(again.find(1, 0)->size() == 2);
+  CHECK(again.found() == 1);
 }
 
 TEST_CASE("partial: other settings and other files") {

@@ -136,6 +136,22 @@ TEST_CASE("stored samples: prompts that are equal, nulls, and scored answers of 
   CHECK(answers.result.nulls == 1);
 }
 
+TEST_CASE("stored samples: what environments counted, and answers without rewards") {
+  TempFolder folder;
+  StoredSamples talks = stored(
+      folder,
+      R"({"prompt":"p","sample":0,"completion":"a","total":1,"messages":[],"environment":{"calls":3,"none":null}})");
+  measure_stored(talks, {});
+  REQUIRE(talks.result.find("environment/calls"));
+  CHECK(talks.result.find("environment/calls")->value == 3);
+  CHECK(talks.result.find("environment/none") == nullptr);
+  StoredSamples bare = stored(folder, R"({"prompt":"p","completion":"5","answer":"5"})");
+  CHECK_THROWS_WITH_AS(measure_stored(bare, {}), doctest::Contains("no \"reward\""), UserError);
+  Drawn drawn({"5"});
+  rescore_stored(bare, *drawn.rewards, {});
+  CHECK(bare.result.find("accuracy")->value == 1.0);
+}
+
 TEST_CASE("stored samples: lines that are none") {
   TempFolder folder;
   const auto error = [&](const std::string& text) {

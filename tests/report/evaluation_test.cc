@@ -54,7 +54,7 @@ TEST_CASE("evaluation: tables that line up") {
                  "test");
   CHECK(evaluation_text(compared) ==
         "A and B on 2 prompts; 1 are in A only, 0 in B only\n"
-        "figure    A  B       A - B  P(A > B)  over\n"
+        "figure    A  B     A - B  P(A > B)  over\n"
         "accuracy  1  0  1 [0, 1]     0.875     2\n");
 }
 
