@@ -129,10 +129,9 @@ refuses 'two families: llama and qwen3' "$golden/llama3" no --merge linear --wit
 cp -r b/final other
 python3 - <<'PY'
 import json
-config = json.load(open("other/tokenizer_config.json"))
-config["additional_special_tokens"] = ["<other>"]
-json.dump(config, open("other/tokenizer_config.json", "w"))
-json.dump({"<other>": 400}, open("other/added_tokens.json", "w"))
+tokenizer = json.load(open("other/tokenizer.json"))
+tokenizer["added_tokens"].append({"id": 400, "content": "<other>", "special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False})
+json.dump(tokenizer, open("other/tokenizer.json", "w"))
 PY
 refuses 'the tokenizers differ' a/final no --merge linear --with other
 refuses 'expected a model folder, found nothing' a/final no --merge linear --with nowhere
