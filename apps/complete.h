@@ -56,6 +56,7 @@ inline Json completion_json(const Completion& c, bool logprobs) {
   Json out{{"text", c.text}, {"finish", finish_name(c.finish)}, {"tokens", c.policy_tokens()}};
   if (c.conversation) out["conversation"] = c.conversation->messages;
   if (logprobs) out["ids"] = c.ids, out["logprobs"] = c.logp;
+  if (c.log_weight) out["log_weight"] = *c.log_weight;
   return out;
 }
 
@@ -121,6 +122,17 @@ inline std::string lines_of(const std::vector<std::vector<Json>>& answers, bool 
   return out;
 }
 
+// Constrained texts that max_new_tokens cut before they were whole.
+inline void tell_unfinished(const std::vector<std::vector<Completion>>& completions) {
+  int64_t cut = 0, all = 0;
+  for (const auto& of_prompt : completions) {
+    for (const Completion& c : of_prompt) all += 1, cut += c.finish == FinishReason::kLength;
+  }
+  if (cut > 0)
+    log_warning("{} of {} texts reached max_new_tokens before they were whole (\"finish\": \"length\")", cut,
+                all);
+}
+
 // Completions of all records: JSON lines with --input or --output, else plain text; with --score or --write
 // completions a line a response, with --write groups a line a prompt.
 inline void complete(const Settings& s, Model& model, AdapterSet* adapters, const Tokenizer& tokenizer,
@@ -167,12 +179,14 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     const auto conversations = conversing.begin(records, part, encoder, s.seed, {});
     EngineOptions engine = options;
     engine.respondent = conversations.get();
+    engine.exact_weights = s.logprobs || s.write == "groups" || rewards != nullptr;
     return searching == nullptr ? generate(model, tokenizer, part, s.sampling, engine, show)
                                 : search(model, tokenizer, part, s.sampling, engine, *searching, show);
   };
   auto completions = adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   console.status("");
+  if (s.sampling.constrains()) tell_unfinished(completions);
   std::string out;
   const bool groups = s.write == "groups",
              answers = groups || (rewards != nullptr && s.write != "completions");

@@ -36,7 +36,9 @@ class FieldOptions {
     for (const auto& [name, values] : typed_) {
       if (values.empty()) continue;
       const Json number = Json::parse(values.back(), nullptr, false);
-      json[name] = is_list_[name] ? Json(values) : number.is_number() ? number : Json(values.back());
+      json[name] = is_list_[name]                             ? Json(values)
+                   : number.is_number() || number.is_object() ? number
+                                                              : Json(values.back());
     }
     try {
       read_fields(fields_, json, kWhere, ".");

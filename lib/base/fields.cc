@@ -136,7 +136,7 @@ class Reader : public FieldVisitor {
     if (read_integer(name, *j, info, number)) value = number;
   }
   void field(const char* name, Json& value, const FieldInfo& info) override {
-    if (const Json* j = take(name, info)) value = *j;
+    if (const Json* j = take(name, info)) value = info.path && j->is_string() ? Json(resolve(*j)) : *j;
   }
   void field(const char* name, ConfigPart& value, const FieldInfo& info) override {
     const Json* j = take(name, info);

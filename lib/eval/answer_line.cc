@@ -9,7 +9,7 @@ Json answer_line(const Record& record, const Completion& c, bool logprobs) {
   if (logprobs) {
     Json& of_tokens = line["logprobs"] = Json::array();
     for (const Turn& turn : c.turns)
-      for (int64_t t = turn.begin; t < turn.end; ++t) of_tokens.push_back(c.logp_full[t]);
+      for (int64_t t = turn.begin; t < turn.end; ++t) of_tokens.push_back(c.logp_of_draw()[t]);
   }
   if (c.conversation) line["conversation"] = c.conversation->messages;
   line["finish"] = finish_name(c.finish);

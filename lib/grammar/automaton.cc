@@ -1,7 +1,7 @@
 #include "grammar/automaton.h"
 
 #include <algorithm>
-#include <functional>
+#include <utility>
 
 namespace temper {
 namespace {
@@ -20,12 +20,32 @@ std::shared_ptr<const CallFrame> make_frame(std::vector<CallFrame::Return> retur
 
 }  // namespace
 
+CallFrame::~CallFrame() {
+  std::vector<std::shared_ptr<const CallFrame>> open;
+  const auto take = [&](std::vector<Return>& from) {
+    for (Return& r : from)
+      if (r.under) open.push_back(std::move(r.under));
+  };
+  take(returns);
+  while (!open.empty()) {
+    const std::shared_ptr<const CallFrame> frame = std::move(open.back());
+    open.pop_back();
+    if (frame.use_count() == 1) take(const_cast<CallFrame&>(*frame).returns);  // nobody else sees it
+  }
+}
+
 bool same_frame(const std::shared_ptr<const CallFrame>& a, const std::shared_ptr<const CallFrame>& b) {
-  if (a == b) return true;
-  if (!a || !b || a->hash != b->hash || a->returns.size() != b->returns.size()) return false;
-  for (size_t i = 0; i < a->returns.size(); ++i) {
-    if (a->returns[i].state != b->returns[i].state || !same_frame(a->returns[i].under, b->returns[i].under))
+  std::vector<std::pair<const CallFrame*, const CallFrame*>> open{{a.get(), b.get()}};
+  while (!open.empty()) {
+    const auto [x, y] = open.back();
+    open.pop_back();
+    if (x == y) continue;
+    if (x == nullptr || y == nullptr || x->hash != y->hash || x->returns.size() != y->returns.size())
       return false;
+    for (size_t i = 0; i < x->returns.size(); ++i) {
+      if (x->returns[i].state != y->returns[i].state) return false;
+      open.emplace_back(x->returns[i].under.get(), y->returns[i].under.get());
+    }
   }
   return true;
 }

@@ -19,6 +19,10 @@ struct CallFrame {
   };
   std::vector<Return> returns;
   size_t hash = 0;  // of the contents
+  CallFrame() = default;
+  CallFrame(const CallFrame&) = delete;
+  CallFrame& operator=(const CallFrame&) = delete;
+  ~CallFrame();  // without recursion, as texts may be nested deeply
 };
 bool same_frame(const std::shared_ptr<const CallFrame>& a, const std::shared_ptr<const CallFrame>& b);
 

@@ -5,7 +5,7 @@
 namespace temper {
 namespace {
 
-constexpr size_t kMaxNodes = 1'000'000;
+constexpr size_t kMaxNodes = 1'000'000, kMaxRules = 10'000;
 
 }  // namespace
 
@@ -87,6 +87,8 @@ GrammarBuilder::State GrammarBuilder::call(State from, int32_t rule) {
 }
 
 int32_t GrammarBuilder::declare(std::string name) {
+  if (rules_.size() >= kMaxRules)
+    user_error("{}: the grammar is too large: it has more than {} rules", where_, kMaxRules);
   rules_.push_back({std::move(name)});
   return static_cast<int32_t>(rules_.size() - 1);
 }

@@ -89,28 +89,33 @@ State JsonText::any_string(State from) {
 
 State JsonText::other_string(State from, const std::vector<std::string>& names) {
   struct Begun {
-    std::map<char32_t, Begun> next;
+    std::map<char32_t, size_t> next;
     bool whole = false;  // a name ends here
+    State state = -1;
   };
-  Begun root;
+  std::vector<Begun> begun(1);
   for (const std::string& name : names) {
-    Begun* at = &root;
-    for (size_t i = 0; i < name.size();) at = &at->next[next_char(name, i)];
-    at->whole = true;
+    size_t at = 0;
+    for (size_t i = 0; i < name.size();) {
+      const auto [next, fresh] = begun[at].next.emplace(next_char(name, i), begun.size());
+      at = next->second;
+      if (fresh) begun.emplace_back();
+    }
+    begun[at].whole = true;
   }
   const State end = b_.state(), other = b_.state();  // other: behind a beginning that is of no name
   const State rest = b_.repeat(other, 0, -1, [&](State at) { return character(at, CharSet::all()); });
   b_.skip(b_.bytes(rest, "\""), end);
-  const std::function<void(State, const Begun&)> from_begun = [&](State at, const Begun& begun) {
+  begun[0].state = b_.bytes(from, "\"");
+  for (const Begun& at : begun) {  // a beginning stands before those that go on with it
     CharSet going_on;
-    for (const auto& [c, next] : begun.next) {
+    for (const auto& [c, next] : at.next) {
       going_on.add(c, c);
-      from_begun(character(at, {{c, c}}), next);
+      begun[next].state = character(at.state, {{c, c}});
     }
-    b_.skip(character(at, going_on.complement()), other);
-    if (!begun.whole) b_.skip(b_.bytes(at, "\""), end);
-  };
-  from_begun(b_.bytes(from, "\""), root);
+    b_.skip(character(at.state, going_on.complement()), other);
+    if (!at.whole) b_.skip(b_.bytes(at.state, "\""), end);
+  }
   return end;
 }
 

@@ -39,12 +39,19 @@ struct Completion {
   std::vector<int64_t> ids;  // the end tokens included when they came
   std::vector<float> logp;   // per id, of the distribution sampled; greedy: logp_full; NaN: not the policy's
   std::vector<float> logp_full;  // per id, temperature only, whole vocabulary; greedy: at temperature 1
+  // Of a constrained draw: the log of its weight, the product over its tokens of what the constraint allowed
+  // of each one's distribution or of unbiased estimates of that. A mean over completions that is weighted by
+  // it is one over the model's own distribution given that the text fits (arXiv 2504.05410).
+  std::optional<double> log_weight;
   FinishReason finish = FinishReason::kLength;  // of the last turn
   std::string text;      // of the last turn; special tokens, end token and stop string left out; decoded once
   std::string raw_text;  // of all ids, with special tokens
   std::vector<Turn> turns;
   std::optional<Conversation> conversation;
   int64_t policy_tokens() const;
+  // What a policy's importance weights at the same temperature divide by: logp_full; of a constrained draw
+  // logp, so that they weigh the constraint back, too.
+  const std::vector<float>& logp_of_draw() const { return log_weight ? logp : logp_full; }
 };
 
 // As states and messages between ranks keep them. Reading throws Json::exception.

@@ -70,7 +70,7 @@ Tensor keep_heavy(const Tensor& x, const Tensor& logp, const Tensor& least) {
 }  // namespace
 
 bool samples_on_device(const SamplingOptions& options) {
-  return !options.penalises() && !options.mirostat();
+  return !options.penalises() && !options.mirostat() && !options.constrains();
 }
 
 Tensor scaled_logp(const Tensor& logits, const SamplingOptions& options) {

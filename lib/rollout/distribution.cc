@@ -27,10 +27,13 @@ void penalise(float* logits, int64_t n, const SamplingOptions& options, const Se
 }  // namespace
 
 TokenDistribution::TokenDistribution(float* logits, int64_t vocab, const SamplingOptions& options,
-                                     const SeenTokens& seen, const std::vector<int64_t>& banned)
-    : logits_(logits), vocab_(vocab), greedy_(options.temperature == 0) {
-  const double temperature = greedy_ ? 1.0 : options.temperature;
-  full_ = weigh(logits, vocab, temperature);
+                                     const SeenTokens& seen, const std::vector<int64_t>& banned,
+                                     const AllowedTokens* allowed)
+    : logits_(logits),
+      vocab_(vocab),
+      temperature_(options.temperature == 0 ? 1.0 : options.temperature),
+      greedy_(options.temperature == 0) {
+  full_ = weigh(logits, vocab, temperature_);
   if (options.penalises() || !banned.empty()) {
     const auto remember = [&](int64_t id) {
       if (id >= 0 && id < vocab) before_.emplace_back(id, logits[id]);
@@ -43,15 +46,25 @@ TokenDistribution::TokenDistribution(float* logits, int64_t vocab, const Samplin
       remember(id);
       if (id >= 0 && id < vocab) logits[id] = kNever;
     }
-    weights_ = weigh(logits, vocab, temperature);
+    weights_ = weigh(logits, vocab, temperature_);
   } else {
     weights_ = full_;
   }
   sum_ = weights_.total;
+  if (allowed != nullptr) restrict_to(*allowed);
   if (greedy_ || !options.truncates()) return;
   truncated_ = true;
   candidates_ = truncate(logits, vocab, weights_, options);
   sum_ = total_weight(candidates_);
+}
+
+void TokenDistribution::restrict_to(const AllowedTokens& allowed) {
+  for (int64_t id = 0; id < vocab_; ++id)
+    if (!allowed.has(id)) logits_[id] = kNever;
+  const TokenWeights all = weights_;
+  weights_ = weigh(logits_, vocab_, temperature_);
+  sum_ = weights_.total;
+  log_allowed_ = std::min(0.0, all.logp(weights_.max, all.total) + std::log(sum_));
 }
 
 int64_t TokenDistribution::best() const {
@@ -79,6 +92,7 @@ SampledToken TokenDistribution::token(int64_t id) const {
   const float raw = edited == before_.end() ? logits_[id] : edited->second;
   token.logp_full = static_cast<float>(std::min(0.0, full_.logp(raw, full_.total)));
   if (greedy_) token.logp = token.logp_full;  // nothing was drawn: what the model says of it
+  token.log_weight = log_allowed_;
   return token;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "grammar/constraint.h"
 #include "rollout/sampler.h"
 #include "rollout/truncation.h"
 
@@ -13,9 +14,13 @@ namespace temper {
 class TokenDistribution {
  public:
   // Of logits [vocab], which are edited in place and must outlive this; the other arguments and what it
-  // throws: as sample_token().
+  // throws: as sample_token(). allowed: all others are ruled out, before what is left is truncated; null:
+  // none.
   TokenDistribution(float* logits, int64_t vocab, const SamplingOptions& options, const SeenTokens& seen,
-                    const std::vector<int64_t>& banned);
+                    const std::vector<int64_t>& banned, const AllowedTokens* allowed = nullptr);
+
+  // Rules out all tokens but these. Not of a truncated distribution.
+  void restrict_to(const AllowedTokens& allowed);
 
   // The lowest id whose cumulated probability exceeds `uniform` in [0, 1). Greedy: the largest logit.
   SampledToken draw(double uniform) const;
@@ -27,6 +32,8 @@ class TokenDistribution {
   // Of the most probable token; greedy: at temperature 1.
   double highest() const { return 1 / sum_; }
   bool greedy() const { return greedy_; }
+  // Of the logits as they are now; not of a truncated distribution.
+  const TokenWeights& weights() const { return weights_; }
 
   // The n largest probabilities, descending.
   std::vector<double> largest(int64_t n) const;
@@ -36,13 +43,15 @@ class TokenDistribution {
  private:
   int64_t best() const;
 
-  const float* logits_;
+  float* logits_;
   int64_t vocab_;
+  double temperature_;  // greedy: 1
   bool greedy_, truncated_ = false;
   std::vector<std::pair<int64_t, float>> before_;  // logits that were edited, as they were
   TokenWeights full_, weights_;                    // before and after the edits
   TokenCandidates candidates_;                     // when truncated
   double sum_ = 0;                                 // of what may come
+  double log_allowed_ = 0;                         // of the share that restrict_to has left
 };
 
 // One draw from norm(max(p - q, 0)) (Leviathan et al. 2022, arXiv 2211.17192): what stands in the place of a

@@ -14,6 +14,12 @@ std::vector<int64_t> TokenDraws::banned_for(const DecodedSequence& s) const {
   return banned;
 }
 
+TokenDistribution TokenDraws::distribution(float* row, int64_t vocab, const DecodedSequence& s) const {
+  if (s.constraint() == nullptr) return {row, vocab, sampling_, s.seen(), banned_for(s)};
+  const auto allowed = s.constraint()->allowed();
+  return {row, vocab, sampling_, s.seen(), banned_for(s), allowed.get()};
+}
+
 std::vector<SampledToken> TokenDraws::draw(const at::Tensor& logits,
                                            const std::vector<DecodedSequence*>& sequences) const {
   return !logits.is_cpu() && samples_on_device(sampling_) ? draw_there(logits, sequences)
@@ -29,6 +35,11 @@ std::vector<SampledToken> TokenDraws::draw_here(at::Tensor logits,
     for (int64_t i = begin; i < end; ++i) {
       DecodedSequence& s = *sequences[i];
       float* row = rows + i * vocab;
+      if (s.constraint() != nullptr) {
+        tokens[i] = sample_constrained(row, vocab, sampling_, s.seen(), banned_for(s), *s.constraint(),
+                                       s.random(), exact_);
+        continue;
+      }
       const double uniform = s.random().uniform();
       tokens[i] =
           sampling_.mirostat()

@@ -50,7 +50,7 @@ class Engine {
         requests_(requests),
         sampling_(sampling),
         options_(options),
-        draws_(tokenizer, sampling, options.end_ids, model.config().vocab),
+        draws_(tokenizer, sampling, options.end_ids, model.config().vocab, options.exact_weights),
         pool_(kv_shape(model)) {
     check_requests(model, requests, sampling, options);
     if (options.speculation != nullptr)
@@ -145,6 +145,7 @@ class Engine {
     if (sampling_.penalises()) {
       for (const int64_t id : request.prompt) sequence->seen()[id] = 0;
     }
+    sequence->constrain(draws_.constraint());
     begin_turn(*sequence);
     sequence->draw_at_most(options_.step_tokens);
     if (begun != nullptr) sequence->go_on_from(begun->ids, begun->logp);

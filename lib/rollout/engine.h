@@ -44,6 +44,8 @@ struct EngineOptions {
   std::function<void(size_t request, const std::vector<Completion>& samples)> on_request = {};
   // Tokens that a sequence may draw in this call; one that has not ended then stays open. 0: no limit.
   int64_t step_tokens = 0;
+  // With a constraint: every draw by all that is allowed, so that logp is known and log_weight is exact.
+  bool exact_weights = false;
   // Who answers when a turn ends; none: a completion is one turn. max_new_tokens then counts the tokens of
   // both, min_new_tokens and stop strings those of a turn.
   Respondent* respondent = nullptr;

@@ -26,6 +26,11 @@ void check_requests(Model& model, const std::vector<GenerateRequest>& requests,
         "generate: mirostat_tau keeps its bound over one call and goes with no partial rollouts; leave one "
         "of "
         "them out");
+  if (sampling.constrains() &&
+      (options.step_tokens > 0 || std::any_of(requests.begin(), requests.end(), begun)))
+    user_error(
+        "generate: a constraint sees a text from its beginning and goes with no partial rollouts; leave one "
+        "of them out");
   for (size_t r = 0; r < requests.size(); ++r) {
     const auto& prompt = requests[r].prompt;
     if (requests[r].samples < 0)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "base/json.h"
 #include "base/random.h"
 
 namespace temper {
@@ -25,11 +26,16 @@ struct SamplingOptions : Fields {
   // Stop strings, which may hold special tokens; their text is cut off, their tokens are kept as ids.
   std::vector<std::string> stop;
   std::vector<std::string> ban;  // texts that may not appear in a completion, such as control tokens
+  // What a completion's text must be, of each turn: a regular expression, or JSON of a schema (the object, or
+  // its file); grammar/regex.h and grammar/schema.h. At most one of them; "" and null: anything.
+  std::string regex;
+  Json json_schema = nullptr;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff, or mirostat
   bool penalises() const;  // what came before matters
   bool mirostat() const { return mirostat_tau > 0; }
+  bool constrains() const { return !regex.empty() || !json_schema.is_null(); }
 };
 
 struct SampledToken {
@@ -38,6 +44,9 @@ struct SampledToken {
   float logp = 0;
   float logp_full =
       0;  // after temperature only, over the whole vocabulary: what the trainer computes; greedy: at 1
+  // Of a constrained draw, the log of what the constraint allows of the probability, or of an unbiased
+  // estimate of it (constrained.h).
+  double log_weight = 0;
 };
 
 // The ids of prompt and output so far, each with the number of times it stands in the output: the repetition

@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <utility>
+
+#include "base/error.h"
+#include "rollout/constrained.h"
 #include "rollout/sampler.h"
 
 namespace temper {
@@ -37,6 +41,10 @@ void SamplingOptions::fields(FieldVisitor& v) {
       "stop", stop,
       {.help = "a completion ends where one of these strings, special tokens too, appears; it is cut off"});
   v.field("ban", ban, {.help = "texts, special tokens too, that never appear in a completion"});
+  v.field("regex", regex, {.help = "a regular expression that a completion's whole text matches"});
+  v.field("json_schema", json_schema,
+          {.help = "a completion's text is JSON that fits this JSON schema: the schema, or its file",
+           .path = true});
 }
 
 void SamplingOptions::check(std::vector<std::string>& problems, const std::string& where) const {
@@ -69,6 +77,19 @@ void SamplingOptions::check(std::vector<std::string>& problems, const std::strin
   }
   for (const std::string& text : ban) {
     if (text.empty()) problems.push_back(fmt::format("{}ban: an empty string would ban everything", at));
+  }
+  if (!constrains()) return;
+  const char* name = regex.empty() ? "json_schema" : "regex";
+  const std::pair<bool, const char*> alone[] = {
+      {!regex.empty() && !json_schema.is_null(), "json_schema: one of the two says what a text must be"},
+      {min_new_tokens > 0, "min_new_tokens: the text itself says when it may end"},
+      {mirostat(), "mirostat_tau, which draws each token by the ones before it"}};
+  for (const auto& [given, what] : alone)
+    if (given) problems.push_back(fmt::format("{}{}: goes without {}", at, name, what));
+  try {
+    constraint_automaton(*this, at);
+  } catch (const UserError& e) {
+    problems.push_back(e.what());
   }
 }
 

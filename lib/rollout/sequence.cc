@@ -28,6 +28,7 @@ void DecodedSequence::begin_turn(int64_t tokens, std::string own_end) {
   own_end_ = std::move(own_end);
   own_end_at_.reset();
   streamed_.clear(), raw_.clear(), sizes_.clear();
+  if (constraint_ != nullptr) constrained_.emplace(constraint_);
   stream_.reset(), raw_stream_.reset();
   const bool looks_for_ends = !sampling_.stop.empty() || !own_end_.empty();
   if (looks_for_ends || watches_text_) stream_.emplace(tokenizer_);
@@ -49,6 +50,10 @@ std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
   out_.logp.push_back(token.logp);
   out_.logp_full.push_back(token.logp_full);
   if (sampling_.penalises()) ++seen_[token.id];
+  if (constrained_) {
+    constrained_->accept(token.id);
+    if (sampling_.temperature > 0) out_.log_weight = out_.log_weight.value_or(0.0) + token.log_weight;
+  }
   if (std::find(end_ids_.begin(), end_ids_.end(), token.id) != end_ids_.end()) return FinishReason::kEnd;
   read_text();
   if (const auto stop = find_stop()) {

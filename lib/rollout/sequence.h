@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "grammar/constraint.h"
 #include "rollout/completion.h"
 #include "rollout/kv_cache.h"
 #include "rollout/respondent.h"
@@ -24,6 +25,8 @@ class DecodedSequence {
                   RandomStream random, const Tokenizer& tokenizer, const SamplingOptions& sampling,
                   const std::vector<int64_t>& end_ids, bool watches_text);
 
+  // What each turn's text must be, from the next turn on; null: anything.
+  void constrain(std::shared_ptr<const Constraint> constraint) { constraint_ = std::move(constraint); }
   // A turn of at most `tokens` tokens begins, with an end of its own or an empty one (Respondent::turn_end).
   void begin_turn(int64_t tokens, std::string own_end);
   // Takes what was written in an earlier call, as the beginning of the turn that has begun.
@@ -52,6 +55,8 @@ class DecodedSequence {
   const SeenTokens& seen() const { return seen_; }
   SeenTokens& seen() { return seen_; }
   const std::string& text_so_far() const { return streamed_; }  // of the turn, special tokens left out
+  // Where the turn's text stands; null: nothing constrains it.
+  const ConstraintState* constraint() const { return constrained_ ? &*constrained_ : nullptr; }
   double& mirostat_mu() { return mirostat_mu_; }
   // Tokens that it can still draw before it is full, its turn is, or it is left open.
   int64_t room() const;
@@ -81,6 +86,8 @@ class DecodedSequence {
   int64_t turn_begin_ = 0, turn_limit_ = 0;  // tokens
   int64_t draws_left_ = -1;
   double mirostat_mu_;
+  std::shared_ptr<const Constraint> constraint_;
+  std::optional<ConstraintState> constrained_;        // of the turn
   std::optional<StreamDecoder> stream_, raw_stream_;  // with bans or stop strings; with stop strings
   std::string streamed_, raw_;                        // of the turn, without and with special tokens
   std::vector<std::pair<size_t, size_t>> sizes_;      // of raw and streamed, after each token

@@ -1,6 +1,7 @@
 #include "rollout/token_weights.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -25,6 +26,17 @@ Vec weight_of(const TokenWeights& weights, Vec x) {
   return ((x - Vec(weights.max)) * Vec(weights.inverse_temperature)).exp_u20();
 }
 
+double block_sum(const float* logits, int64_t n, const TokenWeights& weights, int64_t begin) {
+  const int64_t end = std::min(n, begin + kBlock);
+  Vec sum(0.0f);
+  for (int64_t i = begin; i < end; i += kLanes) sum = sum + weight_of(weights, load(logits, i, n));
+  float lane[kLanes];
+  sum.store(lane);
+  double block = 0;
+  for (const float value : lane) block += value;
+  return block;
+}
+
 }  // namespace
 
 TokenWeights weigh(const float* logits, int64_t n, double temperature) {
@@ -33,7 +45,8 @@ TokenWeights weigh(const float* logits, int64_t n, double temperature) {
   for (int64_t i = 0; i < n; i += kLanes) most = at::vec::maximum(most, load(logits, i, n));  // keeps NaN
   weights.max = largest(most);
   if (weights.max == kNever)
-    user_error("sampling: every token is ruled out, as banned or as an end before min_new_tokens");
+    user_error(
+        "sampling: every token is ruled out, as banned, as an end before min_new_tokens, or by a constraint");
   if (!std::isfinite(weights.max)) {
     user_error(
         "sampling: the logits hold {}: the model has diverged or its weights are broken; try dtype f32",
@@ -41,17 +54,17 @@ TokenWeights weigh(const float* logits, int64_t n, double temperature) {
   }
   weights.inverse_temperature = static_cast<float>(1 / temperature);
   for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = std::min(n, begin + kBlock);
-    Vec sum(0.0f);
-    for (int64_t i = begin; i < end; i += kLanes) sum = sum + weight_of(weights, load(logits, i, n));
-    float lane[kLanes];
-    sum.store(lane);
-    double block = 0;
-    for (const float value : lane) block += value;
-    weights.block.push_back(block);
-    weights.total += block;
+    weights.block.push_back(block_sum(logits, n, weights, begin));
+    weights.total += weights.block.back();
   }
   return weights;
+}
+
+void leave_out(float* logits, int64_t n, TokenWeights& weights, int64_t id) {
+  logits[id] = kNever;
+  const int64_t block = id / kBlock;
+  weights.block[static_cast<size_t>(block)] = block_sum(logits, n, weights, block * kBlock);
+  weights.total = std::accumulate(weights.block.begin(), weights.block.end(), 0.0);
 }
 
 int64_t draw(const float* logits, int64_t n, const TokenWeights& weights, double uniform) {

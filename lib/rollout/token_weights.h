@@ -32,6 +32,9 @@ TokenWeights weigh(const float* logits, int64_t n, double temperature);
 // The lowest id whose cumulated weight exceeds uniform * total: first the block, then the id in it.
 int64_t draw(const float* logits, int64_t n, const TokenWeights& weights, double uniform);
 
+// Rules a token out: its logit becomes -inf, and its weight leaves the sums.
+void leave_out(float* logits, int64_t n, TokenWeights& weights, int64_t id);
+
 // The weights over `sum`: [n] probabilities.
 void probabilities_of(const float* logits, int64_t n, const TokenWeights& weights, double sum, float* out);
 

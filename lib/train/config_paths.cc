@@ -26,7 +26,9 @@ class Paths : public FieldVisitor {
   void field(const char*, std::vector<double>&, const FieldInfo&) override {}
   void field(const char*, std::optional<double>&, const FieldInfo&) override {}
   void field(const char*, std::optional<int64_t>&, const FieldInfo&) override {}
-  void field(const char*, Json&, const FieldInfo&) override {}
+  void field(const char* name, Json& value, const FieldInfo& info) override {
+    if (value.is_string()) note(name, value, info);  // a file instead of what it holds
+  }
   void field(const char*, ConfigPart&, const FieldInfo&) override {}
 
  protected:

@@ -26,6 +26,7 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
   engine.step = options.step;
   engine.step_tokens = options.step_tokens;
   engine.end_ids = s.end_ids;
+  engine.exact_weights = true;
   engine.speculation = s.config.task->sampling().speculation.get();
   if (options.on_request) {
     engine.on_request = [&](size_t mine, const std::vector<Completion>& samples) {
@@ -58,8 +59,8 @@ Rollout rollout_of(const Completion& c) {
   r.conversation = c.conversation;
   if (c.turns.size() > 1) r.turns = c.turns;
   for (const Turn& turn : c.turns)
-    r.logp_rollout.insert(r.logp_rollout.end(), c.logp_full.begin() + turn.begin,
-                          c.logp_full.begin() + turn.end);
+    r.logp_rollout.insert(r.logp_rollout.end(), c.logp_of_draw().begin() + turn.begin,
+                          c.logp_of_draw().begin() + turn.end);
   return r;
 }
 

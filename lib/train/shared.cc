@@ -25,7 +25,8 @@ std::string pack(const Completions& all) {
       Json turns = Json::array();
       for (const Turn& turn : c.turns) turns.push_back(to_json(turn));
       row.push_back({c.ids, c.logp, c.logp_full, static_cast<int>(c.finish), c.text, c.raw_text, turns,
-                     c.conversation ? to_json(*c.conversation) : Json(nullptr)});
+                     c.conversation ? to_json(*c.conversation) : Json(nullptr),
+                     number_or_null(c.log_weight)});
     }
   }
   return bytes_of(json);
@@ -45,6 +46,7 @@ Completions unpack(const std::string& bytes) {
       to.raw_text = c[5].get<std::string>();
       for (const Json& turn : c[6]) to.turns.push_back(turn_from_json(turn));
       if (!c[7].is_null()) to.conversation = conversation_from_json(c[7]);
+      if (!c[8].is_null()) to.log_weight = c[8].get<double>();
     }
   }
   return out;

@@ -282,6 +282,17 @@ refuses "a cache in no folder" '--teacher-cache nowhere' "$g" --model sft/final 
 echo '{"question": "a"}' > keys2.jsonl
 refuses "a cache of unknown columns" 'keys2.jsonl:1' "$g" --model sft/final --teacher-cache new-cache --input keys2.jsonl
 [ -e new-cache ] && fail "a refused command wrote a cache"
+constrained() { refuses "$1" "$2" "$g" --model sft/final --dtype f32 --prompt 1 --max-new-tokens 8 "${@:3}"; }
+constrained "an expression that is none" '--regex: the regular expression "a\(", at byte 2: the group is never closed' --regex 'a('
+constrained "an expression that matches nothing" '--regex: the regular expression matches no text' --regex '[^\s\S]'
+constrained "an expression that is too large" '--regex: its automaton is too large' --regex '(a|b)*a(a|b){40}'
+constrained "two constraints" '--regex: goes without json_schema' --regex a --json-schema '{}'
+constrained "no such schema" 'nowhere.json' --json-schema nowhere.json
+constrained "a schema of unknown keywords" '--json-schema: /: "not" is not offered' --json-schema '{"not": {}}'
+constrained "a schema that nothing fits" '--json-schema: no value fits' --json-schema '{"enum": []}'
+constrained "a schema that is none" 'expected a schema' --json-schema "$source/data/arithmetic/../../tests/grammar/golden/regex.json"
+constrained "a constraint of what never ends" 'a constraint needs an end token' --regex a --ignore-end
+constrained "a constraint on a search" 'search: ' --regex a --search beam
 
 # ---------------------------------------------------------------------------------------------------- run folders
 refuses "nothing to resume" 'new' "$t" sft.json --run new --resume must

@@ -26,10 +26,10 @@ struct TextSearchFields : Fields {
 void check_search(const std::vector<GenerateRequest>& requests, const SamplingOptions& sampling,
                   const EngineOptions& engine, const TextSearchOptions& options) {
   if ((sampling.temperature != 1 && sampling.temperature != 0) || sampling.truncates() ||
-      sampling.penalises() || !sampling.stop.empty() || !sampling.ban.empty())
+      sampling.penalises() || !sampling.stop.empty() || !sampling.ban.empty() || sampling.constrains())
     user_error(
-        "search: goes by the model's own probabilities; leave out temperature, truncations, penalties, stop "
-        "and ban");
+        "search: goes by the model's own probabilities; leave out temperature, truncations, penalties, stop, "
+        "ban, regex and json_schema");
   if (engine.respondent != nullptr || engine.step_tokens > 0 || engine.speculation != nullptr)
     user_error("search: goes with no environment, no partial rollouts and no speculation; leave them out");
   for (const GenerateRequest& request : requests) {

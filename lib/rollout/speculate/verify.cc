@@ -54,8 +54,7 @@ SpeculationCount speculative_step(Model& model, Speculator& speculator, const To
       for (int64_t i = begin; i < end; ++i) {
         const Verified& v = *open[i];
         DecodedSequence& s = *v.sequence;
-        const TokenDistribution p(rows + (v.row + v.given) * vocab, vocab, draws.sampling(), s.seen(),
-                                  draws.banned_for(s));
+        const TokenDistribution p = draws.distribution(rows + (v.row + v.given) * vocab, vocab, s);
         next[i] = next_token(p, *v.draft, static_cast<size_t>(v.given), s.random());
       }
     });

@@ -60,10 +60,10 @@ void DistillTask::check_run(const RunConfig&, std::vector<std::string>& problems
     if (on_policy_share > 0)
       problem(
           fmt::format("on_policy_share: \"{}\" learns from own samples alone; leave it out", algorithm_name));
-    if (rollout.temperature != 1 || rollout.truncates() || rollout.penalises())
+    if (rollout.temperature != 1 || rollout.truncates() || rollout.penalises() || rollout.constrains())
       problem(
           fmt::format("rollout: \"{}\" is a policy gradient of the student's own distribution; sample at "
-                      "temperature 1 without truncation or penalties",
+                      "temperature 1 without truncation, penalties or a constraint",
                       algorithm_name));
   }
 }

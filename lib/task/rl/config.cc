@@ -174,6 +174,18 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
       problem(fmt::format("replay.share: {} replayed{} of {} prompts a step leave nothing to sample", taken,
                           stored > 0 ? fmt::format(" and {} stored", stored) : "", rollout.prompts_per_step));
   }
+  if (rollout.constrains()) {
+    if (algorithm->correction == "none")
+      problem(
+          "rollout.regex, rollout.json_schema: constrained samples are not the policy's own; "
+          "algorithm.correction \"truncate\" or \"mask\" weighs them by what the constraint allowed");
+    const std::pair<bool, const char*> plain_only[] = {
+        {rollout.step_tokens > 0, "rollout.step_tokens: a constraint sees a text from its beginning"},
+        {!rollout.openings.empty(), "rollout.openings: a constraint sees a text from its beginning"},
+        {rollout.prefix.on(), "rollout.prefix: a constraint sees a text from its beginning"}};
+    for (const auto& [given, what] : plain_only)
+      if (given) problem(fmt::format("{}; leave out rollout.regex and rollout.json_schema", what));
+  }
   if (rollout.step_tokens > 0) {
     if (algorithm->correction == "none")
       problem(

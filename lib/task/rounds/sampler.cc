@@ -82,6 +82,7 @@ std::vector<std::vector<Completion>> PhaseSampler::sample(const std::vector<Reco
   engine.max_batch = work_.task.max_batch;
   engine.seed = o.seed;
   engine.end_ids = end_ids_;
+  engine.exact_weights = true;
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < prompts.size(); ++i) requests.push_back({prompts[i].ids, o.samples, o.first + i});
   const auto generated = [&](const std::vector<GenerateRequest>& mine) {
