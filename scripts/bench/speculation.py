@@ -122,9 +122,11 @@ def main():
     prompts = args.prompts or args.folder / "prompts.jsonl"
     skips = args.folder / "skips.json"
     common = ["--model", target, "--dtype", args.dtype, "--input", prompts, "--ignore-end", "--threads", args.threads]
-    print("looking for sub-layers to skip", file=sys.stderr, flush=True)
-    found = run([args.bin / "temper-generate", *common, "--max-new-tokens", 64, "--temperature", 0, "--trials", args.trials,
-                 "--find-skips", skips]).stderr.strip().splitlines()[-1]
+    if not skips.exists():
+        print("looking for sub-layers to skip", file=sys.stderr, flush=True)
+        found = run([args.bin / "temper-generate", *common, "--max-new-tokens", 64, "--temperature", 0, "--trials", args.trials,
+                     "--find-skips", skips]).stderr.strip().splitlines()[-1]
+        print(found, file=sys.stderr, flush=True)
     kinds = {"lookup": "lookup", "skip": skips}
     if draft:
         kinds["draft"] = json.dumps({"kind": "draft", "model": str(draft)})
@@ -148,7 +150,7 @@ def main():
                              f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | "
                              f"{100 * statistics.median(shares):.0f} % | {statistics.median(passes):.2f} |")
                 print(lines[-1], file=sys.stderr, flush=True)
-    print(f"{datetime.date.today()}, {os.cpu_count()} cores, {args.dtype}; {found}\n")
+    print(f"{datetime.date.today()}, {args.threads} threads, {args.dtype}; skipped: {skips.read_text()}")
     print("| sampling | batch | drafts | plain tokens/s | tokens/s | speed-up (range of pairs) | accepted | tokens a pass |\n"
           "|---|---|---|---|---|---|---|---|")
     print("\n".join(lines))
