@@ -73,11 +73,19 @@ inline Json sampling_settings(const EvalArguments& a, const Questions& q) {
           .add(static_cast<int64_t>(fs::file_size(file)))
           .add(static_cast<int64_t>(fs::last_write_time(file).time_since_epoch().count()));
   }
-  return {
-      {"model", a.model.path},        {"adapters", a.adapters},       {"files", weights.hex()},
-      {"dtype", a.model.dtype},       {"quantise", a.model.quantise}, {"device", a.model.device},
-      {"prompts", prompts.hex()},     {"n", a.eval.samples},          {"seed", a.seed},
-      {"environment", a.environment}, {"budgets", q.budgets},         {"sampling", dump_fields(a.sampling)}};
+  return {{"model", a.model.path},
+          {"adapters", a.adapters},
+          {"files", weights.hex()},
+          {"dtype", a.model.dtype},
+          {"quantise", a.model.quantise},
+          {"device", a.model.device},
+          {"prompts", prompts.hex()},
+          {"n", a.eval.samples},
+          {"seed", a.seed},
+          {"environment", a.environment},
+          {"template", a.chat_template},
+          {"budgets", q.budgets},
+          {"sampling", dump_fields(a.sampling)}};
 }
 
 // The figures of sampled answers; lines: a line of JSON for each sample. done: called when the lines are

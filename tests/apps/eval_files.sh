@@ -105,12 +105,12 @@ PY
 "${model[@]}" --choices questions.jsonl --prior "" | grep -q mutual && fail "a prior that nobody asked for"
 
 # One that is stopped goes on, and ends with the same bytes.
-long=("${model[@]}" --data data.jsonl --reward math --n 8 --temperature 1.5 --max-new-tokens 160)
+long=("${model[@]}" --data data.jsonl --reward math --n 8 --temperature 1.5 --max-new-tokens 64 --batch 8)
 "${long[@]}" --output whole.jsonl > whole.json
 stopped=0
 for _ in 1 2 3; do
   rm -f torn.jsonl.partial torn.jsonl
-  "${long[@]}" --batch 8 --output torn.jsonl > torn.json 2> log &
+  "${long[@]}" --output torn.jsonl > torn.json 2> log &
   pid=$!
   for _ in $(seq 2000); do
     [ "$(cat torn.jsonl.partial 2> /dev/null | wc -l)" -ge 3 ] && break
