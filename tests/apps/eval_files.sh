@@ -52,6 +52,8 @@ cmp scored.json scored-again.json || fail "samples that were scored anew have ot
 "${stored[@]}" --samples answers.jsonl | grep -q '"prompts": 24' || fail "answers of temper-generate are no samples"
 "${stored[@]}" --samples data.jsonl --reward math | grep -q '"value": 1.0' || fail "answers that a file has are not scored"
 
+"${stored[@]}" --samples a.jsonl --limit 5 | grep -q '"samples": 20' || fail "--limit left more than 5 prompts"
+
 # Two models on the same prompts: here two seeds.
 "${model[@]}" "${short[@]}" "${rewards[@]}" --correct-by letters --n 4 --seed 4 --output b.jsonl > b.json
 "${stored[@]}" --compare a.jsonl b.jsonl --page ab.html > ab.json
