@@ -85,9 +85,10 @@ int run(const EvalArguments& a) {
     out = stored_figures(a, lines), title = a.samples;
   else
     out = measured(a, lines, done);
-  show_figures(out, a.table, a.json, a.page, title);
+  show_figures(out, a.table, a.json);
   if (!a.output.empty()) write_file_atomic(a.output, lines);
   done();
+  if (!a.page.empty()) write_file_atomic(a.page, evaluation_html(out, title));
   return kExitDone;
 }
 
@@ -97,8 +98,7 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Samples answers to the prompts of a file, scores them, measures the loss of stored texts, and prints "
       "the figures; or does so of samples that are stored, compares two files of them, or scores the answers "
-      "of "
-      "a file.",
+      "of a file.",
       "temper-eval"};
   EvalArguments arguments;
   add_options(app, arguments);

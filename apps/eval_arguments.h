@@ -146,7 +146,7 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
                  "a longer one: error, drop, or truncate (prompts from the left, examples from the right)")
       ->check(CLI::IsMember({"drop", "truncate", "error"}));
   app.add_option("--prefix", a.prefix, "text before every prompt, such as a control token");
-  app.add_option("--limit", a.limit, "only the first records of the data, and of each file of --loss; 0: all")
+  app.add_option("--limit", a.limit, "only the first records of the data, and of each other file; 0: all")
       ->check(CLI::Range(int64_t{0}, kMaxCount));
   app.add_option("--batch", a.max_batch,
                  "answers generated together; 0: what half of the free memory holds [0]")

@@ -86,6 +86,7 @@ inline Json sampling_settings(const EvalArguments& a, const Questions& q) {
           {"seed", a.seed},
           {"speculation", a.speculation},
           {"environment", a.environment},
+          {"template", a.chat_template},
           {"budgets", q.budgets},
           {"sampling", dump_fields(a.sampling)}};
 }

@@ -5,22 +5,19 @@
 
 #include <string>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "common.h"
 #include "report/evaluation.h"
 
 namespace temper {
 
-// To standard output, tables on a terminal or where they are asked for; and to the page, if it has a name.
-inline void show_figures(const Json& out, bool table, bool json, const std::string& page,
-                         const std::string& title) {
+// To standard output, as tables on a terminal or where they are asked for.
+inline void show_figures(const Json& out, bool table, bool json) {
   if (table || (!json && ::isatty(1) != 0))
     print_text(evaluation_text(out));
   else
     std::printf("%s\n", out.dump(2).c_str());
   std::fflush(stdout);  // a failure is told at the end: the samples can be saved all the same
-  if (!page.empty()) write_file_atomic(page, evaluation_html(out, title));
 }
 
 }  // namespace temper

@@ -53,6 +53,7 @@ inline void check_modes(const EvalArguments& a) {
 // The figures of a file of samples; with --reward, of what these say of them. lines: the samples anew.
 inline Json stored_figures(const EvalArguments& a, std::string& lines) {
   StoredSamples stored = read_eval_samples(a.samples);
+  keep_first(stored, a.limit);
   if (!a.rewards.empty()) {
     const std::vector<RewardEntry> entries = read_rewards(a.rewards, "--reward");
     if (!stored.has_ids && std::any_of(entries.begin(), entries.end(), counts_tokens))
@@ -81,6 +82,7 @@ inline Json compared_files(const EvalArguments& a) {
   EvalOptions judged;
   judged.correct_by = a.eval.correct_by, judged.correct_above = a.eval.correct_above;
   for (StoredSamples* stored : {&first, &second}) {
+    keep_first(*stored, a.limit);
     demand_scores(*stored);
     judge_stored(*stored, judged);
   }

@@ -28,7 +28,11 @@ int64_t batch_in_memory(const Model& model, const std::vector<GenerateRequest>& 
 int64_t free_bytes(c10::Device device) {
   if (!device.is_cpu()) {
     const auto index = device.has_index() ? device.index() : c10::DeviceIndex(0);
-    return static_cast<int64_t>(at::getDeviceAllocator(device.type())->getMemoryInfo(index).first);
+    try {
+      return static_cast<int64_t>(at::getDeviceAllocator(device.type())->getMemoryInfo(index).first);
+    } catch (const c10::Error&) {  // not every allocator knows
+      return 0;
+    }
   }
   int64_t out = 0;
   std::ifstream memory("/proc/meminfo");

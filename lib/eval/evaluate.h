@@ -58,10 +58,11 @@ struct EvalSample {
 
 struct EvalResult {
   // "accuracy" (the mean over prompts of the share of correct samples, mean@k for k = samples), for k > 1
-  // "pass@k", "maj@k" (when a reward knows answers), for the largest k "g_pass@k_0.5", "g_pass@k_1" and
-  // "mg_pass@k"; "reward" and "reward/<name>", "length" in tokens and "truncated". Prompts whose samples are
-  // all null are left out of the first group, and those with fewer than k that are not null out of the
-  // figures at k. With options.diversity "distinct" and "vendi" of a prompt's samples (diversity.h).
+  // "pass@k", "maj@k" (when a reward knows answers), "g_pass@k_<tau>" for each tau or, where none is given,
+  // for the largest k those of 0.5 and 1, for the largest k "mg_pass@k"; "reward" and "reward/<name>",
+  // "length" in tokens and "truncated". Prompts whose samples are all null are left out of the first group,
+  // and those with fewer than k that are not null out of the figures at k. With options.diversity "distinct"
+  // and "vendi" of a prompt's samples (diversity.h).
   // "<name>/<outcome>": the share of samples that went so, of those whose outcome the reward
   // told.
   std::vector<Figure> figures;

@@ -222,6 +222,13 @@ StoredSamples stored_samples(const std::vector<Record>& records) {
   return out;
 }
 
+void keep_first(StoredSamples& stored, int64_t prompts) {
+  if (prompts == 0 || stored.result.prompts <= prompts) return;
+  std::erase_if(stored.result.samples, [&](const EvalSample& sample) { return sample.prompt >= prompts; });
+  stored.prompts.resize(static_cast<size_t>(prompts));
+  stored.result.prompts = prompts;
+}
+
 void demand_scores(const StoredSamples& stored) {
   if (!stored.scored)
     user_error(

@@ -29,6 +29,9 @@ struct StoredSamples {
 StoredSamples read_eval_samples(const std::string& file);
 StoredSamples stored_samples(const std::vector<Record>& lines);
 
+// The first prompts alone; 0: all.
+void keep_first(StoredSamples& stored, int64_t prompts);
+
 // Throws UserError for answers that nothing was said of.
 void demand_scores(const StoredSamples& stored);
 

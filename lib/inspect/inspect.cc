@@ -6,6 +6,7 @@
 #include "adapter/adapter.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "data/benchmarks.h"
 #include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
@@ -88,6 +89,14 @@ Kinds all_kinds() {
                              {"fields", Json::array()}});
   }
   kinds.emplace_back("family", std::move(families_json));
+  Json benchmarks_json = Json::array();
+  for (const BenchmarkFormat& format : benchmark_formats()) {
+    benchmarks_json.push_back({{"name", format.name},
+                               {"summary", format.summary},
+                               {"source", format.source},
+                               {"fields", Json::array()}});
+  }
+  kinds.emplace_back("benchmark", std::move(benchmarks_json));
   return kinds;
 }
 

@@ -97,7 +97,10 @@ std::vector<std::string> main_figures(const Json& figures) {
       if (name.rfind(kind, 0) == 0) last = name;
     if (!last.empty()) out.push_back(last);
   };
-  for (const char* kind : {"accuracy", "acc", "pass@", "maj@", "reward", "length"}) {
+  for (const auto& [name, figure] : figures.items())
+    if (name.rfind("acc", 0) == 0 && name.find('/') != std::string::npos)
+      out.push_back(name);  // of --choices
+  for (const char* kind : {"accuracy", "pass@", "maj@", "reward", "length"}) {
     if (figures.contains(kind))
       out.push_back(kind);
     else if (std::string(kind).back() == '@')

@@ -52,6 +52,8 @@ cmp scored.json scored-again.json || fail "samples that were scored anew have ot
 "${stored[@]}" --samples answers.jsonl | grep -q '"prompts": 24' || fail "answers of temper-generate are no samples"
 "${stored[@]}" --samples data.jsonl --reward math | grep -q '"value": 1.0' || fail "answers that a file has are not scored"
 
+"${stored[@]}" --samples a.jsonl --limit 5 | grep -q '"samples": 20' || fail "--limit left more than 5 prompts"
+
 # Two models on the same prompts: here two seeds.
 "${model[@]}" "${short[@]}" "${rewards[@]}" --correct-by letters --n 4 --seed 4 --output b.jsonl > b.json
 "${stored[@]}" --compare a.jsonl b.jsonl --page ab.html > ab.json
@@ -105,12 +107,12 @@ PY
 "${model[@]}" --choices questions.jsonl --prior "" | grep -q mutual && fail "a prior that nobody asked for"
 
 # One that is stopped goes on, and ends with the same bytes.
-long=("${model[@]}" --data data.jsonl --reward math --n 8 --temperature 1.5 --max-new-tokens 160)
+long=("${model[@]}" --data data.jsonl --reward math --n 8 --temperature 1.5 --max-new-tokens 64 --batch 8)
 "${long[@]}" --output whole.jsonl > whole.json
 stopped=0
 for _ in 1 2 3; do
   rm -f torn.jsonl.partial torn.jsonl
-  "${long[@]}" --batch 8 --output torn.jsonl > torn.json 2> log &
+  "${long[@]}" --output torn.jsonl > torn.json 2> log &
   pid=$!
   for _ in $(seq 2000); do
     [ "$(cat torn.jsonl.partial 2> /dev/null | wc -l)" -ge 3 ] && break

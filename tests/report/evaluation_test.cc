@@ -42,6 +42,11 @@ TEST_CASE("evaluation: tables that line up") {
       text.find(
           "By level\nlevel  prompts    accuracy\neasy         1  1 [0.2, 1]\nhäd          2           -\n") !=
       std::string::npos);
+  const Json choices = parse_json(
+      R"({"by": {"level": {"easy": {"prompts": 2, "figures": {"acc/x": {"value": 1}, "acc_norm/x": {"value": 0}}}}}})",
+      "test");
+  CHECK(evaluation_text(choices) ==
+        "By level\nlevel  prompts  acc/x  acc_norm/x\neasy         2      1           0\n");
   CHECK(evaluation_text(Json::object()).empty());
   CHECK(evaluation_text({{"figures", Json::object()}}).empty());
 
