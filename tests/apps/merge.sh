@@ -45,7 +45,7 @@ JSON
 convert --merge recipe.json by-recipe --data "$data" --data "$source/data/sums/test.jsonl" --limit 8
 grep -q 'merged 2 models by ties: the weights moved by' err || fail "the merge is not told: $(cat err)"
 grep -q 'loss of .*arithmetic/test.jsonl under merged: ' err || fail "the held-out loss is not told: $(cat err)"
-[ "$(json by-recipe/merge.json 'len(j["loss"]), sorted(os.path.basename(k) for k in next(iter(j["loss"].values())))')" = '[2, ["base", "final", "final", "merged"]]' ] || fail "merge.json: $(json by-recipe/merge.json 'j["loss"]')"
+[ "$(json by-recipe/merge.json '[len(j["loss"]), sorted(os.path.basename(k) for k in next(iter(j["loss"].values())))]')" = '[2, ["base", "final", "final", "merged"]]' ] || fail "merge.json: $(json by-recipe/merge.json 'j["loss"]')"
 [ "$(json by-recipe/merge.json 'all(0 < t["kept"] <= 0.61 and t["agreeing"] <= 1 for n, t in j["tensors"].items() if "proj" in n)')" = true ] || fail "merge.json lacks figures by tensor"
 convert base by-flags --merge ties --with a/final --with b/final@0.5 --set density=0.3
 cmp by-recipe/model.safetensors by-flags/model.safetensors || fail "a recipe and the same flags give two merges"
