@@ -104,13 +104,13 @@ inline MergeRecipe read_merge_recipe(const MergeArguments& a, const std::string&
   return recipe;
 }
 
-// The held-out files of --data, in the words of the model that is kept. Throws UserError.
+// The held-out files of --data by their paths, in the words of the model that is kept. Throws UserError.
 inline std::vector<LossFile> held_out_files(const MergeArguments& a, const MergeRecipe& recipe) {
   const std::string folder = has_tokenizer(recipe.kept()) ? recipe.kept() : recipe.base;
   std::vector<LossFile> out;
   for (const std::string& file : a.data) {
     const ExampleFiles from{.files = {file}, .limit = a.limit, .max_tokens = a.max_tokens};
-    out.push_back({fs::path(file).stem().string(), read_examples(folder, from)});
+    out.push_back({file, read_examples(folder, from)});
   }
   return out;
 }

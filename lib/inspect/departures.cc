@@ -115,7 +115,8 @@ const std::map<std::string, Lines>& all() {
         "before."}},
       {"merge/model_stock",
        {"Where the models stand at an obtuse angle the base is taken; mergekit goes on with the formula.",
-        "The weights of runs that are being trained are not merged on the way."}},
+        "While training, rounds merge what they trained side by side (phase merge); the paper merges two "
+        "runs at each epoch."}},
       {"merge/timber",
        {"The spectrum is that of D's Gram matrix; the authors take the SVD of D. They add 1e-9 inside the "
         "logarithm."}},

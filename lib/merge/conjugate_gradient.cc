@@ -20,11 +20,11 @@ double fp64_dot(const at::Tensor& a, const at::Tensor& b) {
 
 }  // namespace
 
-CgResult conjugate_gradient(const std::function<at::Tensor(const at::Tensor&)>& product, const at::Tensor& b,
+CgResult conjugate_gradient(const std::function<at::Tensor(const at::Tensor&)>& product, at::Tensor b,
                             at::Tensor x, int64_t iterations, double tolerance) {
   CgResult out;
   const double b_norm = std::sqrt(fp64_dot(b, b));
-  at::Tensor residual = b - product(x);
+  at::Tensor residual = b.sub_(product(x));
   double squared = fp64_dot(residual, residual);
   const auto relative = [&] { return b_norm > 0 ? std::sqrt(squared) / b_norm : std::sqrt(squared); };
   out.first = relative();
@@ -34,7 +34,7 @@ CgResult conjugate_gradient(const std::function<at::Tensor(const at::Tensor&)>& 
     const double curvature = fp64_dot(direction, image);
     if (!(curvature > 0)) break;
     const double step = squared / curvature;
-    x = x.add(direction, step);
+    x.add_(direction, step);
     residual.sub_(image, step);
     const double before = squared;
     squared = fp64_dot(residual, residual);

@@ -4,8 +4,8 @@
 //   gram    W -> W A_i, A_i the mean of x x^T (RegMean's problem)
 //   fisher  W -> F_i * W, element by element, the diagonal Fisher's
 //   kfac    W -> B_i W A_i, B_i the mean of g g^T: the blocks of the Fisher matrix, factored
-// W is [out, in]. Tensors that have no such statistics are the weighted mean. Four copies of a linear's
-// weights in fp32 are held at a time, beside its statistics.
+// W is [out, in]. Tensors that have no such statistics are the weighted mean. About six copies of
+// a tensor in fp32 are held at a time, beside its statistics.
 #include <ATen/ATen.h>
 
 #include "base/json.h"

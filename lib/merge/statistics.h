@@ -29,9 +29,9 @@ struct StatisticsOptions {
   uint64_t seed = 1;  // of these draws
 };
 
-// fp32 throughout: the model's compute dtype must be. Which parameters train is changed. Examples without a
-// target are passed over by fisher and kfac. done(n): after each example. Throws UserError when nothing is
-// left.
+// All of them are held in memory until they are written. fp32 throughout: the model's compute dtype must be.
+// Which parameters train is changed. Examples without a target are passed over by fisher and kfac. done(n):
+// after each example. Throws UserError when nothing is left.
 void write_statistics(Model& model, const std::vector<Example>& examples, const StatisticsOptions& options,
                       const std::string& path, const std::function<void(size_t)>& done = {});
 

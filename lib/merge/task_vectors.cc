@@ -1,7 +1,9 @@
 #include "merge/task_vectors.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "base/error.h"
@@ -19,18 +21,25 @@ float kth_largest_magnitude(int64_t k,
   uint32_t high = 0;
   int64_t left = k;
   for (const int half : {0, 1}) {
-    std::vector<int64_t> counts(1 << 16);
+    std::vector<std::vector<int64_t>> of_threads(static_cast<size_t>(at::get_num_threads()),
+                                                 std::vector<int64_t>(1 << 16));
     visit([&](const at::Tensor& values) {
       const at::Tensor row = values.contiguous();
       const float* x = row.const_data_ptr<float>();
-      for (int64_t i = 0; i < row.numel(); ++i) {
-        const uint32_t bits = std::bit_cast<uint32_t>(x[i]) & 0x7fffffffU;
-        if (half == 0)
-          ++counts[bits >> 16];
-        else if (bits >> 16 == high)
-          ++counts[bits & 0xffffU];
-      }
+      at::parallel_for(0, row.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+        std::vector<int64_t>& counts = of_threads[static_cast<size_t>(at::get_thread_num())];
+        for (int64_t i = begin; i < end; ++i) {
+          const uint32_t bits = std::bit_cast<uint32_t>(x[i]) & 0x7fffffffU;
+          if (half == 0)
+            ++counts[bits >> 16];
+          else if (bits >> 16 == high)
+            ++counts[bits & 0xffffU];
+        }
+      });
     });
+    std::vector<int64_t> counts(1 << 16);
+    for (const auto& some : of_threads)
+      std::transform(counts.begin(), counts.end(), some.begin(), counts.begin(), std::plus<>());
     for (uint32_t bin = (1 << 16) - 1;; --bin) {
       if (counts[bin] >= left) {
         if (half == 1) return std::bit_cast<float>(high << 16 | bin);

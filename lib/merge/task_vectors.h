@@ -16,7 +16,7 @@ at::Tensor task_vector(const MergeTensor& tensor, size_t model, const at::Tensor
                        int64_t end);
 
 // The k-th largest |x| of all that `visit` shows to the function it is given, fp32 tensors; it is called
-// twice. Exact, with half a megabyte of memory: magnitudes are ordered as their bits are. k >= 1 of that many
+// twice. Exact, with half a megabyte a thread: magnitudes are ordered as their bits are. k >= 1 of that many
 // elements at least.
 float kth_largest_magnitude(int64_t k,
                             const std::function<void(const std::function<void(const at::Tensor&)>&)>& visit);

@@ -3,8 +3,8 @@
 //   trim "model":  the largest of the whole task vector, as the paper and its code do
 //   trim "tensor": the largest of each tensor, as mergekit does
 // Kept are floor(density n) entries and all that are equal to the smallest of them (in bf16 many are;
-// mergekit takes some). The paper's code gives an exactly cancelled sum the sign of the whole vector's sum,
-// here as in mergekit it is +.
+// mergekit takes some, the paper's code one entry more). The paper's code gives an exactly cancelled sum the
+// sign of the whole vector's sum, here as in mergekit it is +.
 #include <ATen/ATen.h>
 
 #include <cmath>

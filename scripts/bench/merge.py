@@ -5,7 +5,8 @@
 
 --peer-python: a Python with torch, safetensors and numpy, which makes the folders; with mergekit in it the same merges are
 timed by it in the same sitting. Needs 10 GB of disk for 1.5b and 4 GB more for each result. Memory is the largest resident set
-(VmHWM) of the process, in bytes and in the largest tensor's fp32 size (the embedding's); mapped file pages count.
+(VmHWM) of the process, in bytes and in the largest tensor's fp32 size (the embedding's); mapped file pages count. Where the disk
+is slow the seconds are mostly the 3 GB that are written and synced: compare the processors' seconds too.
 """
 import argparse
 import json
@@ -67,14 +68,14 @@ run_merge(MergeConfiguration.model_validate(json.loads(sys.argv[1])), out_path=s
 
 
 def measured(command):
-    """Seconds and largest resident bytes of a command."""
+    """Seconds, those of processors, and largest resident bytes of a command."""
     begin = time.monotonic()
     done = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     error = done.stderr.read()
     _, status, usage = os.wait4(done.pid, 0)
     if status != 0:
         sys.exit(f"{' '.join(command[:2])}: {error[-2000:]}")
-    return time.monotonic() - begin, usage.ru_maxrss * 1024
+    return time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def main():
@@ -92,7 +93,7 @@ def main():
     largest = VOCABULARY * SHAPES[args.shape][0] * 4
     has_peer = subprocess.run([args.peer_python, "-c", "import mergekit.merge"], capture_output=True).returncode == 0
     out = os.path.join(work, "out")
-    print(f"| method | Temper | memory | of the largest tensor | mergekit | memory | faster |\n|---|---|---|---|---|---|---|")
+    print("| method | Temper | CPU | memory | of the largest tensor | mergekit | CPU | memory |\n|---|---|---|---|---|---|---|---|")
     for name, ours, theirs in METHODS:
         recipe = {**ours, "models": [{"path": a}, {"path": b}]}
         if ours["method"] == "timber":
@@ -102,8 +103,8 @@ def main():
         path = os.path.join(work, "recipe.json")
         json.dump(recipe, open(path, "w"))
         shutil.rmtree(out, ignore_errors=True)
-        seconds, memory = measured([args.convert, "--merge", path, out])
-        row = f"| {name} | {seconds:.1f} s | {memory / 1e9:.2f} GB | {memory / largest:.2f} x |"
+        seconds, cpu, memory = measured([args.convert, "--merge", path, out])
+        row = f"| {name} | {seconds:.1f} s | {cpu:.1f} s | {memory / 1e9:.2f} GB | {memory / largest:.2f} x |"
         if theirs and has_peer:
             config = {**theirs, "dtype": "bfloat16"}
             density = config.pop("density", None)
@@ -114,8 +115,8 @@ def main():
             if ours["method"] != "linear":
                 config["base_model"] = a if ours["method"] == "slerp" else base
             shutil.rmtree(out, ignore_errors=True)
-            peer_seconds, peer_memory = measured([args.peer_python, "-c", PEER, json.dumps(config), out])
-            row += f" {peer_seconds:.1f} s | {peer_memory / 1e9:.2f} GB | {peer_seconds / seconds:.1f} x |"
+            seconds, cpu, memory = measured([args.peer_python, "-c", PEER, json.dumps(config), out])
+            row += f" {seconds:.1f} s | {cpu:.1f} s | {memory / 1e9:.2f} GB |"
         else:
             row += " | | |"
         print(row, flush=True)

@@ -11,7 +11,7 @@ cd "$work" || exit 1
 failed=0
 fail() { echo "FAIL: $*"; failed=1; }
 convert() { "$bin/temper-convert" "$@" > out 2> err || fail "temper-convert $*: $(cat err)"; }
-json() { python3 -c "import json, sys; j = json.load(open(sys.argv[1])); print(json.dumps($2))" "$1"; }
+json() { python3 -c "import json, os, sys; j = json.load(open(sys.argv[1])); print(json.dumps($2))" "$1"; }
 refuses() {  # PATTERN ARGUMENTS...: exit code 2, one line that matches, nothing left behind
   local pattern=$1 code
   shift
@@ -42,10 +42,10 @@ cat > recipe.json <<JSON
 { // relative paths are relative to this file
   "method": "ties", "base": "base", "models": [{"path": "a/final"}, {"path": "b/final", "weight": 0.5}], "density": 0.3 }
 JSON
-convert --merge recipe.json by-recipe --data "$data" --limit 8
+convert --merge recipe.json by-recipe --data "$data" --data "$source/data/sums/test.jsonl" --limit 8
 grep -q 'merged 2 models by ties: the weights moved by' err || fail "the merge is not told: $(cat err)"
-grep -q 'loss of test under merged: ' err || fail "the held-out loss is not told: $(cat err)"
-[ "$(json by-recipe/merge.json 'sorted(j["loss"]["test"])')" = '["a/final", "b/final", "base", "merged"]' ] || fail "merge.json: $(json by-recipe/merge.json 'j["loss"]')"
+grep -q 'loss of .*arithmetic/test.jsonl under merged: ' err || fail "the held-out loss is not told: $(cat err)"
+[ "$(json by-recipe/merge.json '[len(j["loss"]), sorted(os.path.basename(k) for k in next(iter(j["loss"].values())))]')" = '[2, ["base", "final", "final", "merged"]]' ] || fail "merge.json: $(json by-recipe/merge.json 'j["loss"]')"
 [ "$(json by-recipe/merge.json 'all(0 < t["kept"] <= 0.61 and t["agreeing"] <= 1 for n, t in j["tensors"].items() if "proj" in n)')" = true ] || fail "merge.json lacks figures by tensor"
 convert base by-flags --merge ties --with a/final --with b/final@0.5 --set density=0.3
 cmp by-recipe/model.safetensors by-flags/model.safetensors || fail "a recipe and the same flags give two merges"

@@ -203,10 +203,10 @@ TEST_CASE(
     "conjugate gradients: exact after as many steps as there are directions; nothing to do is nothing done") {
   const at::Tensor x = at::randn({12, 12}), a = at::mm(x, x.t()) + 0.5 * at::eye(12), b = at::randn({12, 1});
   const auto product = [&](const at::Tensor& v) { return at::mm(a, v); };
-  const CgResult solved = conjugate_gradient(product, b, at::zeros({12, 1}), 30, 1e-6);
+  const CgResult solved = conjugate_gradient(product, b.clone(), at::zeros({12, 1}), 30, 1e-6);
   CHECK(solved.last <= 1e-6);
   CHECK(largest_difference(at::mm(a, solved.x), b) < 1e-4);
-  const CgResult again = conjugate_gradient(product, b, solved.x, 30, 1e-3);
+  const CgResult again = conjugate_gradient(product, b.clone(), solved.x.clone(), 30, 1e-3);
   CHECK(again.iterations == 0);
   CHECK(again.x.equal(solved.x));
   const CgResult none = conjugate_gradient([](const at::Tensor& v) { return at::zeros_like(v); },
