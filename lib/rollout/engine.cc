@@ -22,9 +22,6 @@
 namespace temper {
 namespace {
 
-constexpr int64_t kPrefillTokens =
-    4096;  // prompts computed in one pass hold at most so many, or are one prompt
-
 // A request whose prompt is computed and whose samples are not all under way.
 struct Ready {
   size_t request;

@@ -13,6 +13,8 @@
 
 namespace temper {
 
+constexpr int64_t kPrefillTokens = 4096;  // that are computed in one pass, or one prompt
+
 // What a token of the model keeps.
 KvShape kv_shape(const Model& model);
 

@@ -2,7 +2,8 @@
 """Tokens per second of speculative decoding and the share of drafts that is accepted, beside plain decoding.
 
 Each measurement is a pair, one run with and one without speculation right after each other, in fp32 on the same prompts;
-the speed-up is the median over the pairs. The models are trained here on first use (some minutes): documents of
+the speed-up is the median over the pairs. With one thread (--threads 1, the default) it is of processor seconds, less those
+of a run of two tokens (loading, prompts), which other processes on the machine disturb little; with more, of seconds. The models are trained here on first use (some minutes): documents of
 arithmetic questions with their answers, which a target of 9M parameters and a draft of 0.4M both learn. What is accepted says
 something of such texts alone; --target and --draft take other models of one tokenizer, --prompts other prompts.
 
@@ -14,6 +15,7 @@ import datetime
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -34,7 +36,7 @@ def parse_args():
     p.add_argument("--pairs", type=int, default=3)
     p.add_argument("--tokens", type=int, default=200, help="of each text")
     p.add_argument("--trials", type=int, default=60, help="of the search for skipped sub-layers")
-    p.add_argument("--threads", type=int, default=0)
+    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--bin", type=Path, default=ROOT / "build/bin")
     p.add_argument("--folder", type=Path, default=CACHE / "bench/speculation", help="of models, skips and prompts")
     p.add_argument("--target", type=Path)
@@ -45,7 +47,10 @@ def parse_args():
 
 
 def run(command):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([str(c) for c in command], env=dict(os.environ, CUDA_VISIBLE_DEVICES=""), capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done.processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} exited with {done.returncode}\n{done.stderr[-3000:]}")
     return done
@@ -94,14 +99,19 @@ def models(args):
 
 
 def measure(args, target, prompts, batch, temperature, speculation, seed):
-    command = [args.bin / "temper-generate", "--model", target, "--dtype", args.dtype, "--input", prompts, "--output",
-               args.folder / "out.jsonl", "--ignore-end", "--max-new-tokens", args.tokens, "--max-batch", batch, "--temperature",
-               temperature, "--seed", seed, "--threads", args.threads, "--stats"]
-    if speculation:
-        command += ["--speculation", speculation]
-    stats = json.loads(run(command).stderr.splitlines()[-1])
+    """The counts, the texts, and tokens per second."""
+    def of(tokens):
+        command = [args.bin / "temper-generate", "--model", target, "--dtype", args.dtype, "--input", prompts, "--output",
+                   args.folder / "out.jsonl", "--ignore-end", "--max-new-tokens", tokens, "--max-batch", batch, "--temperature",
+                   temperature, "--seed", seed, "--threads", args.threads, "--stats"]
+        done = run(command + (["--speculation", speculation] if speculation else []))
+        stats = json.loads(done.stderr.splitlines()[-1])
+        return stats, done.processor_s if args.threads == 1 else stats["seconds"]
+
+    _, start = of(2)
+    stats, seconds = of(args.tokens)
     texts = [[c["text"] for c in json.loads(line)["completions"]] for line in open(args.folder / "out.jsonl")]
-    return stats, texts
+    return stats, texts, (stats["tokens"] - 2 * len(texts)) / (seconds - start)
 
 
 def main():
@@ -112,9 +122,11 @@ def main():
     prompts = args.prompts or args.folder / "prompts.jsonl"
     skips = args.folder / "skips.json"
     common = ["--model", target, "--dtype", args.dtype, "--input", prompts, "--ignore-end", "--threads", args.threads]
-    print("looking for sub-layers to skip", file=sys.stderr, flush=True)
-    found = run([args.bin / "temper-generate", *common, "--max-new-tokens", 64, "--temperature", 0, "--trials", args.trials,
-                 "--find-skips", skips]).stderr.strip().splitlines()[-1]
+    if not skips.exists():
+        print("looking for sub-layers to skip", file=sys.stderr, flush=True)
+        found = run([args.bin / "temper-generate", *common, "--max-new-tokens", 64, "--temperature", 0, "--trials", args.trials,
+                     "--find-skips", skips]).stderr.strip().splitlines()[-1]
+        print(found, file=sys.stderr, flush=True)
     kinds = {"lookup": "lookup", "skip": skips}
     if draft:
         kinds["draft"] = json.dumps({"kind": "draft", "model": str(draft)})
@@ -124,12 +136,12 @@ def main():
             for name, speculation in kinds.items():
                 ratios, shares, plain_speed, speed, passes = [], [], [], [], []
                 for pair in range(args.pairs):
-                    plain, plain_texts = measure(args, target, prompts, batch, temperature, None, pair)
-                    with_it, texts = measure(args, target, prompts, batch, temperature, speculation, pair)
+                    _, plain_texts, plain_rate = measure(args, target, prompts, batch, temperature, None, pair)
+                    with_it, texts, rate = measure(args, target, prompts, batch, temperature, speculation, pair)
                     if args.dtype == "f32" and (temperature == 0 or name == "lookup") and texts != plain_texts:
                         sys.exit(f"{name}, temperature {temperature}: another text than without speculation")
-                    plain_speed.append(plain["tokens"] / plain["seconds"])
-                    speed.append(with_it["tokens"] / with_it["seconds"])
+                    plain_speed.append(plain_rate)
+                    speed.append(rate)
                     ratios.append(speed[-1] / plain_speed[-1])
                     shares.append(with_it["accepted"] / max(1, with_it["drafted"]))
                     passes.append(with_it["tokens"] / with_it["passes"])
@@ -138,7 +150,7 @@ def main():
                              f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | "
                              f"{100 * statistics.median(shares):.0f} % | {statistics.median(passes):.2f} |")
                 print(lines[-1], file=sys.stderr, flush=True)
-    print(f"{datetime.date.today()}, {os.cpu_count()} cores, {args.dtype}; {found}\n")
+    print(f"{datetime.date.today()}, {args.threads} threads, {args.dtype}; skipped: {skips.read_text()}")
     print("| sampling | batch | drafts | plain tokens/s | tokens/s | speed-up (range of pairs) | accepted | tokens a pass |\n"
           "|---|---|---|---|---|---|---|---|")
     print("\n".join(lines))

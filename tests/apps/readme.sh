@@ -26,6 +26,7 @@ while IFS= read -r command; do
     *temper-eval*) command="$command --limit 4" ;;
   esac
   echo "+ $command"
+  case "$command" in *skips.json*) head -n 12 data/arithmetic/test.jsonl > few-tests.jsonl; command="${command/data\/arithmetic\/test.jsonl/few-tests.jsonl}" ;; esac
   case "$command" in *--write*) head -n 12 data/arithmetic/train.jsonl > few.jsonl; command="${command/data\/arithmetic\/train.jsonl/few.jsonl}" ;; esac
   eval "$command" >out.txt 2>err.txt </dev/null || { echo "FAIL: $command"; cat err.txt; exit 1; }
 done <<<"$commands"

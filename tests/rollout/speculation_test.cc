@@ -157,7 +157,7 @@ TEST_CASE("sampled tokens keep their distribution (chi-square), and say their lo
   CHECK(wrong.value > wrong.freedom + 20 * std::sqrt(2.0 * wrong.freedom));
 }
 
-// In ctest's long configuration.
+// build/bin/rollout_test -tc="1e5*" --no-skip
 TEST_CASE("1e5 sampled tokens keep their distribution (chi-square)" * doctest::skip()) {
   for (const std::string kind : {"skip", "draft", "lookup"}) {
     const ChiSquare plain = chi_square(kind, 0, 100000);

@@ -55,18 +55,28 @@ class DraftModel : public DraftingSpeculator {
   };
 
   void read_new_prompts(const std::vector<Open*>& open) {
+    std::vector<std::shared_ptr<KvRun>> kept;
     std::vector<size_t> requests;
     std::vector<std::vector<int64_t>> prompts;
+    int64_t tokens = 0;
+    const auto read = [&] {
+      const std::vector<ReadPrompt> done = read_prompts(*model_, pool_, prompts);
+      for (size_t i = 0; i < done.size(); ++i) {
+        kept.push_back(done[i].run);
+        prompts_[requests[i]] = done[i].run;
+      }
+      requests.clear(), prompts.clear(), tokens = 0;
+    };
     for (const Open* o : open) {
       const size_t request = o->sequence->request();
       if (!prompts_[request].expired() || std::count(requests.begin(), requests.end(), request) > 0) continue;
       requests.push_back(request);
       prompts.emplace_back();
       for (const int64_t id : scene_.requests[request].prompt) prompts.back().push_back(known(id));
+      tokens += static_cast<int64_t>(prompts.back().size());
+      if (tokens >= kPrefillTokens) read();
     }
-    std::vector<ReadPrompt> read;
-    if (!prompts.empty()) read = read_prompts(*model_, pool_, prompts);
-    for (size_t i = 0; i < read.size(); ++i) prompts_[requests[i]] = read[i].run;
+    if (!prompts.empty()) read();
     for (const Open* o : open) {
       Text& text = texts_[o->sequence];
       if (text.prompt != nullptr) continue;
