@@ -37,7 +37,8 @@ struct Conversation {
 // them.
 struct Completion {
   std::vector<int64_t> ids;  // the end tokens included when they came
-  std::vector<float> logp;   // per id, of the distribution sampled; greedy: logp_full; NaN: not the policy's
+  std::vector<float>
+      logp;  // per id, of the distribution sampled; greedy: logp_full; NaN: not the policy's, or not known
   std::vector<float> logp_full;  // per id, temperature only, whole vocabulary; greedy: at temperature 1
   // Of a constrained draw: the log of its weight, the product over its tokens of what the constraint allowed
   // of each one's distribution or of unbiased estimates of that. A mean over completions that is weighted by

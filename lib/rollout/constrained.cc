@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "grammar/regex.h"
 #include "grammar/schema.h"
@@ -36,7 +37,13 @@ std::optional<Automaton> constraint_automaton(const SamplingOptions& options, co
   if (options.json_schema.is_null()) return std::nullopt;
   if (!options.json_schema.is_string()) return schema_automaton(options.json_schema, at + "json_schema");
   const std::string file = options.json_schema;
-  return schema_automaton(read_json_file(file), fmt::format("{}json_schema: {}", at, file));
+  Json schema;
+  try {
+    schema = read_json_file(file);
+  } catch (const UserError& e) {
+    user_error("{}json_schema: {}", at, e.what());
+  }
+  return schema_automaton(schema, fmt::format("{}json_schema: {}", at, file));
 }
 
 std::shared_ptr<const Constraint> make_constraint(const SamplingOptions& options, const Tokenizer& tokenizer,

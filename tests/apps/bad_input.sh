@@ -287,7 +287,7 @@ constrained "an expression that is none" '--regex: the regular expression "a\(",
 constrained "an expression that matches nothing" '--regex: the regular expression matches no text' --regex '[^\s\S]'
 constrained "an expression that is too large" '--regex: its automaton is too large' --regex '(a|b)*a(a|b){40}'
 constrained "two constraints" '--regex: goes without json_schema' --regex a --json-schema '{}'
-constrained "no such schema" 'nowhere.json' --json-schema nowhere.json
+constrained "no such schema" '--json-schema: nowhere.json: cannot open' --json-schema nowhere.json
 constrained "a schema of unknown keywords" '--json-schema: /: "not" is not offered' --json-schema '{"not": {}}'
 constrained "a schema that nothing fits" '--json-schema: no value fits' --json-schema '{"enum": []}'
 constrained "a schema that is none" 'expected a schema' --json-schema "$source/data/arithmetic/../../tests/grammar/golden/regex.json"

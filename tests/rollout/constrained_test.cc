@@ -267,8 +267,8 @@ TEST_CASE("constrained: the batch changes nothing, and speculation leaves the la
   const auto lookup = read_speculation("lookup", "test");
   EngineOptions speculating = engine_options();
   speculating.speculation = lookup.get();
-  for (const Completion& c : generate(*model, letters, requests, sampling, speculating)[2])
-    CHECK(automaton.matches(c.text));
+  const auto speculated = generate(*model, letters, requests, sampling, speculating);
+  for (const Completion& c : speculated[2]) CHECK(automaton.matches(c.text));
   sampling.temperature = 0;
   const auto plain = generate(*model, letters, requests, sampling, options);
   const auto drafted = generate(*model, letters, requests, sampling, speculating);
