@@ -176,7 +176,7 @@ TEST_CASE("stored samples: lines that are none") {
   has(error(R"({"prompt":"p","completion":"c","sample":0,"total":1,"correct":1})"), "true, false or null");
   has(error(R"({"prompt":"p","completion":"c","sample":0,"total":1,"finish":"late"})"),
       "end, length or stop");
-  has(error(R"({"prompt":"p","completion":"c","sample":0,"total":1,"budget":3})"), "budgets of thinking");
+  has(error(R"({"prompt":"p","completion":"c","sample":0,"total":1,"budget":3})"), "by \"budget\"");
   has(error(R"({"prompt":"p","completion":"c","sample":0,"total":1,"rewards":{"x":"a"}})"),
       "rewards.x: expected a number");
   StoredSamples read = stored(folder, R"({"prompt":"p","completion":"c","sample":0,"total":1})");
