@@ -42,6 +42,7 @@ def parse_args():
     p.add_argument("--target", type=Path)
     p.add_argument("--draft", type=Path)
     p.add_argument("--prompts", type=Path)
+    p.add_argument("--kinds", nargs="+", default=["lookup", "skip", "draft"])
     p.add_argument("--train-only", action="store_true")
     return p.parse_args()
 
@@ -130,6 +131,7 @@ def main():
     kinds = {"lookup": "lookup", "skip": skips}
     if draft:
         kinds["draft"] = json.dumps({"kind": "draft", "model": str(draft)})
+    kinds = {name: speculation for name, speculation in kinds.items() if name in args.kinds}
     lines = []
     for temperature in args.temperatures:
         for batch in args.batches:

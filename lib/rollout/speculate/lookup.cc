@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 namespace temper {
 
@@ -36,15 +37,27 @@ class Lookup : public Speculator {
     for (const DecodedSequence* s : sequences) {
       std::vector<int64_t> text = requests_[s->request()].prompt;
       text.insert(text.end(), s->ids().begin(), s->ids().end());
-      const int64_t count = std::min(options_.draft_tokens, s->room() - 1);
+      const int64_t limit = limits_.try_emplace(s, options_.draft_tokens).first->second;
+      const int64_t count = std::min(limit, s->room() - 1);
       out.push_back({look_up(text, options_.ngram_min, options_.ngram_max, count), {}});
     }
     return out;
   }
 
+  // Two more behind a draft that was right to its end, one less behind another.
+  void verified(const DecodedSequence& s, int64_t drafted, int64_t accepted) override {
+    if (!options_.adapt) return;
+    int64_t& limit = limits_.at(&s);
+    limit =
+        accepted == drafted ? std::min(limit + 2, options_.draft_tokens) : std::max<int64_t>(limit - 1, 1);
+  }
+
+  void ended(const DecodedSequence& s) override { limits_.erase(&s); }
+
  private:
   const LookupOptions& options_;
   const std::vector<GenerateRequest>& requests_;
+  std::map<const DecodedSequence*, int64_t> limits_;  // tokens
 };
 
 }  // namespace
@@ -58,6 +71,10 @@ void LookupOptions::fields(FieldVisitor& v) {
   v.field("ngram_min", ngram_min,
           {.help = "the fewest that are looked for", .unit = "tokens", .min = 1, .max = 64});
   SpeculationOptions::fields(v);
+  v.field(
+      "adapt", adapt,
+      {.help =
+           "drafts of a text get longer, up to draft_tokens, where they are right, and shorter where not"});
 }
 
 void LookupOptions::check(std::vector<std::string>& problems, const std::string& where) const {

@@ -10,6 +10,7 @@ namespace temper {
 
 struct LookupOptions : SpeculationOptions {
   int64_t ngram_max = 3, ngram_min = 1;
+  bool adapt = true;  // a text's drafts are as long as pays: transformers' heuristic of assisted decoding
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   std::unique_ptr<Speculator> begin(const SpeculationScene& scene) const override;
