@@ -32,17 +32,6 @@ std::vector<GenerateRequest> eval_requests(const std::vector<EvalPrompt>& prompt
   return requests;
 }
 
-EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<EvalPrompt>& prompts,
-                    RewardSet& rewards, const EvalOptions& options, const SamplingOptions& sampling,
-                    const EngineOptions& engine,
-                    const std::function<void(const EngineProgress&)>& on_progress,
-                    const std::function<void()>& on_wait) {
-  const auto requests = eval_requests(prompts, rewards, options);
-  return score_completions(
-      prompts, generate(model, tokenizer, requests, sampling, engine, on_progress), rewards, options,
-      [&](const std::vector<RewardItem>& items) { return rewards.score(items, on_wait); });
-}
-
 EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                              std::vector<std::vector<Completion>> completions, RewardSet& rewards,
                              const EvalOptions& options, const ScoreItems& score) {

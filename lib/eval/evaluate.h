@@ -86,22 +86,16 @@ struct EvalResult {
                    bool with_ids = false) const;
 };
 
-// Samples every prompt and scores the completions. Throws UserError when a k or correct_by fits nothing, or
-// from a reward. on_wait: as of RewardSet::score.
-EvalResult evaluate(Model& model, const Tokenizer& tokenizer, const std::vector<EvalPrompt>& prompts,
-                    RewardSet& rewards, const EvalOptions& options, const SamplingOptions& sampling,
-                    const EngineOptions& engine,
-                    const std::function<void(const EngineProgress&)>& on_progress = {},
-                    const std::function<void()>& on_wait = {});
-
-// The first half of evaluate(): what is generated. Throws as evaluate().
+// What is generated: every prompt options.samples times. Throws UserError when a k or correct_by fits
+// nothing.
 std::vector<GenerateRequest> eval_requests(const std::vector<EvalPrompt>& prompts, const RewardSet& rewards,
                                            const EvalOptions& options);
 
 // A completion as rewards see it; it must outlive the item.
 RewardItem reward_item(const std::string& prompt, const Json* columns, const Completion& completion);
 
-// The second half: completions [prompt][sample] that exist already. score: in the place of rewards.score().
+// Scores completions [prompt][sample]. score: in the place of rewards.score(). Throws as eval_requests(), or
+// from a reward.
 using ScoreItems = std::function<std::vector<ScoredItem>(const std::vector<RewardItem>&)>;
 EvalResult score_completions(const std::vector<EvalPrompt>& prompts,
                              std::vector<std::vector<Completion>> completions, RewardSet& rewards,

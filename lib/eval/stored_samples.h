@@ -41,7 +41,7 @@ void demand_scores(const StoredSamples& stored);
 void judge_stored(StoredSamples& stored, const EvalOptions& options);
 
 // The figures of stored samples, judged so. options.samples becomes the most that a prompt has. Throws
-// UserError as evaluate().
+// UserError as score_completions().
 void measure_stored(StoredSamples& stored, EvalOptions options);
 
 // The same of what these rewards say of the completions; what the lines said of them goes.
