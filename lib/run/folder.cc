@@ -44,16 +44,6 @@ std::string data_file(const std::string& run) {
   return run + "/data.json";
 }
 
-// Of a process that was killed while writing.
-void remove_leftovers(const std::string& folder) {
-  std::vector<fs::path> left;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".tmp") left.push_back(entry.path());
-  }
-  for (const fs::path& path : left) fs::remove_all(path, error);
-}
-
 // Whether the files that the run reads have changed; UserError unless that is accepted.
 bool check_files(const std::string& run, const std::vector<NamedPath>& reads, bool accept) {
   if (!fs::exists(data_file(run))) {  // a run of before, or one killed at its start
@@ -76,6 +66,16 @@ bool check_files(const std::string& run, const std::vector<NamedPath>& reads, bo
 
 }  // namespace
 
+void remove_leftovers(const std::string& run) {
+  std::vector<fs::path> left;
+  std::error_code error;
+  for (const std::string& folder : {run, run + "/checkpoints"}) {
+    for (const auto& entry : fs::directory_iterator(folder, error))
+      if (entry.path().extension() == ".tmp") left.push_back(entry.path());
+  }
+  for (const fs::path& path : left) fs::remove_all(path, error);
+}
+
 void accept_files(const std::string& run, const std::vector<NamedPath>& reads) {
   write_file_atomic(data_file(run), to_json(run_files(reads)).dump(2) + "\n");
 }
@@ -93,7 +93,6 @@ RunFolder open_run_folder(const std::string& run, Json now, const std::vector<Na
   const auto lock = [&] {
     out.lock = std::make_unique<FileLock>(run + "/lock", run);
     remove_leftovers(run);
-    remove_leftovers(run + "/checkpoints");
   };
   if (!fs::exists(file)) {
     if (resume == "must") user_error("{}: no run to resume here", run);

@@ -33,6 +33,10 @@ RunFolder open_run_folder(const std::string& run, Json config, const std::vector
                           const std::string& resume, bool accept_changed_data,
                           const std::function<Json(const Json&)>& complete);
 
+// Removes what processes that were killed left half written in a run's folder and among its checkpoints. Only
+// for who holds the folder's lock, or that of the run that it is part of.
+void remove_leftovers(const std::string& run);
+
 // From now on the files as they are belong to the run.
 void accept_files(const std::string& run, const std::vector<NamedPath>& reads);
 

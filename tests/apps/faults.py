@@ -102,6 +102,25 @@ def outcome(folder):
     return out
 
 
+def unfinished(folder):
+    """What is being written, or was when its process was killed."""
+    places = [folder, folder + "/checkpoints", *(f"{folder}/rounds/{p}" for p in phases(folder))]
+    out = []
+    for place in places:
+        try:
+            out += [n for n in os.listdir(place) if n.endswith(".tmp")]
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+    return sorted(out)
+
+
+def phases(folder):
+    try:
+        return [f"{r}/{p}{run}" for r in os.listdir(folder + "/rounds") for p in os.listdir(f"{folder}/rounds/{r}") for run in ("", "/run", "/run/checkpoints")]
+    except FileNotFoundError:
+        return []
+
+
 class Faults:
     def __init__(self, work, name, seed):
         self.work, self.name, self.config, self.failed = work, name, f"{work}/{name}.json", False
@@ -142,14 +161,9 @@ class Faults:
             while process.poll() is None and time.time() < end:
                 time.sleep(0.002)
             return
-        passed, seen = self.random.randrange(4), ""
+        passed, seen = self.random.randrange(4), []
         while process.poll() is None and passed >= 0:
-            writing = ""
-            for place in (folder, folder + "/checkpoints"):
-                try:
-                    writing += "".join(sorted(n for n in os.listdir(place) if n.endswith(".tmp")))
-                except FileNotFoundError:
-                    pass
+            writing = unfinished(folder)
             if writing and writing != seen:
                 passed -= 1
             seen = writing
@@ -168,8 +182,7 @@ class Faults:
                 process.kill()
                 process.communicate()
                 done, here = done + 1, here + 1
-                places = [p for p in (folder, folder + "/checkpoints") if os.path.isdir(p)]
-                writing += any(n.endswith(".tmp") for p in places for n in os.listdir(p))
+                writing += unfinished(folder) != []
             else:
                 process = start(self.config, folder)
             self.expect(process, f"after {here} kills")

@@ -70,7 +70,12 @@ void join_parts(const PhaseWork& w, int64_t parts) {
   std::string text;
   for (int64_t part = 0; part < parts; ++part) text += read_file(part_file(w, part));
   write_file_atomic(w.folder + "/" + kLinesFile, text);
-  for (int64_t part = 0; part < parts; ++part) fs::remove(part_file(w, part));
+}
+
+// From the last one on: parts_made() counts what an interruption leaves.
+void remove_parts(const PhaseWork& w) {
+  for (int64_t part = parts_made(w); part-- > 0;)
+    if (w.ranks.first()) fs::remove(part_file(w, part));
 }
 
 const std::vector<std::string> kNoNames;
@@ -145,6 +150,7 @@ PhaseResult GenerateOptions::run(PhaseWork& w) const {
     if (w.ranks.first()) join_parts(w, parts);
     w.ranks.from_first("");
   }
+  remove_parts(w);
   return figures_of(read_lines(file), column);
 }
 

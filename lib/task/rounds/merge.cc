@@ -69,7 +69,6 @@ struct MergePhase : PhaseOptions {
         if (!left) user_error("{}: \"{}\" did not run in this round", w.where(), w.task.phases[i].name);
         models.push_back(w.done.phase_folder(w.round, i) + "/" + left->model);
       }
-      fs::remove_all(to + ".tmp");
       const std::string base = from == "base" ? start : w.done.last_model(start, w.round, 0);
       const Json report = merge_models(recipe(models, base), to + ".tmp", std::nullopt);
       fs::rename(to + ".tmp", to);

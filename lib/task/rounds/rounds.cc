@@ -91,7 +91,11 @@ void RoundsTask::run(const RunConfig& config, const RunOptions& options) const {
         if (!phase.runs_in(round)) continue;
         if (done.result(round, i)) continue;
         PhaseWork work{config, *this, options, done, ranks, round, i, done.phase_folder(round, i)};
-        if (ranks.first()) fs::create_directories(work.folder);
+        if (ranks.first()) {
+          fs::create_directories(work.folder);
+          remove_leftovers(work.folder);
+          remove_leftovers(work.folder + "/run");
+        }
         ranks.from_first("");
         if (options.stop != nullptr && options.stop->pending() != 0 && ranks.alone())
           throw Interrupted(options.stop->pending());
@@ -105,6 +109,8 @@ void RoundsTask::run(const RunConfig& config, const RunOptions& options) const {
         say("running", "");
       }
     }
+    // Once more, as what is to be forgotten stands until after its phase is done.
+    if (ranks.first() && keep_models > 0) done.forget_models(keep_models, rounds, phases.size());
     if (ranks.first()) write_final(config.run, done.last_model(config.model.path, rounds, phases.size()));
     say("finished", "");
   } catch (const Interrupted&) {

@@ -204,7 +204,6 @@ std::string whole_model(const PhaseWork& w, const std::string& base) {
   if (!fs::exists(w.folder + "/" + trained + "/adapter_config.json")) return trained;
   const std::string to = w.folder + "/" + merged;
   if (w.ranks.first() && !fs::exists(to)) {
-    fs::remove_all(to + ".tmp");
     merge_folder(base, w.folder + "/" + trained, to + ".tmp", std::nullopt);
     fs::rename(to + ".tmp", to);
   }
