@@ -180,8 +180,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
     EngineOptions engine = options;
     engine.respondent = conversations.get();
     engine.exact_weights = s.logprobs || s.write == "groups" || rewards != nullptr;
-    return searching == nullptr ? generate(model, tokenizer, part, s.sampling, engine, show)
-                                : search(model, tokenizer, part, s.sampling, engine, *searching, show);
+    return decode(model, tokenizer, part, s.sampling, engine, searching.get(), show);
   };
   auto completions = adapters == nullptr ? work(requests) : generate_with(*adapters, records, requests, work);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -1,7 +1,9 @@
-// How temper-generate decodes, beside sampling: speculation, the search for its skips, and searches.
+// How temper-generate and temper-eval decode, beside sampling: speculation, the search for its skips, and
+// searches.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,18 +31,32 @@ inline void add_speculation_option(CLI::App& app, std::string& speculation) {
       "list speculation)");
 }
 
+inline void add_search_option(CLI::App& app, std::string& search, const std::string& of_n) {
+  app.add_option(
+      "--search", search,
+      "completions that are searched for instead of drawn: beam, contrastive, or an object such as "
+      "{\"kind\": \"beam\", \"beams\": 8} (temper-inspect list search); " +
+          of_n);
+}
+
 inline void add_decoding_options(CLI::App& app, DecodingArguments& a) {
   add_speculation_option(app, a.speculation);
-  app.add_option(
-      "--search", a.search,
-      "completions that are searched for instead of drawn: beam, contrastive, or an object such as "
-      "{\"kind\": \"beam\", \"beams\": 8} (temper-inspect list search); --n: the best so many");
+  add_search_option(app, a.search, "--n: the best so many");
   app.add_option(
       "--find-skips", a.find_skips,
       "write a .json file for --speculation there: the sub-layers that the model can do without in its "
       "drafts, found by decoding the prompts");
   app.add_option("--trials", a.trials, "--find-skips: sets of sub-layers that are tried [60]")
       ->check(CLI::Range(1, 100000));
+}
+
+// All completions, [request][sample], searched for or, where `searching` is null, drawn.
+inline std::vector<std::vector<Completion>> decode(
+    Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests,
+    const SamplingOptions& sampling, const EngineOptions& engine, const TextSearchOptions* searching,
+    const std::function<void(const EngineProgress&)>& on_progress) {
+  return searching == nullptr ? generate(model, tokenizer, requests, sampling, engine, on_progress)
+                              : search(model, tokenizer, requests, sampling, engine, *searching, on_progress);
 }
 
 // --find-skips. Throws UserError when no set saves anything.

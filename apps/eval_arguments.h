@@ -25,7 +25,7 @@ struct EvalArguments {
   std::string format = "jsonl", choice_form = "text", prior = "Answer:";
   std::string environment, prefix, output, combine = "sum", chat_template = "auto", overlong = "error",
                                            special_tokens = "auto", targets = "auto";
-  std::string speculation;
+  std::string speculation, search;
   std::vector<std::string> data, rewards, losses, choices, select;
   std::vector<int64_t> budgets;
   int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 0, rethink = 0;
@@ -140,6 +140,7 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
                  "write every sample here, a line of JSON each; what is stopped goes on from "
                  "FILE.partial when the same command is given again");
   add_speculation_option(app, a.speculation);
+  add_search_option(app, a.search, "one a prompt");
   app.add_option("--max-prompt-tokens", a.max_tokens, "longest prompt, or example of --loss; see --overlong")
       ->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--overlong", a.overlong,

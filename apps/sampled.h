@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/output.h"
 #include "base/progress.h"
+#include "decoding.h"
 #include "eval/batch_size.h"
 #include "eval/budgets.h"
 #include "eval/evaluate.h"
@@ -75,20 +76,12 @@ inline Json sampling_settings(const EvalArguments& a, const Questions& q) {
           .add(static_cast<int64_t>(fs::file_size(file)))
           .add(static_cast<int64_t>(fs::last_write_time(file).time_since_epoch().count()));
   }
-  return {{"model", a.model.path},
-          {"adapters", a.adapters},
-          {"files", weights.hex()},
-          {"dtype", a.model.dtype},
-          {"quantise", a.model.quantise},
-          {"device", a.model.device},
-          {"prompts", prompts.hex()},
-          {"n", a.eval.samples},
-          {"seed", a.seed},
-          {"speculation", a.speculation},
-          {"environment", a.environment},
-          {"template", a.chat_template},
-          {"budgets", q.budgets},
-          {"sampling", dump_fields(a.sampling)}};
+  return {
+      {"model", a.model.path},        {"adapters", a.adapters},       {"files", weights.hex()},
+      {"dtype", a.model.dtype},       {"quantise", a.model.quantise}, {"device", a.model.device},
+      {"prompts", prompts.hex()},     {"n", a.eval.samples},          {"seed", a.seed},
+      {"speculation", a.speculation}, {"search", a.search},           {"environment", a.environment},
+      {"template", a.chat_template},  {"budgets", q.budgets},         {"sampling", dump_fields(a.sampling)}};
 }
 
 // The figures of sampled answers; lines: a line of JSON for each sample. done: called when the lines are
@@ -102,6 +95,7 @@ inline Json sampled_figures(const EvalArguments& a, Questions& q, const Wording&
   engine.end_ids = end_ids;
   const auto speculation = read_speculation(a.speculation, "--speculation");
   engine.speculation = speculation.get();
+  const auto searching = read_text_search(a.search, "--search");
   engine.max_batch = a.max_batch;
   if (a.max_batch == 0) {
     const at::Device device = model.precision().device;
@@ -128,10 +122,11 @@ inline Json sampled_figures(const EvalArguments& a, Questions& q, const Wording&
       if (environment == nullptr) of_part.step = part;  // a round of thinking again draws anew
       of_part.respondent = conversations.get();
       of_part.on_request = ended;
-      return generate(model, *words.tokenizer, some, a.sampling, of_part, [&](const EngineProgress& p) {
-        check_signal();
-        progress.show(p);
-      });
+      return decode(model, *words.tokenizer, some, a.sampling, of_part, searching.get(),
+                    [&](const EngineProgress& p) {
+                      check_signal();
+                      progress.show(p);
+                    });
     };
     return generate_missing(all, partial.get(), static_cast<int64_t>(part), run);
   };

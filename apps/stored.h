@@ -33,6 +33,12 @@ inline void check_modes(const EvalArguments& a) {
   if (a.rethink > 0 && (a.data.empty() || !a.environment.empty() || !a.budgets.empty()))
     user_error(
         "--rethink: asks the questions of --data again, and goes with neither --environment nor --budgets");
+  if (!a.search.empty() && (a.data.empty() || a.eval.samples > 1 || !a.speculation.empty() ||
+                            !a.environment.empty() || !a.budgets.empty() || a.sampling.constrains()))
+    user_error(
+        "--search: finds one answer to each prompt of --data by the model's own probabilities, and goes with "
+        "none of --n above 1, --speculation, --environment, --budgets, --regex and --json-schema");
+  read_text_search(a.search, "--search");  // before the long part
   if (!a.select.empty() && (!a.score.empty() || !a.compare.empty() || !a.budgets.empty()))
     user_error(
         "--select: chooses among samples, of --data or --samples; it goes with none of --score, --compare "

@@ -50,6 +50,16 @@ generate --search '{"kind": "beam", "beams": 3}' --n 3 --output beams.jsonl
 python3 -c "import json; assert all(len({c['text'] for c in json.loads(l)['completions']}) == 3 for l in open('beams.jsonl'))" || fail "beams are not three texts"
 generate --search '{"kind": "contrastive", "alpha": 0}' --output got.jsonl
 cmp -s greedy.jsonl got.jsonl || fail "contrastive search without contrast is not greedy decoding"
+# temper-eval searches for the same texts, and keeps them as it goes.
+evaluate --search '{"kind": "contrastive", "alpha": 0}' > got.json
+cmp -s plain.json got.json || fail "temper-eval --search without contrast: other figures than greedy decoding's"
+evaluate --search beam --output evaluated.jsonl > got.json
+"$bin/temper-generate" --model target/final --dtype f32 --threads 1 --input six.jsonl --max-new-tokens 24 --search beam --output got.jsonl || fail "beams"
+python3 - <<'PY' || fail "temper-eval --search beam finds other texts than temper-generate"
+import json
+read = lambda name: [json.loads(line) for line in open(name)]
+assert [s["completion"] for s in read("evaluated.jsonl")] == [r["completions"][0]["text"] for r in read("got.jsonl")]
+PY
 generate --mirostat-tau 3 --output got.jsonl
 
 # Rollouts: the same texts.
@@ -80,6 +90,13 @@ refuses "mirostat with top_k" 'mirostat-tau' "${g[@]}" --top-k 3 --mirostat-tau 
 refuses "beams that are drawn" 'leave out temperature' "${g[@]}" --search beam --temperature 0.5
 refuses "more texts than beams" 'finds 4 completions' "${g[@]}" --search beam --n 5
 refuses "a search with speculation" 'no speculation' "${g[@]}" --search beam --speculation lookup
+e=("$bin/temper-eval" --model target/final --dtype f32 --threads 1 --reward math --max-new-tokens 4)
+for with in "--n 2" "--speculation lookup" "--environment budget" "--regex a"; do
+  refuses "an evaluation's search with $with" '--search: finds one answer' "${e[@]}" --search beam --data six.jsonl $with
+done
+refuses "a search of stored samples" '--search: finds one answer' "$bin/temper-eval" --samples evaluated.jsonl --search beam
+refuses "an evaluation's search that is none" 'search.kind' "${e[@]}" --data six.jsonl --search beems
+refuses "a search that is drawn" 'leave out temperature' "${e[@]}" --search beam --data six.jsonl --temperature 0.5
 refuses "skips of a chat" '--find-skips goes with' "${g[@]:0:7}" --chat --find-skips a.json
 "$bin/temper-train" first.json --quiet --set model.init.tokenizer= --set model.init.vocab=360 --run other 2> err || fail "another tokenizer: $(cat err)"
 refuses "a draft of another tokenizer" 'another tokenizer' "${g[@]}" --speculation '{"kind": "draft", "model": "other/final"}'

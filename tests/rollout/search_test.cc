@@ -132,6 +132,22 @@ TEST_CASE("more beams find completions at least as probable, over blocks of the 
   CHECK(best(8) > best(1));
 }
 
+TEST_CASE("a search says of each prompt when its completions are there") {
+  const Letters letters;
+  const auto model = golden_model();
+  std::vector<std::pair<size_t, std::string>> said;
+  EngineOptions engine;
+  engine.on_request = [&](size_t request, const std::vector<Completion>& found) {
+    REQUIRE(found.size() == 2);
+    said.emplace_back(request, found[0].raw_text);
+  };
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 4;
+  const auto found = search(*model, letters, {{{1, 2}, 2}, {{3}, 2}}, sampling, engine, BeamOptions());
+  REQUIRE(said.size() == 2);
+  for (size_t r = 0; r < 2; ++r) CHECK(said[r] == std::pair(r, found[r][0].raw_text));
+}
+
 TEST_CASE("what a search does not heed is told in one line") {
   const Letters letters;
   const auto model = tiny_model("llama");

@@ -98,6 +98,7 @@ std::vector<std::vector<Completion>> search(Model& model, const Tokenizer& token
       progress.tokens += static_cast<int64_t>(c.ids.size());
       ++progress.finished;
     }
+    if (engine.on_request) engine.on_request(out.size() - 1, out.back());
     if (on_progress) on_progress(progress);
   }
   return out;

@@ -35,7 +35,8 @@ std::unique_ptr<TextSearchOptions> read_text_search(const std::string& text, con
 
 // All completions, [request][sample], request.samples the best ones of each prompt; nothing is drawn, and
 // ids do not depend on other requests. Throws UserError as generate() does, for more samples than are found,
-// and for options of sampling that only draws heed, stop strings and bans.
+// and for options of sampling that only draws heed, stop strings and bans. Of the engine's options its
+// on_request is called as well.
 std::vector<std::vector<Completion>> search(
     Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests,
     const SamplingOptions& sampling, const EngineOptions& engine, const TextSearchOptions& options,
