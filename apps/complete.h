@@ -23,6 +23,7 @@
 #include "load_model.h"
 #include "prompts.h"
 #include "reward/references.h"
+#include "rollout/constrained.h"
 #include "rollout/engine.h"
 #include "scored.h"
 #include "selecting.h"
@@ -162,7 +163,10 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   const auto prompt = [&](const Record& record) { return prompt_of(record, encoder); };
   auto prompts = keep_fitting(records, max_tokens, prompt);
   conversing.open(records, prompts, encoder, s.seed);
-  for (auto& ids : prompts) requests.push_back({std::move(ids), s.n, requests.size()});
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    requests.push_back({std::move(prompts[i]), s.n, i});
+    requests.back().constraint = record_constraint(s.sampling, records[i].json, records[i].where());
+  }
 
   if (!s.decoding.find_skips.empty())
     return write_skips(s.decoding, model, tokenizer, requests, s.sampling, options);

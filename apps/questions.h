@@ -17,6 +17,7 @@
 #include "eval_arguments.h"
 #include "prompts.h"
 #include "reward/references.h"
+#include "rollout/constrained.h"
 #include "scored.h"
 
 namespace temper {
@@ -30,6 +31,8 @@ struct Questions {
   size_t given = 0;  // records, before those that are too long were left out
   std::unique_ptr<RecordEncoder> encoder;
   std::vector<EvalPrompt> prompts;
+  // What each prompt's answers must be; null: what the sampling options say of all.
+  std::vector<std::shared_ptr<const TextConstraint>> constraints;
 };
 
 // The model that is evaluated, without its weights.
@@ -91,8 +94,10 @@ inline void encode(const EvalArguments& a, const Wording& words, Questions& q) {
   auto ids = keep_fitting(q.records, a.max_tokens, [&](const Record& r) { return q.encoder->prompt(r); });
   conversing.open(q.records, ids, *q.encoder, a.seed);
   for (const std::string& line : check_references(*q.rewards, q.records, "--data")) log_warning("{}", line);
-  for (size_t i = 0; i < ids.size(); ++i)
+  for (size_t i = 0; i < ids.size(); ++i) {
     q.prompts.push_back({ids[i], q.encoder->prompt_text(q.records[i]), &q.records[i].json});
+    q.constraints.push_back(record_constraint(a.sampling, q.records[i].json, q.records[i].where()));
+  }
 }
 
 }  // namespace temper

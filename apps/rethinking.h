@@ -28,6 +28,7 @@ inline std::vector<std::vector<Completion>> asked_anew(const Questions& q, const
     auto ids = q.encoder->prompt(asked_again(q.records[p], sample.completion.text));
     if (!ids.empty()) {
       requests.push_back({std::move(ids), 1, requests.size()});
+      requests.back().constraint = q.constraints[p];
       places.emplace_back(p, out[p].size());
     }
     out[p].push_back(sample.completion);

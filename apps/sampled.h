@@ -60,6 +60,9 @@ inline Json sampling_settings(const EvalArguments& a, const Questions& q) {
     prompts.add(static_cast<int64_t>(prompt.ids.size()));
     prompts.add(prompt.ids.data(), prompt.ids.size() * sizeof(int64_t));
   }
+  for (const auto& constraint : q.constraints) {
+    if (constraint != nullptr) prompts.add(constraint->regex).add(dump_line(constraint->json_schema));
+  }
   std::vector<std::string> folders = {a.model.path};
   for (const std::string& adapter : a.adapters) folders.push_back(adapter.substr(0, adapter.rfind('@')));
   for (const std::string& folder : folders) {
@@ -89,7 +92,8 @@ inline Json sampling_settings(const EvalArguments& a, const Questions& q) {
 inline Json sampled_figures(const EvalArguments& a, Questions& q, const Wording& words, Model& model,
                             const std::vector<int64_t>& end_ids, const std::function<void()>& check_signal,
                             Console& console, std::string& lines, std::function<void()>& done) {
-  const auto requests = eval_requests(q.prompts, *q.rewards, a.eval);
+  auto requests = eval_requests(q.prompts, *q.rewards, a.eval);
+  for (size_t i = 0; i < requests.size(); ++i) requests[i].constraint = q.constraints[i];
   EngineOptions engine;
   engine.seed = a.seed;
   engine.end_ids = end_ids;

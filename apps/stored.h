@@ -37,7 +37,7 @@ inline void check_modes(const EvalArguments& a) {
                             !a.environment.empty() || !a.budgets.empty() || a.sampling.constrains()))
     user_error(
         "--search: finds one answer to each prompt of --data by the model's own probabilities, and goes with "
-        "none of --n above 1, --speculation, --environment, --budgets, --regex and --json-schema");
+        "none of --n above 1, --speculation, --environment, --budgets and a constraint such as --regex");
   read_text_search(a.search, "--search");  // before the long part
   if (!a.select.empty() && (!a.score.empty() || !a.compare.empty() || !a.budgets.empty()))
     user_error(

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -32,27 +33,62 @@ SampledToken largest_allowed(TokenDistribution& p, float* logits, int64_t vocab,
 
 }  // namespace
 
-std::optional<Automaton> constraint_automaton(const SamplingOptions& options, const std::string& at) {
-  if (!options.regex.empty()) return regex_automaton(options.regex, at + "regex");
-  if (options.json_schema.is_null()) return std::nullopt;
-  if (!options.json_schema.is_string()) return schema_automaton(options.json_schema, at + "json_schema");
-  const std::string file = options.json_schema;
-  Json schema;
-  try {
-    schema = read_json_file(file);
-  } catch (const UserError& e) {
-    user_error("{}json_schema: {}", at, e.what());
-  }
-  return schema_automaton(schema, fmt::format("{}json_schema: {}", at, file));
+Automaton TextConstraint::automaton() const {
+  return regex.empty() ? schema_automaton(json_schema, where) : regex_automaton(regex, where);
 }
 
-std::shared_ptr<const Constraint> make_constraint(const SamplingOptions& options, const Tokenizer& tokenizer,
-                                                  int64_t vocab, const std::vector<int64_t>& end_ids) {
-  auto automaton = constraint_automaton(options, "");
-  if (!automaton) return nullptr;
-  return std::make_shared<Constraint>(std::move(*automaton),
-                                      std::make_shared<const TokenTexts>(tokenizer, vocab), end_ids,
-                                      options.regex.empty() ? "json_schema" : "regex");
+std::optional<TextConstraint> text_constraint(const SamplingOptions& options, const std::string& at) {
+  if (!options.regex.empty()) return TextConstraint{options.regex, nullptr, at + "regex"};
+  const std::string where = at + "json_schema";
+  if (options.json_schema.is_null()) return std::nullopt;
+  if (!options.json_schema.is_string()) return TextConstraint{"", options.json_schema, where};
+  const std::string file = options.json_schema;
+  try {
+    return TextConstraint{"", read_json_file(file), fmt::format("{}: {}", where, file)};
+  } catch (const UserError& e) {
+    user_error("{}: {}", where, e.what());
+  }
+}
+
+std::shared_ptr<const TextConstraint> record_constraint(const SamplingOptions& options, const Json& record,
+                                                        const std::string& place) {
+  if (!options.constrains_by_record()) return nullptr;
+  const bool regex = !options.regex_column.empty();
+  const std::string& column = regex ? options.regex_column : options.json_schema_column;
+  const auto found = record.find(column);
+  if (found == record.end() || found->is_null())
+    user_error("{}: no column \"{}\", which {} names for what the record's completions must be", place,
+               column, regex ? "regex_column" : "json_schema_column");
+  TextConstraint said{"", nullptr, fmt::format("{}: {}", place, column)};
+  if (regex) {
+    if (!found->is_string() || found->get_ref<const std::string&>().empty())
+      user_error("{}: expected a regular expression, found {}", said.where, dump_line(*found).substr(0, 60));
+    said.regex = *found;
+  } else {
+    said.json_schema = found->is_string() ? parse_json(found->get<std::string>(), said.where) : *found;
+  }
+  said.automaton();
+  return std::make_shared<const TextConstraint>(std::move(said));
+}
+
+Constraints::Constraints(const SamplingOptions& options, const Tokenizer& tokenizer, int64_t vocab,
+                         std::vector<int64_t> end_ids)
+    : tokenizer_(tokenizer), vocab_(vocab), end_ids_(std::move(end_ids)) {
+  if (const auto said = text_constraint(options, "")) of_all_ = made(*said);
+}
+
+std::shared_ptr<const Constraint> Constraints::of(const TextConstraint* own) {
+  if (own == nullptr) return of_all_;
+  std::weak_ptr<const Constraint>& known = known_[dump_line(Json::array({own->regex, own->json_schema}))];
+  std::shared_ptr<const Constraint> out = known.lock();
+  if (out == nullptr) known = out = made(*own);
+  return out;
+}
+
+std::shared_ptr<const Constraint> Constraints::made(const TextConstraint& said) {
+  Automaton automaton = said.automaton();
+  if (tokens_ == nullptr) tokens_ = std::make_shared<const TokenTexts>(tokenizer_, vocab_);
+  return std::make_shared<const Constraint>(std::move(automaton), tokens_, end_ids_, said.where);
 }
 
 SampledToken sample_constrained(float* logits, int64_t vocab, const SamplingOptions& options,

@@ -2,24 +2,57 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/random.h"
 #include "grammar/constraint.h"
 #include "rollout/sampler.h"
 
 namespace temper {
 
-// What the options say a text must be; none: anything. at: in front of the option's name in messages. Throws
-// UserError as regex_automaton and schema_automaton do, and when the schema's file cannot be read.
-std::optional<Automaton> constraint_automaton(const SamplingOptions& options, const std::string& at);
+// What a text must be: a regular expression or, where that is empty, JSON of a schema.
+struct TextConstraint {
+  std::string regex;
+  Json json_schema = nullptr;
+  std::string where;  // for messages
+  // Throws UserError as regex_automaton and schema_automaton do.
+  Automaton automaton() const;
+};
 
-// The same over a model's tokens; null: anything. Throws as Constraint and TokenTexts do, too.
-std::shared_ptr<const Constraint> make_constraint(const SamplingOptions& options, const Tokenizer& tokenizer,
-                                                  int64_t vocab, const std::vector<int64_t>& end_ids);
+// What the options say all texts must be; none: anything, or what the records say. at: in front of the
+// option's name in messages. Throws UserError when the schema's file cannot be read.
+std::optional<TextConstraint> text_constraint(const SamplingOptions& options, const std::string& at);
+
+// What a record says its own completions must be, in the column that the options name; null: they name none.
+// place: of the record, such as FILE:LINE. Throws UserError when the record has no such column, and for what
+// is no expression or schema.
+std::shared_ptr<const TextConstraint> record_constraint(const SamplingOptions& options, const Json& record,
+                                                        const std::string& place);
+
+// The constraints of a call of generate(), over the model's tokens.
+class Constraints {
+ public:
+  // The tokenizer outlives this. Throws as Constraint, TokenTexts and text_constraint() do.
+  Constraints(const SamplingOptions& options, const Tokenizer& tokenizer, int64_t vocab,
+              std::vector<int64_t> end_ids);
+  // own: what a request says; null: what the options say of all. Null: anything. What is there for another
+  // request that says the same is that request's. Throws as the constructor.
+  std::shared_ptr<const Constraint> of(const TextConstraint* own);
+
+ private:
+  std::shared_ptr<const Constraint> made(const TextConstraint& said);
+  const Tokenizer& tokenizer_;
+  int64_t vocab_;
+  std::vector<int64_t> end_ids_;
+  std::shared_ptr<const TokenTexts> tokens_;  // read by the first constraint
+  std::shared_ptr<const Constraint> of_all_;
+  std::map<std::string, std::weak_ptr<const Constraint>> known_;  // of requests
+};
 
 // One draw from what sample_token() would draw from, given that the constraint allows it; truncations see
 // what the constraint has left. Tokens are drawn, and left out where they are refused, until one is allowed;

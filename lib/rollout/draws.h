@@ -4,10 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "grammar/constraint.h"
 #include "rollout/banned_texts.h"
 #include "rollout/constrained.h"
 #include "rollout/distribution.h"
@@ -20,16 +18,10 @@ class TokenDraws {
   // vocab: ids of the model; exact: EngineOptions::exact_weights. The other arguments outlive this.
   TokenDraws(const Tokenizer& tokenizer, const SamplingOptions& sampling, const std::vector<int64_t>& end_ids,
              int64_t vocab, bool exact)
-      : sampling_(sampling),
-        end_ids_(end_ids),
-        exact_(exact),
-        bans_(tokenizer, sampling.ban, vocab),
-        constraint_(make_constraint(sampling, tokenizer, vocab, end_ids)) {}
+      : sampling_(sampling), end_ids_(end_ids), exact_(exact), bans_(tokenizer, sampling.ban, vocab) {}
 
   // Sequences have to read their text as it comes.
   bool watches_text() const { return !bans_.empty(); }
-  // What the sequences' texts must be; null: anything.
-  const std::shared_ptr<const Constraint>& constraint() const { return constraint_; }
   // What the sequence's next token is drawn from: of its row of logits [vocab], which is edited in place.
   TokenDistribution distribution(float* row, int64_t vocab, const DecodedSequence& s) const;
   // What may not come next.
@@ -49,7 +41,6 @@ class TokenDraws {
   const std::vector<int64_t>& end_ids_;
   bool exact_;
   BannedTexts bans_;
-  std::shared_ptr<const Constraint> constraint_;
 };
 
 }  // namespace temper

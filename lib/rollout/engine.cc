@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "rollout/constrained.h"
 #include "rollout/draws.h"
 #include "rollout/reading.h"
 #include "rollout/recorded_steps.h"
@@ -48,6 +49,7 @@ class Engine {
         sampling_(sampling),
         options_(options),
         draws_(tokenizer, sampling, options.end_ids, model.config().vocab, options.exact_weights),
+        constraints_(sampling, tokenizer, model.config().vocab, options.end_ids),
         pool_(kv_shape(model)) {
     check_requests(model, requests, sampling, options);
     if (options.speculation != nullptr)
@@ -142,7 +144,7 @@ class Engine {
     if (sampling_.penalises()) {
       for (const int64_t id : request.prompt) sequence->seen()[id] = 0;
     }
-    sequence->constrain(draws_.constraint());
+    sequence->constrain(constraints_.of(request.constraint.get()));
     begin_turn(*sequence);
     sequence->draw_at_most(options_.step_tokens);
     if (begun != nullptr) sequence->go_on_from(begun->ids, begun->logp);
@@ -325,6 +327,7 @@ class Engine {
   const SamplingOptions& sampling_;
   const EngineOptions& options_;
   TokenDraws draws_;
+  Constraints constraints_;
   KvPool pool_;
   std::deque<size_t> waiting_;  // requests
   std::deque<Ready> ready_;

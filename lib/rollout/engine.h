@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 namespace temper {
 
 struct SpeculationOptions;
+struct TextConstraint;
 
 // What a sample wrote in an earlier call.
 struct BegunSample {
@@ -30,6 +32,9 @@ struct GenerateRequest {
       0;  // names the prompt in the random streams; each sample of it draws from its own stream
   // Given: the samples are these, and go on. Their keys and values are computed anew.
   std::vector<BegunSample> begun = {};
+  // What the completions' texts must be (constrained.h), where the sampling options name a column of
+  // constraints, and only there; null: what the options say of all.
+  std::shared_ptr<const TextConstraint> constraint = nullptr;
 };
 
 struct EngineOptions {

@@ -32,6 +32,13 @@ void check_requests(Model& model, const std::vector<GenerateRequest>& requests,
         "generate: a constraint sees a text from its beginning and goes with no partial rollouts; leave one "
         "of them out");
   for (size_t r = 0; r < requests.size(); ++r) {
+    if (sampling.constrains_by_record() && requests[r].constraint == nullptr)
+      user_error(
+          "generate: regex_column and json_schema_column: here no record says what a text must be; leave "
+          "them "
+          "out");
+    if (!sampling.constrains_by_record() && requests[r].constraint != nullptr)
+      bug("generate: request {} has a constraint of its own, and the sampling options name no column", r);
     const auto& prompt = requests[r].prompt;
     if (requests[r].samples < 0)
       user_error("generate: request {} asks for {} samples", r, requests[r].samples);

@@ -27,15 +27,18 @@ struct SamplingOptions : Fields {
   std::vector<std::string> stop;
   std::vector<std::string> ban;  // texts that may not appear in a completion, such as control tokens
   // What a completion's text must be, of each turn: a regular expression, or JSON of a schema (the object, or
-  // its file); grammar/regex.h and grammar/schema.h. At most one of them; "" and null: anything.
+  // its file); grammar/regex.h and grammar/schema.h. Or the records' column with one of their own. At most
+  // one of the four; "" and null: anything.
   std::string regex;
   Json json_schema = nullptr;
+  std::string regex_column, json_schema_column;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool truncates() const;  // some token may be ruled out by top_k ... eta_cutoff, or mirostat
   bool penalises() const;  // what came before matters
   bool mirostat() const { return mirostat_tau > 0; }
-  bool constrains() const { return !regex.empty() || !json_schema.is_null(); }
+  bool constrains() const { return !regex.empty() || !json_schema.is_null() || constrains_by_record(); }
+  bool constrains_by_record() const { return !regex_column.empty() || !json_schema_column.empty(); }
 };
 
 struct SampledToken {

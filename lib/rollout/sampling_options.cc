@@ -45,6 +45,12 @@ void SamplingOptions::fields(FieldVisitor& v) {
   v.field("json_schema", json_schema,
           {.help = "a completion's text is JSON that fits this JSON schema: the schema, or its file",
            .path = true});
+  v.field(
+      "regex_column", regex_column,
+      {.help = "the records' column with a regular expression that their completions' whole text matches"});
+  v.field("json_schema_column", json_schema_column,
+          {.help = "the records' column with the JSON schema, an object or its text, that their completions' "
+                   "text fits"});
 }
 
 void SamplingOptions::check(std::vector<std::string>& problems, const std::string& where) const {
@@ -79,15 +85,22 @@ void SamplingOptions::check(std::vector<std::string>& problems, const std::strin
     if (text.empty()) problems.push_back(fmt::format("{}ban: an empty string would ban everything", at));
   }
   if (!constrains()) return;
-  const char* name = regex.empty() ? "json_schema" : "regex";
+  const char* name = !regex.empty()           ? "regex"
+                     : !json_schema.is_null() ? "json_schema"
+                     : !regex_column.empty()  ? "regex_column"
+                                              : "json_schema_column";
   const std::pair<bool, const char*> alone[] = {
       {!regex.empty() && !json_schema.is_null(), "json_schema: one of the two says what a text must be"},
+      {(!regex.empty() || !json_schema.is_null()) && constrains_by_record(),
+       "a column of constraints: either all texts or each record's must be something"},
+      {!regex_column.empty() && !json_schema_column.empty(),
+       "json_schema_column: one of the two says what a record's texts must be"},
       {min_new_tokens > 0, "min_new_tokens: the text itself says when it may end"},
       {mirostat(), "mirostat_tau, which draws each token by the ones before it"}};
   for (const auto& [given, what] : alone)
     if (given) problems.push_back(fmt::format("{}{}: goes without {}", at, name, what));
   try {
-    constraint_automaton(*this, at);
+    if (const auto said = text_constraint(*this, at)) said->automaton();
   } catch (const UserError& e) {
     problems.push_back(e.what());
   }

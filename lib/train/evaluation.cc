@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "eval/evaluate.h"
+#include "rollout/constrained.h"
 #include "train/config.h"
 #include "train/held_out_loss.h"
 #include "train/reference_scores.h"
@@ -78,7 +79,9 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   for (size_t p = 0; p < prompts.size(); ++p)
     asked.push_back({static_cast<int64_t>(p), &prompts[p].ids, prompts[p].text, prompts[p].columns});
   add_reference_scores(s, asked, s.state.eval_reference_scores);
-  const auto requests = eval_requests(prompts, *s.rewards, options);
+  auto requests = eval_requests(prompts, *s.rewards, options);
+  for (size_t i = 0; i < requests.size(); ++i)
+    requests[i].constraint = record_constraint(sampling, records[i]->json, records[i]->where());
   const EvalResult result = score_completions(prompts, shared_completions(s.ranks, requests, generated, stop),
                                               *s.rewards, options, scored);
 

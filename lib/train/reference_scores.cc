@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "rollout/constrained.h"
 #include "train/config.h"
 #include "train/reference.h"
 #include "train/sampling.h"
@@ -24,14 +25,16 @@ void add_reference_scores(Session& s, const std::vector<ReferencePrompt>& prompt
   std::vector<const ReferencePrompt*> open;
   std::set<int64_t> taken;  // a record twice is asked once
   std::vector<GenerateRequest> requests;
+  const SamplingOptions sampling = s.config.task->sampling();
   for (const ReferencePrompt& prompt : prompts) {
     if (known.contains(prompt.record) || !taken.insert(prompt.record).second) continue;
     open.push_back(&prompt);
     requests.push_back({*prompt.ids, samples, static_cast<uint64_t>(prompt.record)});
+    requests.back().constraint =
+        record_constraint(sampling, *prompt.columns, fmt::format("record {}", prompt.record));
   }
   if (open.empty()) return;
 
-  const SamplingOptions sampling = s.config.task->sampling();
   const uint64_t stream = &known == &s.state.eval_reference_scores ? kEvalSeed : kTrainSeed;
   std::vector<std::vector<Completion>> completions;
   with_reference(s, [&](Model& reference) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "rollout/constrained.h"
 #include "train/config.h"
 #include "train/groups/open_groups.h"
 #include "train/reference.h"
@@ -120,6 +121,9 @@ std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
     s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out",
                                     all - prompts.size(), all, s.config.data.max_tokens));
   }
+  for (const auto* records : {&s.train_records, &s.eval_records})  // before the long part
+    for (const Record& record : *records)
+      record_constraint(s.config.task->sampling(), record.json, record.where());
   return prompts;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "env/conversations.h"
+#include "rollout/constrained.h"
 #include "train/config.h"
 #include "train/reference_scores.h"
 #include "train/scoring_worker.h"
@@ -202,6 +203,8 @@ Round round_of(const Session& s, const GroupMake& make, const std::vector<Rollou
       round.requests.push_back({groups[g].prompt,
                                 (o.group_size - make.demonstrations - make.has_already) / ways,
                                 static_cast<uint64_t>(groups[g].draw * ways + way)});
+      const Record& record = s.train_records[groups[g].record];
+      round.requests.back().constraint = record_constraint(o, record.json, record.where());
       std::vector<int64_t>& prompt = round.requests.back().prompt;
       if (opens) prompt.push_back(round.openings[way]);
       if (make.prefix.on() && way == kToldToEnd)

@@ -13,6 +13,7 @@
 #include "rollout/tiny_model.h"
 #include "tensor/packed.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -278,6 +279,63 @@ TEST_CASE("constrained: the batch changes nothing, and speculation leaves the la
   }
 }
 
+TEST_CASE("constrained: texts of records' own constraints are those of each constraint alone") {
+  const auto model = tiny_model("llama");
+  const Letters letters;
+  const char* const patterns[] = {"([a-c]{2}[d-z ]){3,6}", "[x-z]+", "([a-c]{2}[d-z ]){3,6}", "no|yes"};
+  SamplingOptions own, all;
+  own.regex_column = "pattern";
+  own.max_new_tokens = all.max_new_tokens = 20;
+  std::vector<GenerateRequest> requests, plain;
+  for (int64_t i = 0; i < 4; ++i) {
+    plain.push_back({{1 + i, 7, 2 * i + 3}, 3, static_cast<uint64_t>(i)});
+    requests.push_back(plain.back());
+    requests.back().constraint = record_constraint(own, {{"pattern", patterns[i]}}, "file:1");
+  }
+  const auto lookup = read_speculation("lookup", "test");
+  for (const bool speculates : {false, true}) {
+    CAPTURE(speculates);
+    EngineOptions options = engine_options();
+    if (speculates) options.speculation = lookup.get();
+    const auto mixed = generate(*model, letters, requests, own, options);
+    for (size_t r = 0; r < mixed.size(); ++r) {
+      all.regex = patterns[r];
+      const auto alone = generate(*model, letters, plain, all, options)[r];
+      const Automaton automaton = regex_automaton(patterns[r], "regex");
+      for (size_t i = 0; i < alone.size(); ++i) {
+        CHECK(mixed[r][i].ids == alone[i].ids);
+        CHECK(*mixed[r][i].log_weight == doctest::Approx(*alone[i].log_weight).epsilon(1e-4));
+        if (mixed[r][i].finish == FinishReason::kEnd) CHECK(automaton.matches(mixed[r][i].text));
+      }
+    }
+  }
+  own.regex_column = "", own.json_schema_column = "schema";
+  for (const Json& schema : {Json{{"enum", {"ab", "cd"}}}, Json(R"({"enum": ["ab", "cd"]})")}) {
+    const auto said = record_constraint(own, {{"schema", schema}}, "file:1");
+    CHECK(said->automaton().matches("\"ab\""));
+    CHECK_FALSE(said->automaton().matches("\"ac\""));
+  }
+  CHECK(record_constraint(all, {{"pattern", 1}}, "file:1") == nullptr);
+}
+
+TEST_CASE("constrained: a record without a constraint, or with none that can be read, is told of") {
+  const auto said = [](const char* column, bool regex, const Json& record) {
+    SamplingOptions options;
+    (regex ? options.regex_column : options.json_schema_column) = column;
+    return problem([&] { record_constraint(options, record, "some.jsonl:3"); });
+  };
+  const char* absent = "some.jsonl:3: no column \"c\", which regex_column names";
+  CHECK(said("c", true, {{"d", "a"}}).starts_with(absent));
+  CHECK(said("c", true, {{"c", nullptr}}).starts_with(absent));
+  CHECK(said("c", true, {{"c", 3}}) == "some.jsonl:3: c: expected a regular expression, found 3");
+  CHECK(said("c", true, {{"c", ""}}) == "some.jsonl:3: c: expected a regular expression, found \"\"");
+  CHECK(said("c", true, {{"c", "a("}})
+            .starts_with("some.jsonl:3: c: the regular expression \"a(\", at byte 2"));
+  CHECK(said("c", false, {{"c", "{"}}).starts_with("some.jsonl:3: c:"));
+  CHECK(said("c", false, {{"c", Json::array()}}).starts_with("some.jsonl:3: c: /: expected a schema"));
+  CHECK(said("c", false, {{"c", {{"not", {}}}}}).starts_with("some.jsonl:3: c: /: \"not\" is not offered"));
+}
+
 TEST_CASE("constrained: what cannot be is refused in one line") {
   const auto model = tiny_model("llama");
   const Letters letters;
@@ -302,6 +360,11 @@ TEST_CASE("constrained: what cannot be is refused in one line") {
   CHECK(has(refused([](auto& s, auto&) { s.regex = "a("; }),
             "regex: the regular expression \"a(\", at byte 2"));
   CHECK(has(refused([](auto& s, auto&) { s.json_schema = Json::object(); }), "one of the two"));
+  CHECK(has(refused([](auto& s, auto&) { s.regex_column = "c"; }), "regex: goes without a column"));
+  CHECK(has(refused([](auto& s, auto&) { s.regex = "", s.regex_column = s.json_schema_column = "c"; }),
+            "regex_column: goes without json_schema_column"));
+  CHECK(has(refused([](auto& s, auto&) { s.regex = "", s.json_schema_column = "c"; }),
+            "here no record says what a text must be"));
   CHECK(has(refused([](auto& s, auto&) { s.min_new_tokens = 1; }), "regex: goes without min_new_tokens"));
   CHECK(has(refused([](auto& s, auto&) { s.mirostat_tau = 3; }), "regex: goes without mirostat_tau"));
   CHECK(has(refused([](auto&, auto& e) { e.step_tokens = 2; }), "goes with no partial rollouts"));

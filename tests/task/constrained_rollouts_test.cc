@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "grammar/regex.h"
 #include "runs.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -51,6 +52,45 @@ TEST_CASE(
   runs(kConstrained, "torn", {}, "must");
   for (const char* file : {"samples.jsonl", "final/model.safetensors"})
     CHECK(bytes(runs.folder() / "whole" / file) == bytes(runs.folder() / "torn" / file));
+}
+
+TEST_CASE("rl: each record's own constraint shapes its completions, in rollouts and evaluations") {
+  Runs runs;
+  runs(tiny_sft("train.jsonl", 8), "start");
+  std::string own, wrong;
+  for (int i = 0; i < 16; ++i) {
+    Json record = {{"prompt", i % 2 == 0 ? "letters" : "digits"},
+                   {"own", i % 2 == 0 ? "[x-z]{3}" : "[1-9]{2}"}};
+    own += record.dump() + "\n";
+    if (i == 2) record.erase("own");
+    wrong += record.dump() + "\n";
+  }
+  runs.write("own.jsonl", own);
+  runs.write("wrong.jsonl", wrong);
+  const std::vector<std::string> sets = {"rollout.regex=",
+                                         "rollout.regex_column=own",
+                                         R"(data.train=["own.jsonl"])",
+                                         R"(data.eval=["own.jsonl"])",
+                                         "eval.every=3",
+                                         "train.steps=3"};
+  runs(kConstrained, "own", sets);
+  std::istringstream samples(bytes(runs.folder() / "own/samples.jsonl"));
+  int letters = 0, digits = 0;
+  for (std::string line; std::getline(samples, line);) {
+    const Json sample = Json::parse(line);
+    const std::string prompt = sample.at("prompt"), text = sample.at("completion");
+    CAPTURE(text);
+    const bool asks_letters = prompt.find("letters") != std::string::npos;
+    CHECK(regex_automaton(asks_letters ? "[x-z]{3}" : "[1-9]{2}", "regex").matches(text));
+    ++(asks_letters ? letters : digits);
+  }
+  CHECK(letters > 4);
+  CHECK(digits > 4);
+  for (const char* field : {"data.train", "data.eval"}) {
+    std::vector<std::string> with = sets;
+    with.push_back(std::string(field) + R"(=["wrong.jsonl"])");
+    CHECK(has(problem([&] { runs(kConstrained, "refused", with); }), "wrong.jsonl:3: no column \"own\""));
+  }
 }
 
 TEST_CASE("rl: what a constraint does not go with is said before the run") {

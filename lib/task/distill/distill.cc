@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "objective/policy/policy.h"
+#include "rollout/constrained.h"
 #include "task/distill/config.h"
 #include "task/distill/teacher_cache.h"
 #include "task/distill/teachers.h"
@@ -79,6 +80,8 @@ void sample(Session& s, const RolloutSection& rollout, const Examples& stored, S
   for (size_t i = 0; i < step.drawn.size(); ++i) {
     step.prompts.push_back(s.encoder->prompt(*stored.records[step.drawn[i]]));
     requests.push_back({step.prompts.back(), 1, static_cast<uint64_t>(s.state.cursor) + i});
+    const Record& record = *stored.records[step.drawn[i]];
+    requests.back().constraint = record_constraint(rollout, record.json, record.where());
   }
   EngineOptions engine;
   engine.max_batch = rollout.max_batch;
@@ -130,6 +133,8 @@ at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm, cons
 // A chat's prompt for an answer may be longer than the stored chat, when the template opens the answer.
 void drop_long_prompts(Session& s, Examples& stored) {
   Examples kept;
+  for (const Record* record : stored.records)  // before the long part
+    record_constraint(s.config.task->sampling(), record->json, record->where());
   for (size_t i = 0; i < stored.examples.size(); ++i) {
     if (s.encoder->prompt(*stored.records[i]).empty()) continue;
     kept.examples.push_back(std::move(stored.examples[i]));

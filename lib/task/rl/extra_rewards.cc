@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "rollout/constrained.h"
 #include "task/rl/config.h"
 #include "train/config.h"
 #include "train/reference.h"
@@ -23,7 +24,11 @@ at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
   SamplingOptions sampling = s.config.task->sampling();
   sampling.temperature = 0;
   std::vector<GenerateRequest> requests;
-  for (const RolloutGroup& g : groups) requests.push_back({g.prompt, 1, static_cast<uint64_t>(g.draw)});
+  for (const RolloutGroup& g : groups) {
+    const Record& record = s.train_records[g.record];
+    requests.push_back({g.prompt, 1, static_cast<uint64_t>(g.draw)});
+    requests.back().constraint = record_constraint(sampling, record.json, record.where());
+  }
   const auto completions = complete(s, *s.model, requests,
                                     {.sampling = sampling,
                                      .seed = static_cast<uint64_t>(s.config.seed),

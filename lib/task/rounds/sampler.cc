@@ -5,6 +5,7 @@
 #include "env/conversations.h"
 #include "env/introduce.h"
 #include "reward/references.h"
+#include "rollout/constrained.h"
 #include "rollout/end_ids.h"
 #include "task/rounds/config.h"
 #include "train/shared.h"
@@ -84,7 +85,10 @@ std::vector<std::vector<Completion>> PhaseSampler::sample(const std::vector<Reco
   engine.end_ids = end_ids_;
   engine.exact_weights = true;
   std::vector<GenerateRequest> requests;
-  for (size_t i = 0; i < prompts.size(); ++i) requests.push_back({prompts[i].ids, o.samples, o.first + i});
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    requests.push_back({prompts[i].ids, o.samples, o.first + i});
+    requests.back().constraint = record_constraint(o.sampling, records[i].json, records[i].where());
+  }
   const auto generated = [&](const std::vector<GenerateRequest>& mine) {
     std::unique_ptr<Conversations> conversations;
     if (environment_ != nullptr) {
