@@ -12,19 +12,60 @@
 #include "model/families.h"
 #include "model/load.h"
 #include "model/precision.h"
+#include "rollout/speculate/draft_model.h"
 #include "text/tokenizer.h"
 #include "train/session.h"
 
 namespace temper {
+namespace {
+
+// Keys and values of a token, in bytes.
+int64_t cache_row(const ModelConfig& model, int64_t item) {
+  return model.layers * 2 * model.kv_heads * model.head_dim * item;
+}
+
+}  // namespace
 
 int64_t PlanShapes::cache_bytes(const RolloutSection& rollout, int64_t prompts) const {
   const int64_t batch = std::min(rollout.max_batch, prompts * rollout.group_size);
-  return product(
-      "rollout.max_new_tokens: bytes of keys and values",
-      {batch, rollout.max_new_tokens, model.layers, 2, model.kv_heads * model.head_dim, item_bytes});
+  return product("rollout.max_new_tokens: bytes of keys and values",
+                 {batch, rollout.max_new_tokens, cache_row(model, item_bytes)});
 }
 
 namespace {
+
+// Of a model as it computes, in bytes.
+struct PlannedWeights {
+  int64_t dense = 0, quantised = 0;
+};
+
+PlannedWeights weights_of(Model& model, int64_t item) {
+  PlannedWeights out{model.config().parameter_count() * item, 0};
+  for (const Parameter* p : model.parameters()) {
+    if (!p->quantised) continue;
+    out.quantised += p->quantised->bytes();
+    out.dense -= p->compute.numel() * item;
+  }
+  return out;
+}
+
+// A second model that drafts tokens while sampling; its weights stay beside the one that trains.
+struct DraftMemory {
+  int64_t weights = 0, cache = 0;  // bytes
+};
+
+// model, cache: of the model that trains, of which the draft has the precision, and its sequences.
+DraftMemory draft_memory(const RunConfig& config, const ModelConfig& model, const Precision& precision,
+                         int64_t cache) {
+  const auto* options = dynamic_cast<const DraftModelOptions*>(config.task->sampling().speculation.get());
+  if (options == nullptr) return {};
+  const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));
+  const auto draft = Model::shapes_only(model_config(options->model, {}), precision);
+  const PlannedWeights weights = weights_of(*draft, item);
+  return {weights.dense + weights.quantised,
+          product("rollout.max_new_tokens: bytes of the draft's keys and values",
+                  {cache / cache_row(model, item), cache_row(draft->config(), item)})};
+}
 
 // What the ranks may share out, in bytes.
 struct Kept {
@@ -85,15 +126,9 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
 
   const bool own = !adapter->can_switch_off();  // the model's own weights train
   const int64_t parameters = shape.parameter_count();
-  int64_t quantised = 0, dense = parameters * item;
-  for (const Parameter* p : model->parameters()) {
-    if (!p->quantised) continue;
-    quantised += p->quantised->bytes();
-    dense -= p->compute.numel() * item;
-  }
   // An untied head is a copy. Where an adapter computes the embedding or the head whole, that stands beside
   // the model's own, with a gradient in fp32 and values in fp32 to take it.
-  dense += (model->config().parameter_count() - parameters) * item;
+  auto [dense, quantised] = weights_of(*model, item);
   int64_t computed = 0;
   if (!own) {
     const auto trains = adapter->trainable();
@@ -146,11 +181,13 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
     if (reward.reference_samples() > 0 && !adapter->can_switch_off())
       task.reference = std::max(task.reference, weights);
   }
+  const DraftMemory draft = draft_memory(config, shape, precision, task.cache);
+  task.cache += draft.cache;
   constexpr int64_t kProgram =
       600 << 20;  // the program, its libraries, and what the allocator and oneDNN keep
   const auto peak = [&](const Kept& kept) {
     return kProgram + weights + kept.masters + kept.state + task.reference + task.teachers + task.replay +
-           std::max(gradients + activations + logits, task.cache);
+           draft.weights + std::max(gradients + activations + logits, task.cache);
   };
   const auto shown = [&](const Kept& kept) -> Json {
     return {{"weights_bytes", weights},
@@ -183,6 +220,7 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
                  {"activations_bytes", activations},
                  {"logits_bytes", logits},
                  {"cache_bytes", task.cache},
+                 {"draft_bytes", draft.weights},
                  {"teachers_bytes", task.teachers},
                  {"replay_bytes", task.replay},
                  {"peak_bytes", peak(of_rank)}}},

@@ -74,7 +74,6 @@ texts() { python3 -c "import json, sys; print(sorted((r['step'], r['completion']
 "$bin/temper-train" rl.json --quiet --run lookup --set rollout.speculation=lookup || fail "rl with look-up"
 [ "$(texts plain)" = "$(texts lookup)" ] && [ "$(texts plain)" != "[]" ] || fail "look-up in rollouts: other texts"
 "$bin/temper-train" rl.json --quiet --run drafted --set 'rollout.speculation={"kind": "draft", "model": "draft/final"}' || fail "rl with a draft model"
-
 refuses() {  # WHAT PATTERN COMMAND...: one line, exit code 2
   "${@:3}" > out 2> err
   local code=$?

@@ -67,13 +67,16 @@ TEST_CASE("rl: each record's own constraint shapes its completions, in rollouts 
   }
   runs.write("own.jsonl", own);
   runs.write("wrong.jsonl", wrong);
-  const std::vector<std::string> sets = {"rollout.regex=",
-                                         "rollout.regex_column=own",
-                                         R"(data.train=["own.jsonl"])",
-                                         R"(data.eval=["own.jsonl"])",
-                                         "eval.every=3",
-                                         "train.steps=3"};
-  runs(kConstrained, "own", sets);
+  const auto config = [](const char* train, const char* eval) {
+    Json out = Json::parse(kConstrained);
+    out["rollout"].erase("regex");
+    out["rollout"]["regex_column"] = "own";
+    out["data"]["train"] = {train};
+    out["data"]["eval"] = {eval};
+    out["eval"] = {{"every", 3}};
+    return out.dump();
+  };
+  runs(config("own.jsonl", "own.jsonl"), "own");
   std::istringstream samples(bytes(runs.folder() / "own/samples.jsonl"));
   int letters = 0, digits = 0;
   for (std::string line; std::getline(samples, line);) {
@@ -86,10 +89,9 @@ TEST_CASE("rl: each record's own constraint shapes its completions, in rollouts 
   }
   CHECK(letters > 4);
   CHECK(digits > 4);
-  for (const char* field : {"data.train", "data.eval"}) {
-    std::vector<std::string> with = sets;
-    with.push_back(std::string(field) + R"(=["wrong.jsonl"])");
-    CHECK(has(problem([&] { runs(kConstrained, "refused", with); }), "wrong.jsonl:3: no column \"own\""));
+  for (const auto& [train, eval] : {std::pair("wrong.jsonl", "own.jsonl"), {"own.jsonl", "wrong.jsonl"}}) {
+    const std::string refused = config(train, eval);
+    CHECK(has(problem([&] { runs(refused, "refused"); }), "wrong.jsonl:3: no column \"own\""));
   }
 }
 
