@@ -22,61 +22,72 @@ bool all_zero(const std::string& digits, size_t from) {
   return from >= digits.size() || digits.find_first_not_of('0', from) == std::string::npos;
 }
 
-// A number without sign from least to most (null: no end), both without sign.
+// A number without sign from least to most (null: no end), both without sign. Of a whole number that is a
+// multiple of m the digits so far are remembered by their remainder: behind another digit d it is
+// (10 r + d) mod m, and 0 at the end.
 class Magnitude {
  public:
-  Magnitude(GrammarBuilder& b, const DecimalBound& least, const DecimalBound* most, bool integer)
-      : b_(b), least_(least), most_(most), integer_(integer) {}
+  Magnitude(GrammarBuilder& b, const DecimalBound& least, const DecimalBound* most, const NumberRange& range)
+      : b_(b), least_(least), most_(most), integer_(range.integer), multiple_of_(range.multiple_of) {}
 
   State write(State from) {
     end_ = b_.state();
     const size_t longest = most_ == nullptr ? JsonText::kDigits : most_->whole.size();
-    for (length_ = least_.whole.size(); length_ <= longest; ++length_) {
-      known_.clear();
-      whole(from, 0, length_ == least_.whole.size(), most_ != nullptr && length_ == longest);
-    }
+    for (length_ = least_.whole.size(); length_ <= longest; ++length_)
+      whole(from, {static_cast<int64_t>(length_), length_ == least_.whole.size(),
+                   most_ != nullptr && length_ == longest, 0});
     return end_;
   }
 
  private:
-  // The digits so far are those of the bound (tight), or strictly within it.
-  void whole(State at, size_t place, bool tight_least, bool tight_most) {
-    if (place == length_) {
-      may_end(at, 0, tight_least, tight_most);
-      if (!integer_) fraction(b_.bytes(at, "."), 0, tight_least, tight_most);
+  // What is known of the digits so far: how many are still to come before the point (below 0: -1 less those
+  // behind it), whether they are those of a bound (tight) or strictly within it, and their remainder. All
+  // that may follow depends on this alone, whatever the number's length, for a tight place is one of one
+  // length.
+  struct Place {
+    int64_t left;
+    bool tight_least, tight_most;
+    int64_t remainder;
+    auto operator<=>(const Place&) const = default;
+  };
+
+  void whole(State at, const Place& here) {
+    if (here.left == 0) {
+      if (here.remainder == 0) may_end(at, 0, here);
+      if (!integer_) fraction(b_.bytes(at, "."), 0, here);
       return;
     }
-    const int first = tight_least ? least_.whole[place] - '0' : 0;
-    const int last = tight_most ? most_->whole[place] - '0' : 9;
+    const size_t place = length_ - static_cast<size_t>(here.left);
+    const int first = here.tight_least ? least_.whole[place] - '0' : 0;
+    const int last = here.tight_most ? most_->whole[place] - '0' : 9;
     for (int d = std::max(first, place == 0 && length_ > 1 ? 1 : 0); d <= last; ++d) {
-      const bool still_least = tight_least && d == first, still_most = tight_most && d == last;
-      if (const auto next = digit(at, d, {place + 1, still_least, still_most}))
-        whole(*next, place + 1, still_least, still_most);
+      const Place next{here.left - 1, here.tight_least && d == first, here.tight_most && d == last,
+                       (10 * here.remainder + d) % multiple_of_};
+      if (const auto to = digit(at, d, next)) whole(*to, next);
     }
   }
 
-  void fraction(State at, size_t place, bool tight_least, bool tight_most) {
-    if (place > 0) may_end(at, place, tight_least, tight_most);
+  void fraction(State at, size_t place, const Place& here) {
+    if (place > 0) may_end(at, place, here);
     if (place == JsonText::kDigits) return;
     const auto of = [&](const DecimalBound& bound) {
       return place < bound.fraction.size() ? bound.fraction[place] - '0' : 0;
     };
-    const int first = tight_least ? of(least_) : 0, last = tight_most ? of(*most_) : 9;
+    const int first = here.tight_least ? of(least_) : 0, last = here.tight_most ? of(*most_) : 9;
     for (int d = first; d <= last; ++d) {
-      const bool still_least = tight_least && d == first, still_most = tight_most && d == last;
-      if (const auto next = digit(at, d, {length_ + 1 + place, still_least, still_most}))
-        fraction(*next, place + 1, still_least, still_most);
+      const Place next{-1 - static_cast<int64_t>(place), here.tight_least && d == first,
+                       here.tight_most && d == last, 0};
+      if (const auto to = digit(at, d, next)) fraction(*to, place + 1, next);
     }
   }
 
   // With so many digits behind the point, the number is at least and at most what it must be.
-  void may_end(State at, size_t place, bool tight_least, bool tight_most) {
-    const bool enough = !tight_least || (all_zero(least_.fraction, place) && !least_.exclusive);
-    const bool little = !tight_most || !most_->exclusive || !all_zero(most_->fraction, place);
+  void may_end(State at, size_t place, const Place& here) {
+    const bool enough = !here.tight_least || (all_zero(least_.fraction, place) && !least_.exclusive);
+    const bool little = !here.tight_most || !most_->exclusive || !all_zero(most_->fraction, place);
     if (enough && little) b_.skip(at, end_);
   }
 
-  using Place = std::tuple<size_t, bool, bool>;
   // One more digit; where it leads when that place is new.
   std::optional<State> digit(State at, int d, const Place& place) {
     const auto known = known_.find(place);
@@ -92,6 +103,7 @@ class Magnitude {
   const DecimalBound& least_;
   const DecimalBound* most_;
   bool integer_;
+  int64_t multiple_of_;
   size_t length_ = 0;  // digits before the point
   State end_ = 0;
   std::map<Place, State> known_;
@@ -155,12 +167,13 @@ State JsonText::number_without_bounds(State from, bool integer) {
 }
 
 State JsonText::number(State from, const NumberRange& range) {
-  if (!range.least && !range.most) return number_without_bounds(from, range.integer);
+  if (!range.least && !range.most && range.multiple_of == 1)
+    return number_without_bounds(from, range.integer);
   const DecimalBound zero;
   const State end = b_.state();
   const auto add = [&](State at, const DecimalBound& least, const DecimalBound* most) {
     if (most != nullptr && !ordered(least, *most)) return;
-    b_.skip(Magnitude(b_, least, most, range.integer).write(at), end);
+    b_.skip(Magnitude(b_, least, most, range).write(at), end);
   };
   // 0 and above.
   if (!range.most || !range.most->negative || is_zero(*range.most)) {

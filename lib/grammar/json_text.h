@@ -23,6 +23,7 @@ DecimalBound decimal_bound(const Json& number, bool exclusive, const std::string
 struct NumberRange {
   std::optional<DecimalBound> least, most;
   bool integer = false;
+  int64_t multiple_of = 1;  // of an integer
 };
 
 class JsonText {

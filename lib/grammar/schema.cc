@@ -124,7 +124,8 @@ class SchemaWriter {
 
   State number(const FlatSchema& schema, bool integer, State from, const std::string& at) {
     NumberRange range;
-    range.integer = integer;
+    range.integer = integer || schema.contains("multipleOf");  // of a whole number, so they are whole
+    range.multiple_of = schema.value<int64_t>("multipleOf", 1);
     const auto tighten = [&](const char* key, bool exclusive, bool lower,
                              std::optional<DecimalBound>& bound) {
       if (!schema.contains(key)) return;

@@ -11,9 +11,9 @@ namespace temper {
 // Texts of values that fit a schema (draft 2020-12, json-schema.org) with these keywords: type, enum, const,
 // properties, required, additionalProperties, prefixItems, items, minItems, maxItems, minLength, maxLength,
 // pattern, format (date, time, date-time, uuid, email, ipv4), minimum, maximum, exclusiveMinimum,
-// exclusiveMaximum, allOf, anyOf, oneOf, $ref to a place in the schema itself, $defs, definitions, and notes,
-// which ask nothing. Any other is an error. Every text fits the schema; what of the fitting texts is left
-// out:
+// exclusiveMaximum, multipleOf of a whole number up to 100, allOf, anyOf, oneOf, $ref to a place in the
+// schema itself, $defs, definitions, and notes, which ask nothing. Any other is an error. Every text fits the
+// schema; what of the fitting texts is left out:
 //  - properties stand in the schema's order, those that it does not name behind them. Where it names some and
 //    says nothing of additionalProperties, there are no others (its default would be any).
 //  - without `type`, keywords of one type alone mean that type.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 namespace temper {
 namespace {
@@ -11,24 +12,17 @@ const std::vector<std::string> kAllTypes = {"object", "array", "string", "number
 constexpr const char* kNotes[] = {"title",    "description", "$comment", "default",
                                   "examples", "deprecated",  "readOnly", "writeOnly",
                                   "$schema",  "$id",         "$defs",    "definitions"};
+constexpr int64_t kMostMultipleOf = 100;  // an automaton has a state for each remainder
 constexpr const char* kCombining[] = {"$ref", "allOf", "anyOf", "oneOf"};
 // The type that a keyword is about.
 const std::map<std::string, std::string>& subjects() {
-  static const std::map<std::string, std::string> map = {{"properties", "object"},
-                                                         {"required", "object"},
-                                                         {"additionalProperties", "object"},
-                                                         {"prefixItems", "array"},
-                                                         {"items", "array"},
-                                                         {"minItems", "array"},
-                                                         {"maxItems", "array"},
-                                                         {"minLength", "string"},
-                                                         {"maxLength", "string"},
-                                                         {"pattern", "string"},
-                                                         {"format", "string"},
-                                                         {"minimum", "number"},
-                                                         {"maximum", "number"},
-                                                         {"exclusiveMinimum", "number"},
-                                                         {"exclusiveMaximum", "number"}};
+  static const std::map<std::string, std::string> map = {
+      {"properties", "object"},      {"required", "object"},  {"additionalProperties", "object"},
+      {"prefixItems", "array"},      {"items", "array"},      {"minItems", "array"},
+      {"maxItems", "array"},         {"minLength", "string"}, {"maxLength", "string"},
+      {"pattern", "string"},         {"format", "string"},    {"multipleOf", "number"},
+      {"minimum", "number"},         {"maximum", "number"},   {"exclusiveMinimum", "number"},
+      {"exclusiveMaximum", "number"}};
   return map;
 }
 
@@ -106,6 +100,13 @@ std::optional<Json> merge(const SchemaPlaces& places, const Json& a, const Json&
     } else if (key == "required") {
       for (const Json& name : value)
         if (std::find(mine->begin(), mine->end(), name) == mine->end()) out[key].push_back(name);
+    } else if (key == "multipleOf") {
+      const int64_t common = std::lcm(mine->get<int64_t>(), value.get<int64_t>());
+      if (common > kMostMultipleOf)
+        places.refuse(at,
+                      "\"multipleOf\" is said twice here, and {}, of which both are multiples, is above {}",
+                      common, kMostMultipleOf);
+      out[key] = common;
     } else if (key == "items") {
       out[key] = both(*mine, value);
     } else if (key == "minItems" || key == "minLength" || key == "minimum" || key == "exclusiveMinimum") {
@@ -184,6 +185,10 @@ void SchemaPlaces::check(const Json& schema, const std::string& at) const {
     } else if (key == "minimum" || key == "maximum" || key == "exclusiveMinimum" ||
                key == "exclusiveMaximum") {
       if (!value.is_number()) expected(here, "a number", value);
+    } else if (key == "multipleOf") {
+      if (!value.is_number() || value.get<double>() < 1 || value.get<double>() > kMostMultipleOf ||
+          std::floor(value.get<double>()) != value.get<double>())
+        expected(here, "a whole number from 1 to 100, whose multiples are whole numbers", value);
     } else if (subjects().count(key) > 0) {  // counts
       if (!value.is_number() || value.get<double>() < 0 || value.get<double>() > 1'000'000 ||
           std::floor(value.get<double>()) != value.get<double>())

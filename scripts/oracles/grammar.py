@@ -258,6 +258,22 @@ BY_HAND = [  # schema, values that fit and are accepted, texts that fit and are 
 ]
 
 
+MULTIPLES = [
+    ({"type": "integer", "multipleOf": 1}, [0, -3, 12], ["3.0"]),
+    ({"type": "integer", "multipleOf": 3}, [0, 3, -6, 123456789012345678], ["3.0", "3e1"]),
+    ({"type": "integer", "multipleOf": 7, "minimum": -50, "exclusiveMaximum": 7007}, [-49, 0, 7, 700, 7000], []),
+    ({"type": "integer", "multipleOf": 100, "minimum": 1234}, [1300, 99900, 123456789012345600], []),
+    ({"type": "integer", "multipleOf": 64, "maximum": -1}, [-64, -128, -6400], []),
+    ({"type": "integer", "multipleOf": 13, "minimum": 100, "maximum": 999}, list(range(104, 1000, 13)), []),
+    ({"type": "number", "multipleOf": 5}, [0, 5, -10, 12345], ["5.0"]),
+    ({"multipleOf": 25.0, "minimum": 10.5}, [25, 50, 1000], []),
+    ({"allOf": [{"type": "integer", "multipleOf": 4}, {"multipleOf": 6}]}, [0, 12, -24, 1200], []),
+    ({"enum": [3, 4, 5, 6, "4"], "type": "integer", "multipleOf": 2}, [4, 6], []),
+    ({"type": "object", "properties": {"cents": {"type": "integer", "multipleOf": 5, "minimum": 0}}, "required": ["cents"]},
+     [{"cents": 0}, {"cents": 1995}], []),
+]
+
+
 def schemas():
     rng, out = random.Random(5), []
     checker = Draft202012Validator.FORMAT_CHECKER
@@ -278,6 +294,14 @@ def schemas():
             # Objects and arrays that an enum names are written in one way.
             texts += spellings(value)[:1] if re.search(r'"enum": [^}]*[\[{]', json.dumps(s)) else spellings(value)
         out.append(case(rng, s, v, texts, []))
+    rng = random.Random(7)
+    for s, values, left_out in MULTIPLES:
+        v = Draft202012Validator(s)
+        texts = [t for value in values for t in spellings(value)]
+        assert all(fits(v, t) for t in texts + left_out), s
+        near = {str(n + d) for n in values if isinstance(n, int) for d in (-10, -2, -1, 1, 2, 3, 10)}
+        out.append(case(rng, s, v, texts, left_out))
+        out[-1]["fails"] += sorted(t for t in near if not fits(v, t))
     return out
 
 

@@ -88,8 +88,15 @@ TEST_CASE("schema: alternatives that begin alike do not multiply") {
 TEST_CASE("schema: what is not offered says what and where") {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"not": {}, "if": {}})", R"(schema: /: "not", "if" are not offered)"},
-      {R"({"properties": {"a": {"multipleOf": 2}}})",
-       R"(schema: /properties/a: "multipleOf" is not offered)"},
+      {R"({"properties": {"a": {"patternProperties": {"b": {}}}}})",
+       R"(schema: /properties/a: "patternProperties" is not offered)"},
+      {R"({"multipleOf": 0.01})", R"(schema: /multipleOf: expected a whole number from 1 to 100)"},
+      {R"({"type": "integer", "multipleOf": 101})", R"(schema: /multipleOf: expected a whole number from 1)"},
+      {R"({"multipleOf": "2"})", R"(schema: /multipleOf: expected a whole number from 1 to 100)"},
+      {R"({"allOf": [{"multipleOf": 11}, {"multipleOf": 10}]})",
+       R"(schema: /: "multipleOf" is said twice here, and 110)"},
+      {R"({"type": "integer", "multipleOf": 7, "minimum": 1, "maximum": 6})",
+       "schema: no value fits the schema"},
       {R"({"type": "array", "items": {"uniqueItems": true}})",
        R"(schema: /items: "uniqueItems" is not offered)"},
       {R"({"type": "text"})", R"(schema: /type: expected null, boolean, object)"},
