@@ -23,6 +23,7 @@ inline void keep_chosen(const SelectorEntry& entry, const RewardSet* rewards,
     ballots.push_back({encoder.prompt_text(records[i]), &records[i].json, {}});
     for (size_t s = 0; s < completions[i].size(); ++s) {
       Candidate candidate{completions[i][s].text, {}, {}};
+      candidate.truncated = completions[i][s].finish == FinishReason::kLength;
       if (rewards != nullptr) {
         candidate.answer = scored.answers[i][s];
         candidate.scores = scores_by_name(rewards->names(), scored.scores[i][s]);

@@ -60,6 +60,32 @@ for a, b, c, g in zip(every, one, best, groups):
     assert g["rewards"] == [float(reward)], (g, texts)
 PY
 
+# A reward model as the judge of pairs: the winner is the answer that it scores highest.
+cat > "$work/rm.json" <<JSON
+{ "task": "reward_model", "threads": 2, "model": {"path": "$work/sft/final", "dtype": "f32"},
+  "data": {"train": ["$work/pairs.jsonl"], "max_tokens": 200}, "optimizer": {"name": "adamw", "lr": 1e-3},
+  "train": {"steps": 3, "batch_size": 4}, "checkpoint": {"every": 0}, "run": "rm" }
+JSON
+python3 - "$work" <<'PY'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1] + "/data.jsonl")]
+with open(sys.argv[1] + "/pairs.jsonl", "w") as out:
+    for r in rows:
+        out.write(json.dumps({"prompt": r["prompt"], "chosen": r["completion"], "rejected": "none"}) + "\n")
+PY
+"$bin/temper-train" "$work/rm.json" --run "$work/rm" --quiet
+rm="{\"kind\": \"model\", \"name\": \"rm\", \"path\": \"$work/rm/final\", \"dtype\": \"f32\"}"
+judge="{\"kind\": \"knockout\", \"times\": 3, \"judge\": {\"kind\": \"model\", \"path\": \"$work/rm/final\", \"dtype\": \"f32\"}}"
+"$bin/temper-eval" --samples "$work/s.jsonl" --reward "$rm" --select "$judge" --select '{"kind": "best", "by": "rm"}' --json --output "$work/judged.jsonl" > "$work/judged.json"
+python3 - "$work" <<'PY'
+import json, sys
+samples = [json.loads(line) for line in open(sys.argv[1] + "/judged.jsonl")]
+for p in range(6):
+    group = samples[4 * p:4 * p + 4]
+    best, won = ([s for s in group if name in s.get("selected_by", [])] for name in ("best", "knockout"))
+    assert len(best) == len(won) == 1 and abs(best[0]["rewards"]["rm"] - won[0]["rewards"]["rm"]) < 1e-5, (best, won)
+PY
+
 # Thinking again.
 "$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --reward "$longest" --n 2 --rethink 2 --quiet --json --output "$work/r.jsonl" > "$work/r.json"
 for figure in "round 2/accuracy" "round 3/pass@2" accuracy; do

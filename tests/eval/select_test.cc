@@ -5,8 +5,10 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "eval/select/pairs.h"
 #include "eval/select/selected.h"
 #include "eval/select/selectors.h"
+#include "reward/model_reward.h"
 #include "test.h"
 
 using namespace temper;
@@ -76,6 +78,28 @@ struct ChancyJudge : RewardOptions {
     RandomStream random_;
   };
   std::unique_ptr<Reward> make() const override { return std::make_unique<Judge>(accuracy); }
+};
+
+// A reward model whose scores are the numbers behind the colons of the texts; "-": it cannot tell.
+struct TextScores : ModelRewardOptions {
+  mutable std::vector<std::string> asked = {};  // all texts that were scored
+  class Scores : public Reward {
+   public:
+    explicit Scores(std::vector<std::string>& asked) : asked_(asked) {}
+    std::vector<Score> score(const std::vector<RewardItem>& items) override {
+      std::vector<Score> out;
+      for (const RewardItem& item : items) {
+        asked_.push_back(item.completion);
+        const std::string number = item.completion.substr(item.completion.find(':') + 1);
+        out.push_back(number == "-" ? Score() : Score(std::stod(number)));
+      }
+      return out;
+    }
+
+   private:
+    std::vector<std::string>& asked_;
+  };
+  std::unique_ptr<Reward> make() const override { return std::make_unique<Scores>(asked); }
 };
 
 }  // namespace
@@ -161,6 +185,34 @@ TEST_CASE("select: knockout finds the best with a perfect judge, whatever the nu
     for (size_t i = 0; i < n; ++i) texts.push_back(std::string(1, static_cast<char>('b' + i)) + ":1");
     texts[n / 2][0] = 'a';
     CHECK(selector->choose({ballot(texts)}, {}) == std::vector<Choice>{{n / 2}});
+  }
+}
+
+TEST_CASE("select: a reward model compares by its scores of the two") {
+  TextScores scores;
+  const std::vector<Ballot> ballots = {ballot({"a:0.5", "b:2", "c:-", "d:-1000", "e:2"}),
+                                       ballot({"f:3", "g:1"})};
+  const std::vector<CandidatePair> pairs = {{0, 0, 1}, {0, 1, 0}, {0, 1, 4}, {0, 2, 3}, {0, 3, 1}, {1, 0, 1}};
+  CandidateJudge judge = pair_judge(scores);
+  const auto said = judge.compare(ballots, pairs, {});
+  CHECK(*said[0] == doctest::Approx(1 / (1 + std::exp(1.5))).epsilon(1e-12));
+  CHECK(*said[0] + *said[1] == doctest::Approx(1).epsilon(1e-12));
+  CHECK(*said[2] == 0.5);
+  CHECK_FALSE(said[3]);
+  CHECK(*said[4] == 0);
+  CHECK(*said[5] == doctest::Approx(1 / (1 + std::exp(-2.0))).epsilon(1e-12));
+  CHECK(scores.asked.size() == 7);  // each once
+  scores.asked.clear();
+  CHECK(first_wins(judge, ballots, pairs, 9, {}) == std::vector<bool>{false, true, true, true, false, true});
+  CHECK(scores.asked.size() == 7);  // asking again says the same
+
+  KnockoutOptions options;
+  options.judge = std::make_unique<TextScores>();
+  for (size_t n = 1; n <= 9; ++n) {
+    std::vector<std::string> texts;
+    for (size_t i = 0; i < n; ++i) texts.push_back(fmt::format("a:{}", static_cast<double>(i) * 0.25 - 1));
+    texts[n / 2] = "a:7";
+    CHECK(options.make()->choose({ballot(texts)}, {}) == std::vector<Choice>{{n / 2}});
   }
 }
 

@@ -55,7 +55,7 @@ class MbrSelector : public Selector {
 
 class KnockoutSelector : public Selector {
  public:
-  explicit KnockoutSelector(const KnockoutOptions& o) : judge_(o.judge->make()), times_(o.times) {}
+  explicit KnockoutSelector(const KnockoutOptions& o) : judge_(pair_judge(*o.judge)), times_(o.times) {}
   bool asks() const override { return true; }
 
   std::vector<Choice> choose(const std::vector<Ballot>& ballots, const SelectionContext& context) override {
@@ -94,7 +94,7 @@ class VerifySelector : public Selector {
  public:
   explicit VerifySelector(const VerifyOptions& o)
       : verifier_(o.verifier->make()), times_(o.times), margin_(o.margin) {
-    if (o.judge != nullptr) judge_ = std::make_unique<CandidateJudge>(o.judge->make());
+    if (o.judge != nullptr) judge_ = std::make_unique<CandidateJudge>(pair_judge(*o.judge));
   }
   bool asks() const override { return true; }
 
@@ -202,7 +202,7 @@ void KnockoutOptions::fields(FieldVisitor& v) {
   v.choice(
       "judge", "kind", judge, judge_kind, reward_registry(),
       "how likely a candidate is better than the one in the column \"reference\", such as the reward judge "
-      "in the mode pairwise");
+      "in the mode pairwise; or the reward model, whose higher score wins");
   v.field("times", times, {.help = "comparisons of each pair", .min = 1});
 }
 void KnockoutOptions::check(std::vector<std::string>& problems, const std::string& where) const {

@@ -1,4 +1,5 @@
-// Pairs of candidates before a judge: a reward that compares a completion with a reference.
+// Pairs of candidates before a judge: a reward that compares a completion with a reference, or a reward
+// model.
 #pragma once
 
 #include <memory>
@@ -18,9 +19,14 @@ struct CandidatePair {
 
 class CandidateJudge {
  public:
-  explicit CandidateJudge(std::unique_ptr<Reward> reward) : reward_(std::move(reward)) {}
+  explicit CandidateJudge(std::unique_ptr<Reward> reward, bool of_each = false)
+      : reward_(std::move(reward)), of_each_(of_each) {}
+  // It scores each candidate alone, so that comparing two again says the same.
+  bool of_each() const { return of_each_; }
   // Of each pair what the reward says of the first beside the second, which stands in the columns "answer"
-  // and "reference" of the first's record; null: it could not tell. Throws what the reward throws.
+  // and "reference" of the first's record; null: it could not tell. of_each: with r what the reward says of
+  // each, sigma(r_first - r_second), the chance that the first is better (Bradley and Terry 1952). Throws
+  // what the reward throws.
   std::vector<std::optional<double>> compare(const std::vector<Ballot>& ballots,
                                              const std::vector<CandidatePair>& pairs,
                                              const SelectionContext& context);
@@ -31,8 +37,15 @@ class CandidateJudge {
  private:
   std::vector<std::optional<double>> ask(const std::vector<RewardItem>& items,
                                          const SelectionContext& context);
+  std::vector<std::optional<double>> compare_scores(const std::vector<Ballot>& ballots,
+                                                    const std::vector<CandidatePair>& pairs,
+                                                    const SelectionContext& context);
   std::unique_ptr<Reward> reward_;
+  bool of_each_;
 };
+
+// The judge of pairs that the options make: a reward model's scores of each are compared.
+CandidateJudge pair_judge(const RewardOptions& options);
 
 // Which of each pair wins, true for the first, by more of `times` comparisons in which the judge gives it
 // more than 1/2; comparisons that the judge could not make do not count, and of a draw the earlier one wins.

@@ -20,6 +20,7 @@ struct Candidate {
   std::optional<std::string> answer;  // equal answers are equal strings; none: none could be read
   // What rewards said of it, by their names, and "total"; null: they could not tell.
   std::map<std::string, std::optional<double>> scores;
+  bool truncated = false;  // it hit the length limit, which judges are told
 };
 
 struct Ballot {

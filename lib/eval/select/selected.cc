@@ -71,8 +71,9 @@ std::vector<Ballot> ballots_of(const EvalResult& result, const std::vector<EvalP
   for (const EvalPrompt& prompt : prompts) out.push_back({prompt.text, prompt.columns, {}});
   for (const EvalSample& sample : result.samples) {
     out.at(static_cast<size_t>(sample.prompt))
-        .candidates.push_back(
-            {sample.completion.text, sample.answer, scores_by_name(result.reward_names, sample.score)});
+        .candidates.push_back({sample.completion.text, sample.answer,
+                               scores_by_name(result.reward_names, sample.score),
+                               sample.completion.finish == FinishReason::kLength});
   }
   return out;
 }

@@ -64,7 +64,7 @@ struct MbrOptions : SelectorOptions {
 
 // A knockout tournament (arXiv 2411.19477): candidates are paired at random, of each pair the one goes on
 // that a judge prefers in more of `times` comparisons, one without a partner goes on at once, until one is
-// left.
+// left. The judge: a reward that compares, or a reward model, whose scores of the two are compared (pairs.h).
 struct KnockoutOptions : SelectorOptions {
   std::string judge_kind;
   std::unique_ptr<RewardOptions> judge;
