@@ -28,7 +28,7 @@ struct EvalArguments {
   std::string speculation, search;
   std::vector<std::string> data, rewards, losses, choices, select;
   std::vector<int64_t> budgets;
-  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 0, rethink = 0;
+  int64_t limit = 0, max_tokens = 4096, threads = 0, max_batch = 0, rethink = 0, round = 0, budget = 0;
   uint64_t seed = 1;
   SamplingOptions sampling;
   EvalOptions eval;
@@ -93,6 +93,12 @@ inline void add_options(CLI::App& app, EvalArguments& a) {
          "in the place of --model and --data: two files of samples of the same prompts, A and B; P(A > B) "
          "and the interval of the difference, of each figure")
       ->expected(2);
+  app.add_option("--round", a.round,
+                 "of the samples of --rethink in --samples or --compare: those of this round")
+      ->check(CLI::Range(int64_t{1}, int64_t{65}));
+  app.add_option("--budget", a.budget,
+                 "of the samples of --budgets in --samples or --compare: those of this budget")
+      ->check(CLI::Range(int64_t{1}, kMaxCount));
   app.add_option("--segments", a.segments,
                  "with --score: each sentence or line of an answer on its own, as \"segments\"")
       ->check(CLI::IsMember(text_splits()));

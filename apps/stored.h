@@ -50,15 +50,32 @@ inline void check_modes(const EvalArguments& a) {
         "--compare: goes with none of --reward and --output; --samples FILE --reward scores a file anew");
   if (!a.output.empty() && !a.choices.empty() && (a.choices.size() > 1 || !a.data.empty()))
     user_error("--output: has the samples of --data, or of one file of --choices");
+  if ((a.round > 0 || a.budget > 0) && a.samples.empty() && a.compare.empty())
+    user_error("--round and --budget: choose among the lines of --samples or --compare");
   if (!a.segments.empty() && a.score.empty()) user_error("--segments: goes with --score FILE");
   if (a.eval.diversity && a.samples.empty() && a.eval.samples < 2)
     user_error("--diversity: compares the answers to a prompt, found --n {}; give --n 2 or more",
                a.eval.samples);
 }
 
+// The samples of a file, of the round and budget that are asked for.
+inline StoredSamples read_samples(const EvalArguments& a, const std::string& file) {
+  std::vector<Record> lines = read_jsonl({file});
+  for (const auto& [column, wanted] : {std::pair{"round", a.round}, {"budget", a.budget}}) {
+    if (wanted == 0) continue;
+    std::erase_if(lines, [&, column = column, wanted = wanted](const Record& line) {
+      const auto found = line.json.find(column);
+      return found == line.json.end() || *found != wanted;
+    });
+    if (lines.empty()) user_error("--{} {}: {} has no samples of it", column, wanted, file);
+    for (Record& line : lines) line.json.erase(column);
+  }
+  return stored_samples(lines);
+}
+
 // The figures of a file of samples; with --reward, of what these say of them. lines: the samples anew.
 inline Json stored_figures(const EvalArguments& a, std::string& lines) {
-  StoredSamples stored = read_eval_samples(a.samples);
+  StoredSamples stored = read_samples(a, a.samples);
   keep_first(stored, a.limit);
   if (!a.rewards.empty()) {
     const std::vector<RewardEntry> entries = read_rewards(a.rewards, "--reward");
@@ -84,7 +101,7 @@ inline Json stored_figures(const EvalArguments& a, std::string& lines) {
 }
 
 inline Json compared_files(const EvalArguments& a) {
-  StoredSamples first = read_eval_samples(a.compare[0]), second = read_eval_samples(a.compare[1]);
+  StoredSamples first = read_samples(a, a.compare[0]), second = read_samples(a, a.compare[1]);
   EvalOptions judged;
   judged.correct_by = a.eval.correct_by, judged.correct_above = a.eval.correct_above;
   for (StoredSamples* stored : {&first, &second}) {

@@ -96,8 +96,9 @@ Line read_line(const Record& line) {
   for (const char* one_of : {"budget", "round"})
     if (has_column(line.json, one_of))
       user_error(
-          "{}: a sample of one of several evaluations, by \"{}\"; keep the lines of one of them, without it",
-          line.where(), one_of);
+          "{}: a sample of one of several evaluations, by \"{}\"; choose one of them, as by temper-eval --{} "
+          "{}",
+          line.where(), one_of, one_of, dump_line(line.json[one_of]));
   out.prompt = prompt_of(line);
   read_completion(line, out.sample.completion);
   const bool evaluated = line.json.contains("sample");
@@ -170,10 +171,6 @@ int64_t StoredSamples::samples() const {
   int64_t most = 0;
   for (const EvalSample& s : result.samples) most = std::max(most, ++counts[static_cast<size_t>(s.prompt)]);
   return most;
-}
-
-StoredSamples read_eval_samples(const std::string& file) {
-  return stored_samples(read_jsonl({file}));
 }
 
 StoredSamples stored_samples(const std::vector<Record>& records) {

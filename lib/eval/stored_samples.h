@@ -26,7 +26,6 @@ struct StoredSamples {
 // temper-generate --score writes them, one a line or in groups (data/groups.h; "reward" is the total). Lines
 // of one prompt and the same columns are its samples; a sample number that was there already begins another
 // prompt. An outcome that no sample had is not known of. Throws UserError, with the line, for others.
-StoredSamples read_eval_samples(const std::string& file);
 StoredSamples stored_samples(const std::vector<Record>& lines);
 
 // The first prompts alone; 0: all.

@@ -94,12 +94,36 @@ done
 [ "$(wc -l < "$work/r.jsonl")" = 36 ] || fail "expected 36 samples of three rounds"
 [ "$(grep -c '"round":3' "$work/r.jsonl")" = 12 ] || fail "expected 12 samples of the third round"
 
+# One of the rounds: its figures are those that were told of it.
+for round in 1 2 3; do
+  "$bin/temper-eval" --samples "$work/r.jsonl" --round $round --json --output "$work/r$round.jsonl" > "$work/r$round.json"
+done
+"$bin/temper-eval" --compare "$work/r.jsonl" "$work/r.jsonl" --round 2 --json > "$work/same.json"
+"$bin/temper-eval" "${model[@]}" --data "$work/data.jsonl" --reward "$longest" --budgets 4 --budgets 8 --quiet --json --output "$work/b.jsonl" > "$work/b.json"
+"$bin/temper-eval" --samples "$work/b.jsonl" --budget 8 --json > "$work/b8.json"
+python3 - "$work" <<'PY'
+import json, sys
+read = lambda name: json.load(open(f"{sys.argv[1]}/{name}.json"))
+told, of_round = read("r")["figures"], [read(f"r{n}")["figures"] for n in (1, 2, 3)]
+for name, figure in of_round[0].items():
+    assert told[name]["value"] == figure["value"], name
+for n in (2, 3):
+    for name, figure in of_round[n - 1].items():
+        assert told[f"round {n}/{name}"]["value"] == figure["value"], (n, name)
+assert not any("round" in json.loads(line) for line in open(sys.argv[1] + "/r2.jsonl"))
+assert all(row["a"] == row["b"] for row in read("same")["compared"].values()), read("same")
+assert read("b8")["samples"] == 6
+PY
+
 expect "select.0.kind" "$bin/temper-eval" --samples "$work/s.jsonl" --select majorty
 expect "no answer can be read" "$bin/temper-eval" --samples "$work/s.jsonl" --select majority
 expect "there are: long, total" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "best", "by": "rm"}'
 expect "selectors are called \"best\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select best --select best
 expect "--select: chooses among samples" "$bin/temper-eval" --score "$work/s.jsonl" --reward math --select best
-expect "by \"round\"" "$bin/temper-eval" --samples "$work/r.jsonl" --select best
+expect "as by temper-eval --budget 4" "$bin/temper-eval" --samples "$work/b.jsonl"
+expect "--round 4: " "$bin/temper-eval" --samples "$work/r.jsonl" --round 4
+expect "choose among the lines" "$bin/temper-eval" --score "$work/r.jsonl" --reward math --round 2
+expect "as by temper-eval --round 1" "$bin/temper-eval" --samples "$work/r.jsonl" --select best
 expect "expected \"pairwise\"" "$bin/temper-eval" --samples "$work/s.jsonl" --select '{"kind": "knockout", "judge": {"kind": "judge", "path": "x"}}'
 expect "give --score" "${answers[@]}" --select majority
 expect "found --n 1" "$bin/temper-generate" "${model[@]}" --input "$work/data.jsonl" --select mbr
