@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # Speculation, searches and mirostat from the command line and in rollouts, and the user's mistakes as one line and exit code 2.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/decoding.sh
-set -uo pipefail
-bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/shared/tiny.sh"
+go_on
 model() {  # FOLDER LAYERS STEPS
   cat > "$1.json" <<JSON
 { "task": "sft", "threads": 1, "seed": $2,

@@ -1,21 +1,9 @@
 #!/usr/bin/env bash
 # Where programs write: standard output that is full or closed, and --output onto links, FIFOs and devices.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/output.sh
-set -uo pipefail
-bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
-
-cat > sft.json <<JSON
-{ "task": "sft", "threads": 1,
-  "model": {"dtype": "f32", "init": {"vocab": 400, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2, "kv_heads": 1, "max_positions": 256}},
-  "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200},
-  "train": {"steps": 2, "batch_size": 2}, "checkpoint": {"every": 0}, "run": "sft" }
-JSON
-"$bin/temper-train" sft.json --quiet || { echo "FAIL: the model that this test needs could not be made"; exit 1; }
+. "$(dirname "$0")/shared/tiny.sh"
+tiny_model
+go_on
 head -n 2 "$source/data/arithmetic/train.jsonl" > two.jsonl
 generate() { "$bin/temper-generate" --model sft/final --dtype f32 --threads 1 --max-new-tokens 3 --temperature 0 "$@"; }
 evaluate() { "$bin/temper-eval" --model sft/final --dtype f32 --threads 1 --max-new-tokens 3 --data two.jsonl --reward exact --quiet "$@"; }

@@ -1,10 +1,18 @@
 # What tests of whole programs share: a folder that goes when the test ends, a model of a few steps, and the user's mistakes.
 #   . "$(dirname "$0")/shared/tiny.sh"
 set -euo pipefail
-bin=${TEMPER_BIN:?} source=${TEMPER_SOURCE:?}
+bin=$(realpath "${TEMPER_BIN:?}") source=$(realpath "${TEMPER_SOURCE:?}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAIL: $*"; exit 1; }
+
+# From here on the test stands in $work and goes on behind a failure; $failed is its exit code.
+go_on() {
+  set +e
+  failed=0
+  cd "$work" || exit 1
+  fail() { echo "FAIL: $*"; failed=1; }
+}
 
 # $work/sft/final, which knows arithmetic questions a little; its config is $work/sft.json.
 tiny_model() {
