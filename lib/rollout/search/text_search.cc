@@ -29,7 +29,7 @@ void check_search(const std::vector<GenerateRequest>& requests, const SamplingOp
       sampling.penalises() || !sampling.stop.empty() || !sampling.ban.empty() || sampling.constrains())
     user_error(
         "search: goes by the model's own probabilities; leave out temperature, truncations, penalties, stop, "
-        "ban, regex and json_schema");
+        "ban and constraints");
   if (engine.respondent != nullptr || engine.step_tokens > 0 || engine.speculation != nullptr)
     user_error("search: goes with no environment, no partial rollouts and no speculation; leave them out");
   for (const GenerateRequest& request : requests) {

@@ -177,14 +177,14 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
   if (rollout.constrains()) {
     if (algorithm->correction == "none")
       problem(
-          "rollout.regex, rollout.json_schema: constrained samples are not the policy's own; "
+          "rollout.regex and its kin: constrained samples are not the policy's own; "
           "algorithm.correction \"truncate\" or \"mask\" weighs them by what the constraint allowed");
     const std::pair<bool, const char*> plain_only[] = {
         {rollout.step_tokens > 0, "rollout.step_tokens: a constraint sees a text from its beginning"},
         {!rollout.openings.empty(), "rollout.openings: a constraint sees a text from its beginning"},
         {rollout.prefix.on(), "rollout.prefix: a constraint sees a text from its beginning"}};
     for (const auto& [given, what] : plain_only)
-      if (given) problem(fmt::format("{}; leave out rollout.regex and rollout.json_schema", what));
+      if (given) problem(fmt::format("{}; leave out what constrains rollout", what));
   }
   if (rollout.step_tokens > 0) {
     if (algorithm->correction == "none")
