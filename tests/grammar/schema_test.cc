@@ -85,6 +85,16 @@ TEST_CASE("schema: alternatives that begin alike do not multiply") {
   CHECK(automaton.matches(std::string(200'000, '[') + "null" + std::string(200'000, ']')));
 }
 
+TEST_CASE(
+    "schema: multiples of a number have a state for each remainder and place, in numbers of any length") {
+  const auto states = [](const char* schema) {
+    return schema_automaton(parse_json(schema, "schema"), "schema").states();
+  };
+  // 18 places of 97 remainders, each with and without a minus.
+  CHECK(states(R"({"type": "integer", "multipleOf": 97})") < 2 * 18 * 97 + 100);
+  CHECK(states(R"({"type": "integer", "minimum": 0, "maximum": 999999999999})") < 100);
+}
+
 TEST_CASE("schema: what is not offered says what and where") {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"not": {}, "if": {}})", R"(schema: /: "not", "if" are not offered)"},
