@@ -4,6 +4,10 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <numeric>
+
+#include "tensor/accelerator/delta_rule.h"
 #include "tensor/compare.h"
 #include "tensor/safetensors.h"
 #include "tensor/trees.h"
@@ -71,6 +75,31 @@ TEST_CASE("gated delta rule: values, states and gradients of transformers' qwen3
   }
   const DeltaRuleResult prefill = gated_delta_prefill(x[0], x[1], x[2], x[3], x[4], segments, {1, 2, 3});
   CHECK(worst(prefill.states, golden.tensor("rule.states")) < 3e-6);
+}
+
+TEST_CASE("gated delta rule: the accelerators' form equals the recurrence") {
+  const PackedTokens batch = several_trees().tokens_on(at::kCPU);
+  const Tensors x = some_inputs(batch.tokens(), 2, 4, 16, 8, 0.1);
+  const auto device = [&](const auto& in) {
+    return on_device::gated_delta_rule(in[0], in[1], in[2], in[3], in[4], batch.segments).out;
+  };
+  compare(
+      device, [&](const auto& in) { return slow(in, batch.segments); }, x, 2e-5);
+  std::vector<int64_t> ends(batch.segments.size());
+  std::iota(ends.begin(), ends.end(), 0);
+  const auto roots =
+      std::count_if(batch.segments.begin(), batch.segments.end(), [](const auto& s) { return s.parent < 0; });
+  const Tensor initial = random({roots, 4, 16, 8});
+  const auto want = reference::gated_delta_rule(x[0], x[1], x[2], x[3], x[4], batch.segments, ends, initial);
+  for (const DeltaRuleResult& got :
+       {on_device::gated_delta_rule(x[0], x[1], x[2], x[3], x[4], batch.segments, ends, initial),
+        gated_delta_prefill(x[0], x[1], x[2], x[3], x[4], batch.segments, ends, initial)}) {
+    CHECK(worst(got.out, want.out) < 5e-6);
+    CHECK(worst(got.states, want.states) < 5e-6);
+  }
+  CHECK(on_device::gated_delta_rule(x[0].narrow(0, 0, 0), x[1].narrow(0, 0, 0), x[2].narrow(0, 0, 0),
+                                    x[3].narrow(0, 0, 0), x[4].narrow(0, 0, 0), {})
+            .out.sizes() == at::IntArrayRef({0, 4, 8}));
 }
 
 TEST_CASE("gated delta rule in bf16 stays within its rounding") {

@@ -26,7 +26,7 @@ using torch::autograd::variable_list;
 // Enough rows to be limited by arithmetic, not by reading the weights; and few heights of blocks, since
 // oneDNN compiles a product for each.
 constexpr int64_t kBlockRows = 128;
-constexpr int64_t kBlockColumns = 512;
+constexpr int64_t kBlockColumns = 1024;
 
 struct Range {
   int64_t begin = 0, end = 0;

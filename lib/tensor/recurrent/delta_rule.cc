@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "tensor/accelerator/delta_rule.h"
 #include "tensor/kernels.h"
 #include "tensor/recurrent/delta_chunk.h"
 #include "tensor/recurrent/trees.h"
@@ -246,15 +247,12 @@ struct GatedDeltaRule : Function<GatedDeltaRule> {
   }
 };
 
-bool fused(const Tensor& x) {
-  return x.is_cpu() && has_kernel(x);
-}
-
 }  // namespace
 
 Tensor gated_delta_rule(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& log_decay,
                         const Tensor& beta, const std::vector<Segment>& segments) {
-  if (!fused(v)) return reference::gated_delta_rule(q, k, v, log_decay, beta, segments).out;
+  if (!has_kernel(v)) return reference::gated_delta_rule(q, k, v, log_decay, beta, segments).out;
+  if (!v.is_cpu()) return on_device::gated_delta_rule(q, k, v, log_decay, beta, segments).out;
   const Inputs in = checked(q, k, v, log_decay, beta);
   if (wants_grad({&q, &k, &v, &log_decay, &beta}))
     return GatedDeltaRule::apply(in.q, in.k, in.v, in.g, in.beta, &segments);
@@ -268,7 +266,8 @@ DeltaRuleResult gated_delta_prefill(const Tensor& q, const Tensor& k, const Tens
                                     const std::vector<Segment>& segments, const std::vector<int64_t>& ends,
                                     const Tensor& initial) {
   const at::NoGradGuard no_grad;
-  if (!fused(v)) return reference::gated_delta_rule(q, k, v, log_decay, beta, segments, ends, initial);
+  if (!has_kernel(v)) return reference::gated_delta_rule(q, k, v, log_decay, beta, segments, ends, initial);
+  if (!v.is_cpu()) return on_device::gated_delta_rule(q, k, v, log_decay, beta, segments, ends, initial);
   const Inputs in = checked(q, k, v, log_decay, beta);
   const auto count = static_cast<int64_t>(ends.size());
   Outputs to{at::empty_like(in.v),
