@@ -14,7 +14,8 @@ namespace temper {
 
 using Tensors = std::vector<at::Tensor>;
 
-inline at::Tensor random(at::IntArrayRef shape, double scale = 1.0) {
+// A test file's own draws: tests elsewhere do not change them.
+[[maybe_unused]] static at::Tensor random(at::IntArrayRef shape, double scale = 1.0) {
   static at::Generator generator = at::detail::createCPUGenerator(7);
   return at::randn(shape, generator, at::kFloat) * scale;
 }
@@ -35,9 +36,9 @@ inline Tensors gradients(const std::function<at::Tensor(const Tensors&)>& f, Ten
   return out;
 }
 
-inline void compare(const std::function<at::Tensor(const Tensors&)>& fast,
-                    const std::function<at::Tensor(const Tensors&)>& slow, const Tensors& inputs,
-                    double tolerance) {
+[[maybe_unused]] static void compare(const std::function<at::Tensor(const Tensors&)>& fast,
+                                     const std::function<at::Tensor(const Tensors&)>& slow,
+                                     const Tensors& inputs, double tolerance) {
   const at::Tensor y = fast(inputs), expected = slow(inputs);
   CHECK(worst(y, expected) <= tolerance * expected.abs().max().item<double>() + 1e-12);
   const at::Tensor weights = random(y.sizes());
