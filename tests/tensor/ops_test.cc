@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "tensor/compare.h"
 #include "tensor/gather_logp.h"
 #include "tensor/logp.h"
 #include "tensor/trees.h"
@@ -11,44 +12,6 @@
 
 using at::Tensor;
 using namespace temper;
-
-namespace {
-
-Tensor random(at::IntArrayRef shape, double scale = 1.0) {
-  static at::Generator generator = at::detail::createCPUGenerator(7);
-  return at::randn(shape, generator, at::kFloat) * scale;
-}
-
-double worst(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.sizes() == b.sizes());
-  return a.numel() == 0 ? 0.0 : (a.to(at::kFloat) - b.to(at::kFloat)).abs().max().item<double>();
-}
-
-// Gradients of sum(f(inputs) * weights) for every input.
-std::vector<Tensor> gradients(const std::function<Tensor(const std::vector<Tensor>&)>& f,
-                              std::vector<Tensor> inputs, const Tensor& weights) {
-  for (Tensor& x : inputs) x = x.detach().clone().requires_grad_(true);
-  const Tensor y = f(inputs);
-  torch::autograd::backward({(y.to(at::kFloat) * weights).sum()}, {});
-  std::vector<Tensor> out;
-  for (const Tensor& x : inputs) out.push_back(x.grad());
-  return out;
-}
-
-void compare(const std::function<Tensor(const std::vector<Tensor>&)>& fast,
-             const std::function<Tensor(const std::vector<Tensor>&)>& slow, const std::vector<Tensor>& inputs,
-             double tolerance) {
-  const Tensor y = fast(inputs), expected = slow(inputs);
-  CHECK(worst(y, expected) <= tolerance * expected.abs().max().item<double>() + 1e-12);
-  const Tensor weights = random(y.sizes());
-  const auto got = gradients(fast, inputs, weights), want = gradients(slow, inputs, weights);
-  for (size_t i = 0; i < got.size(); ++i) {
-    CAPTURE(i);
-    CHECK(worst(got[i], want[i]) <= tolerance * std::max(want[i].abs().max().item<double>(), 0.5));
-  }
-}
-
-}  // namespace
 
 TEST_CASE("rms_norm equals the plain form") {
   for (const int64_t width : {64, 50, 7}) {
