@@ -8,7 +8,8 @@ Writes tests/model/golden/families/<name>/: config.json, generation_config.json,
                alone (longrope and dynamic NTK look at its length), in fp32 of the stored values, eager attention
   gradients    {name on disk: {"norm", "projections"}} of the mean of -log p over all predicted tokens of the four
                sequences, in fp64 throughout; projections p_j = sum_i g_i cos(0.7 (i + 1) (j + 1)), j = 0, 1, 2, over the
-               flat index i of the tensor as it lies on disk. No auxiliary loss in it.
+               flat index i of the tensor as it lies on disk (MXFP4: of the tensor that its blocks stand for, input first,
+               under its name without _blocks). No auxiliary loss in it.
 and, with experts:
   router_logits_checksum  [{"sum", "absolute", "chosen"}], a layer with a router each, over all tokens of the four sequences
                (fp32 gate logits before softmax or sigmoid; gemma4's are probabilities); chosen: tokens by expert
@@ -34,7 +35,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from torch.overrides import TorchFunctionMode
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText, Mxfp4Config
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 OUT = os.environ.get("FAMILIES_OUT") or os.path.join(
@@ -75,12 +76,32 @@ def old_spelling(config):
 
 def next_token_module(tensors):
     """Of Qwen3.5's folders: a head for the token after next, which is passed over."""
-    return {"mtp.fc.weight": torch.ones(32, 64), "mtp.layers.0.input_layernorm.weight": torch.ones(32)}
+    return {**tensors, "mtp.fc.weight": torch.ones(32, 64), "mtp.layers.0.input_layernorm.weight": torch.ones(32)}
 
 
-def family(model_type, dtype=torch.bfloat16, change=None, wrapper=None, seed=7, extra=None, **keys):
-    """wrapper: (model_type, keys) of the config whose text_config this is. extra: tensors to add to the file."""
-    return dict(model_type=model_type, dtype=dtype, change=change, wrapper=wrapper, seed=seed, extra=extra,
+def mxfp4(tensors):
+    """Every expert's matrix in blocks of 32 FP4 values with one scale each, as OpenAI released gpt-oss."""
+    generator = torch.Generator().manual_seed(3)
+    out = {}
+    for name, tensor in tensors.items():
+        if not name.endswith(("gate_up_proj", "down_proj")):
+            out[name] = tensor
+            continue
+        experts, inputs, outputs = tensor.shape
+        shape = (experts, outputs, inputs // 32)
+        out[name + "_blocks"] = torch.randint(0, 256, (*shape, 16), generator=generator, dtype=torch.uint8)
+        out[name + "_scales"] = torch.randint(121, 126, shape, generator=generator, dtype=torch.uint8)
+    return out
+
+
+def quantised(config):
+    keep = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    return {**config, "quantization_config": {"modules_to_not_convert": keep, "quant_method": "mxfp4"}}
+
+
+def family(model_type, dtype=torch.bfloat16, change=None, wrapper=None, seed=7, files=None, **keys):
+    """wrapper: (model_type, keys) of the config whose text_config this is. files: what is done to the file's tensors."""
+    return dict(model_type=model_type, dtype=dtype, change=change, wrapper=wrapper, seed=seed, files=files,
                 keys={**SHAPE, **keys})
 
 
@@ -122,8 +143,7 @@ FAMILIES = {
         wrapper=("mistral3", dict(vision_config={**VISION, "model_type": "pixtral", "head_dim": 4}, image_token_index=117,
                                   tie_word_embeddings=True))),
     "mistral_yarn": family("mistral", torch.float32, old_spelling, seed=22, sliding_window=None,
-                           tie_word_embeddings=True,
-                           head_dim=12,
+                           tie_word_embeddings=True, head_dim=12,
                            rope_parameters={**YARN, "mscale": 0.7, "mscale_all_dim": 0.3, "beta_fast": 2.0,
                                             "beta_slow": 0.2}),
     "llama_dynamic": family("llama", max_position_embeddings=48, tie_word_embeddings=True,
@@ -133,6 +153,9 @@ FAMILIES = {
     "mixtral": family("mixtral", seed=29, **EXPERTS, num_local_experts=4, intermediate_size=12, sliding_window=8),
     "gpt_oss": family("gpt_oss", seed=39, **EXPERTS, num_local_experts=4, intermediate_size=12, head_dim=8, sliding_window=8,
                       rope_parameters={**YARN, "truncate": False, "beta_fast": 2.0, "beta_slow": 0.2}, swiglu_limit=1.5),
+    "gpt_oss_mxfp4": family("gpt_oss", change=quantised, files=mxfp4, **EXPERTS, num_local_experts=4, hidden_size=64,
+                            intermediate_size=32, head_dim=8, sliding_window=8, tie_word_embeddings=True,
+                            rope_parameters={**YARN, "truncate": False}),
     "glm4_moe": family("glm4_moe", seed=39, **DEEPSEEK, head_dim=8, attention_bias=True, use_qk_norm=True,
                        num_nextn_predict_layers=0),
     "deepseek_v3": family("deepseek_v3", seed=24, **DEEPSEEK, q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8,
@@ -140,8 +163,9 @@ FAMILIES = {
                           num_nextn_predict_layers=0,
                           rope_parameters={**YARN, "mscale": 1.0, "mscale_all_dim": 0.5, "beta_fast": 1.0,
                                            "beta_slow": 0.15}),
-    "qwen3_5": family("qwen3_5_text", seed=14, extra=next_token_module, head_dim=16, layer_types=[L, L, F], num_hidden_layers=3, linear_num_key_heads=2,
-                      linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8, attention_bias=True,
+    "qwen3_5": family("qwen3_5_text", seed=14, files=next_token_module, head_dim=16, layer_types=[L, L, F],
+                      num_hidden_layers=3, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8,
+                      linear_value_head_dim=8, attention_bias=True,
                       rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5,
                                            mrope_section=[2, 1, 1], mrope_interleaved=True),
                       wrapper=("qwen3_5", dict(vision_config=dict(depth=1, hidden_size=8, intermediate_size=8, num_heads=2,
@@ -267,6 +291,7 @@ def gradients(model, sequences):
         for name, g in sorted(load_file(f"{folder}/model.safetensors").items()):
             if not is_text(name) or any(name.endswith(b) for b in buffers):
                 continue
+            name = name.removesuffix("_blocks")
             flat = g.double().flatten()
             i = torch.arange(1, flat.numel() + 1, dtype=torch.float64)
             out[name] = {"norm": digits(flat.norm()),
@@ -276,7 +301,9 @@ def gradients(model, sequences):
 
 def open_model(folder, wrapper):
     kind = AutoModelForImageTextToText if wrapper else AutoModelForCausalLM
-    return kind.from_pretrained(folder, dtype=torch.float32, **EAGER).eval()
+    quantised = "quantization_config" in json.load(open(f"{folder}/config.json"))
+    extra = {"quantization_config": Mxfp4Config(dequantize=True)} if quantised else {}
+    return kind.from_pretrained(folder, dtype=torch.float32, **EAGER, **extra).eval()
 
 
 def write(name, entry, sequences):
@@ -294,9 +321,9 @@ def write(name, entry, sequences):
         if hasattr(m, "e_score_correction_bias"):
             m.e_score_correction_bias = m.e_score_correction_bias.float()  # released so
     model.save_pretrained(folder)
-    if entry["extra"]:
+    if entry["files"]:
         path = f"{folder}/model.safetensors"
-        save_file({**load_file(path), **entry["extra"](load_file(path))}, path, {"format": "pt"})
+        save_file(entry["files"](load_file(path)), path, {"format": "pt"})
     if entry["change"]:
         path = f"{folder}/config.json"
         changed = entry["change"](json.load(open(path)))
