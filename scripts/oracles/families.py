@@ -163,7 +163,7 @@ FAMILIES = {
                           num_nextn_predict_layers=0,
                           rope_parameters={**YARN, "mscale": 1.0, "mscale_all_dim": 0.5, "beta_fast": 1.0,
                                            "beta_slow": 0.15}),
-    "qwen3_5": family("qwen3_5_text", seed=18, files=next_token_module, head_dim=16, layer_types=[L, L, F],
+    "qwen3_5": family("qwen3_5_text", seed=34, files=next_token_module, head_dim=16, layer_types=[L, L, F],
                       num_hidden_layers=3, tie_word_embeddings=True, rms_norm_eps=1e-4, linear_num_key_heads=2,
                       linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8, attention_bias=True,
                       rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5,
