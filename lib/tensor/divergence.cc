@@ -34,6 +34,7 @@ struct Rows {
 
 struct Student {
   Tensor hidden, head;
+  LogitsLaw law;
 };
 
 void product(const Tensor& rows, const Tensor& head, bool accumulate, float* logits) {
@@ -52,15 +53,24 @@ void for_each_chunk(const Student& student, const std::vector<TeacherStates>& te
                     int64_t chunk_rows, const F& f) {
   const int64_t all = source.size(0), vocab = student.head.size(0);
   const int64_t rows = std::min(chunk_rows > 0 ? chunk_rows : default_chunk_rows(vocab), all);
-  Tensor logits = at::empty({2, rows, vocab}, at::kFloat);
+  Tensor logits = at::empty({2, rows, vocab}, at::kFloat), one;
+  for (size_t i = 1; i < teachers.size(); ++i)
+    if (!teachers[i].law.plain() && !one.defined()) one = at::empty({rows, vocab}, at::kFloat);
   float* s = logits.mutable_data_ptr<float>();
   float* t = s + rows * vocab;
   for (int64_t first = 0; first < all; first += rows) {
     const int64_t n = std::min(rows, all - first);
     const Tensor at = source.narrow(0, first, n), h = student.hidden.index_select(0, at);
     product(h, student.head, false, s);
-    for (size_t i = 0; i < teachers.size(); ++i)
-      product(teachers[i].hidden.index_select(0, at), teachers[i].head, i > 0, t);
+    apply_law(student.law, s, n, vocab);
+    for (size_t i = 0; i < teachers.size(); ++i) {
+      const TeacherStates& teacher = teachers[i];
+      const bool direct = i == 0 || teacher.law.plain();
+      float* to = direct ? t : one.mutable_data_ptr<float>();
+      product(teacher.hidden.index_select(0, at), teacher.head, direct && i > 0, to);
+      apply_law(teacher.law, to, n, vocab);
+      if (!direct) logits[1].narrow(0, 0, n).add_(one.narrow(0, 0, n));
+    }
     f(first, n, h, s, t);
   }
 }
@@ -178,6 +188,7 @@ void run_backward(const Student& student, const std::vector<TeacherStates>& teac
             const float g_nll = at(grad_nll, m);
             gradient_row(load, vocab, o, at(grad, m), g_nll, at(rows.lse_plain, m), at(rows.reverse, m), row);
             row[tokens[m]] = static_cast<T>(static_cast<float>(row[tokens[m]]) - g_nll);
+            law_backward(o.law, s + r * vocab, vocab, row);
           }
         });
         logits_backward(d, h.const_data_ptr<T>(), student.head.const_data_ptr<T>(), n, width, vocab,
@@ -207,7 +218,7 @@ struct Divergence : Function<Divergence> {
     const auto scale_s = static_cast<float>(1 / o.temperature),
                scale_t = static_cast<float>(1 / (o.temperature * static_cast<double>(teachers->size())));
     for_each_chunk(
-        {hidden, head}, *teachers, source, o.chunk_rows,
+        {hidden, head, o.law}, *teachers, source, o.chunk_rows,
         [&](int64_t first, int64_t n, const Tensor&, const float* s, const float* t) {
           at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
             const auto at = [](Tensor& x, int64_t m) -> float& { return x.mutable_data_ptr<float>()[m]; };
@@ -239,6 +250,9 @@ struct Divergence : Function<Divergence> {
     ctx->saved_data["beta"] = o.beta;
     ctx->saved_data["temperature"] = o.temperature;
     ctx->saved_data["chunk_rows"] = o.chunk_rows;
+    std::vector<double> laws = {o.law.scale, o.law.softcap};
+    for (const TeacherStates& t : teachers) laws.insert(laws.end(), {t.law.scale, t.law.softcap});
+    ctx->saved_data["laws"] = laws;
     ctx->saved_data["master_dtype"] = static_cast<int64_t>(head_master.scalar_type());
     variable_list saved = {hidden, head, token, source};
     for (const Tensor& t : rows.list()) saved.push_back(t);
@@ -255,10 +269,13 @@ struct Divergence : Function<Divergence> {
     o.beta = ctx->saved_data["beta"].toDouble();
     o.temperature = ctx->saved_data["temperature"].toDouble();
     o.chunk_rows = ctx->saved_data["chunk_rows"].toInt();
-    const Student student{saved[0], saved[1]};
+    const std::vector<double> laws = ctx->saved_data["laws"].toDoubleVector();
+    o.law = {laws[0], laws[1]};
+    const Student student{saved[0], saved[1], o.law};
     const Rows rows(variable_list(saved.begin() + 4, saved.begin() + 8));
     std::vector<TeacherStates> teachers;
-    for (size_t i = 8; i < saved.size(); i += 2) teachers.push_back({saved[i], saved[i + 1]});
+    for (size_t i = 8; i < saved.size(); i += 2)
+      teachers.push_back({saved[i], saved[i + 1], {laws[i - 6], laws[i - 5]}});
     const auto gradient = [&](size_t i) {
       return grads[i].defined() ? grads[i].contiguous() : at::zeros_like(rows.reverse);
     };
@@ -293,7 +310,7 @@ DivergenceResult divergence(const Tensor& hidden, const Tensor& head, const Tens
   for (const TeacherStates& t : teachers) {
     if (t.head.size(0) != head.size(0))
       bug("divergence: vocabularies of {} and {} tokens", head.size(0), t.head.size(0));
-    frozen.push_back({t.hidden.detach().contiguous(), t.head.detach()});
+    frozen.push_back({t.hidden.detach().contiguous(), t.head.detach(), t.law});
   }
   const variable_list out =
       Divergence::apply(hidden.contiguous(), head.detach(), head_master, &targets, &frozen, &options);

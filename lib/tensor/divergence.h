@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "tensor/logits_law.h"
 #include "tensor/packed.h"
 
 namespace temper {
@@ -15,12 +16,14 @@ namespace temper {
 struct TeacherStates {
   at::Tensor hidden;  // [N, H_t]
   at::Tensor head;    // [V, H_t], of hidden's type
+  LogitsLaw law = {};
 };
 
 struct DivergenceOptions {
   double beta = 0.5;         // 0: KL(T || S), 1: KL(S || T), between: generalised Jensen-Shannon
   double temperature = 1.0;  // of both distributions in the divergence
   int64_t chunk_rows = 0;    // rows of logits at a time; 0: chosen so that a chunk fits the cache
+  LogitsLaw law = {};        // of the student
 };
 
 struct DivergenceResult {

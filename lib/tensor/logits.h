@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "tensor/gemm.h"
+#include "tensor/logits_law.h"
 #include "tensor/vec.h"
 
 namespace temper {
@@ -29,6 +30,29 @@ inline float log_sum_exp(const float* row, int64_t vocab, float scale = 1.0f) {
   const float total = vec::sum_over(
       vocab, [&](int64_t c, int64_t n) { return ((vec::load(row + c, n) - shift) * by).exp_u20(); });
   return top * scale + std::log(total);
+}
+
+// Products of the head, [rows, V], become logits in place.
+inline void apply_law(const LogitsLaw& law, float* z, int64_t rows, int64_t vocab) {
+  if (law.plain()) return;
+  const vec::Floats scale(static_cast<float>(law.scale)), cap(static_cast<float>(law.softcap)),
+      to_cap(static_cast<float>(law.softcap > 0 ? law.scale / law.softcap : 0.0));
+  vec::for_each(rows * vocab, [&](int64_t i, int64_t n) {
+    const auto raw = vec::load(z + i, n);
+    vec::store(z + i, law.softcap > 0 ? (raw * to_cap).tanh() * cap : raw * scale, n);
+  });
+}
+
+// The gradient of logits z of a row becomes that of the head's products, in place.
+template <typename T>
+void law_backward(const LogitsLaw& law, const float* z, int64_t vocab, T* d) {
+  if (law.plain()) return;
+  const vec::Floats scale(static_cast<float>(law.scale)), one(1.0f),
+      by_cap(static_cast<float>(law.softcap > 0 ? 1.0 / law.softcap : 0.0));
+  vec::for_each(vocab, [&](int64_t i, int64_t n) {
+    const auto unit = vec::load(z + i, n) * by_cap;
+    vec::store(d + i, vec::load(d + i, n) * scale * (one - unit * unit), n);
+  });
 }
 
 // Hands the gradient of a chunk's logits, d [n, V], on: drows [n, H] is set, dhead [V, H] is added to; either

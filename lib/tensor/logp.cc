@@ -50,7 +50,7 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     const LogpForward f = hidden.is_cpu() ? on_cpu::logp_forward(hidden, head, token, source, o)
                                           : on_device::logp_forward(hidden, head, token, source, o);
     ctx->saved_data["temperature"] = o.temperature;
-    ctx->saved_data["softcap"] = o.softcap;
+    ctx->saved_data["softcap"] = o.law.softcap;
     ctx->saved_data["top_k"] = o.top_k;
     ctx->saved_data["chunk_rows"] = o.chunk_rows;
     ctx->saved_data["entropy"] = o.entropy;
@@ -77,7 +77,7 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     const auto saved = ctx->get_saved_variables();
     LogpOptions o;
     o.temperature = ctx->saved_data["temperature"].toDouble();
-    o.softcap = ctx->saved_data["softcap"].toDouble();
+    o.law.softcap = ctx->saved_data["softcap"].toDouble();
     o.top_k = ctx->saved_data["top_k"].toInt();
     o.chunk_rows = ctx->saved_data["chunk_rows"].toInt();
     o.entropy = ctx->saved_data["entropy"].toBool();
@@ -116,7 +116,11 @@ struct SelectiveLogp : Function<SelectiveLogp> {
 }  // namespace
 
 LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor& head_master,
-                          const Targets& targets, const LogpOptions& options) {
+                          const Targets& targets, const LogpOptions& given) {
+  // c tanh(s z / c) / t is (c / s) tanh(z / (c / s)) / (t / s): the kernels need no scale.
+  LogpOptions options = given;
+  options.temperature /= given.law.scale;
+  options.law = {1.0, given.law.softcap / given.law.scale};
   if (!has_kernel(hidden)) return reference::selective_logp(hidden, head, head_master, targets, options);
   const variable_list out = SelectiveLogp::apply(hidden.contiguous(), head.detach(), head_master,
                                                  targets.token, targets.source, &options);
@@ -140,7 +144,9 @@ LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor
   const Tensor weight = head_master.requires_grad() ? head_master : head;
   Tensor logits =
       at::matmul(hidden.to(at::kFloat).index_select(0, targets.source), weight.to(at::kFloat).t());
-  if (options.softcap > 0) logits = at::tanh(logits / options.softcap) * options.softcap;
+  const LogitsLaw& law = options.law;
+  logits = logits * law.scale;
+  if (law.softcap > 0) logits = at::tanh(logits / law.softcap) * law.softcap;
   const Tensor all = at::log_softmax(logits / options.temperature, -1);
   LogpResult result;
   result.logp = all.gather(1, targets.token.unsqueeze(1)).squeeze(1);

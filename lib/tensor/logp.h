@@ -6,11 +6,13 @@
 
 #include <cstdint>
 
+#include "tensor/logits_law.h"
 #include "tensor/packed.h"
 
 namespace temper {
 
 struct LogpOptions {
+  LogitsLaw law = {};             // of the model
   double temperature = 1.0;       // logits are divided by it
   bool entropy = false;           // [M] entropy of the full distribution in nats, detached ...
   bool entropy_gradient = false;  // ... or differentiable; read with `entropy`
@@ -21,7 +23,6 @@ struct LogpOptions {
   // never through the head's part in the cosine. Costs a second product of the head's size.
   bool cosine = false;
   int64_t chunk_rows = 0;  // rows of logits at a time; 0: chosen so that a chunk fits the cache
-  double softcap = 0.0;    // cap * tanh(logits / cap) when > 0
 };
 
 struct LogpResult {

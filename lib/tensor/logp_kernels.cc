@@ -20,16 +20,16 @@ template <typename T>
 void logits_chunk(const T* hidden, const T* head, int64_t rows, int64_t width, int64_t vocab,
                   const LogpOptions& o, float* logits) {
   gemm(Trans::kNo, Trans::kYes, rows, vocab, width, hidden, width, head, width, false, logits, vocab);
-  if (o.temperature == 1.0 && o.softcap == 0.0) return;
+  if (o.temperature == 1.0 && o.law.softcap == 0.0) return;
   at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     const vec::Floats inverse(static_cast<float>(1.0 / o.temperature));
-    const vec::Floats cap(static_cast<float>(o.softcap)),
-        uncap(static_cast<float>(o.softcap > 0 ? 1.0 / o.softcap : 0.0));
+    const vec::Floats cap(static_cast<float>(o.law.softcap)),
+        uncap(static_cast<float>(o.law.softcap > 0 ? 1.0 / o.law.softcap : 0.0));
     for (int64_t r = begin; r < end; ++r) {
       float* row = logits + r * vocab;
       vec::for_each(vocab, [&](int64_t i, int64_t n) {
         auto z = vec::load(row + i, n);
-        if (o.softcap > 0) z = (z * uncap).tanh() * cap;
+        if (o.law.softcap > 0) z = (z * uncap).tanh() * cap;
         vec::store(row + i, z * inverse, n);
       });
     }
@@ -172,13 +172,14 @@ void logit_gradient(const float* row, int64_t vocab, float lse, const RowGradien
                     T* out) {
   const vec::Floats l(lse), total(-g.total), inverse(static_cast<float>(1.0 / o.temperature));
   const vec::Floats even(g.mean_logp / static_cast<float>(vocab)), cosine(g.cosine), expected(g.expected);
-  const vec::Floats one(1.0f), to_unit(static_cast<float>(o.softcap > 0 ? o.temperature / o.softcap : 0.0));
+  const vec::Floats one(1.0f),
+      to_unit(static_cast<float>(o.law.softcap > 0 ? o.temperature / o.law.softcap : 0.0));
   const auto run = [&](const auto& gradient) {  // gradient(offset, count, p, log p)
     vec::for_each(vocab, [&](int64_t i, int64_t n) {
       const auto z = vec::load(row + i, n);
       const auto lp = z - l;
       auto d = gradient(i, n, lp.exp_u20(), lp) * inverse;
-      if (o.softcap > 0) d = d * (one - (z * to_unit) * (z * to_unit));
+      if (o.law.softcap > 0) d = d * (one - (z * to_unit) * (z * to_unit));
       vec::store(out + i, d, n);
     });
   };
@@ -199,7 +200,7 @@ void logit_gradient(const float* row, int64_t vocab, float lse, const RowGradien
 
 template <typename T>
 void add_at(const float* row, int64_t i, float g, const LogpOptions& o, T* out) {
-  const float unit = o.softcap > 0 ? static_cast<float>(row[i] * o.temperature / o.softcap) : 0.0f;
+  const float unit = o.law.softcap > 0 ? static_cast<float>(row[i] * o.temperature / o.law.softcap) : 0.0f;
   out[i] = static_cast<T>(static_cast<float>(out[i]) +
                           g * static_cast<float>(1.0 / o.temperature) * (1.0f - unit * unit));
 }

@@ -105,135 +105,6 @@ struct RmsNorm : Function<RmsNorm> {
   }
 };
 
-// ------------------------------------------------------------------------------------------------ rotary
-
-// Rotates src [N, heads, D] (any row stride) into dst (contiguous heads, own row stride); sign -1 turns back.
-template <typename T>
-void rotate(const T* src, int64_t src_row, T* dst, int64_t dst_row, const float* cos, const float* sin,
-            float sign, int64_t tokens, int64_t heads, int64_t size) {
-  const int64_t half = size / 2;
-  at::parallel_for(0, tokens, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const float *c = cos + t * half, *s = sin + t * half;
-      for (int64_t h = 0; h < heads; ++h) {
-        const T* in = src + t * src_row + h * size;
-        T* out = dst + t * dst_row + h * size;
-        vec::for_each(half, [&](int64_t i, int64_t n) {
-          const auto a = vec::load(in + i, n), b = vec::load(in + half + i, n);
-          const auto ci = vec::load(c + i, n), si = vec::load(s + i, n) * vec::Floats(sign);
-          vec::store(out + i, a * ci - b * si, n);
-          vec::store(out + half + i, b * ci + a * si, n);
-        });
-      }
-    }
-  });
-}
-
-template <typename T>
-void copy_heads(const T* src, int64_t src_row, T* dst, int64_t dst_row, int64_t tokens, int64_t width) {
-  for (int64_t t = 0; t < tokens; ++t) std::copy_n(src + t * src_row, width, dst + t * dst_row);
-}
-
-Tensor rotated(const Tensor& x, const Tensor& cos, const Tensor& sin, float sign) {
-  Tensor y = at::empty(x.sizes(), x.options());
-  if (!x.is_cpu()) {
-    on_device::rotate(x, cos, sin, sign, y);
-    return y;
-  }
-  const int64_t row = x.size(1) * x.size(2);
-  dispatch(x.scalar_type(), "rotary", [&](auto zero) {
-    using T = decltype(zero);
-    rotate(x.const_data_ptr<T>(), row, y.mutable_data_ptr<T>(), row, cos.const_data_ptr<float>(),
-           sin.const_data_ptr<float>(), sign, x.size(0), x.size(1), x.size(2));
-  });
-  return y;
-}
-
-struct Rotary : Function<Rotary> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& cos, const Tensor& sin) {
-    ctx->save_for_backward({cos, sin});
-    return rotated(x, cos, sin, 1.0f);
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto saved = ctx->get_saved_variables();
-    return {rotated(grads[0].contiguous(), saved[0], saved[1], -1.0f), Tensor(), Tensor()};
-  }
-};
-
-// ------------------------------------------------------------------------------------------------ split
-// heads
-
-std::vector<Tensor> split_forward(const Tensor& x, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
-                                  const Tensor& sin) {
-  const int64_t n = x.size(0), row = x.size(1), d = row / (q_heads + 2 * kv_heads);
-  if (!x.is_cpu()) {
-    // Views: attention reads rows of any stride.
-    const Tensor heads = x.view({n, q_heads + 2 * kv_heads, d});
-    Tensor turned = heads.narrow(1, 0, q_heads + kv_heads);
-    if (cos.defined()) turned = rotated(turned, cos, sin, 1.0f);
-    return {turned.narrow(1, 0, q_heads), turned.narrow(1, q_heads, kv_heads),
-            heads.narrow(1, q_heads + kv_heads, kv_heads)};
-  }
-  Tensor q = at::empty({n, q_heads, d}, x.options()), k = at::empty({n, kv_heads, d}, x.options());
-  Tensor v = at::empty({n, kv_heads, d}, x.options());
-  dispatch(x.scalar_type(), "split_heads", [&](auto zero) {
-    using T = decltype(zero);
-    const T* in = x.const_data_ptr<T>();
-    if (cos.defined()) {
-      const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
-      rotate(in, row, q.mutable_data_ptr<T>(), q_heads * d, c, s, 1.0f, n, q_heads, d);
-      rotate(in + q_heads * d, row, k.mutable_data_ptr<T>(), kv_heads * d, c, s, 1.0f, n, kv_heads, d);
-    } else {
-      copy_heads(in, row, q.mutable_data_ptr<T>(), q_heads * d, n, q_heads * d);
-      copy_heads(in + q_heads * d, row, k.mutable_data_ptr<T>(), kv_heads * d, n, kv_heads * d);
-    }
-    copy_heads(in + (q_heads + kv_heads) * d, row, v.mutable_data_ptr<T>(), kv_heads * d, n, kv_heads * d);
-  });
-  return {q, k, v};
-}
-
-struct SplitHeads : Function<SplitHeads> {
-  static variable_list forward(AutogradContext* ctx, const Tensor& x, int64_t q_heads, int64_t kv_heads,
-                               const std::optional<Tensor>& cos, const std::optional<Tensor>& sin) {
-    ctx->save_for_backward({cos.value_or(Tensor()), sin.value_or(Tensor())});
-    return split_forward(x, q_heads, kv_heads, cos.value_or(Tensor()), sin.value_or(Tensor()));
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto saved = ctx->get_saved_variables();
-    const Tensor &cos = saved[0], &sin = saved[1];
-    const int64_t n = grads[0].size(0), q_heads = grads[0].size(1), kv_heads = grads[1].size(1),
-                  d = grads[0].size(2);
-    const int64_t row = (q_heads + 2 * kv_heads) * d;
-    Tensor dx = at::empty({n, row}, grads[0].options());
-    if (!dx.is_cpu()) {
-      const Tensor heads = dx.view({n, q_heads + 2 * kv_heads, d});
-      const auto turn_back = [&](const Tensor& from, int64_t first, int64_t count) {
-        const Tensor to = heads.narrow(1, first, count);
-        cos.defined() ? on_device::rotate(from, cos, sin, -1.0, to) : void(to.copy_(from));
-      };
-      turn_back(grads[0], 0, q_heads);
-      turn_back(grads[1], q_heads, kv_heads);
-      heads.narrow(1, q_heads + kv_heads, kv_heads).copy_(grads[2]);
-      return {dx, Tensor(), Tensor(), Tensor(), Tensor()};
-    }
-    const Tensor dq = grads[0].contiguous(), dk = grads[1].contiguous(), dv = grads[2].contiguous();
-    dispatch(dq.scalar_type(), "split_heads", [&](auto zero) {
-      using T = decltype(zero);
-      T* out = dx.mutable_data_ptr<T>();
-      if (cos.defined()) {
-        const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
-        rotate(dq.const_data_ptr<T>(), q_heads * d, out, row, c, s, -1.0f, n, q_heads, d);
-        rotate(dk.const_data_ptr<T>(), kv_heads * d, out + q_heads * d, row, c, s, -1.0f, n, kv_heads, d);
-      } else {
-        copy_heads(dq.const_data_ptr<T>(), q_heads * d, out, row, n, q_heads * d);
-        copy_heads(dk.const_data_ptr<T>(), kv_heads * d, out + q_heads * d, row, n, kv_heads * d);
-      }
-      copy_heads(dv.const_data_ptr<T>(), kv_heads * d, out + (q_heads + kv_heads) * d, row, n, kv_heads * d);
-    });
-    return {dx, Tensor(), Tensor(), Tensor(), Tensor()};
-  }
-};
-
 // ------------------------------------------------------------------------------------------------ SwiGLU
 
 Tensor swiglu_forward(const Tensor& x) {
@@ -299,20 +170,6 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
                                     : rms_norm_forward(in, weight, eps).first;
 }
 
-Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  if (!has_kernel(x)) return reference::rotary(x, cos, sin);
-  const Tensor in = x.contiguous();
-  return wants_grad({&in}) ? Rotary::apply(in, cos, sin) : rotated(in, cos, sin, 1.0f);
-}
-
-std::vector<Tensor> split_heads(const Tensor& qkv, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
-                                const Tensor& sin) {
-  if (!has_kernel(qkv)) return reference::split_heads(qkv, q_heads, kv_heads, cos, sin);
-  const Tensor in = qkv.contiguous();
-  return wants_grad({&in}) ? SplitHeads::apply(in, q_heads, kv_heads, maybe(cos), maybe(sin))
-                           : split_forward(in, q_heads, kv_heads, cos, sin);
-}
-
 Tensor swiglu(const Tensor& x) {
   if (!has_kernel(x)) return reference::swiglu(x);
   const Tensor in = x.contiguous();
@@ -324,24 +181,6 @@ namespace reference {
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   const Tensor f = x.to(at::kFloat);
   return (f * at::rsqrt(f.pow(2).mean({-1}, true) + eps) * weight.to(at::kFloat)).to(x.scalar_type());
-}
-
-Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  const auto halves = x.to(at::kFloat).chunk(2, -1);
-  const Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);
-  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s}, -1).to(x.scalar_type());
-}
-
-std::vector<Tensor> split_heads(const Tensor& qkv, int64_t q_heads, int64_t kv_heads, const Tensor& cos,
-                                const Tensor& sin) {
-  const Tensor heads = qkv.reshape({qkv.size(0), q_heads + 2 * kv_heads, -1});
-  Tensor q = heads.narrow(1, 0, q_heads), k = heads.narrow(1, q_heads, kv_heads);
-  const Tensor v = heads.narrow(1, q_heads + kv_heads, kv_heads);
-  if (cos.defined()) {
-    q = reference::rotary(q, cos, sin);
-    k = reference::rotary(k, cos, sin);
-  }
-  return {q, k, v};
 }
 
 Tensor swiglu(const Tensor& x) {

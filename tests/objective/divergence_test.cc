@@ -55,13 +55,17 @@ Outcome fused(const Case& c, const DivergenceOptions& o) {
   });
 }
 
-Outcome dense(const Case& c, double beta, double temperature) {
+Tensor lawful(const Tensor& z, const LogitsLaw& law) {
+  return law.softcap > 0 ? at::tanh(z * law.scale / law.softcap) * law.softcap : z * law.scale;
+}
+
+Outcome dense(const Case& c, double beta, double temperature, const LogitsLaw& law = {}) {
   return evaluate(c, [&](const Tensor& hidden, const Tensor& master) {
     const auto rows = [&](const Tensor& h) { return h.to(at::kDouble).index_select(0, c.targets.source); };
-    const Tensor student = at::matmul(rows(hidden), master.to(at::kDouble).t());
+    const Tensor student = lawful(at::matmul(rows(hidden), master.to(at::kDouble).t()), law);
     std::vector<Tensor> all;
     for (const TeacherStates& t : c.teachers)
-      all.push_back(at::matmul(rows(t.hidden), t.head.to(at::kDouble).t()));
+      all.push_back(lawful(at::matmul(rows(t.hidden), t.head.to(at::kDouble).t()), t.law));
     DistillOptions o;
     o.beta = beta;
     o.temperature = temperature;
@@ -98,6 +102,12 @@ TEST_CASE("the fused divergence is the formula on dense logits, for any beta, te
         const Case c = draw(teachers, at::kFloat), half = draw(teachers, at::kBFloat16);
         compare(fused(c, {beta, temperature}), dense(c, beta, temperature), 5e-6, 5e-6);
         compare(fused(half, {beta, temperature}), dense(half, beta, temperature), 5e-6, 1.5e-2);
+        // Scaled and capped logits, the last teacher's too.
+        Case capped = c;
+        capped.teachers.back().law = {0.7, 3.0};
+        const LogitsLaw law{0.5, 2.0};
+        compare(fused(capped, {beta, temperature, 3, law}), dense(capped, beta, temperature, law), 5e-6,
+                5e-6);
       }
     }
   }

@@ -34,13 +34,24 @@ TEST_CASE("split_heads rotates and splits as the plain form") {
   for (const bool rotate : {true, false}) {
     const Tensor c = rotate ? cos : Tensor(), s = rotate ? sin : Tensor();
     for (const int part : {0, 1, 2}) {
-      compare([&](const auto& x) { return split_heads(x[0], 4, 2, c, s)[part]; },
-              [&](const auto& x) { return reference::split_heads(x[0], 4, 2, c, s)[part]; },
-              {random({21, 8 * 12})}, 1e-6);
+      compare(
+          [&](const auto& x) {
+            return split_heads(x[0], 4, 2, {c, s})[part];
+          },
+          [&](const auto& x) {
+            return reference::split_heads(x[0], 4, 2, {c, s})[part];
+          },
+          {random({21, 8 * 12})}, 1e-6);
     }
   }
-  compare([&](const auto& x) { return rotary(x[0], cos, sin); },
-          [&](const auto& x) { return reference::rotary(x[0], cos, sin); }, {random({21, 3, 12})}, 1e-6);
+  compare(
+      [&](const auto& x) {
+        return rotary(x[0], {cos, sin});
+      },
+      [&](const auto& x) {
+        return reference::rotary(x[0], {cos, sin});
+      },
+      {random({21, 3, 12})}, 1e-6);
 }
 
 TEST_CASE("linear without gradients is the plain product for any number of rows") {
@@ -85,11 +96,65 @@ TEST_CASE("packed attention equals the dense mask, windows too") {
       CAPTURE(window);
       CAPTURE(kv);
       compare(
-          [&](const auto& x) { return packed_attention(x[0], x[1], x[2], batch, 0.3, window); },
-          [&](const auto& x) { return reference::packed_attention(x[0], x[1], x[2], batch, 0.3, window); },
+          [&](const auto& x) {
+            return packed_attention(x[0], x[1], x[2], batch, {0.3, window});
+          },
+          [&](const auto& x) {
+            return reference::packed_attention(x[0], x[1], x[2], batch, {0.3, window});
+          },
           {random({n, 4, 12}), random({n, kv, 12}), random({n, kv, 12})}, 5e-6);
     }
   }
+}
+
+TEST_CASE("packed attention with soft caps and sinks equals the reference, gradients of the sinks too") {
+  const PackedTokens batch = several_trees().tokens_on(at::kCPU);
+  const int64_t n = batch.tokens();
+  for (const int64_t window : {0, 6}) {
+    for (const double cap : {0.0, 0.8}) {
+      CAPTURE(window);
+      CAPTURE(cap);
+      compare(
+          [&](const auto& x) {
+            return packed_attention(x[0], x[1], x[2], batch, {0.3, window, cap, x[3]});
+          },
+          [&](const auto& x) {
+            return reference::packed_attention(x[0], x[1], x[2], batch, {0.3, window, cap, x[3]});
+          },
+          {random({n, 4, 12}), random({n, 2, 12}), random({n, 2, 12}), random({4})}, 1e-5);
+      compare(
+          [&](const auto& x) {
+            return packed_attention(x[0], x[1], x[2], batch, {0.3, window, cap});
+          },
+          [&](const auto& x) {
+            return reference::packed_attention(x[0], x[1], x[2], batch, {0.3, window, cap});
+          },
+          {random({n, 4, 12}), random({n, 2, 12}), random({n, 2, 12})}, 1e-5);
+    }
+  }
+}
+
+TEST_CASE("rotations of neighbours, and of a part of each head, equal the reference") {
+  for (const int64_t turning : {4, 12}) {
+    for (const bool interleaved : {false, true}) {
+      CAPTURE(turning);
+      CAPTURE(interleaved);
+      const Tensor angles = random({21, turning / 2});
+      const RotaryAngles by{angles.cos(), angles.sin(), interleaved};
+      compare([&](const auto& x) { return rotary(x[0], by); },
+              [&](const auto& x) { return reference::rotary(x[0], by); }, {random({21, 3, 12})}, 1e-6);
+      for (const int part : {0, 1, 2}) {
+        compare([&](const auto& x) { return split_heads(x[0], 4, 2, by)[part]; },
+                [&](const auto& x) { return reference::split_heads(x[0], 4, 2, by)[part]; },
+                {random({21, 8 * 12})}, 1e-6);
+      }
+    }
+  }
+  // By hand: (1, 2, 3, 4) with neighbours turned by a quarter and by nothing, the rest of the head kept.
+  const RotaryAngles quarter{at::tensor({0.0f, 1.0f}).view({1, 2}), at::tensor({1.0f, 0.0f}).view({1, 2}),
+                             true};
+  const Tensor x = at::tensor({1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f}).view({1, 1, 6});
+  CHECK(worst(rotary(x, quarter), at::tensor({-2.0f, 1.0f, 3.0f, 4.0f, 5.0f, 6.0f}).view({1, 1, 6})) < 1e-6);
 }
 
 TEST_CASE("packed attention in bf16 stays within its rounding") {
@@ -97,8 +162,8 @@ TEST_CASE("packed attention in bf16 stays within its rounding") {
   const int64_t n = batch.tokens();
   const Tensor q = random({n, 4, 16}).to(at::kBFloat16), k = random({n, 2, 16}).to(at::kBFloat16),
                v = random({n, 2, 16}).to(at::kBFloat16);
-  compare([&](const auto& x) { return packed_attention(x[0], x[1], x[2], batch, 0.25); },
-          [&](const auto& x) { return reference::packed_attention(x[0], x[1], x[2], batch, 0.25); },
+  compare([&](const auto& x) { return packed_attention(x[0], x[1], x[2], batch, {0.25}); },
+          [&](const auto& x) { return reference::packed_attention(x[0], x[1], x[2], batch, {0.25}); },
           {q, k, v}, 2e-2);
 }
 
@@ -112,9 +177,9 @@ TEST_CASE("a shared prompt gives the same attention as a copy of it in every seq
   flat.add_segment({1, 2, 3, 6});
   const Tensor x = random({6, 2, 8});
   const Tensor rows = at::tensor({0, 1, 2, 3, 4, 0, 1, 2, 5}, at::kLong);
-  const Tensor a = packed_attention(x, x, x, shared.tokens_on(at::kCPU), 0.5);
+  const Tensor a = packed_attention(x, x, x, shared.tokens_on(at::kCPU), {0.5});
   const Tensor copies = x.index_select(0, rows);
-  const Tensor b = packed_attention(copies, copies, copies, flat.tokens_on(at::kCPU), 0.5);
+  const Tensor b = packed_attention(copies, copies, copies, flat.tokens_on(at::kCPU), {0.5});
   CHECK(worst(a.index_select(0, rows), b) < 1e-6);
   CHECK(at::equal(shared.tokens_on(at::kCPU).positions.index_select(0, rows),
                   flat.tokens_on(at::kCPU).positions));
@@ -133,7 +198,7 @@ TEST_CASE("selective_logp equals log_softmax for any chunk, temperature and soft
     for (const double cap : {0.0, 3.0}) {
       LogpOptions o;
       o.chunk_rows = chunk;
-      o.softcap = cap;
+      o.law.softcap = cap;
       o.temperature = 0.7;
       o.entropy = true;
       o.log_sum_squares = true;
@@ -205,7 +270,7 @@ TEST_CASE(
       LogpOptions o;
       o.entropy = o.entropy_gradient = true;
       o.temperature = 0.8;
-      o.softcap = cap;
+      o.law.softcap = cap;
       o.chunk_rows = 4;
       const Tensor fast = selective_logp(h, w.detach(), w, targets, o).entropy;
       const auto got = torch::autograd::grad({(fast * weight).sum()}, {h, w});
@@ -236,12 +301,39 @@ TEST_CASE("segment operations") {
                   at::tensor({5.0f, 5.0f, 7.0f, 5.0f})));
 }
 
+TEST_CASE("log-probs of scaled and capped logits equal the plain formula") {
+  const int64_t vocab = 53, width = 12;
+  const Tensor source = at::tensor({2, 3, 3, 8, 0}, at::kLong);
+  const Tensor token = at::tensor({1, 2, 2, 52, 0, 0, 7, 7, 7, 3, 4, 5, 9, 52, 9}, at::kLong).reshape({5, 3});
+  const Targets targets{token.select(1, 0).contiguous(), source, at::zeros({5}, at::kLong), 1};
+  for (const LogitsLaw law : {LogitsLaw{0.25, 0.0}, LogitsLaw{1.0, 2.0}, LogitsLaw{0.5, 1.5}}) {
+    CAPTURE(law.scale);
+    CAPTURE(law.softcap);
+    const auto plain = [&](const auto& x) {
+      Tensor z = at::matmul(x[0], x[1].t()).index_select(0, source) * law.scale;
+      if (law.softcap > 0) z = at::tanh(z / law.softcap) * law.softcap;
+      return z;
+    };
+    LogpOptions o;
+    o.law = law;
+    o.temperature = 0.7;
+    compare([&](const auto& x) { return selective_logp(x[0], x[1].detach(), x[1], targets, o).logp; },
+            [&](const auto& x) {
+              return at::log_softmax(plain(x) / 0.7, -1).gather(1, token.narrow(1, 0, 1)).squeeze(1);
+            },
+            {random({9, width}), random({vocab, width})}, 5e-6);
+    compare([&](const auto& x) { return gather_logp(x[0], x[1].detach(), x[1], source, token, law, 2); },
+            [&](const auto& x) { return at::log_softmax(plain(x), -1).gather(1, token); },
+            {random({9, width}), random({vocab, width})}, 5e-6);
+  }
+}
+
 TEST_CASE("gather_logp equals log_softmax for any chunk, tokens drawn twice included") {
   const int64_t vocab = 53, width = 12;
   const Tensor source = at::tensor({2, 3, 3, 8, 0}, at::kLong);
   const Tensor token = at::tensor({1, 2, 2, 52, 0, 0, 7, 7, 7, 3, 4, 5, 9, 52, 9}, at::kLong).reshape({5, 3});
   for (const int64_t chunk : {0, 1, 2}) {
-    compare([&](const auto& x) { return gather_logp(x[0], x[1].detach(), x[1], source, token, chunk); },
+    compare([&](const auto& x) { return gather_logp(x[0], x[1].detach(), x[1], source, token, {}, chunk); },
             [&](const auto& x) { return reference::gather_logp(x[0], x[1].detach(), x[1], source, token); },
             {random({9, width}), random({vocab, width})}, 5e-6);
   }

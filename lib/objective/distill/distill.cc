@@ -92,9 +92,10 @@ at::Tensor DistillOptions::operator()(const at::Tensor& student, const at::Tenso
 }
 
 DivergenceResult distill_parts(const DistillOptions& options, const at::Tensor& hidden,
-                               const at::Tensor& head, const at::Tensor& head_master,
+                               const at::Tensor& head, const at::Tensor& head_master, const LogitsLaw& law,
                                const std::vector<TeacherStates>& teachers, const Targets& targets) {
   DivergenceOptions o;
+  o.law = law;
   o.beta = options.beta;
   o.temperature = options.temperature;
   return divergence(hidden, head, head_master, teachers, targets, o);

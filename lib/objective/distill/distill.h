@@ -65,9 +65,9 @@ struct MiniLlmOptions : DistillOptions {
 const Registry<DistillOptions>& distill_registry();
 
 // The parts of a loss from hidden states: on the CPU by the fused kernel, which never holds more than a chunk
-// of logits; on other devices by the dense formula. Shapes as in tensor/divergence.h.
+// of logits; on other devices by the dense formula. law: of the student. Shapes as in tensor/divergence.h.
 DivergenceResult distill_parts(const DistillOptions& options, const at::Tensor& hidden,
-                               const at::Tensor& head, const at::Tensor& head_master,
+                               const at::Tensor& head, const at::Tensor& head_master, const LogitsLaw& law,
                                const std::vector<TeacherStates>& teachers, const Targets& targets);
 
 // -log softmax(logits)[target]: logits [R, V], target [R] int64 -> [R].

@@ -25,10 +25,21 @@ void for_each_chunk(int64_t all, int64_t chunk_rows, int64_t vocab, const F& f) 
   for (int64_t first = 0; first < all; first += rows) f(first, std::min(rows, all - first));
 }
 
+Tensor logits_of(const Tensor& h, const Tensor& head, const LogitsLaw& law) {
+  Tensor z = mm_f32(h, head.t());
+  if (law.scale != 1.0) z.mul_(law.scale);
+  if (law.softcap > 0) z.mul_(1.0 / law.softcap).tanh_().mul_(law.softcap);
+  return z;
+}
+// The gradient of logits z becomes that of the head's products, in place.
+void law_backward(const LogitsLaw& law, const Tensor& z, Tensor& d) {
+  if (law.softcap > 0) d.mul_((z * (1.0 / law.softcap)).square_().neg_().add_(1));
+  if (law.scale != 1.0) d.mul_(law.scale);
+}
+
 // Soft-capped and divided by the temperature.
 Tensor logits_of(const Tensor& h, const Tensor& head, const LogpOptions& o) {
-  Tensor z = mm_f32(h, head.t());
-  if (o.softcap > 0) z.mul_(1.0 / o.softcap).tanh_().mul_(o.softcap);
+  Tensor z = logits_of(h, head, o.law);
   return o.temperature == 1.0 ? z : z.mul_(1.0 / o.temperature);
 }
 
@@ -138,7 +149,7 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
   if (b.dcosine.defined()) cosines.emplace(head);
   HandOn hand_on(head, b.source, dhidden, dhead);
   const bool plain = !b.dtop.defined() && !b.dmean.defined() && !b.dcosine.defined() &&
-                     !b.dentropy.defined() && o.softcap == 0;
+                     !b.dentropy.defined() && o.law.softcap == 0;
   for_each_chunk(b.token.size(0), o.chunk_rows, vocab, [&](int64_t first, int64_t n) {
     const auto part = [&](const Tensor& t) { return t.narrow(0, first, n); };
     const Tensor h = hidden.index_select(0, part(b.source)), z = logits_of(h, head, o);
@@ -171,7 +182,7 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
     add_one_a_row(d, part(b.token), part(b.dlogp));
     for (int64_t k = 0; b.dtop.defined() && k < o.top_k; ++k)
       add_one_a_row(d, part(b.top_token).select(1, k), part(b.dtop).select(1, k));
-    if (o.softcap > 0) d.mul_((z * (o.temperature / o.softcap)).square_().neg_().add_(1));
+    if (o.law.softcap > 0) d.mul_((z * (o.temperature / o.law.softcap)).square_().neg_().add_(1));
     if (o.temperature != 1.0) d.mul_(1.0 / o.temperature);
     hand_on.chunk(first, d, h);
   });
@@ -179,24 +190,27 @@ void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward&
 }
 
 Tensor gather_logp_forward(const Tensor& hidden, const Tensor& head, const Tensor& source,
-                           const Tensor& token, int64_t chunk_rows) {
+                           const Tensor& token, const LogitsLaw& law, int64_t chunk_rows) {
   Tensor out = at::empty(token.sizes(), hidden.options().dtype(at::kFloat));
   for_each_chunk(source.size(0), chunk_rows, head.size(0), [&](int64_t first, int64_t n) {
     const Tensor h = hidden.index_select(0, source.narrow(0, first, n));
     out.narrow(0, first, n)
-        .copy_(at::log_softmax(mm_f32(h, head.t()), -1).gather(1, token.narrow(0, first, n)));
+        .copy_(at::log_softmax(logits_of(h, head, law), -1).gather(1, token.narrow(0, first, n)));
   });
   return out;
 }
 
 void gather_logp_backward(const Tensor& hidden, const Tensor& head, const Tensor& source, const Tensor& token,
-                          const Tensor& grad, int64_t chunk_rows, Tensor& dhidden, Tensor& dhead) {
+                          const Tensor& grad, const LogitsLaw& law, int64_t chunk_rows, Tensor& dhidden,
+                          Tensor& dhead) {
   HandOn hand_on(head, source, dhidden, dhead);
   for_each_chunk(source.size(0), chunk_rows, head.size(0), [&](int64_t first, int64_t n) {
     const Tensor h = hidden.index_select(0, source.narrow(0, first, n));
     const Tensor g = grad.narrow(0, first, n);
-    Tensor d = at::softmax(mm_f32(h, head.t()), -1).mul_(g.sum(1, /*keepdim=*/true).neg_());
+    const Tensor z = logits_of(h, head, law);
+    Tensor d = at::softmax(z, -1).mul_(g.sum(1, /*keepdim=*/true).neg_());
     d.scatter_add_(1, token.narrow(0, first, n), g);
+    law_backward(law, z, d);
     hand_on.chunk(first, d, h);
   });
   hand_on.finish();
@@ -208,10 +222,10 @@ namespace {
 struct Pair {
   Tensor h, student, teacher;
   Pair(const Tensor& hidden, const Tensor& head, const std::vector<TeacherStates>& teachers,
-       const Tensor& source)
-      : h(hidden.index_select(0, source)), student(mm_f32(h, head.t())) {
+       const Tensor& source, const LogitsLaw& law)
+      : h(hidden.index_select(0, source)), student(logits_of(h, head, law)) {
     for (const TeacherStates& t : teachers) {
-      const Tensor z = mm_f32(t.hidden.index_select(0, source), t.head.t());
+      const Tensor z = logits_of(t.hidden.index_select(0, source), t.head, t.law);
       teacher = teacher.defined() ? teacher.add_(z) : z;
     }
     teacher.mul_(1.0 / static_cast<double>(teachers.size()));
@@ -237,7 +251,7 @@ DivergenceForward divergence_forward(const Tensor& hidden, const Tensor& head,
   for (Tensor* t : {&f.divergence, &f.nll, &f.teacher_nll}) *t = at::empty({source.size(0)}, floats);
   f.reverse = at::zeros({source.size(0)}, floats);
   for_each_chunk(source.size(0), o.chunk_rows, head.size(0), [&](int64_t first, int64_t n) {
-    const Pair z(hidden, head, teachers, source.narrow(0, first, n));
+    const Pair z(hidden, head, teachers, source.narrow(0, first, n), o.law);
     const Tensor ids = token.narrow(0, first, n);
     const auto put = [&](const Tensor& to, const Tensor& value) { to.narrow(0, first, n).copy_(value); };
     put(f.nll, nll_of(z.student, ids));
@@ -267,7 +281,7 @@ void divergence_backward(const Tensor& hidden, const Tensor& head, const std::ve
   HandOn hand_on(head, source, dhidden, dhead);
   for_each_chunk(source.size(0), o.chunk_rows, head.size(0), [&](int64_t first, int64_t n) {
     const auto part = [&](const Tensor& t) { return t.narrow(0, first, n); };
-    const Pair z(hidden, head, teachers, part(source));
+    const Pair z(hidden, head, teachers, part(source), o.law);
     const Tensor s = at::log_softmax(z.student * (1 / o.temperature), -1);
     const Tensor t = at::log_softmax(z.teacher * (1 / o.temperature), -1);
     Tensor d;
@@ -279,6 +293,7 @@ void divergence_backward(const Tensor& hidden, const Tensor& head, const std::ve
     const Tensor g_nll = part(grad_nll);
     d.add_(at::softmax(z.student, -1).mul_(column(g_nll)));
     add_one_a_row(d, part(token), g_nll.neg());
+    law_backward(o.law, z.student, d);
     hand_on.chunk(first, d, z.h);
   });
   hand_on.finish();

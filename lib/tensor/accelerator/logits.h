@@ -19,10 +19,10 @@ void logp_backward(const at::Tensor& hidden, const at::Tensor& head, const LogpB
 
 // [R, draws] log-probs of token [R, draws].
 at::Tensor gather_logp_forward(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& source,
-                               const at::Tensor& token, int64_t chunk_rows);
+                               const at::Tensor& token, const LogitsLaw& law, int64_t chunk_rows);
 void gather_logp_backward(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& source,
-                          const at::Tensor& token, const at::Tensor& grad, int64_t chunk_rows,
-                          at::Tensor& dhidden, at::Tensor& dhead);
+                          const at::Tensor& token, const at::Tensor& grad, const LogitsLaw& law,
+                          int64_t chunk_rows, at::Tensor& dhidden, at::Tensor& dhead);
 
 struct DivergenceForward {
   at::Tensor divergence, nll, teacher_nll;  // [M] fp32

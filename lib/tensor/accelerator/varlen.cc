@@ -155,6 +155,12 @@ std::array<Tensor, 3> attend_backward(const Tensor& dout, const Tensor& q, const
   return {dq, dk, dv};
 }
 
+Attended with_sinks(const Attended& a, const Tensor& sinks) {
+  const Tensor lse = at::logaddexp(a.lse, sinks.unsqueeze(1));
+  const Tensor share = (a.lse - lse).exp_().t().unsqueeze(-1);
+  return {(a.out * share).to(a.out.scalar_type()), lse};
+}
+
 Attended merged(const Attended& a, const Attended& b) {
   const Tensor lse = at::logaddexp(a.lse, b.lse);
   const auto weight = [&](const Attended& x) { return (x.lse - lse).exp_().t().unsqueeze(-1); };

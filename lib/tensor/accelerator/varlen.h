@@ -40,6 +40,9 @@ std::array<at::Tensor, 3> attend_backward(const at::Tensor& dout, const at::Tens
                                           const at::Tensor& v, const Attended& whole, const Spans& spans,
                                           bool causal, double scale, int64_t window = 0);
 
+// The same with sinks [Q] fp32: they add to what the softmax divides by, and so to the log-sum-exp alone.
+Attended with_sinks(const Attended& attended, const at::Tensor& sinks);
+
 // Two attentions of the same queries over different keys, as one over all of them. In fp32.
 Attended merged(const Attended& a, const Attended& b);
 
