@@ -54,7 +54,7 @@ double changed_folder(const std::string& base, const std::string& adapter, const
   const double largest = change(*model, *loaded, probe);
   if (change == unmerge_adapter) loaded->set_enabled(false);  // the base alone is written
   const ModelFiles files(base, model->config().tied);
-  const auto parameters = model->parameters();
+  const auto parameters = model->stored();
   std::vector<TensorSpec> specs;
   for (const Parameter* p : parameters) {
     const TensorInfo* stored = files.find(p->name);  // a score head comes with the adapter, an untied one too

@@ -46,7 +46,7 @@ SavedModules::SavedModules(Model& model, const std::vector<std::string>& names, 
       user_error(
           "{}: no module is called \"{}\"; there are embed_tokens, lm_head, norm, input_layernorm, "
           "post_attention_layernorm{}",
-          where, name.substr(0, 200), model.config().qk_norm ? ", q_norm, k_norm" : "");
+          where, name.substr(0, 200), model.config().qk_norm != QkNorm::kNone ? ", q_norm, k_norm" : "");
   }
   for (Parameter* p : model.parameters()) {
     if (!chosen.count(p->name)) continue;

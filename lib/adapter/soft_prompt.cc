@@ -177,17 +177,17 @@ class PrefixAdapter : public SoftPrompt {
 // Attention over the tokens of one text, keeping what it is given.
 class KeysAndValues : public AttentionContext {
  public:
-  KeysAndValues(const ModelConfig& config, const PackedTokens& batch) : config_(config), batch_(batch) {}
-  Tensor attend(int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v) override {
+  explicit KeysAndValues(const PackedTokens& batch) : batch_(batch) {}
+  Tensor attend(int64_t, const Tensor& q, const Tensor& k, const Tensor& v,
+                const AttentionLaw& law) override {
     kept.push_back(k);
     kept.push_back(v);
-    const double scale = 1.0 / std::sqrt(static_cast<double>(config_.head_dim));
-    return packed_attention(q, k, v, batch_, scale, config_.window(layer));
+    return packed_attention(q, k, v, batch_, law);
   }
+  Tensor mix(int64_t, const MixInput& in) override { return mix_packed(in, batch_.segments); }
   std::vector<Tensor> kept;  // of each layer keys, then values, [N, K, D]
 
  private:
-  const ModelConfig& config_;
   const PackedTokens& batch_;
 };
 
@@ -196,7 +196,7 @@ void PrefixAdapter::set_to_tokens(const std::vector<int64_t>& ids) {
   Packer packer;
   packer.add_segment(ids);
   const PackedTokens tokens = packer.tokens_on(model_.precision().device);
-  KeysAndValues context(model_.config(), tokens);
+  KeysAndValues context(tokens);
   model_.set_virtual_tokens(nullptr);
   model_.hidden(tokens.ids, tokens.positions, context);
   model_.set_virtual_tokens(this);
@@ -251,6 +251,10 @@ void PrefixOptions::fields(FieldVisitor& v) {
 }
 
 std::unique_ptr<Adapter> PrefixOptions::attach(Model& model, uint64_t seed) const {
+  if (model.config().linear.key_heads > 0)
+    user_error(
+        "adapter.kind: a prefix is keys and values, which layers of linear attention do not read; "
+        "expected another adapter, such as \"prompt\"");
   return std::make_unique<PrefixAdapter>(model, *this, seed);
 }
 

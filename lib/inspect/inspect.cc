@@ -85,7 +85,10 @@ Kinds all_kinds() {
   for (const Family& family : families()) {
     families_json.push_back({{"name", family.name},
                              {"summary", family.architecture},
-                             {"source", "transformers"},
+                             {"source", "transformers 5"},
+                             {"traits", family_traits(family)},
+                             {"gguf", family.gguf == nullptr ? Json() : Json(family.gguf)},
+                             {"keys", Json::parse(family.keys)},
                              {"fields", Json::array()}});
   }
   kinds.emplace_back("family", std::move(families_json));
@@ -240,10 +243,15 @@ void inspect_logprob(const std::string& model_folder, const std::string& adapter
 Json inspect_model(const std::string& folder) {
   const ModelConfig config = read_model_config(folder);
   const WeightReport report = inspect_weights(folder, parameter_shapes(config));
-  return {
-      {"family", config.family},      {"config", config.to_json()}, {"parameters", config.parameter_count()},
-      {"dtype", report.dtype},        {"missing", report.missing},  {"unexpected", report.unexpected},
-      {"misshapen", report.misshapen}};
+  return {{"family", config.family},
+          {"config", config.to_json()},
+          {"parameters", config.parameter_count()},
+          {"dtype", report.dtype},
+          {"missing", report.missing},
+          {"unexpected", report.unexpected},
+          {"misshapen", report.misshapen},
+          {"passed_over", report.passed_over},
+          {"knobs", used_knobs(config)}};
 }
 
 namespace {

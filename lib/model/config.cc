@@ -4,161 +4,26 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/fields.h"
 #include "base/json.h"
+#include "model/config_keys.h"
+#include "model/config_rope.h"
 #include "model/families.h"
 
 namespace temper {
 namespace {
 
 // Far beyond any model, and small enough that no product of sizes overflows.
-constexpr int64_t kMaxVocab = 1 << 24, kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxHeads = 1 << 12,
-                  kMaxHeadDim = 1 << 12, kMaxPositions = int64_t{1} << 40, kMaxScores = 1 << 10;
+constexpr int64_t kMaxVocab = kMaxTokenId, kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxHeads = 1 << 12,
+                  kMaxHeadDim = 1 << 12, kMaxPositions = int64_t{1} << 40, kMaxExperts = 1 << 12,
+                  kMaxScores = 1 << 10;
 constexpr int64_t kMaxParameters = 4'000'000'000'000;
 
-class Keys {
- public:
-  Keys(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json.is_object()) user_error("{}: expected an object, found {}", where_, shown(json));
-  }
-
-  // Null counts as absent, as it does in transformers.
-  const Json* get(const char* key) const {
-    const auto it = json_.find(key);
-    return it == json_.end() || it->is_null() ? nullptr : &*it;
-  }
-  bool has(const char* key) const { return json_.contains(key); }
-
-  int64_t integer(const char* key, int64_t low, int64_t high, std::optional<int64_t> missing = {}) const {
-    const Json* j = get(key);
-    if (j == nullptr) {
-      if (missing) return *missing;
-      user_error("{}: {}: missing; expected an integer from {} to {}", where_, key, low, high);
-    }
-    if (!j->is_number_integer() ||
-        (j->is_number_unsigned() && j->get<uint64_t>() > static_cast<uint64_t>(high)) ||
-        j->get<int64_t>() < low || j->get<int64_t>() > high) {
-      wrong(key, fmt::format("an integer from {} to {}", low, high), *j);
-    }
-    return j->get<int64_t>();
-  }
-  double number(const char* key, double low, double high, std::optional<double> missing = {}) const {
-    const Json* j = get(key);
-    if (j == nullptr) {
-      if (missing) return *missing;
-      user_error("{}: {}: missing; expected a number from {} to {}", where_, key, low, high);
-    }
-    if (!j->is_number() || !(j->get<double>() >= low && j->get<double>() <= high)) {
-      wrong(key, fmt::format("a number from {} to {}", low, high), *j);
-    }
-    return j->get<double>();
-  }
-  bool boolean(const char* key, bool missing) const {
-    const Json* j = get(key);
-    if (j == nullptr) return missing;
-    if (!j->is_boolean()) wrong(key, "true or false", *j);
-    return j->get<bool>();
-  }
-  std::optional<std::string> string(const char* key) const {
-    const Json* j = get(key);
-    if (j == nullptr) return std::nullopt;
-    if (!j->is_string()) wrong(key, "a string", *j);
-    return j->get<std::string>();
-  }
-  // A token id; negative ones are an old spelling of "none".
-  std::optional<int64_t> token(const char* key, std::optional<int64_t> missing) const {
-    if (!has(key)) return missing;
-    const Json* j = get(key);
-    if (j == nullptr) return std::nullopt;
-    if (!j->is_number_integer() || *j > kMaxVocab) wrong(key, "a token id", *j);
-    return *j < 0 ? std::nullopt : std::optional<int64_t>(j->get<int64_t>());
-  }
-  [[noreturn]] void wrong(const char* key, const std::string& expected, const Json& found) const {
-    user_error("{}: {}: expected {}, found {}", where_, key, expected, shown(found));
-  }
-  const std::string& where() const { return where_; }
-
- private:
-  static std::string shown(const Json& value) {
-    std::string text = dump_line(value);
-    if (text.size() > 60) text.replace(57, std::string::npos, "...");
-    return text;
-  }
-  const Json& json_;
-  std::string where_;
-};
-
-// rope_parameters (transformers 5) holds theta and scaling; before it, rope_theta stood beside rope_scaling.
-void read_rope(const Keys& keys, ModelConfig& config) {
-  const Json* inner = keys.get("rope_scaling");
-  const char* name = "rope_scaling";
-  if (inner == nullptr || inner->empty()) {
-    inner = keys.get("rope_parameters");
-    name = "rope_parameters";
-  }
-  config.rope_theta = keys.number("rope_theta", 1.0, 1e12, 10000.0);
-  if (keys.number("partial_rotary_factor", 0.0, 1.0, 1.0) != 1.0) {
-    user_error("{}: partial_rotary_factor: only 1 is supported", keys.where());
-  }
-  if (inner == nullptr || inner->empty()) return;
-  const Keys rope(*inner, keys.where() + ": " + name);
-  config.rope_theta = rope.number("rope_theta", 1.0, 1e12, config.rope_theta);
-  if (rope.number("partial_rotary_factor", 0.0, 1.0, 1.0) != 1.0) {
-    user_error("{}: partial_rotary_factor: only 1 is supported", rope.where());
-  }
-  RopeScaling& scaling = config.rope;
-  scaling.type = rope.string("rope_type").value_or(rope.string("type").value_or("default"));
-  if (scaling.type == "default") return;
-  if (scaling.type != "linear" && scaling.type != "llama3") {
-    user_error("{}: rope_type: expected default, linear or llama3, found \"{}\"", rope.where(),
-               scaling.type.substr(0, 40));
-  }
-  scaling.factor = rope.number("factor", 1e-3, 1e6);
-  if (scaling.type == "linear") return;
-  scaling.low_freq_factor = rope.number("low_freq_factor", 1e-6, 1e6);
-  scaling.high_freq_factor = rope.number("high_freq_factor", 1e-6, 1e6);
-  if (scaling.high_freq_factor <= scaling.low_freq_factor) {
-    user_error("{}: high_freq_factor: expected more than low_freq_factor ({}), found {}", rope.where(),
-               scaling.low_freq_factor, scaling.high_freq_factor);
-  }
-  scaling.original_max_positions =
-      rope.integer("original_max_position_embeddings", 1, kMaxPositions, config.max_positions);
-}
-
-void read_windows(const Keys& keys, const Family& family, ModelConfig& config) {
-  const bool on = family.window == Family::kAlways ||
-                  (family.window == Family::kSwitched && keys.boolean("use_sliding_window", false));
-  if (!on) return;
-  const bool explicitly_none = keys.has("sliding_window") && keys.get("sliding_window") == nullptr;
-  if (explicitly_none) return;
-  config.sliding_window = keys.integer("sliding_window", 1, kMaxPositions, 4096);
-  const size_t layers = static_cast<size_t>(config.layers);
-  if (const Json* types = keys.get("layer_types")) {
-    if (!types->is_array() || types->size() != layers) {
-      keys.wrong("layer_types", fmt::format("an array of {} strings (num_hidden_layers)", layers), *types);
-    }
-    for (const Json& type : *types) {
-      if (type != "sliding_attention" && type != "full_attention") {
-        keys.wrong("layer_types", "\"sliding_attention\" or \"full_attention\"", type);
-      }
-      config.layer_uses_window.push_back(type == "sliding_attention");
-    }
-  } else if (family.window == Family::kSwitched) {
-    const int64_t first = keys.integer("max_window_layers", 0, kMaxPositions, 28);
-    for (int64_t i = 0; i < config.layers; ++i) config.layer_uses_window.push_back(i >= first);
-  }
-  const auto& uses = config.layer_uses_window;
-  if (!uses.empty() && std::find(uses.begin(), uses.end(), true) == uses.end()) {
-    config.sliding_window = 0;
-    config.layer_uses_window.clear();
-  }
-}
-
-std::vector<int64_t> read_eos(const Keys& keys, std::vector<int64_t> missing) {
+std::vector<int64_t> read_eos(const ConfigKeys& keys) {
   const Json* j = keys.get("eos_token_id");
   if (j == nullptr || !j->is_array()) {
     const auto one = keys.token("eos_token_id", std::nullopt);
-    if (one) return {*one};
-    return keys.has("eos_token_id") ? std::vector<int64_t>{} : missing;
+    return one ? std::vector<int64_t>{*one} : std::vector<int64_t>{};
   }
   std::vector<int64_t> out;
   for (const Json& id : *j) {
@@ -171,7 +36,7 @@ std::vector<int64_t> read_eos(const Keys& keys, std::vector<int64_t> missing) {
 
 // transformers' architectures end in ForCausalLM or ForSequenceClassification; a missing one is causal.
 // Labels left out are two, as there.
-void read_heads(const Keys& keys, ModelConfig& config) {
+void read_heads(const ConfigKeys& keys, ModelConfig& config) {
   const Json* names = keys.get("architectures");
   const bool named = names != nullptr && names->is_array() && !names->empty() && (*names)[0].is_string();
   if (!named || !(*names)[0].get<std::string>().ends_with("ForSequenceClassification")) return;
@@ -208,69 +73,257 @@ void write_heads(const ModelConfig& config, const Family& family, Json& j) {
   }
 }
 
+// The part of a model of several parts that reads and writes text; what it leaves out stands outside.
+Json text_part(const Json& json) {
+  Json text = json["text_config"];
+  for (const char* key :
+       {"bos_token_id", "eos_token_id", "pad_token_id", "dtype", "torch_dtype", "quantization_config"})
+    if (json.contains(key) && !text.contains(key)) text[key] = json[key];
+  // In transformers the outer key decides, and means true when it is missing; but for Qwen3.5.
+  const bool usual = json.value("model_type", Json()) != "qwen3_5";
+  const Json inner = text.value("tie_word_embeddings", Json(false));
+  text["tie_word_embeddings"] = json.value("tie_word_embeddings", usual ? Json(true) : inner);
+  text.erase("architectures");
+  return text;
+}
+
+// Activation, multipliers and caps.
+void read_numbers(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
+  const char* key = keys.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  const std::string activation = keys.string(key).value_or("silu");
+  if (activation == "gelu_pytorch_tanh")
+    c.activation = "gelu_tanh";
+  else if (activation != "silu" && activation != "swish")
+    user_error("{}: {}: expected \"silu\" or \"gelu_pytorch_tanh\", found \"{}\"", keys.where(), key,
+               activation.substr(0, 40));
+  if (keys.boolean("use_bidirectional_attention", false))
+    user_error("{}: use_bidirectional_attention: only causal models are trained here; expected false",
+               keys.where());
+  if (family.scales_embeddings) c.embedding_scale = std::sqrt(static_cast<double>(c.hidden));
+  c.embedding_scale *= keys.number("embedding_multiplier", 1e-6, 1e6, 1.0);
+  c.residual_scale = keys.number("residual_multiplier", 1e-6, 1e6, 1.0);
+  c.attention_scale = keys.number("attention_multiplier", 1e-9, 1e6, 0.0);
+  if (keys.get("query_pre_attn_scalar") != nullptr)
+    c.attention_scale = 1.0 / std::sqrt(keys.number("query_pre_attn_scalar", 1e-6, 1e9));
+  c.attention_softcap = keys.number("attn_logit_softcapping", 1e-6, 1e9, 0.0);
+  c.logits.softcap = keys.number("final_logit_softcapping", 1e-6, 1e9, 0.0);
+  c.logits.scale = 1.0 / keys.number("logits_scaling", 1e-6, 1e9, 1.0);
+}
+
+void read_experts(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
+  if (family.expert_files == nullptr) return;
+  Experts& e = c.experts;
+  const char* other = keys.has("n_routed_experts") ? "n_routed_experts" : "num_local_experts";
+  e.count = keys.integer("num_experts", 1, kMaxExperts, keys.integer(other, 1, kMaxExperts, 8));
+  e.router = family.router;
+  if (family.clamps_gates) {
+    c.activation = "clamped_swiglu";
+    e.biases = true;
+    e.limit = keys.number("swiglu_limit", 1e-3, 1e6, 7.0);
+    e.alpha = keys.number("swiglu_alpha", 1e-3, 1e6, 1.702);
+  }
+  e.scale = keys.number("routed_scaling_factor", 1e-6, 1e6, 1.0);
+  e.groups = keys.integer("n_group", 1, kMaxExperts, 1);
+  e.groups_chosen = keys.integer("topk_group", 1, kMaxExperts, 1);
+  if (e.count % e.groups != 0)
+    user_error("{}: n_group: the {} experts do not divide into {} groups", keys.where(), e.count, e.groups);
+  if (e.groups_chosen > e.groups)
+    user_error("{}: topk_group: expected at most the {} groups, found {}", keys.where(), e.groups,
+               e.groups_chosen);
+  if (e.groups > 1 && e.count / e.groups < 2)
+    user_error(
+        "{}: n_group: a group's score is that of its two best experts; {} groups of {} experts have one",
+        keys.where(), e.groups, e.count);
+  e.chosen = keys.integer("num_experts_per_tok", 1, kMaxExperts);
+  const int64_t within = e.count / e.groups * e.groups_chosen;
+  if (e.chosen > within)
+    user_error("{}: num_experts_per_tok: expected at most the {} experts that may be chosen, found {}",
+               keys.where(), within, e.chosen);
+  e.intermediate = keys.integer("moe_intermediate_size", 1, kMaxWidth, c.intermediate);
+  e.renormalised = keys.boolean("norm_topk_prob", true);
+  e.balance = keys.number("router_aux_loss_coef", 0.0, 1e6, 0.0);
+  if (keys.number("router_jitter_noise", 0.0, 1e3, 0.0) != 0)
+    user_error("{}: router_jitter_noise: routers are not disturbed here; expected 0", keys.where());
+  e.shared_intermediate = keys.integer("n_shared_experts", 0, kMaxExperts, 0) * e.intermediate;
+  const int64_t first = keys.integer("first_k_dense_replace", 0, kMaxLayers, 0);
+  const int64_t step = keys.integer("decoder_sparse_step", 1, kMaxLayers, 1);
+  const Json* dense = keys.get("mlp_only_layers");
+  if (dense != nullptr && !dense->is_array()) keys.wrong("mlp_only_layers", "an array of layers", *dense);
+  std::vector<bool> sparse;
+  for (int64_t l = 0; l < c.layers; ++l) {
+    const bool alone = dense != nullptr && std::find(dense->begin(), dense->end(), Json(l)) != dense->end();
+    sparse.push_back((l + 1) % step == 0 && !alone && l >= first);
+  }
+  if (std::find(sparse.begin(), sparse.end(), false) != sparse.end()) e.layers = sparse;
+}
+
+// gpt-oss's files hold their experts in 4 bits of that kind, which are read.
+bool is_mxfp4(const Family& family, const Json& how) {
+  return family.clamps_gates && how.is_object() && how.value("quant_method", Json()) == "mxfp4";
+}
+
+void read_latent(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
+  if (!reads_key(family, "kv_lora_rank")) return;
+  Latent& l = c.latent;
+  l.rank = keys.integer("kv_lora_rank", 1, kMaxWidth);
+  l.query_rank = keys.get("q_lora_rank") == nullptr ? 0 : keys.integer("q_lora_rank", 1, kMaxWidth);
+  l.unturned = keys.integer("qk_nope_head_dim", 1, kMaxHeadDim);
+  l.turned = keys.integer("qk_rope_head_dim", 2, kMaxHeadDim);
+  l.value = keys.integer("v_head_dim", 1, kMaxHeadDim);
+  if (l.turned % 2 != 0)
+    user_error("{}: qk_rope_head_dim: expected an even number (rotary pairs), found {}", keys.where(),
+               l.turned);
+  if (l.value > l.unturned + l.turned)
+    user_error("{}: v_head_dim: expected at most the {} numbers of a head's keys, found {}", keys.where(),
+               l.unturned + l.turned, l.value);
+  if (!keys.boolean("rope_interleave", true))
+    user_error("{}: rope_interleave: only true is supported", keys.where());
+  if (c.kv_heads != c.heads)
+    user_error("{}: num_key_value_heads: with latent attention expected the {} heads, found {}", keys.where(),
+               c.heads, c.kv_heads);
+  if (c.qkv_bias && l.query_rank == 0)
+    user_error("{}: attention_bias: with q_lora_rank null only false is supported", keys.where());
+  c.head_dim = l.unturned + l.turned;
+}
+
+void read_linear(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
+  if (!reads_key(family, "linear_num_key_heads")) return;
+  LinearAttention& l = c.linear;
+  l.key_heads = keys.integer("linear_num_key_heads", 1, kMaxHeads);
+  l.value_heads = keys.integer("linear_num_value_heads", 1, kMaxHeads);
+  l.key_dim = keys.integer("linear_key_head_dim", 1, kMaxHeadDim);
+  l.value_dim = keys.integer("linear_value_head_dim", 1, kMaxHeadDim);
+  l.kernel = keys.integer("linear_conv_kernel_dim", 2, 64);
+  if (l.value_heads % l.key_heads != 0)
+    user_error("{}: linear_num_value_heads ({}) is not a multiple of linear_num_key_heads ({})", keys.where(),
+               l.value_heads, l.key_heads);
+  const int64_t interval = keys.integer("full_attention_interval", 1, kMaxLayers, 4);
+  for (int64_t i = 0; i < c.layers; ++i) l.layers.push_back((i + 1) % interval != 0);
+  const Json* types = keys.get("layer_types");
+  if (types == nullptr) return;
+  if (!types->is_array() || types->size() != static_cast<size_t>(c.layers))
+    keys.wrong("layer_types", fmt::format("an array of {} strings (num_hidden_layers)", c.layers), *types);
+  for (size_t i = 0; i < types->size(); ++i) {
+    const Json& type = (*types)[i];
+    if (type != "linear_attention" && type != "full_attention")
+      keys.wrong("layer_types", "\"linear_attention\" or \"full_attention\"", type);
+    l.layers[i] = type == "linear_attention";
+  }
+}
+
+// Of a config that was made from no file: llama's keys and their kin.
+Json fresh_json(const ModelConfig& c) {
+  Json j;
+  j["hidden_act"] = "silu";
+  j["initializer_range"] = 0.02;
+  j["use_cache"] = true;
+  j["attention_dropout"] = 0.0;
+  // The older spelling: every version of transformers, vLLM and llama.cpp reads it.
+  j["rope_theta"] = c.rope.theta;
+  j["rope_scaling"] = nullptr;
+  if (c.rope.type != "default") {
+    j["rope_scaling"] = {{"rope_type", c.rope.type}, {"factor", c.rope.factor}};
+    if (c.rope.type == "llama3") {
+      j["rope_scaling"]["low_freq_factor"] = c.rope.low_freq_factor;
+      j["rope_scaling"]["high_freq_factor"] = c.rope.high_freq_factor;
+      j["rope_scaling"]["original_max_position_embeddings"] = c.rope.original_max_positions;
+    }
+  }
+  const Family& family = family_of(c);
+  if (reads_key(family, "attention_bias")) j["attention_bias"] = c.out_bias;
+  if (reads_key(family, "mlp_bias")) j["mlp_bias"] = c.mlp_bias;
+  if (!reads_key(family, "sliding_window")) return j;
+  j["sliding_window"] = c.sliding_window > 0 ? Json(c.sliding_window) : Json(nullptr);
+  if (!reads_key(family, "use_sliding_window")) return j;
+  j["use_sliding_window"] = c.sliding_window > 0;
+  Json types = Json::array();
+  int64_t first = c.layers;
+  for (int64_t i = c.layers - 1; i >= 0; --i) first = c.window(i) > 0 ? i : first;
+  for (int64_t i = 0; i < c.layers; ++i)
+    types.push_back(c.window(i) > 0 ? "sliding_attention" : "full_attention");
+  j["max_window_layers"] = first;
+  j["layer_types"] = types;
+  return j;
+}
+
 }  // namespace
 
 ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
-  const Keys keys(json, where);
-  const std::string type = keys.string("model_type").value_or("");
+  const ConfigKeys given(json, where);
+  const std::string type = given.string("model_type").value_or("");
   const Family* family = find_family(type);
+  const Json* text = given.get("text_config");
+  if (family == nullptr && text != nullptr && text->is_object() && text->contains("model_type"))
+    return from_json(text_part(json), where + ": text_config");
   if (family == nullptr) {
-    user_error("{}: model_type: expected one of the families {}, found {}", where, family_names(),
-               type.empty() ? "none" : "\"" + type.substr(0, 60) + "\"");
+    std::vector<std::string> known;
+    for (const Family& f : families()) known.push_back(f.name);
+    const std::string near = nearest_name(type, known);
+    user_error(
+        "{}: model_type: expected one of the families {}, found {}{}", where, family_names(),
+        type.empty() ? "none" : "\"" + type.substr(0, 60) + "\"",
+        near.empty() ? "" : fmt::format("; the nearest is {}, which may compute something else", near));
   }
-  if (keys.get("quantization_config") != nullptr) {
+  if (const Json* how = given.get("quantization_config"); how != nullptr && !is_mxfp4(*family, *how)) {
     user_error(
         "{}: quantization_config: quantised weights are not read; use the model they were made from, or a "
         "GGUF",
         where);
   }
-  const std::string activation = keys.string("hidden_act").value_or("silu");
-  if (activation != "silu" && activation != "swish") {
-    user_error("{}: hidden_act: expected \"silu\", found \"{}\"", where, activation.substr(0, 40));
-  }
+  const Json filled = filled_config(*family, json);
+  const ConfigKeys keys(filled, where);
 
   ModelConfig c;
   c.family = type;
+  c.source = std::make_shared<const Json>(json);
   c.vocab = keys.integer("vocab_size", 1, kMaxVocab);
   c.hidden = keys.integer("hidden_size", 1, kMaxWidth);
   c.intermediate = keys.integer("intermediate_size", 1, kMaxWidth);
   c.layers = keys.integer("num_hidden_layers", 1, kMaxLayers);
   c.heads = keys.integer("num_attention_heads", 1, kMaxHeads);
-  const bool null_kv = keys.has("num_key_value_heads") && keys.get("num_key_value_heads") == nullptr;
-  const int64_t kv = family->default_kv_heads == 0 || null_kv ? c.heads : family->default_kv_heads;
-  c.kv_heads = keys.integer("num_key_value_heads", 1, kMaxHeads, kv);
+  c.kv_heads = keys.integer("num_key_value_heads", 1, kMaxHeads, c.heads);
   if (c.heads % c.kv_heads != 0) {
     user_error("{}: num_attention_heads ({}) is not a multiple of num_key_value_heads ({})", where, c.heads,
                c.kv_heads);
   }
-  if (keys.get("head_dim") == nullptr && family->default_head_dim == 0 && c.hidden % c.heads != 0) {
+  if (keys.get("head_dim") == nullptr && c.hidden % c.heads != 0) {
     user_error("{}: hidden_size ({}) is not a multiple of num_attention_heads ({})", where, c.hidden,
                c.heads);
   }
-  c.head_dim = keys.integer("head_dim", 1, kMaxHeadDim,
-                            family->default_head_dim != 0 ? family->default_head_dim : c.hidden / c.heads);
+  c.head_dim = keys.integer("head_dim", 1, kMaxHeadDim, c.hidden / c.heads);
   if (c.head_dim % 2 != 0 || c.head_dim > kMaxHeadDim) {
     user_error("{}: head_dim: expected an even number up to {} (rotary pairs), found {}", where, kMaxHeadDim,
                c.head_dim);
   }
-  c.max_positions = keys.integer("max_position_embeddings", 1, kMaxPositions, family->default_positions);
+  c.max_positions = keys.integer("max_position_embeddings", 1, kMaxPositions, 2048);
   c.norm_eps = keys.number("rms_norm_eps", 0.0, 1.0, 1e-6);
   c.tied = keys.boolean("tie_word_embeddings", false);
-  const bool attention_bias = family->attention_bias && keys.boolean("attention_bias", false);
+  const bool attention_bias = keys.boolean("attention_bias", false);
   c.qkv_bias = family->qkv_bias || attention_bias;
-  c.out_bias = attention_bias;
-  c.mlp_bias = family->mlp_bias && keys.boolean("mlp_bias", false);
-  c.qk_norm = family->qk_norm;
-  read_rope(keys, c);
-  read_windows(keys, *family, c);
+  c.out_bias = family->out_bias && attention_bias;
+  c.mlp_bias = keys.boolean("mlp_bias", false);
+  c.qk_norm = keys.boolean("use_qk_norm", false) ? QkNorm::kHead : family->qk_norm;
+  c.sinks = family->sinks;
+  c.gated = family->gated;
+  read_numbers(keys, *family, c);
+  read_experts(keys, *family, c);
+  read_layers(keys, c);
+  read_linear(keys, *family, c);
+  read_latent(keys, *family, c);
+  read_rope(keys, *family, c);
+  // What dynamic scaling is for: as many times the positions.
+  if (c.rope.type == "dynamic")
+    c.max_positions = static_cast<int64_t>(static_cast<double>(c.max_positions) * c.rope.factor);
   read_heads(keys, c);
-  c.bos_id = keys.token("bos_token_id", family->default_bos_eos ? std::optional<int64_t>(1) : std::nullopt);
-  c.eos_ids = read_eos(keys, family->default_bos_eos ? std::vector<int64_t>{2} : std::vector<int64_t>{});
+  c.bos_id = keys.token("bos_token_id", std::nullopt);
+  c.eos_ids = read_eos(keys);
   c.pad_id = keys.token("pad_token_id", std::nullopt);
   // Sizes are bounded above, so the product is exact in a double's range even where it would not be in 64
   // bits.
-  const double per_layer = double(c.hidden) * double(c.head_dim) * double(2 * c.heads + 2 * c.kv_heads) +
-                           3.0 * double(c.hidden) * double(c.intermediate);
+  const double per_layer =
+      double(c.hidden) * double(c.head_dim) * double(2 * c.heads + 2 * c.kv_heads) +
+      3.0 * double(c.hidden) *
+          std::max(double(c.intermediate), double(c.experts.count) * double(c.experts.intermediate));
   if (double(c.layers) * per_layer + 2.0 * double(c.vocab) * double(c.hidden) > double(kMaxParameters)) {
     user_error("{}: these shapes give more than {} parameters; is a size wrong?", where, kMaxParameters);
   }
@@ -278,53 +331,26 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
 }
 
 Json ModelConfig::to_json() const {
-  const Family* known = find_family(family);
-  if (known == nullptr) bug("model family \"{}\" is not in the table", family);
-  Json j;
-  write_heads(*this, *known, j);
+  const Family& known = family_of(*this);
+  Json j = source != nullptr ? *source : fresh_json(*this);
+  // What saving says anew, and what belongs to another head.
+  for (const char* key :
+       {"dtype", "torch_dtype", "id2label", "label2id", "num_labels", "problem_type", "quantization_config"})
+    j.erase(key);
+  write_heads(*this, known, j);
   j["model_type"] = family;
   j["vocab_size"] = vocab;
   j["hidden_size"] = hidden;
   j["intermediate_size"] = intermediate;
   j["num_hidden_layers"] = layers;
   j["num_attention_heads"] = heads;
-  j["num_key_value_heads"] = kv_heads;
-  j["head_dim"] = head_dim;
-  j["hidden_act"] = "silu";
-  j["max_position_embeddings"] = max_positions;
-  j["initializer_range"] = 0.02;
+  if (latent.rank == 0) {
+    j["num_key_value_heads"] = kv_heads;
+    j["head_dim"] = head_dim;
+  }
+  j["max_position_embeddings"] = rope.type == "dynamic" ? rope.original_max_positions : max_positions;
   j["rms_norm_eps"] = norm_eps;
-  j["use_cache"] = true;
   j["tie_word_embeddings"] = tied;
-  j["attention_dropout"] = 0.0;
-  if (known->attention_bias) j["attention_bias"] = out_bias;
-  if (known->mlp_bias) j["mlp_bias"] = mlp_bias;
-  // The older spelling: every version of transformers, vLLM and llama.cpp reads it.
-  j["rope_theta"] = rope_theta;
-  if (rope.type == "default") {
-    j["rope_scaling"] = nullptr;
-  } else {
-    Json scaling = {{"rope_type", rope.type}, {"factor", rope.factor}};
-    if (rope.type == "llama3") {
-      scaling["low_freq_factor"] = rope.low_freq_factor;
-      scaling["high_freq_factor"] = rope.high_freq_factor;
-      scaling["original_max_position_embeddings"] = rope.original_max_positions;
-    }
-    j["rope_scaling"] = scaling;
-  }
-  if (known->window == Family::kAlways) {
-    j["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);
-  } else if (known->window == Family::kSwitched) {
-    j["use_sliding_window"] = sliding_window > 0;
-    j["sliding_window"] = sliding_window > 0 ? Json(sliding_window) : Json(nullptr);
-    Json types = Json::array();
-    int64_t first = layers;
-    for (int64_t i = layers - 1; i >= 0; --i) first = window(i) > 0 ? i : first;
-    for (int64_t i = 0; i < layers; ++i)
-      types.push_back(window(i) > 0 ? "sliding_attention" : "full_attention");
-    j["max_window_layers"] = first;
-    j["layer_types"] = types;
-  }
   j["bos_token_id"] = bos_id ? Json(*bos_id) : Json(nullptr);
   j["eos_token_id"] = eos_ids.empty()       ? Json(nullptr)
                       : eos_ids.size() == 1 ? Json(eos_ids[0])
@@ -336,6 +362,7 @@ Json ModelConfig::to_json() const {
 int64_t ModelConfig::parameter_count() const {
   int64_t count = 0;
   for (const auto& [name, shape] : parameter_shapes(*this)) {
+    if (is_constant(name)) continue;
     int64_t product = 1;
     for (const int64_t dim : shape) product *= dim;
     count += product;

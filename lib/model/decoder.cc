@@ -3,18 +3,20 @@
 // alone.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "model/families.h"
+#include "model/fresh_weights.h"
 #include "model/load.h"
 #include "model/model.h"
+#include "model/recompute.h"
 #include "model/rope.h"
 #include "model/weights.h"
+#include "tensor/activations.h"
+#include "tensor/experts/experts.h"
 #include "tensor/ops.h"
 
 namespace temper {
@@ -24,46 +26,15 @@ using at::Tensor;
 
 class PackedContext : public AttentionContext {
  public:
-  PackedContext(const PackedTokens& batch, const ModelConfig& config)
-      : batch_(batch), config_(config), scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {}
-  Tensor attend(int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v) override {
-    return packed_attention(q, k, v, batch_, scale_, config_.window(layer));
+  explicit PackedContext(const PackedTokens& batch) : batch_(batch) {}
+  Tensor attend(int64_t, const Tensor& q, const Tensor& k, const Tensor& v,
+                const AttentionLaw& law) override {
+    return packed_attention(q, k, v, batch_, law);
   }
+  Tensor mix(int64_t, const MixInput& in) override { return mix_packed(in, batch_.segments); }
 
  private:
   PackedTokens batch_;  // a copy: recomputation in backward outlives the caller's
-  const ModelConfig& config_;
-  double scale_;
-};
-
-// Runs a block without keeping what is inside it; backward runs it again. `anchor` requires a gradient, so
-// that the node is recorded even when only weights inside the block are trained. Not for a block below which
-// and in which nothing trains: it needs no node.
-using Block = std::function<Tensor(const Tensor&)>;
-
-struct Recompute : torch::autograd::Function<Recompute> {
-  struct Holder : torch::CustomClassHolder {
-    explicit Holder(Block block) : block(std::move(block)) {}
-    Block block;
-  };
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& anchor,
-                        const Block& block) {
-    ctx->save_for_backward({x});
-    ctx->saved_data["block"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(block));
-    return block(x);
-  }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
-                                                 torch::autograd::variable_list grads) {
-    const auto holder = ctx->saved_data["block"].toCapsule();
-    const Block& block = static_cast<Holder*>(holder.get())->block;
-    at::AutoGradMode record(true);
-    // Nothing is propagated to an x below which nothing trains.
-    Tensor x = ctx->get_saved_variables()[0].detach().requires_grad_(ctx->needs_input_grad(0));
-    const Tensor y = block(x);
-    // Adds to the gradients of the weights inside, as the plain graph would.
-    torch::autograd::backward({y}, {grads[0]});
-    return {x.grad(), Tensor(), Tensor()};
-  }
 };
 
 // Where virtual tokens stand among the rows of a pass.
@@ -97,9 +68,10 @@ class Decoder : public Model {
       : config_(std::move(config)),
         precision_(precision),
         source_(std::move(source)),
+        family_(family_of(config_)),
         weights_(config_, precision) {
-    frequencies_ = rope_frequencies(config_).to(precision.device);
-    source_(*this, weights_.list(), false);
+    set_frequencies(0);
+    source_(*this, weights_.stored(), false);
   }
 
   const ModelConfig& config() const override { return config_; }
@@ -112,6 +84,11 @@ class Decoder : public Model {
     if (weights_.score == nullptr) bug("this model has no score head");
     return *weights_.score;
   }
+  void expect_length(std::optional<int64_t> longest) override {
+    set_frequencies(longest.value_or(0));
+    longest_ = longest;
+  }
+  std::optional<int64_t> expected_length() const override { return longest_; }
   void untie_head() override {
     if (weights_.head != nullptr) weights_.untie_head();
     config_.tied = config_.tied && weights_.head == nullptr;
@@ -121,6 +98,7 @@ class Decoder : public Model {
     config_.vocab = rows;
   }
   std::vector<Parameter*> parameters() override { return weights_.list(); }
+  std::vector<Parameter*> stored() override { return weights_.stored(); }
   const std::vector<std::string>& linear_modules() const override { return weights_.modules; }
   void set_delta(LinearDelta* delta) override { delta_ = delta; }
   LinearDelta* delta() const override { return delta_; }
@@ -145,18 +123,18 @@ class Decoder : public Model {
 
   Tensor hidden(const PackedTokens& batch, const ForwardOptions& options) override {
     if (virtual_ == nullptr)
-      return run(batch.ids, batch.positions, std::make_shared<PackedContext>(batch, config_), options);
+      return run(batch.ids, batch.positions, std::make_shared<PackedContext>(batch), options, &batch);
     const int64_t n = virtual_->count();
     const PackedTokens whole = behind_virtual_tokens(batch, virtual_ids());
     ForwardOptions all = options;
     if (all.embedding_noise.defined())
       all.embedding_noise = at::constant_pad_nd(all.embedding_noise, {0, 0, n, 0});
-    return run(whole.ids, whole.positions, std::make_shared<PackedContext>(whole, config_), all)
+    return run(whole.ids, whole.positions, std::make_shared<PackedContext>(whole), all, &whole)
         .narrow(0, n, batch.tokens());
   }
   Tensor hidden(const Tensor& ids, const Tensor& positions, AttentionContext& context) override {
     const std::shared_ptr<AttentionContext> borrowed(&context, [](AttentionContext*) {});
-    return run(ids, positions, borrowed, {});
+    return run(ids, positions, borrowed, {}, nullptr);
   }
 
  private:
@@ -173,68 +151,250 @@ class Decoder : public Model {
     return {rows, ids.index_select(0, rows) - config_.vocab};
   }
 
+  // What the blocks of a pass share.
+  struct Pass {
+    RotaryAngles angles, window_angles;
+    Tensor query_scale;  // [N, 1, 1] or undefined
+    std::shared_ptr<AttentionContext> context;
+    VirtualRows rows;
+    bool training = false;
+    RouterCounts* counts = nullptr;  // until the pass is over: recomputed blocks do not count again
+    Tensor balance_gradient, token_weight;
+  };
+
+  // batch: null outside a packed one.
   Tensor run(const Tensor& ids, const Tensor& positions, const std::shared_ptr<AttentionContext>& context,
-             const ForwardOptions& options) {
-    const auto [cos, sin] = rope_angles(frequencies_, positions);
-    const VirtualRows rows = virtual_rows(ids);
+             const ForwardOptions& options, const PackedTokens* batch) {
+    const auto pass = std::make_shared<Pass>(make_pass(ids, positions, context, options));
+    if (batch != nullptr && (options.router_counts != nullptr || options.balance_gradient.defined())) {
+      pass->token_weight = token_weights_of(*batch);
+      pass->counts = options.router_counts;
+      pass->balance_gradient = options.balance_gradient;
+    }
+    const VirtualRows& rows = pass->rows;
     Tensor x = embedding(rows.any() ? ids.clamp_max(config_.vocab - 1) : ids, weights_.embedding->compute,
                          weights_.embedding->master);
+    if (config_.embedding_scale != 1.0)  // a number of the compute dtype, as transformers has it
+      x = x * at::scalar_tensor(config_.embedding_scale, x.options());
     x = rows.put(x, [&] { return virtual_->embeddings(); });
     if (options.embedding_noise.defined()) x = (x + options.embedding_noise).to(x.scalar_type());
     for (int64_t l = 0; l < config_.layers; ++l) {
-      const Block block = [this, l, cos = cos, sin = sin, context, rows,
-                           training = options.training](const Tensor& in) {
-        return run_block(l, in, cos, sin, *context, rows, training);
-      };
+      const Block block = [this, l, pass](const Tensor& in) { return run_block(l, in, *pass); };
       const bool recompute = options.checkpoint_every > 0 && l % options.checkpoint_every == 0 &&
                              at::GradMode::is_enabled() && (x.requires_grad() || trains(weights_.blocks[l]));
-      x = recompute ? Recompute::apply(x, anchor_, block) : block(x);
+      x = recompute ? recomputed(x, anchor_, block) : block(x);
     }
-    return rms_norm(x, weights_.norm->master, config_.norm_eps);
+    pass->counts = nullptr;
+    return norm(x, weights_.norm);
   }
 
-  Tensor run_block(int64_t l, const Tensor& in, const Tensor& cos, const Tensor& sin,
-                   AttentionContext& context, const VirtualRows& rows, bool training) {
+  Pass make_pass(const Tensor& ids, const Tensor& positions, const std::shared_ptr<AttentionContext>& context,
+                 const ForwardOptions& options) {
+    fit_length(positions);
+    Pass pass;
+    pass.angles = rope_angles(config_.rope, frequencies_, positions, family_.interleaved_rope);
+    if (config_.window_rope)
+      pass.window_angles =
+          rope_angles(*config_.window_rope, window_frequencies_, positions, family_.interleaved_rope);
+    if (config_.query_growth > 0) {
+      const Tensor times = (positions / config_.rope.original_max_positions).floor();
+      pass.query_scale = (times.to(at::kFloat).log1p() * config_.query_growth + 1).view({-1, 1, 1});
+    }
+    pass.context = context;
+    pass.rows = virtual_rows(ids);
+    pass.training = options.training;
+    return pass;
+  }
+
+  void set_frequencies(int64_t longest) {
+    const auto frequencies = [&](const Rope& rope) {
+      return rope_frequencies(rope, config_.turning_dim(), longest).to(precision_.device);
+    };
+    frequencies_ = frequencies(config_.rope);
+    if (config_.window_rope) window_frequencies_ = frequencies(*config_.window_rope);
+  }
+
+  // Before a pass: angles that were chosen for short sequences are wrong for longer ones.
+  void fit_length(const Tensor& positions) {
+    const bool depends =
+        config_.rope.depends_on_length() || (config_.window_rope && config_.window_rope->depends_on_length());
+    if (!depends || positions.numel() == 0) return;
+    const auto length = positions.max().item<int64_t>() + 1;
+    if (!longest_) return set_frequencies(length);
+    if (length > std::max(*longest_, config_.rope.original_max_positions))
+      user_error("a sequence of {} tokens, but this model's rotary angles were chosen for up to {}", length,
+                 *longest_);
+  }
+
+  Tensor norm(const Tensor& x, const Parameter* weight) const {
+    const Tensor& w = weight->master;
+    return rms_norm(x, family_.norms_add_one ? w.to(at::kFloat) + 1.0 : w, config_.norm_eps);
+  }
+
+  // What a sub-layer adds to the stream.
+  Tensor added(const Tensor& in, Tensor result, const Parameter* after) const {
+    if (after != nullptr) result = norm(result, after);
+    return config_.residual_scale == 1.0 ? in + result : in + result * config_.residual_scale;
+  }
+
+  Tensor run_block(int64_t l, const Tensor& in, const Pass& pass) {
     const BlockWeights& w = weights_.blocks[l];
     const Tensor x =
-        context.skips_attention(l) ? in : in + attention(l, in, cos, sin, context, rows, training);
-    if (context.skips_mlp(l)) return x;
-    const Tensor h = rms_norm(x, w.post_norm->master, config_.norm_eps);
-    return x + project(w.down, swiglu(project(w.gate_up, h, training)), training);
+        pass.context->skips_attention(l)
+            ? in
+            : added(in, config_.recurrent(l) ? mix(l, in, pass) : attention(l, in, pass), w.after_attention);
+    if (pass.context->skips_mlp(l)) return x;
+    const Tensor h = w.before_mlp == nullptr ? x : norm(x, w.before_mlp);
+    return added(x, config_.sparse(l) ? experts(w.experts, h, pass) : mlp(w, h, pass), w.after_mlp);
   }
 
-  Tensor attention(int64_t l, const Tensor& in, const Tensor& cos, const Tensor& sin,
-                   AttentionContext& context, const VirtualRows& rows, bool training) {
+  Tensor activated(const Tensor& gate_up) const {
+    return config_.activation == "silu" ? swiglu(gate_up) : geglu(gate_up);
+  }
+
+  Tensor mlp(const BlockWeights& w, const Tensor& h, const Pass& pass) {
+    return project(w.down, activated(project(w.gate_up, h, pass.training)), pass.training);
+  }
+
+  // Tokens sorted by the experts that they go to, one product an expert, and the weighted sum back.
+  Tensor experts(const ExpertWeights& w, const Tensor& h, const Pass& pass) {
+    const auto values = [](const Parameter* p) { return p == nullptr ? Tensor() : p->compute; };
+    const auto master = [](const Parameter* p) { return p == nullptr ? Tensor() : p->master; };
+    const Experts& e = config_.experts;
+    Tensor balance;
+    if (pass.balance_gradient.defined())
+      balance = pass.token_weight.unsqueeze(1) * pass.balance_gradient.to(h.device());
+    const Routing routing = route(router_logits(w, h), e, values(w.correction), balance);
+    if (pass.counts != nullptr) pass.counts->add(routing, pass.token_weight);
+    const ExpertRows rows = sort_by_expert(routing.experts, e.count);
+    const Tensor gate_up = grouped_linear(gather_rows(h, rows), rows, w.gate_up->compute, w.gate_up->master,
+                                          values(w.gate_up_bias), master(w.gate_up_bias));
+    const Tensor inner = config_.activation == "clamped_swiglu" ? clamped_swiglu(gate_up, e.limit, e.alpha)
+                                                                : activated(gate_up);
+    const Tensor down = grouped_linear(inner, rows, w.down->compute, w.down->master, values(w.down_bias),
+                                       master(w.down_bias));
+    const Tensor out = combine_rows(down, routing.weights, rows);
+    if (w.shared_gate_up.weights.empty()) return out;
+    return out +
+           project(w.shared_down, activated(project(w.shared_gate_up, h, pass.training)), pass.training);
+  }
+
+  // In fp32 where transformers' router is.
+  Tensor router_logits(const ExpertWeights& w, const Tensor& h) const {
+    if (config_.experts.router == Experts::Router::kSigmoid)
+      return at::linear(h.to(at::kFloat), w.router->master.to(at::kFloat));
+    if (w.router_bias == nullptr)
+      return temper::linear(h, w.router->compute, std::vector<Tensor>{w.router->master});
+    return temper::linear(h, w.router->compute, std::vector<Tensor>{w.router->master}, w.router_bias->compute,
+                          {w.router_bias->master});
+  }
+
+  AttentionLaw attention_law(int64_t l) const {
+    AttentionLaw law;
+    law.scale = config_.attention_scale > 0 ? config_.attention_scale
+                                            : 1.0 / std::sqrt(static_cast<double>(config_.head_dim));
+    law.window = config_.window(l);
+    law.softcap = config_.attention_softcap;
+    if (config_.sinks) law.sinks = weights_.blocks[l].sinks->master;
+    return law;
+  }
+
+  // q [N, Q, D], k and v [N, K, D] of a block, normed and turned.
+  std::vector<Tensor> heads_of(int64_t l, const Tensor& in, const Pass& pass) {
     const BlockWeights& w = weights_.blocks[l];
-    const Tensor h = rms_norm(in, w.input_norm->master, config_.norm_eps);
-    const Tensor qkv = project(w.qkv, h, training);
-    std::vector<Tensor> heads;
-    if (config_.qk_norm) {
-      heads = split_heads(qkv, config_.heads, config_.kv_heads, {}, {});
-      heads[0] = rotary(rms_norm(heads[0], w.q_norm->master, config_.norm_eps), cos, sin);
-      heads[1] = rotary(rms_norm(heads[1], w.k_norm->master, config_.norm_eps), cos, sin);
-    } else {
-      heads = split_heads(qkv, config_.heads, config_.kv_heads, cos, sin);
+    const Tensor h = w.before_attention == nullptr ? in : norm(in, w.before_attention);
+    Tensor qkv = project(w.qkv, h, pass.training), gate;
+    if (config_.gated) std::tie(qkv, gate) = without_gate(qkv);
+    const bool own_window_angles = config_.window_rope && config_.window(l) > 0;
+    const RotaryAngles angles = !config_.turns(l)   ? RotaryAngles{}
+                                : own_window_angles ? pass.window_angles
+                                                    : pass.angles;
+    if (config_.latent.rank > 0) return latent_heads(w, qkv, angles, pass);
+    if (config_.qk_norm == QkNorm::kWhole) {
+      const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim;
+      qkv = at::cat({norm(qkv.narrow(1, 0, q), w.q_norm), norm(qkv.narrow(1, q, kv), w.k_norm),
+                     qkv.narrow(1, q + kv, kv)},
+                    1);
     }
-    if (rows.any()) {
+    if (config_.qk_norm != QkNorm::kHead) return split_heads(qkv, config_.heads, config_.kv_heads, angles);
+    std::vector<Tensor> heads = split_heads(qkv, config_.heads, config_.kv_heads, {});
+    heads[0] = norm(heads[0], w.q_norm);
+    heads[1] = norm(heads[1], w.k_norm);
+    if (gate.defined()) heads.push_back(gate);
+    if (angles.cos.defined()) heads[0] = rotary(heads[0], angles), heads[1] = rotary(heads[1], angles);
+    return heads;
+  }
+
+  // Each query head stands beside its gate: [N, Q D + 2 K D] without them, and the gates [N, Q D].
+  std::pair<Tensor, Tensor> without_gate(const Tensor& qkv) const {
+    const int64_t n = qkv.size(0), q = config_.heads * config_.head_dim, d = config_.head_dim;
+    const Tensor both = qkv.narrow(1, 0, 2 * q).reshape({n, config_.heads, 2 * d});
+    return {at::cat({both.narrow(2, 0, d).reshape({n, q}), qkv.narrow(1, 2 * q, qkv.size(1) - 2 * q)}, 1),
+            both.narrow(2, d, d).reshape({n, q})};
+  }
+
+  // Linear attention: the recurrence's result, normed by head and gated.
+  Tensor mix(int64_t l, const Tensor& in, const Pass& pass) {
+    const BlockWeights& w = weights_.blocks[l];
+    const LinearAttention& a = config_.linear;
+    const int64_t n = in.size(0), values = a.value_heads * a.value_dim;
+    const auto parts = project(w.mix_in, norm(in, w.before_attention), pass.training)
+                           .split_with_sizes({a.channels(), values, a.value_heads, a.value_heads}, 1);
+    const Tensor time = at::softplus(parts[3].to(at::kFloat) + w.time_bias->master.to(at::kFloat));
+    const MixInput input{a, parts[0].contiguous(), w.conv->master.flatten(1),
+                         -w.decay->master.to(at::kFloat).exp() * time, at::sigmoid(parts[2].to(at::kFloat))};
+    const Tensor mixed = rms_norm(pass.context->mix(l, input), w.mix_norm->master, config_.norm_eps);
+    const Tensor gated = mixed.reshape({n, values}) * at::silu(parts[1].to(at::kFloat));
+    return project(w.mix_out, gated.to(in.scalar_type()), pass.training);
+  }
+
+  // The heads of latent attention, each whole: its keys are [its own | the turned ones that all share], its
+  // values are filled up to the keys' width. short_vectors: [queries or their short vector | latent | turned
+  // keys].
+  std::vector<Tensor> latent_heads(const BlockWeights& w, const Tensor& short_vectors,
+                                   const RotaryAngles& angles, const Pass& pass) {
+    const Latent& a = config_.latent;
+    const int64_t n = short_vectors.size(0), heads = config_.heads;
+    constexpr double kEps = 1e-6;  // whatever rms_norm_eps is
+    const auto parts =
+        short_vectors.split_with_sizes({short_vectors.size(1) - a.rank - a.turned, a.rank, a.turned}, 1);
+    Tensor q = parts[0];
+    if (w.query_norm != nullptr) q = project(w.q_up, rms_norm(q, w.query_norm->master, kEps), pass.training);
+    const auto split_q = q.reshape({n, heads, config_.head_dim}).split_with_sizes({a.unturned, a.turned}, 2);
+    const Tensor latent = rms_norm(parts[1], w.latent_norm->master, kEps);
+    const auto kv = project(w.kv_up, latent, pass.training)
+                        .reshape({n, heads, a.unturned + a.value})
+                        .split_with_sizes({a.unturned, a.value}, 2);
+    const Tensor shared = rotary(parts[2].reshape({n, 1, a.turned}), angles).expand({n, heads, a.turned});
+    return {at::cat({split_q[0], rotary(split_q[1], angles)}, 2), at::cat({kv[0], shared}, 2),
+            at::constant_pad_nd(kv[1], {0, config_.head_dim - a.value})};
+  }
+
+  Tensor attention(int64_t l, const Tensor& in, const Pass& pass) {
+    std::vector<Tensor> heads = heads_of(l, in, pass);
+    if (pass.query_scale.defined()) heads[0] = heads[0] * pass.query_scale.to(heads[0].scalar_type());
+    if (pass.rows.any()) {
       const std::pair<Tensor, Tensor> given = virtual_->keys_and_values(l);
       const Tensor &keys = given.first, &values = given.second;
       if (keys.defined()) {
-        heads[1] = rows.put(heads[1], [&] { return keys; });
-        heads[2] = rows.put(heads[2], [&] { return values; });
+        heads[1] = pass.rows.put(heads[1], [&] { return keys; });
+        heads[2] = pass.rows.put(heads[2], [&] { return values; });
       }
     }
-    const Tensor attended = context.attend(l, heads[0], heads[1], heads[2])
-                                .reshape({in.size(0), config_.heads * config_.head_dim});
-    return project(w.out, attended, training);
+    const Tensor attended = pass.context->attend(l, heads[0], heads[1], heads[2], attention_law(l))
+                                .narrow(2, 0, config_.value_dim())
+                                .reshape({in.size(0), config_.heads * config_.value_dim()});
+    if (heads.size() > 3)
+      return project(weights_.blocks[l].out, attended * at::sigmoid(heads[3]), pass.training);
+    return project(weights_.blocks[l].out, attended, pass.training);
   }
 
   bool trains(const BlockWeights& block) const {
     const auto taking = [](const Parameter* p) { return p != nullptr && p->master.requires_grad(); };
-    for (const Parameter* p : {block.input_norm, block.post_norm, block.q_norm, block.k_norm}) {
+    for (const Parameter* p : block.others()) {
       if (taking(p)) return true;
     }
-    for (const FusedLinear* w : {&block.qkv, &block.out, &block.gate_up, &block.down}) {
+    for (const FusedLinear* w : block.linears()) {
       if (std::any_of(w->weights.begin(), w->weights.end(), taking)) return true;
       if (std::any_of(w->biases.begin(), w->biases.end(), taking)) return true;
       if (delta_ == nullptr) continue;
@@ -257,42 +417,14 @@ class Decoder : public Model {
   ModelConfig config_;
   Precision precision_;
   Source source_;
+  const Family& family_;
   Weights weights_;
-  Tensor frequencies_;
+  Tensor frequencies_, window_frequencies_;
+  std::optional<int64_t> longest_;
   Tensor anchor_ = at::empty({0}).requires_grad_(true);
   LinearDelta* delta_ = nullptr;
   VirtualTokens* virtual_ = nullptr;
 };
-
-// GPT-2's scheme: normal(0, 0.02), outputs onto the residual stream scaled by 1/sqrt(2 layers), norms 1,
-// biases 0.
-void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& name, Tensor to) {
-  auto ends_with = [&](const std::string& tail) {
-    return name.size() >= tail.size() && name.compare(name.size() - tail.size(), tail.size(), tail) == 0;
-  };
-  if (name.find("norm") != std::string::npos) {
-    to.fill_(1.0);
-  } else if (ends_with(".bias")) {
-    to.fill_(0.0);
-  } else {
-    const bool residual = ends_with("o_proj.weight") || ends_with("down_proj.weight");
-    const double std = 0.02 / (residual ? std::sqrt(2.0 * static_cast<double>(config.layers)) : 1.0);
-    Tensor values = at::empty(to.sizes(), at::kFloat);
-    float* v = values.mutable_data_ptr<float>();
-    RandomStream stream(seed, "init." + name);
-    for (int64_t i = 0; i < values.numel(); ++i) v[i] = static_cast<float>(std * stream.normal());
-    to.copy_(values);
-  }
-}
-
-// config: the one that the model was made with. A head that was tied then begins as the embedding.
-void fill_fresh(const ModelConfig& config, uint64_t seed, Parameter& p, bool master) {
-  const std::string& name = config.tied && p.name == "lm_head.weight" ? "model.embed_tokens.weight" : p.name;
-  if (!p.quantised) return fill_fresh(config, seed, name, master ? p.master : p.compute);
-  const Tensor values = at::empty(p.compute.sizes(), at::kFloat);
-  fill_fresh(config, seed, p.name, values);
-  p.assign(values);
-}
 
 // The rows that both have: the vocabulary may have been resized since.
 void copy_rows(const Tensor& from, const Tensor& to) {

@@ -37,33 +37,40 @@ int64_t heads_of(const ModelConfig& c, const std::string& parameter) {
 
 // [D/2]: what llama3's scaling divides each frequency by. Llama 3's GGUF files hold it as a tensor.
 Tensor llama3_factors(const ModelConfig& config) {
-  ModelConfig plain = config;
-  plain.rope = RopeScaling{};
-  return rope_frequencies(plain).to(at::kFloat) / rope_frequencies(config).to(at::kFloat);
+  Rope plain;
+  plain.theta = config.rope.theta;
+  return rope_frequencies(plain, config.head_dim, 0) / rope_frequencies(config.rope, config.head_dim, 0);
 }
 
-// The file holds the factors, not the numbers they were made from. Llama 3's low and high factors are always
-// 1 and 4; of the original lengths, the first that gives these factors serves, as others that do would serve
-// equally.
-void read_rope(const GgufFile& file, const std::string& arch, ModelConfig& config) {
+// The scaling of a model that was read without one, as config.json has it; null: none. The file holds Llama
+// 3's factors, not the numbers they were made from. Its low and high factors are always 1 and 4; of the
+// original lengths, the first that gives these factors serves, as others that do would serve equally.
+Json rope_scaling(const GgufFile& file, const std::string& arch, ModelConfig config) {
+  Json linear;
   const std::string key = arch + ".rope.scaling.type";
   if (file.has(key) && file.text(key) != "none") {
     if (file.text(key) != "linear")
       user_error("{}: {}: expected \"none\" or \"linear\", found \"{}\"", file.path(), key,
                  file.text(key).substr(0, 40));
-    config.rope.type = "linear";
-    config.rope.factor = file.number(arch + ".rope.scaling.factor");
+    linear = {{"rope_type", "linear"}, {"factor", file.number(arch + ".rope.scaling.factor")}};
   }
   const GgufTensor* factors = file.find("rope_freqs.weight");
-  if (factors == nullptr) return;
+  if (factors == nullptr) return linear;
   const Tensor found = file.tensor(*factors).flatten();
   const double factor = std::round(found.max().item<double>() * 1000) / 1000;
   std::vector<int64_t> originals = {8192};
   for (int64_t power = 32; power <= 1 << 20; power *= 2) originals.push_back(power);
+  config.rope.type = "llama3";
+  config.rope.factor = factor;
   for (const int64_t original : originals) {
     if (!(factor >= 1.0) || found.numel() != config.head_dim / 2) break;
-    config.rope = {"llama3", factor, 1.0, 4.0, original};
-    if (llama3_factors(config).allclose(found, 1e-3)) return;
+    config.rope.original_max_positions = original;
+    if (llama3_factors(config).allclose(found, 1e-3))
+      return {{"rope_type", "llama3"},
+              {"factor", factor},
+              {"low_freq_factor", 1.0},
+              {"high_freq_factor", 4.0},
+              {"original_max_position_embeddings", original}};
   }
   user_error("{}: rope_freqs.weight does not hold the factors of Llama 3's scaling; no other is known",
              file.path());
@@ -118,6 +125,7 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   const Family* family = nullptr;
   std::string known;
   for (const Family& f : families()) {
+    if (f.gguf == nullptr) continue;
     if (arch == f.gguf && family == nullptr) family = &f;
     if (known.find(f.gguf) == std::string::npos) known += (known.empty() ? "" : ", ") + std::string(f.gguf);
   }
@@ -156,17 +164,19 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   j["rms_norm_eps"] = file.number(key("attention.layer_norm_rms_epsilon"));
   if (file.has(key("rope.freq_base"))) j["rope_theta"] = file.number(key("rope.freq_base"));
   j["tie_word_embeddings"] = file.find("output.weight") == nullptr;
-  if (family->attention_bias) j["attention_bias"] = file.find("blk.0.attn_q.bias") != nullptr;
-  if (family->mlp_bias) j["mlp_bias"] = file.find("blk.0.ffn_up.bias") != nullptr;
-  if (family->window == Family::kAlways) j["sliding_window"] = nullptr;
-  ModelConfig config = ModelConfig::from_json(j, file.path() + ": metadata");
+  if (reads_key(*family, "attention_bias")) j["attention_bias"] = file.find("blk.0.attn_q.bias") != nullptr;
+  if (reads_key(*family, "mlp_bias")) j["mlp_bias"] = file.find("blk.0.ffn_up.bias") != nullptr;
+  if (reads_key(*family, "sliding_window")) j["sliding_window"] = nullptr;
+  const std::string where = file.path() + ": metadata";
+  ModelConfig config = ModelConfig::from_json(j, where);
+  j["rope_scaling"] = rope_scaling(file, arch, config);
+  config = ModelConfig::from_json(j, where);
   if (file.has(key("rope.dimension_count")) && file.integer(key("rope.dimension_count")) != config.head_dim) {
     user_error("{}: {}: expected the head size {}, found {}", file.path(), key("rope.dimension_count"),
                config.head_dim, file.integer(key("rope.dimension_count")));
   }
   config.bos_id.reset();
   config.eos_ids.clear();
-  read_rope(file, arch, config);
   return config;
 }
 
@@ -224,7 +234,9 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   const ModelConfig config = read_model_config(folder);
   if (!config.causal)
     user_error("{}: a model for sequence classification; GGUF files hold causal ones", folder);
-  const std::string arch = find_family(config.family)->gguf;
+  if (family_of(config).gguf == nullptr)
+    user_error("{}: models of the family {} are not written as GGUF yet", folder, config.family);
+  const std::string arch = family_of(config).gguf;
   const NamedShapes shapes = parameter_shapes(config);
   const WeightReport report = inspect_weights(folder, shapes);
   if (!report.complete())
@@ -285,7 +297,7 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   u32("rope.dimension_count", config.head_dim);
   u32("vocab_size", config.vocab);
   writer.f32(arch + ".attention.layer_norm_rms_epsilon", static_cast<float>(config.norm_eps));
-  writer.f32(arch + ".rope.freq_base", static_cast<float>(config.rope_theta));
+  writer.f32(arch + ".rope.freq_base", static_cast<float>(config.rope.theta));
   if (config.rope.type == "linear") {
     writer.text(arch + ".rope.scaling.type", "linear");
     writer.f32(arch + ".rope.scaling.factor", static_cast<float>(config.rope.factor));

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "model/expert_files.h"
 
 namespace temper {
 namespace {
@@ -31,11 +32,31 @@ bool is_rotary_buffer(const std::string& name) {
 constexpr const char* kHead = "lm_head.weight";
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
-// The name in a causal model of a tensor that was stored without its base's prefix, or with one too many.
+// The name in a causal model of a tensor that was stored without its base's prefix, with one too many, or as
+// the text part of a model of several parts.
 std::string causal_name(std::string name) {
-  const std::string prefix = "model.";
-  while (name.starts_with(prefix)) name.erase(0, prefix.size());
+  const std::string prefix = "model.", part = "language_model.";
+  while (name.starts_with(prefix) || name.starts_with(part))
+    name.erase(0, name.starts_with(prefix) ? prefix.size() : part.size());
   return name.starts_with("lm_head.") || name.starts_with("score.") ? name : prefix + name;
+}
+
+// What other parts of a model hold: towers that see or hear, and heads that predict several tokens at once.
+bool is_of_another_part(const std::string& name) {
+  for (const char* part :
+       {"model.vision_tower.", "model.vision_model.", "model.visual.", "model.audio_tower.",
+        "model.multi_modal_projector.", "model.embed_vision.", "model.embed_audio.", "model.mtp."})
+    if (name.starts_with(part)) return true;
+  return false;
+}
+
+// N of "model.layers.N."; -1: of no layer.
+int64_t layer_number(const std::string& name) {
+  const std::string start = "model.layers.";
+  if (!name.starts_with(start)) return -1;
+  const size_t end = name.find_first_not_of("0123456789", start.size());
+  if (end == std::string::npos || end == start.size() || end - start.size() > 6) return -1;
+  return std::stoll(name.substr(start.size(), end - start.size()));
 }
 
 bool wants(const NamedShapes& wanted, const char* name) {
@@ -54,7 +75,8 @@ WeightReport compare(const ModelFiles& files, const NamedShapes& wanted) {
     known.insert(name);
     const TensorInfo* info = files.find(name);
     if (info == nullptr) {
-      report.missing.push_back(name);
+      const std::string lacking = files.lacking(name);
+      report.missing.push_back(lacking.empty() ? name : name + " (" + lacking + ")");
       continue;
     }
     if (info->shape != shape) {
@@ -69,8 +91,14 @@ WeightReport compare(const ModelFiles& files, const NamedShapes& wanted) {
     report.parameters += count;
   }
   const bool tied = !known.count(kHead);
+  int64_t last_layer = -1;  // further ones predict several tokens at once
+  for (const auto& [name, shape] : wanted) last_layer = std::max(last_layer, layer_number(name));
   for (const std::string& name : files.names()) {
     if (known.count(name) || is_rotary_buffer(name) || (tied && name == kHead)) continue;
+    if (is_of_another_part(name) || layer_number(name) > last_layer) {
+      report.passed_over.push_back(name);
+      continue;
+    }
     report.unexpected.push_back(name);
   }
   return report;
@@ -80,16 +108,13 @@ WeightReport compare(const ModelFiles& files, const NamedShapes& wanted) {
 
 ModelFiles::ModelFiles(const std::string& folder, bool tied) : files_(folder) {
   for (const std::string& name : files_.names()) {
-    const std::string usual = causal_name(name);
+    const std::string usual = usual_mlp_name(causal_name(name));
     const bool taken = usual != name && (files_.find(usual) != nullptr || stored_.count(usual) > 0);
     names_.push_back(taken ? name : usual);
     stored_[names_.back()] = name;
   }
+  join_experts();
   if (tied && find(kEmbedding) == nullptr && find(kHead) != nullptr) stored_[kEmbedding] = stored_.at(kHead);
-}
-
-const TensorInfo* ModelFiles::find(const std::string& name) const {
-  return files_.find(stored(name));
 }
 
 const std::string& ModelFiles::stored(const std::string& name) const {
@@ -167,6 +192,9 @@ WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
                  safetensors_dtype(files.find(name)->dtype));
     }
   }
+  if (!report.passed_over.empty())
+    log_info("{}: {} tensors of other parts than the text's are passed over: {}", folder,
+             report.passed_over.size(), first_few(report.passed_over));
   // A model that computes with another head than its file's would be wrong without a word.
   if (!head_unused && !wants(wanted, kHead) && files.find(kHead) != nullptr &&
       files.find(kEmbedding) != nullptr) {

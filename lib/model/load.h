@@ -21,28 +21,44 @@ namespace temper {
 ModelConfig read_model_config(const std::string& folder);
 
 // A folder's tensors by the names that transformers gives them in a causal model, as the files have them or
-// with one "model." less or more. tied: an embedding that is not there is the head (safetensors keeps one of
-// two names for what is shared).
+// with one "model." less or more; the matrices of a layer's experts as one tensor. tied: an embedding that is
+// not there is the head (safetensors keeps one of two names for what is shared).
 class ModelFiles {
  public:
   explicit ModelFiles(const std::string& folder, bool tied = false);
   const std::vector<std::string>& names() const { return names_; }  // of those that are stored
   const TensorInfo* find(const std::string& name) const;            // null when there is none
-  at::Tensor tensor(const std::string& name) const { return files_.tensor(stored(name)); }
-  void release(const std::string& name) const { files_.release(stored(name)); }
+  at::Tensor tensor(const std::string& name) const;  // of all experts: a copy of their matrices, joined
+  void release(const std::string& name) const;
+  // What keeps an expert parameter from being joined; "": nothing.
+  std::string lacking(const std::string& name) const;
 
  private:
+  // An expert parameter that the files have otherwise: apart, with inputs first, or in MXFP4.
+  struct Joined {
+    enum How { kApart, kTurned, kMxfp4 };
+    TensorInfo info;
+    std::vector<std::string> parts;  // in order, with the names that are not joined
+    How how = kApart;
+  };
+  void join_experts();
+  void join_apart();
+  void join_turned();
+  void add_joined(const std::string& name, Joined joined);
   const std::string& stored(const std::string& name) const;
   SafetensorsFolder files_;
   std::vector<std::string> names_;
-  std::map<std::string, std::string> stored_;  // name -> the file's
+  std::map<std::string, std::string> stored_;   // name -> the file's
+  std::map<std::string, Joined> joined_;        // of experts
+  std::map<std::string, std::string> lacking_;  // of experts whose matrices are not all there
 };
 
 struct WeightReport {
   std::vector<std::string> missing, unexpected;
-  std::vector<std::string> misshapen;  // "name: expected [a, b], found [c, d]"
-  std::string dtype;                   // of the files: "BF16", or "mixed"
-  int64_t parameters = 0;              // elements of the wanted tensors that are there
+  std::vector<std::string> passed_over;  // of other parts of the model, as a tower that sees
+  std::vector<std::string> misshapen;    // "name: expected [a, b], found [c, d]"
+  std::string dtype;                     // of the files: "BF16", or "mixed"
+  int64_t parameters = 0;                // elements of the wanted tensors that are there
   bool complete() const { return missing.empty() && misshapen.empty(); }
 };
 
@@ -57,6 +73,10 @@ WeightReport inspect_weights(const std::string& folder, const NamedShapes& wante
 WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
                           const std::function<void(const std::string& name, const at::Tensor& mapped)>& fill,
                           bool head_unused = false);
+
+// A parameter as the files of its family have it: itself, or the matrices of a layer's experts one by one.
+// Views of value.
+NamedTensors stored_parts(const ModelConfig& config, const std::string& name, const at::Tensor& value);
 
 // config.json ("dtype" added), generation_config.json, model.safetensors (shards above 5 GB) of the listed
 // tensors cast to `dtype`. The folder is made when missing; each file is all there or not there. Throws

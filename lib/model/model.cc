@@ -57,14 +57,18 @@ Parameter* Model::find(const std::string& name) {
 
 at::Tensor Model::logits(const at::Tensor& hidden) {
   at::NoGradGuard guard;
-  if (!hidden.is_cpu()) return on_device::mm_f32(hidden, head().compute.t());
-  return at::linear(hidden, head().compute).to(at::kFloat);
+  at::Tensor z = hidden.is_cpu() ? at::linear(hidden, head().compute).to(at::kFloat)
+                                 : on_device::mm_f32(hidden, head().compute.t());
+  const LogitsLaw& law = config().logits;
+  if (law.scale != 1.0) z.mul_(law.scale);
+  if (law.softcap > 0) z.div_(law.softcap).tanh_().mul_(law.softcap);
+  return z;
 }
 
 void Model::save(const std::string& folder, at::ScalarType dtype) {
   NamedTensors tensors;
   const Parameter* critic = config().causal && config().scores > 0 ? &score_head() : nullptr;
-  for (Parameter* parameter : parameters()) {
+  for (Parameter* parameter : stored()) {
     if (parameter == critic) continue;
     const at::Tensor& weight = parameter->master_elsewhere ? parameter->compute : parameter->master;
     tensors.emplace_back(parameter->name, parameter->quantised ? parameter->values() : weight.detach());
@@ -137,8 +141,13 @@ std::string quantisation_summary(Model& model) {
 
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,
                       const LogpOptions& logp, const ForwardOptions& forward) {
-  return selective_logp(model.hidden(batch, forward), model.head().compute, model.head().master, targets,
-                        logp);
+  return model_logp(model, model.hidden(batch, forward), targets, logp);
+}
+
+LogpResult model_logp(const Model& model, const at::Tensor& hidden, const Targets& targets,
+                      LogpOptions options) {
+  options.law = model.config().logits;
+  return selective_logp(hidden, model.head().compute, model.head().master, targets, options);
 }
 
 }  // namespace temper

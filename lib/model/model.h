@@ -12,8 +12,11 @@
 
 #include "base/random.h"
 #include "model/config.h"
+#include "model/linear_attention.h"
 #include "model/precision.h"
+#include "model/router.h"
 #include "tensor/logp.h"
+#include "tensor/ops.h"
 #include "tensor/packed.h"
 
 namespace temper {
@@ -75,17 +78,22 @@ class VirtualTokens {
 class AttentionContext {
  public:
   virtual ~AttentionContext() = default;
-  // q [N, Q, D], k and v [N, K, D], rotated -> [N, Q, D].
-  virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) = 0;
+  // q [N, Q, D], k and v [N, K, D], turned -> [N, Q, D].
+  virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const AttentionLaw& law) = 0;
+  // The same of a layer of linear attention: [N, Hv, Dv].
+  virtual at::Tensor mix(int64_t layer, const MixInput& in) = 0;
   // Sub-layers of a block that this pass leaves out, as drafts of self-speculative decoding do.
   virtual bool skips_attention(int64_t layer) const { return false; }
   virtual bool skips_mlp(int64_t layer) const { return false; }
 };
 
 struct ForwardOptions {
-  int64_t checkpoint_every = 0;     // recompute blocks in backward: 0 none, 1 every block, n every n-th
-  bool training = false;            // dropout of adapters
-  at::Tensor embedding_noise = {};  // [N, H], added to the embeddings; undefined: none
+  int64_t checkpoint_every = 0;           // recompute blocks in backward: 0 none, 1 every block, n every n-th
+  bool training = false;                  // dropout of adapters
+  at::Tensor embedding_noise = {};        // [N, H], added to the embeddings; undefined: none
+  RouterCounts* router_counts = nullptr;  // what the routers of a mixture do is added; null: nobody asks
+  at::Tensor balance_gradient = {};       // [E], see RouterCounts::balance_gradient(); undefined: none
 };
 
 // Which heads a folder's model is wanted with.
@@ -126,6 +134,11 @@ class Model {
   virtual const Parameter& head() const = 0;
   // The score head [A, H].
   virtual const Parameter& score_head() const = 0;
+  // Chooses the rotary angles of a run whose sequences have up to so many tokens, where they depend on that
+  // (Rope::depends_on_length); one choice for the whole run, or cached keys would not fit, and longer
+  // sequences are refused with a UserError. Nothing: by the longest sequence of each pass, as transformers.
+  virtual void expect_length(std::optional<int64_t> longest) = 0;
+  virtual std::optional<int64_t> expected_length() const = 0;
   // A tied head becomes a parameter of its own with the embedding's values; config().tied is false from then
   // on. Nothing where the head is untied or there is none.
   virtual void untie_head() = 0;
@@ -135,7 +148,8 @@ class Model {
 
   // In Hugging Face order and names; a tied head is not listed.
   virtual std::vector<Parameter*> parameters() = 0;
-  Parameter* find(const std::string& name);  // null when there is none
+  virtual std::vector<Parameter*> stored() = 0;  // with the constants beside them, as files have them
+  Parameter* find(const std::string& name);      // null when there is none
   // fp32 masters with gradients for the chosen ones; the rest frozen in the compute dtype. Throws UserError
   // for those of a quantised linear.
   virtual void set_trainable(const std::function<bool(const std::string& name)>& trains) = 0;
@@ -180,5 +194,8 @@ std::string quantisation_summary(Model& model);
 // [M] fp32 log-probs of the targets under the model.
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,
                       const LogpOptions& logp = {}, const ForwardOptions& forward = {});
+// The same from a final-norm output, with the logits that the model makes of it.
+LogpResult model_logp(const Model& model, const at::Tensor& hidden, const Targets& targets,
+                      LogpOptions options = {});
 
 }  // namespace temper

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "model/families.h"
 #include "model/load.h"
 
 namespace temper {
@@ -19,11 +20,17 @@ Json generation_json(const ModelConfig& config) {
 void save_pretrained(const std::string& folder, const ModelConfig& config, const NamedTensors& tensors,
                      at::ScalarType dtype) {
   std::vector<TensorSpec> specs;
-  for (const auto& [name, tensor] : tensors) specs.push_back({name, dtype, tensor.sizes().vec()});
+  std::vector<at::Tensor> values;
+  for (const auto& [name, tensor] : tensors) {
+    for (const auto& [stored, part] : stored_parts(config, name, tensor)) {
+      specs.push_back({stored, is_constant(name) ? at::kFloat : dtype, part.sizes().vec()});
+      values.push_back(part);
+    }
+  }
   Json json = config.to_json();
   json["dtype"] = c10::getDtypeNames(dtype).first;  // "bfloat16"
   json["torch_dtype"] = json["dtype"];              // the same, for transformers 4
-  save_pretrained(folder, json, generation_json(config), specs, [&](size_t i) { return tensors[i].second; });
+  save_pretrained(folder, json, generation_json(config), specs, [&](size_t i) { return values[i]; });
 }
 
 void save_pretrained(const std::string& folder, const Json& config_json, const Json& generation_json,

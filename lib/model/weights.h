@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/families.h"
 #include "model/model.h"
 
 namespace temper {
@@ -29,10 +30,29 @@ struct FusedLinear {
   at::Tensor product(const at::Tensor& x) const;
 };
 
+struct ExpertWeights {
+  Parameter *router = nullptr, *router_bias = nullptr;
+  Parameter* correction = nullptr;                        // see Routing
+  Parameter *gate_up = nullptr, *gate_up_bias = nullptr;  // [E, 2 I, H], [E, 2 I]
+  Parameter *down = nullptr, *down_bias = nullptr;        // [E, H, I], [E, H]
+  FusedLinear shared_gate_up, shared_down;                // of all tokens; without weights: there is none
+};
+
+// null: there is none.
 struct BlockWeights {
-  Parameter *input_norm = nullptr, *post_norm = nullptr, *q_norm = nullptr,
-            *k_norm = nullptr;  // q/k: qwen3 only
-  FusedLinear qkv, out, gate_up, down;
+  Parameter *before_attention = nullptr, *after_attention = nullptr, *before_mlp = nullptr,
+            *after_mlp = nullptr;  // as in BlockNorms
+  Parameter *q_norm = nullptr, *k_norm = nullptr, *sinks = nullptr;
+  Parameter *query_norm = nullptr, *latent_norm = nullptr;  // of latent attention's short vectors
+  FusedLinear qkv, q_up, kv_up, out;                        // q_up and kv_up: of latent attention
+  FusedLinear mix_in, mix_out;  // of linear attention, with what stands in the next line
+  Parameter *conv = nullptr, *decay = nullptr, *time_bias = nullptr, *mix_norm = nullptr;
+  FusedLinear gate_up, down;  // of a layer without experts
+  ExpertWeights experts;      // of one with them
+
+  std::vector<Parameter*> norms() const;
+  std::vector<Parameter*> others() const;  // all beside the linears
+  std::vector<const FusedLinear*> linears() const;
 };
 
 class Weights {
@@ -41,7 +61,8 @@ class Weights {
   Weights(const Weights&) = delete;
   Weights& operator=(const Weights&) = delete;
 
-  std::vector<Parameter*> list();
+  std::vector<Parameter*> list();    // without the constants
+  std::vector<Parameter*> stored();  // with them
   void refresh();  // compute <- master where they do not share storage and the master is here
   void untie_head();
   void resize_vocabulary(int64_t rows);
@@ -53,8 +74,15 @@ class Weights {
 
  private:
   Parameter* add(const std::string& name, const at::Tensor& compute);
-  FusedLinear fuse(const std::string& prefix, const std::vector<std::string>& parts,
-                   const std::vector<int64_t>& outs, int64_t in, bool bias, int64_t& next_module);
+  Parameter* add(const std::string& name, at::IntArrayRef shape);
+  void add_attention(const ModelConfig& config, const std::string& layer, const BlockLinears& linears,
+                     int64_t& next_module, BlockWeights& to);
+  void add_mix(const ModelConfig& config, const std::string& layer, const BlockLinears& linears,
+               int64_t& next_module, BlockWeights& to);
+  void add_experts(const ModelConfig& config, const std::string& layer, const BlockLinears& linears,
+                   int64_t& next_module, ExpertWeights& to);
+  FusedLinear fuse(const std::string& prefix, const std::vector<std::pair<std::string, int64_t>>& parts,
+                   int64_t in, bool bias, int64_t& next_module);
   at::TensorOptions options_;
   QuantFormat quantise_;
   std::vector<std::unique_ptr<Parameter>> parameters_;

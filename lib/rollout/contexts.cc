@@ -2,31 +2,28 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <utility>
 
 #include "tensor/accelerator/ops.h"
 #include "tensor/ops.h"
 
 namespace temper {
-namespace {
 
-double attention_scale(const ModelConfig& config) {
-  return 1.0 / std::sqrt(static_cast<double>(config.head_dim));
-}
-
-}  // namespace
-
-PrefillContext::PrefillContext(const ModelConfig& config, const PackedTokens& batch,
-                               std::vector<const KvRun*> runs)
-    : config_(config), batch_(batch), runs_(std::move(runs)) {
+PrefillContext::PrefillContext(const PackedTokens& batch, std::vector<const KvRun*> runs)
+    : batch_(batch), runs_(std::move(runs)) {
   if (!batch.ids.is_cpu()) places_ = places_of(runs_);
 }
 
 at::Tensor PrefillContext::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
-                                  const at::Tensor& v) {
+                                  const at::Tensor& v, const AttentionLaw& law) {
   store(layer, k, v);
-  return packed_attention(q, k, v, batch_, attention_scale(config_), config_.window(layer));
+  return packed_attention(q, k, v, batch_, law);
+}
+
+at::Tensor PrefillContext::mix(int64_t layer, const MixInput& in) {
+  std::vector<RecurrentState*> states;
+  for (const KvRun* run : runs_) states.push_back(&run->state(layer));
+  return mix_onward(in, batch_.segments, states);
 }
 
 void PrefillContext::store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const {
@@ -43,18 +40,32 @@ void PrefillContext::store(int64_t layer, const at::Tensor& k, const at::Tensor&
   }
 }
 
-DecodeContext::DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows,
-                             const SkippedSublayers* skipped)
-    : config_(config), rows_(std::move(rows)), skipped_(skipped) {
+DecodeContext::DecodeContext(std::vector<DecodeRow> rows, const SkippedSublayers* skipped)
+    : rows_(std::move(rows)), skipped_(skipped) {
   if (!rows_.front().own->shape().options.device().is_cpu()) plan_.emplace(rows_);
 }
 
-at::Tensor DecodeContext::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
-                                 const at::Tensor& v) {
-  const double scale = attention_scale(config_);
-  const int64_t window = config_.window(layer);
-  return plan_ ? plan_->attend(q, k, v, layer, scale, window)
-               : decode_attention(q, k, v, rows_, layer, scale, window);
+// Tokens of one sequence that are read together are neighbours, in order.
+at::Tensor DecodeContext::mix(int64_t layer, const MixInput& in) {
+  std::vector<Segment> segments;
+  std::vector<RecurrentState*> states;
+  for (int64_t r = 0; r < static_cast<int64_t>(rows_.size()); ++r) {
+    const DecodeRow& row = rows_[static_cast<size_t>(r)];
+    if (r > 0 && rows_[static_cast<size_t>(r) - 1].own == row.own) {
+      ++segments.back().end;
+      continue;
+    }
+    RecurrentState& own = row.own->state(layer);
+    if (!own.matrix.defined()) own = row.prompt->state(layer);  // tensors are replaced, never written to
+    segments.push_back({r, r + 1, -1});
+    states.push_back(&own);
+  }
+  return mix_onward(in, segments, states);
+}
+
+at::Tensor DecodeContext::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                 const AttentionLaw& law) {
+  return plan_ ? plan_->attend(q, k, v, layer, law) : decode_attention(q, k, v, rows_, layer, law);
 }
 
 }  // namespace temper

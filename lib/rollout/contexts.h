@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "rollout/decode_attention.h"
 #include "rollout/device_decode.h"
+#include "tensor/ops.h"
 #include "tensor/packed.h"
 
 namespace temper {
@@ -16,13 +17,14 @@ namespace temper {
 class PrefillContext : public AttentionContext {
  public:
   // runs: one a segment of the batch, extended by its tokens. Both must outlive this.
-  PrefillContext(const ModelConfig& config, const PackedTokens& batch, std::vector<const KvRun*> runs);
-  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+  PrefillContext(const PackedTokens& batch, std::vector<const KvRun*> runs);
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const AttentionLaw& law) override;
+  at::Tensor mix(int64_t layer, const MixInput& in) override;
 
  private:
   void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const;
 
-  const ModelConfig& config_;
   const PackedTokens& batch_;
   std::vector<const KvRun*> runs_;
   at::Tensor places_;  // of the tokens in the arena of an accelerator
@@ -37,9 +39,10 @@ struct SkippedSublayers {
 class DecodeContext : public AttentionContext {
  public:
   // skipped: null for none; it must outlive this.
-  DecodeContext(const ModelConfig& config, std::vector<DecodeRow> rows,
-                const SkippedSublayers* skipped = nullptr);
-  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+  explicit DecodeContext(std::vector<DecodeRow> rows, const SkippedSublayers* skipped = nullptr);
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const AttentionLaw& law) override;
+  at::Tensor mix(int64_t layer, const MixInput& in) override;
   bool skips_attention(int64_t layer) const override {
     return skipped_ != nullptr && skipped_->attention[static_cast<size_t>(layer)];
   }
@@ -48,7 +51,6 @@ class DecodeContext : public AttentionContext {
   }
 
  private:
-  const ModelConfig& config_;
   std::vector<DecodeRow> rows_;
   const SkippedSublayers* skipped_;
   std::optional<DecodePlan> plan_;  // on an accelerator

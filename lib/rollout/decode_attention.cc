@@ -86,8 +86,15 @@ struct Work {
 template <typename T>
 class Attention {
  public:
-  Attention(const KvShape& shape, int64_t layer, int64_t queries, float scale, int64_t window)
-      : shape_(shape), layer_(layer), queries_(queries), scale_(scale), window_(window) {}
+  // sinks: [heads queries] or null.
+  Attention(const KvShape& shape, int64_t layer, int64_t queries, const AttentionLaw& law, const float* sinks)
+      : shape_(shape),
+        layer_(layer),
+        queries_(queries),
+        scale_(static_cast<float>(law.scale)),
+        softcap_(static_cast<float>(law.softcap)),
+        window_(law.window),
+        sinks_(sinks) {}
 
   // q, out [N, Q, D].
   void run(const std::vector<DecodeRow>& rows, const Work& work, const T* q, T* out) {
@@ -96,6 +103,8 @@ class Attention {
     query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kNever),
         out_.assign(n * shape_.padded(), 0.0f);
     scores_.resize(n * kBlockTokens);
+    for (int64_t i = 0; sinks_ != nullptr && i < n; ++i)  // as a token that was seen first and has no values
+      max_[i] = sinks_[work.head * queries_ + i % queries_], sums_[i] = 1.0f;
     for (int64_t r = 0; r < work.rows; ++r) {
       const int64_t row = work.first + r;
       const T* from = q + row * q_stride + work.head * queries_ * d;
@@ -157,11 +166,18 @@ class Attention {
             stop - start, false);
     for (int64_t i = 0; i < n; ++i) {
       float* row = scores + i * kBlockTokens;
+      if (softcap_ > 0) cap(row, start, stop);
       std::fill(row + start, row + from, kNever);
       std::fill(row + to, row + stop, kNever);
       weigh(row, start, stop, out + i * padded, first + i);
     }
     product(scores, kBlockTokens, n, block + kBlockTokens * d, padded, from, to, out, padded, padded, true);
+  }
+
+  void cap(float* scores, int64_t start, int64_t stop) const {
+    const Floats cap(softcap_), uncap(1.0f / softcap_);
+    for (int64_t j = start; j < stop; j += kWidth)
+      ((Floats::loadu(scores + j) * uncap).tanh() * cap).store(scores + j);
   }
 
   // Scores [start, stop) of query i become weights exp(score - max); what was summed before is rescaled.
@@ -186,8 +202,9 @@ class Attention {
 
   const KvShape& shape_;
   int64_t layer_, queries_;  // queries: query heads of a key/value head
-  float scale_;
+  float scale_, softcap_;
   int64_t window_;
+  const float* sinks_;
   std::vector<float> query_, scores_, out_, max_, sums_;
   std::vector<int64_t> lowest_;
 };
@@ -221,7 +238,8 @@ std::vector<Work> divide(const std::vector<DecodeRow>& rows, int64_t heads, int6
 
 template <typename T>
 void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<DecodeRow>& rows,
-            int64_t layer, double scale, int64_t window, Tensor& out) {
+            int64_t layer, const AttentionLaw& law, Tensor& out) {
+  const Tensor sinks = law.sinks.defined() ? law.sinks.to(at::kFloat).contiguous() : law.sinks;
   const KvShape& shape = rows[0].own->shape();
   const int64_t threads = at::get_num_threads();
   const std::vector<Work> all = divide(rows, shape.heads, threads);
@@ -241,7 +259,8 @@ void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector
   });
   // Equal shares of the cost, in order.
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    Attention<T> attention(shape, layer, q.size(1) / shape.heads, static_cast<float>(scale), window);
+    Attention<T> attention(shape, layer, q.size(1) / shape.heads, law,
+                           sinks.defined() ? sinks.const_data_ptr<float>() : nullptr);
     const double low = total * static_cast<double>(begin) / static_cast<double>(threads);
     const double high =
         end == threads ? total : total * static_cast<double>(end) / static_cast<double>(threads);
@@ -257,14 +276,14 @@ void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector
 }  // namespace
 
 at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                            const std::vector<DecodeRow>& rows, int64_t layer, double scale, int64_t window) {
+                            const std::vector<DecodeRow>& rows, int64_t layer, const AttentionLaw& law) {
   if (rows.empty()) return at::empty_like(q);
   const Tensor qc = q.contiguous(), kc = k.contiguous(), vc = v.contiguous();
   Tensor out = at::empty_like(qc);
   if (q.scalar_type() == at::kFloat) {
-    attend<float>(qc, kc, vc, rows, layer, scale, window, out);
+    attend<float>(qc, kc, vc, rows, layer, law, out);
   } else if (q.scalar_type() == at::kBFloat16) {
-    attend<c10::BFloat16>(qc, kc, vc, rows, layer, scale, window, out);
+    attend<c10::BFloat16>(qc, kc, vc, rows, layer, law, out);
   } else {
     bug("decode_attention: queries are fp32 or bf16, found {}", c10::toString(q.scalar_type()));
   }
@@ -288,7 +307,7 @@ void store_prompt(const KvRun& run, int64_t layer, const Tensor& k, const Tensor
 namespace reference {
 
 at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                            const std::vector<DecodeRow>& rows, int64_t layer, double scale, int64_t window) {
+                            const std::vector<DecodeRow>& rows, int64_t layer, const AttentionLaw& law) {
   Tensor out = at::empty_like(q);
   const auto count = static_cast<int64_t>(rows.size());
   for (int64_t r = 0; r < count; ++r) {
@@ -310,10 +329,13 @@ at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
       }
     }
     const Tensor query = q[r].view({heads, -1, d}).to(at::kFloat);  // [K, queries of a head, D]
-    Tensor scores = at::matmul(query, at::cat(keys, 2).to(at::kFloat)) * scale;
+    Tensor scores = at::matmul(query, at::cat(keys, 2).to(at::kFloat)) * law.scale;
     const int64_t length = scores.size(2);
-    if (window > 0 && length > window) scores.narrow(2, 0, length - window).fill_(kNever);
-    out[r].copy_(at::matmul(at::softmax(scores, -1), at::cat(values, 1).to(at::kFloat)).view({-1, d}));
+    if (law.softcap > 0) scores = at::tanh(scores / law.softcap) * law.softcap;
+    if (law.window > 0 && length > law.window) scores.narrow(2, 0, length - law.window).fill_(kNever);
+    if (law.sinks.defined()) scores = at::cat({scores, law.sinks.to(at::kFloat).view({heads, -1, 1})}, 2);
+    const Tensor weights = at::softmax(scores, -1).narrow(2, 0, length);
+    out[r].copy_(at::matmul(weights, at::cat(values, 1).to(at::kFloat)).view({-1, d}));
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rollout/kv_cache.h"
+#include "tensor/ops.h"
 
 namespace temper {
 
@@ -20,18 +21,16 @@ struct DecodeRow {
 };
 
 // Stores the new tokens' k and v [N, K, D] as the last that each row sees of its own and returns the
-// attention of q [N, Q, D] over prompt and own: [N, Q, D], softmax in fp32. With window > 0 only the last
-// `window` tokens count, the new one included. A row's result does not depend on the other rows, nor on the
+// attention of q [N, Q, D] over prompt and own: [N, Q, D], softmax in fp32. With a window only the last
+// law.window tokens count, the new one included. A row's result does not depend on the other rows, nor on the
 // number of threads.
 at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::vector<DecodeRow>& rows, int64_t layer, double scale,
-                            int64_t window = 0);
+                            const std::vector<DecodeRow>& rows, int64_t layer, const AttentionLaw& law);
 
 namespace reference {
 // The same by whole-tensor operations, sequence by sequence.
 at::Tensor decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::vector<DecodeRow>& rows, int64_t layer, double scale,
-                            int64_t window = 0);
+                            const std::vector<DecodeRow>& rows, int64_t layer, const AttentionLaw& law);
 }  // namespace reference
 
 // Stores a prompt's k and v [n, K, D] (rows of a packed batch, contiguous) as tokens [0, n) of the run.

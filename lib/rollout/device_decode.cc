@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "tensor/accelerator/ops.h"
 
 namespace temper {
@@ -96,11 +97,17 @@ SpansOver prompt_pieces(const std::vector<DecodeRow>& rows) {
 }
 
 Tensor attend_step(const Tensor& q, const Tensor& k, const Tensor& v, const KvArena& arena,
-                   const Tensor& place, const DecodeReads& r, int64_t layer, double scale) {
+                   const Tensor& place, const DecodeReads& r, int64_t layer, const AttentionLaw& law) {
+  if (law.softcap > 0)
+    user_error(
+        "decoding on an accelerator has no soft cap of attention scores, which this model needs; use "
+        "\"device\": \"cpu\"");
+  const double scale = law.scale;
   Tensor keys = arena.keys(layer), values = arena.values(layer);
   on_device::put_rows(keys, 0, place, k);
   on_device::put_rows(values, 0, place, v);
   Attended whole = attend(q, keys, values, r.own, /*causal=*/false, scale);
+  if (law.sinks.defined()) whole = with_sinks(whole, law.sinks.to(at::kFloat));
   if (!r.any_prompt) return whole.out;
   const Tensor& some = r.with_prompt;
   if (!some.defined())
@@ -134,9 +141,9 @@ const DecodeReads& DecodePlan::reads(int64_t window) const {
       .first->second;
 }
 
-Tensor DecodePlan::attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t layer, double scale,
-                          int64_t window) const {
-  return attend_step(q, k, v, rows_.front().own->arena(), place_, reads(window), layer, scale);
+Tensor DecodePlan::attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t layer,
+                          const AttentionLaw& law) const {
+  return attend_step(q, k, v, rows_.front().own->arena(), place_, reads(law.window), layer, law);
 }
 
 }  // namespace temper

@@ -41,9 +41,11 @@ struct DecodeReads {
 SpansOver own_pieces(const std::vector<DecodeRow>& rows);
 SpansOver prompt_pieces(const std::vector<DecodeRow>& rows);
 
-// Stores k and v in rows `place` of the arena and returns the attention of q over what is read.
+// Stores k and v in rows `place` of the arena and returns the attention of q over what is read, within the
+// reads' window. Throws UserError for a law with a softcap, which ATen's kernels do not have.
 at::Tensor attend_step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const KvArena& arena,
-                       const at::Tensor& place, const DecodeReads& reads, int64_t layer, double scale);
+                       const at::Tensor& place, const DecodeReads& reads, int64_t layer,
+                       const AttentionLaw& law);
 
 // What a step's layers share.
 class DecodePlan {
@@ -52,7 +54,7 @@ class DecodePlan {
   explicit DecodePlan(std::vector<DecodeRow> rows);
   // As decode_attention: stores the new k and v and returns the attention of q over prompt and own.
   at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer,
-                    double scale, int64_t window) const;
+                    const AttentionLaw& law) const;
 
  private:
   const DecodeReads& reads(int64_t window) const;

@@ -39,6 +39,27 @@ struct Asking {
   int64_t due = 0;  // the step before which the answer is read
 };
 
+// Rotary angles that depend on the length of sequences are one for the whole call, unless the run has chosen.
+class OneLength {
+ public:
+  OneLength(Model& model, const std::vector<GenerateRequest>& requests, const SamplingOptions& sampling)
+      : model_(model), chosen_(model.expected_length().has_value()) {
+    if (chosen_) return;
+    size_t longest = 0;
+    for (const GenerateRequest& r : requests) longest = std::max(longest, r.prompt.size());
+    model.expect_length(static_cast<int64_t>(model.virtual_ids().size() + longest) + sampling.max_new_tokens);
+  }
+  ~OneLength() {
+    if (!chosen_) model_.expect_length(std::nullopt);
+  }
+  OneLength(const OneLength&) = delete;
+  OneLength& operator=(const OneLength&) = delete;
+
+ private:
+  Model& model_;
+  bool chosen_;
+};
+
 class Engine {
  public:
   Engine(Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests,
@@ -348,6 +369,7 @@ std::vector<std::vector<Completion>> generate(Model& model, const Tokenizer& tok
                                               const std::vector<GenerateRequest>& requests,
                                               const SamplingOptions& sampling, const EngineOptions& options,
                                               const std::function<void(const EngineProgress&)>& on_progress) {
+  const OneLength one_length(model, requests, sampling);
   return Engine(model, tokenizer, requests, sampling, options).run(on_progress);
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace temper {
 
 KvPool::KvPool(const KvShape& shape) : shape_(shape) {
@@ -55,7 +57,18 @@ void KvRun::extend(int64_t tokens) {
   }
 }
 
+void KvRun::shorten(int64_t tokens) {
+  const auto read = [](const RecurrentState& s) { return s.matrix.defined(); };
+  if (tokens > 0 && std::any_of(states_.begin(), states_.end(), read))
+    user_error(
+        "this model has layers of linear attention, whose memory does not go back over tokens that it has "
+        "read: "
+        "it decodes without speculation, and turns end where they are cut");
+  length_ -= tokens;
+}
+
 void KvRun::copy_from(const KvRun& run, int64_t begin) {
+  states_ = run.states_;  // tensors that are replaced, never written to
   length_ = std::min(length_, begin);
   extend(run.length_ - length_);
   if (pool_->has_arena()) {

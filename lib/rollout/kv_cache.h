@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/linear_attention.h"
 #include "rollout/kv_arena.h"
 
 namespace temper {
@@ -51,7 +52,7 @@ class KvPool {
 // The keys and values of consecutive tokens: a prompt's, or those of one sequence after its prompt.
 class KvRun {
  public:
-  explicit KvRun(KvPool& pool) : pool_(&pool) {}
+  explicit KvRun(KvPool& pool) : pool_(&pool), states_(static_cast<size_t>(pool.shape().layers)) {}
   ~KvRun();
   KvRun(const KvRun&) = delete;
   KvRun& operator=(const KvRun&) = delete;
@@ -60,13 +61,16 @@ class KvRun {
   int64_t length() const { return length_; }
   // Makes room for `tokens` more, whose keys and values are then stored layer by layer.
   void extend(int64_t tokens);
-  // The last `tokens` are gone; their room stays.
-  void shorten(int64_t tokens) { length_ -= tokens; }
+  // The last `tokens` are gone; their room stays. Throws UserError where a layer of linear attention has read
+  // them, as its state does not go back.
+  void shorten(int64_t tokens);
   // Becomes equal to a run of the same pool with which it has the first `begin` tokens in common.
   void copy_from(const KvRun& run, int64_t begin);
   // Where the tokens stand in the arena; on an accelerator alone.
   const KvArena::Stretch& stretch() const { return stretch_; }
   const KvArena& arena() const { return pool_->arena(); }
+  // What a layer of linear attention keeps behind the run's last token; undefined before the first.
+  RecurrentState& state(int64_t layer) const { return states_.at(static_cast<size_t>(layer)); }
   // Views of a block's keys [heads, head_dim, kBlockTokens] and values [heads, kBlockTokens, head_dim]; on
   // the CPU alone.
   at::Tensor keys(int64_t block, int64_t layer) const;
@@ -91,6 +95,7 @@ class KvRun {
   std::vector<void*> data_;
   KvArena::Stretch stretch_;
   int64_t length_ = 0;
+  mutable std::vector<RecurrentState> states_;  // by layer
 };
 
 template <typename T>

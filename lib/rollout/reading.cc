@@ -27,7 +27,7 @@ std::vector<ReadPrompt> read_prompts(Model& model, KvPool& pool,
     packer.add_segment(prompt);
   }
   const PackedTokens tokens = packer.tokens_on(model.precision().device);
-  PrefillContext context(model.config(), tokens, std::move(runs));
+  PrefillContext context(tokens, std::move(runs));
   const at::Tensor hidden = model.hidden(tokens.ids, tokens.positions, context);
   int64_t begin = 0;
   for (ReadPrompt& prompt : out) {
@@ -46,7 +46,7 @@ void TokensToRead::add(int64_t id, const KvRun& prompt, KvRun& own) {
 
 at::Tensor TokensToRead::hidden(Model& model, const SkippedSublayers* skipped) {
   const at::Device device = model.precision().device;
-  DecodeContext context(model.config(), std::move(rows_), skipped);
+  DecodeContext context(std::move(rows_), skipped);
   const at::Tensor out =
       model.hidden(at::tensor(ids_).to(device), at::tensor(positions_).to(device), context);
   ids_.clear(), positions_.clear(), rows_.clear();

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <limits>
 
 #include "rollout/device_decode.h"
@@ -33,17 +32,15 @@ namespace {
 // The attention of a recorded step.
 class RecordedContext : public AttentionContext {
  public:
-  RecordedContext(const ModelConfig& config, const KvArena& arena, Tensor place, DecodeReads reads)
-      : scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
-        arena_(arena),
-        place_(std::move(place)),
-        reads_(std::move(reads)) {}
-  Tensor attend(int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v) override {
-    return attend_step(q, k, v, arena_, place_, reads_, layer, scale_);
+  RecordedContext(const KvArena& arena, Tensor place, DecodeReads reads)
+      : arena_(arena), place_(std::move(place)), reads_(std::move(reads)) {}
+  Tensor attend(int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v,
+                const AttentionLaw& law) override {
+    return attend_step(q, k, v, arena_, place_, reads_, layer, law);
   }
+  Tensor mix(int64_t, const MixInput&) override { bug("steps with linear attention are not recorded"); }
 
  private:
-  double scale_;
   const KvArena& arena_;
   Tensor place_;
   DecodeReads reads_;
@@ -77,11 +74,11 @@ RecordedSteps::~RecordedSteps() = default;
 
 bool RecordedSteps::can(Model& model, const SamplingOptions& sampling, int64_t longest) {
   const ModelConfig& config = model.config();
-  bool windowed = false;
+  bool beyond = config.attention_softcap > 0 || config.linear.key_heads > 0 || config.experts.count > 0;
   for (int64_t layer = 0; layer < config.layers; ++layer)
-    windowed |= config.window(layer) > 0 && config.window(layer) < longest;
+    beyond |= config.window(layer) > 0 && config.window(layer) < longest;
   return !model.precision().device.is_cpu() && model.precision().compute == at::kBFloat16 &&
-         config.head_dim % 8 == 0 && config.head_dim <= 256 && !windowed && samples_on_device(sampling) &&
+         config.head_dim % 8 == 0 && config.head_dim <= 256 && !beyond && samples_on_device(sampling) &&
          sampling.ban.empty() && model.virtual_tokens() == nullptr;
 }
 
@@ -113,8 +110,8 @@ void RecordedSteps::record(Recording& r) {
                     shape.over(r.numbers.narrow(0, half, half), n, longest),
                     {},
                     true};
-  const auto context = std::make_shared<RecordedContext>(model_.config(), pool_.arena(),
-                                                         r.longs.narrow(0, 2 * n, n), std::move(reads));
+  const auto context =
+      std::make_shared<RecordedContext>(pool_.arena(), r.longs.narrow(0, 2 * n, n), std::move(reads));
   const Tensor ends = at::tensor(end_ids_, at::kLong).to(r.longs.device());
   const bool holds_back = sampling_.min_new_tokens > 0 && !end_ids_.empty();
   r.graph = recorder_.record([this, &r, n, context, ends, holds_back] {

@@ -58,8 +58,7 @@ TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& se
     if (!s.ranks.mine(i)) continue;
     const MicroBatch& b = batches[i];
     const at::Tensor hidden = model.hidden(b.tokens);
-    logp[i] =
-        selective_logp(hidden, model.head().compute, model.head().master, b.targets, options).logp.cpu();
+    logp[i] = model_logp(model, hidden, b.targets, options).logp.cpu();
     if (values) value[i] = model_scores(model, hidden, b.targets.source).select(1, 0).cpu();
   }
   for (std::vector<at::Tensor>* numbers : {&logp, &value}) {

@@ -42,21 +42,23 @@ void InitSection::check(std::vector<std::string>& problems, const std::string& w
 }
 
 ModelConfig InitSection::model_config() const {
-  ModelConfig c;
-  c.family = family;
-  c.vocab = vocab;
-  c.hidden = hidden;
-  c.intermediate = intermediate;
-  c.layers = layers;
-  c.heads = heads;
-  c.kv_heads = kv_heads;
-  c.head_dim = hidden / heads;
-  c.max_positions = max_positions;
-  c.tied = tied;
-  c.rope_theta = rope_theta;
-  c.norm_eps = norm_eps;
-  c.qkv_bias = find_family(family)->qkv_bias;
-  c.qk_norm = find_family(family)->qk_norm;
+  ModelConfig c = ModelConfig::from_json({{"model_type", family},
+                                          {"vocab_size", std::max<int64_t>(vocab, 1)},
+                                          {"hidden_size", hidden},
+                                          {"intermediate_size", intermediate},
+                                          {"num_hidden_layers", layers},
+                                          {"num_attention_heads", heads},
+                                          {"num_key_value_heads", kv_heads},
+                                          {"head_dim", hidden / heads},
+                                          {"max_position_embeddings", max_positions},
+                                          {"tie_word_embeddings", tied},
+                                          {"rope_theta", rope_theta},
+                                          {"rms_norm_eps", norm_eps},
+                                          {"bos_token_id", nullptr},
+                                          {"eos_token_id", nullptr},
+                                          {"pad_token_id", nullptr}},
+                                         "model.init");
+  c.vocab = vocab;  // 0: the tokenizer's, which is not known yet
   return c;
 }
 
@@ -74,6 +76,11 @@ void ModelSection::fields(FieldVisitor& v) {
   v.field("checkpointing", checkpointing,
           {.help = "recompute blocks in backward to save memory",
            .choices = {"off", "all", "every_2", "every_3", "every_4", "every_8"}});
+  v.field(
+      "router_aux_loss_coef", router_aux_loss_coef,
+      {.help = "weight of the loss that keeps a mixture's experts equally busy; left out: the model's own; "
+               "0: none",
+       .min = 0});
   if (path.empty()) v.section("init", init, "shapes of a model that starts from random weights");
 }
 

@@ -38,9 +38,10 @@ struct InitSection : Fields {
 struct ModelSection : Fields {
   std::string path;  // a Hugging Face folder; empty: init
   std::string dtype = "auto";
-  std::string quantise = "none";      // "none", "int8", "nf4"
-  bool double_quantisation = true;    // nf4
-  std::string checkpointing = "off";  // "off", "all", or "every_2" ... "every_8"
+  std::string quantise = "none";               // "none", "int8", "nf4"
+  bool double_quantisation = true;             // nf4
+  std::string checkpointing = "off";           // "off", "all", or "every_2" ... "every_8"
+  std::optional<double> router_aux_loss_coef;  // of a mixture of experts; left out: the model's own
   InitSection init;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;

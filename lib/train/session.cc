@@ -144,6 +144,11 @@ void Session::load_model() {
   } else {
     model = Model::load(config.model.path, precision, heads);
   }
+  choose_angles();
+  balance_ = config.model.router_aux_loss_coef.value_or(model->config().experts.balance);
+  if (config.model.router_aux_loss_coef && model->config().experts.count == 0)
+    user_error("model.router_aux_loss_coef: {} is a dense model and has no routers; leave it out",
+               config.model.path.empty() ? "model.init" : config.model.path);
   if (precision.quantise.on()) log_info("{}", quantisation_summary(*model));
   if (tokenizer->vocab_size() > model->config().vocab) {
     user_error("{}: the tokenizer has {} tokens, the model's embedding only {}", config.model.path,
@@ -155,6 +160,18 @@ void Session::load_model() {
   adapter->set_work_folder(ranks.first() ? config.run : fmt::format("{}/rank-{}", config.run, ranks.rank()));
   make_optimizer();
   health = std::make_unique<Health>(config.health);
+}
+
+// Rotary angles that depend on the length of sequences are chosen once, by a bound of the run's.
+void Session::choose_angles() {
+  const Rope& rope = model->config().rope;
+  const int64_t longest = config.data.max_tokens + config.task->sampling().max_new_tokens;
+  model->expect_length(longest);
+  if (rope.depends_on_length())
+    log_info(
+        "rotary angles ({}) for sequences of up to {} tokens (data.max_tokens and max_new_tokens): {} {}",
+        rope.type, longest, longest > rope.original_max_positions ? "beyond" : "within",
+        rope.original_max_positions);
 }
 
 void Session::make_optimizer() {
@@ -273,6 +290,10 @@ ForwardOptions Session::forward_options(bool training) const {
   ForwardOptions options;
   options.training = training;
   options.checkpoint_every = training ? config.model.checkpoint_every() : 0;
+  if (training && model->config().experts.count > 0) {
+    options.balance_gradient = balance_gradient_;
+    if (!balance_gradient_.defined()) options.router_counts = &router_counts_;
+  }
   return options;
 }
 
@@ -319,6 +340,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   row.step = state.step;
   row.values.emplace_back("tokens", static_cast<double>(state.tokens));
   for (const auto& [name, value] : shard_.metrics(*optimizer)) row.values.emplace_back(name, value);
+  add_router_figures(row);
   count_rewards(row);
   const double seconds = seconds_in_step();
   row.time.emplace_back("seconds", seconds);

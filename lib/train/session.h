@@ -136,6 +136,7 @@ class Session {
   void open_folder();
   void load_text();
   void load_model();
+  void choose_angles();
   void make_optimizer();
   void restore();
   void restore_as_first();
@@ -151,11 +152,18 @@ class Session {
   void count_rewards(MetricsRow& row);
   NamedTensors trainable() const;
   void begin_update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
+  void balance_routers(const std::vector<MicroBatch>& batches);
+  double join_routers();
+  void add_router_figures(MetricsRow& row) const;
 
   RunOptions options_;
   Ranks alone_;
   StateShard shard_;
   std::vector<OptimParameter> parameters_;  // of all ranks
+  double balance_ = 0;                      // coefficient of the routers' balance loss
+  // Of a mixture's last update, and what its passes are told.
+  mutable RouterCounts router_counts_;
+  at::Tensor balance_gradient_;
   RunFolder folder_;
   HeldOut held_out_;
   int64_t saved_step_ = -1;

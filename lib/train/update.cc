@@ -77,6 +77,7 @@ void Session::join_gradients(UpdateOutcome& outcome) {
 
 UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
   UpdateOutcome outcome;
+  balance_routers(batches);
   begin_update(batches, loss);
   for (size_t i = 0; i < batches.size(); ++i) {
     adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
@@ -87,6 +88,7 @@ UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const Loss
     if (share.loss.requires_grad()) torch::autograd::backward({share.loss}, {});
   }
   join_gradients(outcome);
+  outcome.loss += join_routers();
   if (const at::Tensor penalty = adapter->penalty(); penalty.defined()) {
     outcome.loss += penalty.item<double>();
     torch::autograd::backward({penalty}, {});

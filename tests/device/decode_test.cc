@@ -103,8 +103,11 @@ TEST_CASE("fake device: decode attention equals the CPU's, with windows too") {
       for (const int64_t layer : {0, 1}) {
         const Tensor q = at::randn({n, 6, 16}).to(dtype), k = at::randn({n, 2, 16}).to(dtype),
                      v = at::randn({n, 2, 16}).to(dtype);
-        const Tensor expected = decode_attention(q, k, v, cpu.rows, layer, 0.25, window);
-        const Tensor found = plan.attend(q.to(kFake), k.to(kFake), v.to(kFake), layer, 0.25, window).cpu();
+        const AttentionLaw law{0.25, window, 0.0, layer == 1 ? at::randn({6}) : Tensor()};
+        AttentionLaw there = law;
+        if (law.sinks.defined()) there.sinks = law.sinks.to(kFake);
+        const Tensor expected = decode_attention(q, k, v, cpu.rows, layer, law);
+        const Tensor found = plan.attend(q.to(kFake), k.to(kFake), v.to(kFake), layer, there).cpu();
         CHECK(at::allclose(expected.to(at::kFloat), found.to(at::kFloat), 0,
                            dtype == at::kFloat ? 1e-5 : 2e-2));
       }

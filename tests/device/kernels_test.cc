@@ -67,17 +67,25 @@ TEST_CASE("fake device: packed attention equals the CPU's, by levels and with wi
         CAPTURE(kv);
         compare(
             [&](const auto& x, at::Device device) {
-              return packed_attention(x[0], x[1], x[2], packer.tokens_on(device), 0.3, window);
+              return packed_attention(x[0], x[1], x[2], packer.tokens_on(device), {0.3, window});
             },
             {random({n, 4, 16}, dtype), random({n, kv, 16}, dtype), random({n, kv, 16}, dtype)}, {n, 4, 16},
             rounding(dtype));
       }
     }
   }
+  for (const double cap : {0.0, 0.8}) {
+    compare(
+        [&](const auto& x, at::Device device) {
+          return packed_attention(x[0], x[1], x[2], packer.tokens_on(device), {0.3, 6, cap, x[3]});
+        },
+        {random({n, 4, 16}), random({n, 2, 16}), random({n, 2, 16}), random({4})}, {n, 4, 16},
+        rounding(at::kFloat));
+  }
   // A head size that flash attention does not take.
   compare(
       [&](const auto& x, at::Device device) {
-        return packed_attention(x[0], x[1], x[2], packer.tokens_on(device), 0.3);
+        return packed_attention(x[0], x[1], x[2], packer.tokens_on(device), {0.3});
       },
       {random({n, 4, 12}, at::kBFloat16), random({n, 2, 12}, at::kBFloat16),
        random({n, 2, 12}, at::kBFloat16)},
@@ -85,7 +93,7 @@ TEST_CASE("fake device: packed attention equals the CPU's, by levels and with wi
   Packer empty;
   empty.add_segment({});
   CHECK(packed_attention(random({0, 4, 16}).to(kFake), random({0, 2, 16}).to(kFake),
-                         random({0, 2, 16}).to(kFake), empty.tokens_on(kFake), 0.3)
+                         random({0, 2, 16}).to(kFake), empty.tokens_on(kFake), {0.3})
             .size(0) == 0);
 }
 
@@ -102,14 +110,24 @@ TEST_CASE("fake device: norms, rotations and SwiGLU equal the CPU's") {
             tolerance);
     compare([](const auto& x, at::Device) { return swiglu(x[0]); }, {random({40, 38}, dtype, 3.0)}, {40, 19},
             tolerance);
-    compare([&](const auto& x, at::Device d) { return rotary(x[0], cos.to(d), sin.to(d)); },
-            {random({21, 3, 12}, dtype)}, {21, 3, 12}, tolerance);
+    compare(
+        [&](const auto& x, at::Device d) {
+          return rotary(x[0], {cos.to(d), sin.to(d)});
+        },
+        {random({21, 3, 12}, dtype)}, {21, 3, 12}, tolerance);
+    for (const bool interleaved : {true, false}) {  // and a part of each head
+      compare(
+          [&](const auto& x, at::Device d) {
+            return rotary(x[0], {cos.to(d).narrow(1, 0, 4), sin.to(d).narrow(1, 0, 4), interleaved});
+          },
+          {random({21, 3, 12}, dtype)}, {21, 3, 12}, tolerance);
+    }
     for (const bool rotates : {true, false}) {
       for (const int part : {0, 1, 2}) {
         compare(
             [&](const auto& x, at::Device d) {
-              return split_heads(x[0], 4, 2, rotates ? cos.to(d) : Tensor(),
-                                 rotates ? sin.to(d) : Tensor())[part];
+              return split_heads(x[0], 4, 2,
+                                 rotates ? RotaryAngles{cos.to(d), sin.to(d)} : RotaryAngles{})[part];
             },
             {random({21, 8 * 12}, dtype)}, {21, part == 0 ? 4 : 2, 12}, tolerance);
       }
@@ -148,7 +166,7 @@ TEST_CASE("fake device: log-probs and all that comes with them equal the CPU's")
     for (const int64_t chunk : {0, 1, 4}) {
       for (const double cap : {0.0, 3.0}) {
         LogpOptions o;
-        o.chunk_rows = chunk, o.softcap = cap, o.temperature = 0.7;
+        o.chunk_rows = chunk, o.law.softcap = cap, o.temperature = 0.7;
         o.top_k = 3, o.mean_logp = o.cosine = o.entropy = o.log_sum_squares = true;
         const auto all = [&](const std::vector<Tensor>& x, at::Device d) {
           return selective_logp(x[0], x[1].detach().to(dtype), x[1], packer.targets_on(d, 2), o);
@@ -192,7 +210,7 @@ TEST_CASE("fake device: log-probs and all that comes with them equal the CPU's")
         at::tensor({1, 2, 2, 52, 0, 0, 7, 7, 7, 3, 4, 5, 9, 52, 9}, at::kLong).reshape({5, 3});
     compare(
         [&](const auto& x, at::Device d) {
-          return gather_logp(x[0], x[1].detach().to(dtype), x[1], source.to(d), token.to(d), 2);
+          return gather_logp(x[0], x[1].detach().to(dtype), x[1], source.to(d), token.to(d), {0.5, 1.5}, 2);
         },
         inputs, {5, 3}, rounding(dtype));
   }
@@ -216,9 +234,10 @@ TEST_CASE("fake device: divergences from two teachers equal the CPU's") {
               [&](const auto& x, at::Device d) {
                 DivergenceOptions o;
                 o.beta = beta, o.temperature = temperature, o.chunk_rows = 4;
-                const auto r =
-                    divergence(x[0], x[1].detach().to(dtype), x[1],
-                               {{t1.to(d), h1.to(d)}, {t2.to(d), h2.to(d)}}, packer.targets_on(d, 1), o);
+                o.law = {0.5, 2.0};
+                const auto r = divergence(x[0], x[1].detach().to(dtype), x[1],
+                                          {{t1.to(d), h1.to(d)}, {t2.to(d), h2.to(d), {0.7, 3.0}}},
+                                          packer.targets_on(d, 1), o);
                 return part == 0 ? r.divergence : part == 1 ? r.nll : r.divergence + r.teacher_nll + r.nll;
               },
               {random({7, 16}, dtype), random({vocab, 16}, dtype).to(at::kFloat)}, {6}, rounding(dtype));
@@ -244,7 +263,7 @@ TEST_CASE("fake device: neither scores of all pairs nor whole logits are ever th
   LogpOptions o;
   o.chunk_rows = 64;
   const Tensor logp = selective_logp(hidden, compute, head, targets, o).logp;
-  const Tensor attended = packed_attention(q, k, k, batch, 0.25);
+  const Tensor attended = packed_attention(q, k, k, batch, {0.25});
   torch::autograd::backward({logp.cpu().sum(), attended.to(at::kFloat).sum().cpu()}, {});
   CHECK(fake::counters().largest <= 64 * vocab * 4);
 }

@@ -48,7 +48,7 @@ TEST_CASE("config: the defaults of transformers stand in for missing keys") {
   CHECK(c.head_dim == 8);
   CHECK(c.max_positions == 2048);
   CHECK(c.norm_eps == 1e-6);
-  CHECK(c.rope_theta == 10000.0);
+  CHECK(c.rope.theta == 10000.0);
   CHECK(c.rope.type == "default");
   CHECK(c.eos_ids == std::vector<int64_t>{2});
   CHECK(c.bos_id == 1);
@@ -64,7 +64,7 @@ TEST_CASE("config: both spellings of the rotary embedding") {
   both["rope_parameters"] = {{"rope_type", "linear"}, {"rope_theta", 500000.0}, {"factor", 2.0}};
   for (const Json& json : {old, both}) {
     const ModelConfig c = ModelConfig::from_json(json, "x");
-    CHECK(c.rope_theta == 500000.0);
+    CHECK(c.rope.theta == 500000.0);
     CHECK(c.rope.type == "linear");
     CHECK(c.rope.factor == 2.0);
   }
@@ -131,7 +131,7 @@ TEST_CASE("config: what cannot be computed is refused with key, expectation and 
   CHECK(has(refusal("head_dim", 7), "even"));
   CHECK(has(refusal("rms_norm_eps", "tiny"), "rms_norm_eps"));
   CHECK(has(refusal("rope_theta", -1), "rope_theta"));
-  CHECK(has(refusal("rope_scaling", {{"rope_type", "yarn"}, {"factor", 4}}), "yarn"));
+  CHECK(has(refusal("rope_scaling", {{"rope_type", "spiral"}, {"factor", 4}}), "spiral"));
   CHECK(has(refusal("rope_scaling", {{"rope_type", "linear"}}), "factor: missing"));
   CHECK(has(refusal("rope_scaling", "linear"), "rope_scaling: expected an object"));
   CHECK(
@@ -164,4 +164,106 @@ TEST_CASE("config: what is written is read back the same") {
     for (int64_t layer = 0; layer < a.layers; ++layer) CHECK(a.window(layer) == b.window(layer));
   }
   CHECK(read_model_config(test_file("model/golden/llama3")).eos_ids == std::vector<int64_t>{2, 7});
+}
+
+TEST_CASE("config: what families leave out means what it means in transformers") {
+  Json json = llama();
+  json["head_dim"] = 8;
+  const auto read = [&](const char* family) {
+    json["model_type"] = family;
+    json["num_key_value_heads"] = 2;
+    json["num_hidden_layers"] = 8;
+    return ModelConfig::from_json(json, "x");
+  };
+  ModelConfig c = read("gemma2");
+  CHECK(c.tied);
+  CHECK(c.activation == "gelu_tanh");
+  CHECK(c.attention_softcap == 50.0);
+  CHECK(c.logits.softcap == 30.0);
+  CHECK(c.attention_scale == doctest::Approx(1.0 / 16));
+  CHECK(c.embedding_scale == doctest::Approx(std::sqrt(32.0)));
+  CHECK(c.window(0) == 4096);
+  CHECK(c.window(1) == 0);
+  c = read("gemma3_text");
+  CHECK(c.attention_softcap == 0.0);  // the code of gemma3 never passes it on
+  CHECK(c.logits.softcap == 0.0);
+  CHECK(c.rope.theta == 1e6);
+  REQUIRE(c.window_rope.has_value());
+  CHECK(c.window_rope->theta == 1e4);
+  CHECK(c.window(4) == 4096);
+  CHECK(c.window(5) == 0);
+  CHECK(c.rope_of(0).theta == 1e4);
+  CHECK(c.rope_of(5).theta == 1e6);
+  c = read("granite");
+  CHECK(c.attention_scale == 1.0);
+  c = read("olmo3");
+  CHECK(c.window(2) == 4096);
+  CHECK(c.window(3) == 0);
+  CHECK_FALSE(c.window_rope.has_value());  // the same in both kinds of layers
+  c = read("smollm3");
+  CHECK(c.turns(2));
+  CHECK_FALSE(c.turns(3));
+  CHECK(c.sliding_window == 0);
+  c = read("ministral3");
+  CHECK(c.rope.type == "yarn");
+  CHECK(c.rope.amplitude == 1.0);
+  CHECK(c.query_growth == 0.1);
+  c = read("glm4");
+  CHECK(c.qkv_bias);
+  CHECK_FALSE(c.out_bias);
+  CHECK(c.rope.partial == 0.5);
+}
+
+TEST_CASE("config: keys of other families are passed over, as transformers does") {
+  Json json = llama();
+  json["embedding_multiplier"] = 12.0;
+  json["final_logit_softcapping"] = 30.0;
+  json["no_rope_layers"] = {1, 0};
+  const ModelConfig c = ModelConfig::from_json(json, "x");
+  CHECK(c.embedding_scale == 1.0);
+  CHECK(c.logits.plain());
+  CHECK(c.layer_turns.empty());
+}
+
+TEST_CASE("config: the text part of a model of several parts") {
+  Json text = llama();
+  text["model_type"] = "gemma3_text";
+  text["head_dim"] = 8;
+  text["num_key_value_heads"] = 2;
+  const Json json = {{"model_type", "gemma3"},
+                     {"architectures", {"Gemma3ForConditionalGeneration"}},
+                     {"tie_word_embeddings", false},
+                     {"eos_token_id", {1, 106}},
+                     {"vision_config", {{"model_type", "siglip_vision_model"}}},
+                     {"text_config", text}};
+  const ModelConfig c = ModelConfig::from_json(json, "x/config.json");
+  CHECK(c.family == "gemma3_text");
+  CHECK_FALSE(c.tied);  // the outer key counts
+  CHECK(c.eos_ids == std::vector<int64_t>{1, 106});
+  CHECK(c.to_json()["architectures"] == Json{"Gemma3ForCausalLM"});
+  Json broken = json;
+  broken["text_config"]["hidden_size"] = "wide";
+  CHECK(has(refusal(broken), "text_config: hidden_size"));
+  broken = json;
+  broken["text_config"]["model_type"] = "gpt2";
+  CHECK(has(refusal(broken), "text_config: model_type"));
+}
+
+TEST_CASE("config: rotary positions that cannot be computed are refused") {
+  Json json = llama();
+  json["model_type"] = "phi3";
+  json["partial_rotary_factor"] = 0.75;
+  json["rope_scaling"] = {{"type", "su"}, {"short_factor", {1, 2, 3}}, {"long_factor", {2, 3, 4}}};
+  const ModelConfig c = ModelConfig::from_json(json, "x");
+  CHECK(c.rope.type == "longrope");
+  CHECK(c.rope.short_factors == std::vector<double>{1, 2, 3});
+  json["rope_scaling"]["long_factor"] = {2, 3};
+  CHECK(has(refusal(json), "long_factor: expected 3 numbers"));
+  json["partial_rotary_factor"] = 0.4;
+  CHECK(has(refusal(json), "partial_rotary_factor"));
+  CHECK(has(refusal("partial_rotary_factor", 0.5), "only 1 is supported for llama"));
+  Json gemma = llama();
+  gemma["model_type"] = "gemma2";
+  gemma["use_bidirectional_attention"] = true;
+  CHECK(has(refusal(gemma), "use_bidirectional_attention"));
 }

@@ -94,7 +94,7 @@ TEST_CASE("gguf import: a file in llama.cpp's row order gives the Hugging Face w
     gguf_to_folder(golden("gguf/" + name + ".gguf"), folder.text("out"), std::nullopt);
     check_same_weights(golden(name), folder.text("out"));
     const ModelConfig a = read_model_config(golden(name)), b = read_model_config(folder.text("out"));
-    CHECK(a.rope_theta == b.rope_theta);
+    CHECK(a.rope.theta == b.rope.theta);
     CHECK(a.rope.type == b.rope.type);
     CHECK(a.rope.factor == b.rope.factor);
     CHECK(a.norm_eps == b.norm_eps);
@@ -155,7 +155,7 @@ TEST_CASE("gguf export: every family comes back as it was, tokenizer and all") {
     CHECK(b.max_positions == (a.sliding_window > 0 ? a.sliding_window : a.max_positions));
     CHECK(b.sliding_window == 0);
     CHECK(a.rope.type == b.rope.type);
-    CHECK(a.rope_theta == b.rope_theta);
+    CHECK(a.rope.theta == b.rope.theta);
     CHECK(a.tied == b.tied);
     // The tokenizer's own end token comes first, then all that the model ends at.
     CHECK(b.eos_ids == join_ids({*vocabulary.eos}, a.eos_ids));

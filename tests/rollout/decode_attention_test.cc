@@ -101,10 +101,32 @@ TEST_CASE("decode attention equals the plain formula") {
     const at::Tensor expected = plain(q, f, layer, scale, c.window);
     const double close =
         c.dtype == at::kFloat ? 2e-5 : 4e-2;  // bf16: the result's own rounding of numbers near 3
-    const at::Tensor got = decode_attention(q, k, v, f.rows, layer, scale, c.window);
+    const at::Tensor got = decode_attention(q, k, v, f.rows, layer, {scale, c.window});
     CHECK(at::allclose(got.to(at::kDouble), expected, close, close));
-    const at::Tensor slow = reference::decode_attention(q, k, v, f.rows, layer, scale, c.window);
+    const at::Tensor slow = reference::decode_attention(q, k, v, f.rows, layer, {scale, c.window});
     CHECK(at::allclose(slow.to(at::kDouble), expected, close, close));
+  }
+}
+
+TEST_CASE("decode attention with soft caps and sinks equals the reference") {
+  at::manual_seed(5);
+  const Case c{8, 2, 24, {100, 20}, {{1, 30, 90, 150}, {1, 5}}};
+  const Filled f(c, 2);
+  const auto n = static_cast<int64_t>(f.rows.size());
+  const at::Tensor q = at::randn({n, 8, 24}), k = last_tokens(f.keys, 1), v = last_tokens(f.values, 1);
+  const at::Tensor plain = decode_attention(q, k, v, f.rows, 1, {0.3});
+  for (const int64_t window : {0, 17}) {
+    for (const double cap : {0.0, 1.5}) {
+      for (const bool sinks : {false, true}) {
+        CAPTURE(window);
+        CAPTURE(cap);
+        CAPTURE(sinks);
+        const AttentionLaw law{0.3, window, cap, sinks ? at::randn({8}) * 3 : at::Tensor()};
+        const at::Tensor got = decode_attention(q, k, v, f.rows, 1, law);
+        CHECK(at::allclose(got, reference::decode_attention(q, k, v, f.rows, 1, law), 2e-5, 2e-5));
+        CHECK(at::equal(got, plain) == (window == 0 && cap == 0.0 && !sinks));
+      }
+    }
   }
 }
 
@@ -115,15 +137,15 @@ TEST_CASE("a row's attention depends neither on its neighbours nor on the thread
   const at::Tensor q = at::randn({8, 9, 64}).to(c.dtype);
   const at::Tensor k = last_tokens(f.keys, 0), v = last_tokens(f.values, 0);
   const int threads = at::get_num_threads();
-  const at::Tensor together = decode_attention(q, k, v, f.rows, 0, 0.125);
+  const at::Tensor together = decode_attention(q, k, v, f.rows, 0, {0.125});
   at::set_num_threads(1);
-  CHECK(at::equal(together, decode_attention(q, k, v, f.rows, 0, 0.125)));
+  CHECK(at::equal(together, decode_attention(q, k, v, f.rows, 0, {0.125})));
   at::set_num_threads(3);
-  CHECK(at::equal(together, decode_attention(q, k, v, f.rows, 0, 0.125)));
+  CHECK(at::equal(together, decode_attention(q, k, v, f.rows, 0, {0.125})));
   at::set_num_threads(threads);
   for (int64_t r = 0; r < 8; ++r) {
     const at::Tensor alone =
-        decode_attention(q.narrow(0, r, 1), k.narrow(0, r, 1), v.narrow(0, r, 1), {f.rows[r]}, 0, 0.125);
+        decode_attention(q.narrow(0, r, 1), k.narrow(0, r, 1), v.narrow(0, r, 1), {f.rows[r]}, 0, {0.125});
     CHECK(at::equal(together[r], alone[0]));
   }
 }

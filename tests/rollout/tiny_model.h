@@ -17,7 +17,7 @@ inline ModelConfig tiny_config(const std::string& family) {
   c.vocab = 40, c.hidden = 32, c.intermediate = 48, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = 8;
   c.max_positions = 300;
   c.tied = family == "llama";
-  c.qk_norm = family == "qwen3";
+  if (family == "qwen3") c.qk_norm = QkNorm::kHead;
   c.qkv_bias = family == "qwen2";
   if (family == "mistral") c.sliding_window = 6;
   return c;

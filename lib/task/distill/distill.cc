@@ -34,7 +34,7 @@ DivergenceResult parts_of(Session& s, const objective::DistillOptions& algorithm
   const bool padded = head.compute.size(0) > vocab;
   return objective::distill_parts(algorithm, hidden, head.compute.narrow(0, 0, vocab),
                                   padded ? head.master.narrow(0, 0, vocab) : head.master,
-                                  teachers.states(batch.tokens), batch.targets);
+                                  s.model->config().logits, teachers.states(batch.tokens), batch.targets);
 }
 
 // The student beside a teacher's drawn tokens: the divergence is the cross entropy with them, which is that
@@ -43,8 +43,8 @@ DivergenceResult cached_parts(Session& s, const MicroBatch& batch, const Teacher
   const Parameter& head = s.model->head();
   const at::Tensor hidden = s.model->hidden(batch.tokens, s.forward_options(true));
   const at::Tensor data = batch.targets.token.unsqueeze(1), token = drawn.token.to(s.device());
-  const at::Tensor logp =
-      gather_logp(hidden, head.compute, head.master, batch.targets.source, at::cat({token, data}, 1));
+  const at::Tensor logp = gather_logp(hidden, head.compute, head.master, batch.targets.source,
+                                      at::cat({token, data}, 1), s.model->config().logits);
   const int64_t draws = token.size(1);
   return {objective::sampled_cross_entropy(logp.narrow(1, 0, draws), drawn.weight.to(s.device())),
           -logp.select(1, draws),

@@ -67,7 +67,8 @@ std::vector<TeacherStates> Teachers::states(const PackedTokens& tokens) const {
   at::NoGradGuard guard;
   std::vector<TeacherStates> out;
   for (const auto& teacher : models_)
-    out.push_back({teacher->hidden(tokens), teacher->head().compute.narrow(0, 0, vocabulary_)});
+    out.push_back({teacher->hidden(tokens), teacher->head().compute.narrow(0, 0, vocabulary_),
+                   teacher->config().logits});
   return out;
 }
 

@@ -207,8 +207,7 @@ void RlTask::train(Session& s) const {
           options.entropy_gradient = needs.entropy_gradient;
           options.top_k = needs.top_k;
           const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
-          const LogpResult result = on_host(selective_logp(hidden, s.model->head().compute,
-                                                           s.model->head().master, micro.targets, options));
+          const LogpResult result = on_host(model_logp(*s.model, hidden, micro.targets, options));
           if (needs.critic()) {
             const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
             const at::Tensor scores =

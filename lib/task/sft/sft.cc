@@ -147,8 +147,7 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
   wanted.mean_logp = needs.mean_logp;
   wanted.cosine = needs.cosine;
   const at::Tensor hidden = s.model->hidden(micro.tokens, options);
-  const LogpResult logp =
-      selective_logp(hidden, s.model->head().compute, s.model->head().master, micro.targets, wanted);
+  const LogpResult logp = model_logp(*s.model, hidden, micro.targets, wanted);
   if (scores != nullptr) scores->note(micro, logp);
   objective::SupervisedBatch batch;
   batch.logp = logp.logp;

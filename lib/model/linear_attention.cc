@@ -1,0 +1,80 @@
+#include "model/linear_attention.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tensor/recurrent/causal_conv.h"
+#include "tensor/recurrent/delta_rule.h"
+
+namespace temper {
+namespace {
+
+using at::Tensor;
+
+struct Heads {
+  Tensor q, k, v;
+};
+
+// The convolution's result as heads; q and k of length 1, q divided by sqrt(Dk), too.
+Heads heads_of(const LinearAttention& l, const Tensor& convolved) {
+  const int64_t n = convolved.size(0), keys = l.key_heads * l.key_dim;
+  const auto parts = at::silu(convolved).split_with_sizes({keys, keys, l.value_heads * l.value_dim}, 1);
+  const auto unit = [&](const Tensor& x) {
+    const Tensor heads = x.reshape({n, l.key_heads, l.key_dim}).to(at::kFloat);
+    return heads * (heads.square().sum(-1, /*keepdim=*/true) + 1e-6).rsqrt();
+  };
+  const double scale = 1.0 / std::sqrt(static_cast<double>(l.key_dim));
+  const auto type = convolved.scalar_type();
+  return {(unit(parts[0]) * scale).to(type), unit(parts[1]).to(type),
+          parts[2].reshape({n, l.value_heads, l.value_dim})};
+}
+
+// The states of all sequences as one tensor; zeros where nothing was read yet.
+template <class Of>
+Tensor stacked(const std::vector<RecurrentState*>& states, const Of& of, at::IntArrayRef shape,
+               const at::TensorOptions& options) {
+  std::vector<Tensor> out;
+  for (RecurrentState* s : states) out.push_back(of(*s).defined() ? of(*s) : at::zeros(shape, options));
+  return at::stack(out);
+}
+
+}  // namespace
+
+Tensor mix_packed(const MixInput& in, const std::vector<Segment>& segments) {
+  const Heads h = heads_of(in.shape, causal_conv(in.channels, in.conv, segments));
+  return gated_delta_rule(h.q, h.k, h.v, in.log_decay, in.beta, segments);
+}
+
+Tensor mix_onward(const MixInput& in, const std::vector<Segment>& segments,
+                  const std::vector<RecurrentState*>& states) {
+  const LinearAttention& l = in.shape;
+  const auto options = in.channels.options();
+  Tensor conv = stacked(
+      states, [](RecurrentState& s) -> Tensor& { return s.conv; }, {l.channels(), l.kernel - 1}, options);
+  Tensor matrix = stacked(
+      states, [](RecurrentState& s) -> Tensor& { return s.matrix; }, {l.value_heads, l.key_dim, l.value_dim},
+      options.dtype(at::kFloat));
+  Tensor out;
+  if (std::all_of(segments.begin(), segments.end(), [](const Segment& s) { return s.length() == 1; })) {
+    const Heads h = heads_of(l, causal_conv_step(in.channels, in.conv, conv));
+    out = gated_delta_step(h.q, h.k, h.v, in.log_decay, in.beta, matrix);
+  } else {
+    std::vector<int64_t> ends(segments.size());
+    std::iota(ends.begin(), ends.end(), 0);
+    const CausalConvResult convolved = causal_conv_prefill(in.channels, in.conv, segments, ends, conv);
+    const Heads h = heads_of(l, convolved.out);
+    const DeltaRuleResult mixed =
+        gated_delta_prefill(h.q, h.k, h.v, in.log_decay, in.beta, segments, ends, matrix);
+    conv = convolved.states, matrix = mixed.states, out = mixed.out;
+  }
+  for (size_t i = 0; i < states.size(); ++i) {
+    states[i]->conv = conv[static_cast<int64_t>(i)];
+    states[i]->matrix = matrix[static_cast<int64_t>(i)];
+  }
+  return out;
+}
+
+}  // namespace temper

@@ -1,0 +1,92 @@
+// Adapters and few bits in every family.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "adapter/lora/lora.h"
+#include "adapter/peft_files.h"
+#include "base/file.h"
+#include "model/golden_families.h"
+#include "temp_folder.h"
+#include "test.h"
+
+using namespace temper;
+using at::Tensor;
+
+namespace {
+
+Tensor logp_of(Model& model, const GoldenSequence& sequence) {
+  Packer packer;
+  const int64_t s = packer.add_segment(sequence.ids);
+  packer.add_targets(s, 0, static_cast<int64_t>(sequence.ids.size()), 0);
+  const at::NoGradGuard no_grad;
+  return model_logp(model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)).logp;
+}
+
+}  // namespace
+
+TEST_CASE("families: LoRA on all linears changes the model, comes back from PEFT's files, and merges") {
+  for (const std::string& folder : golden_folders()) {
+    CAPTURE(folder);
+    const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
+    const auto model = Model::load(folder, Precision{});
+    const Tensor base = logp_of(*model, golden[3]);
+    LoraOptions options;
+    options.rank = 2;
+    options.targets = "all-linear";
+    const auto adapter = options.attach(*model, 1);
+    const TempFolder out;
+    {
+      const at::NoGradGuard no_grad;
+      at::manual_seed(5);
+      for (const auto& [name, tensor] : adapter->trainable()) Tensor(tensor).normal_(0.0, 0.1);
+    }
+    adapter->refresh();
+    const Tensor changed = logp_of(*model, golden[3]);
+    CHECK((changed - base).abs().max().item<double>() > 1e-3);
+    adapter->save(out.text("adapter"), at::kFloat);
+    const auto again = Model::load(folder, Precision{});
+    const auto loaded = load_adapter(*again, out.text("adapter"));
+    CHECK(at::equal(logp_of(*again, golden[3]), changed));
+    CHECK(merge_adapter(*again, *loaded, golden[2].ids) < 1e-4);
+    CHECK((logp_of(*again, golden[3]) - changed).abs().max().item<double>() < 1e-4);
+  }
+}
+
+TEST_CASE("families: linears in 8 and 4 bits stay near the dense model") {
+  for (const std::string& folder : golden_folders()) {
+    CAPTURE(folder);
+    const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
+    const auto dense = Model::load(folder, Precision{});
+    const Tensor base = logp_of(*dense, golden[2]);
+    for (const auto kind : {QuantFormat::Kind::kInt8, QuantFormat::Kind::kNf4}) {
+      Precision precision;
+      precision.quantise = {kind};
+      const auto model = Model::load(folder, precision);
+      const double error = (logp_of(*model, golden[2]) - base).abs().mean().item<double>();
+      CHECK(error > 0);
+      CHECK(error < (kind == QuantFormat::Kind::kInt8 ? 0.1 : 1.0));
+    }
+  }
+}
+
+TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is written as PEFT has it") {
+  size_t compared = 0;
+  for (const std::string& folder : golden_folders()) {
+    const std::string name = folder.substr(folder.rfind('/') + 1);
+    const std::string adapter = test_file("adapter/golden/families/" + name);
+    if (!fs::exists(adapter)) continue;  // its text stands inside another model, or it is another's copy
+    CAPTURE(name);
+    ++compared;
+    const Json golden = read_json_file(adapter + "/golden.json");
+    const auto model = Model::load(folder, Precision{});
+    const auto loaded = load_adapter(*model, adapter);
+    const auto expected = golden["logprobs"].get<std::vector<double>>();
+    const Tensor found = logp_of(*model, {golden["ids"].get<std::vector<int64_t>>(), {}});
+    CHECK((found.to(at::kDouble) - at::tensor(expected, at::kDouble)).abs().max().item<double>() < 4e-5);
+    const TempFolder out;
+    loaded->save(out.text("again"), at::kFloat);
+    CHECK(read_file(out.text("again/adapter_model.safetensors")) ==
+          read_file(adapter + "/adapter_model.safetensors"));
+  }
+  CHECK(compared >= 18);
+}
