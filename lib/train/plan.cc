@@ -67,6 +67,20 @@ DraftMemory draft_memory(const RunConfig& config, const ModelConfig& model, cons
                   {cache / cache_row(model, item), cache_row(draft->config(), item)})};
 }
 
+// Of the MLPs that a token goes through in a layer.
+int64_t mlp_width(const ModelConfig& c, int64_t layer) {
+  const Experts& e = c.experts;
+  return c.sparse(layer) ? e.chosen * e.intermediate + e.shared_intermediate : c.intermediate;
+}
+
+// Of a mixture: without the experts that a token does not go to.
+int64_t parameters_of_a_token(const ModelConfig& c) {
+  const Experts& e = c.experts;
+  int64_t sparse = 0;
+  for (int64_t l = 0; l < c.layers; ++l) sparse += c.sparse(l) ? 1 : 0;
+  return c.parameter_count() - sparse * (e.count - e.chosen) * 3 * e.intermediate * c.hidden;
+}
+
 // What the ranks may share out, in bytes.
 struct Kept {
   int64_t masters = 0, state = 0;
@@ -91,6 +105,15 @@ Kept most_kept(const RunConfig& config, const std::vector<OptimParameter>& optim
     if (kept.masters + kept.state > most.masters + most.state) most = kept;
   }
   return most;
+}
+
+// Numbers that a token keeps for backward in a block, without the inputs of trained linears: the inputs of
+// the norms, q, k, v (or what the recurrence reads), the attention's output, gate | up and their product.
+int64_t kept_numbers(const ModelConfig& c, int64_t layer) {
+  const LinearAttention& r = c.linear;
+  const int64_t mixed = c.recurrent(layer) ? 2 * r.channels() + 2 * r.value_heads * r.value_dim
+                                           : 2 * c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim;
+  return 2 * c.hidden + mixed + 2 * mlp_width(c, layer);
 }
 
 }  // namespace
@@ -147,13 +170,9 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
           : (keeps ? trained : active) * 4 + (precision.compute == at::kFloat ? 0 : computed * 4);
   const int64_t gradients = (active + computed) * 4;
 
-  // What one token of a micro-batch keeps for backward in one block: the inputs of the norms and products, q,
-  // k, v, the attention's output, gate | up and their product. Adapters keep a low-rank activation a linear,
-  // which is small beside it. Frozen linears keep no input of their own, and what lies below all that trains
-  // keeps nothing; a layer schedule may draw the lowest block.
-  const int64_t q = shape.heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
-  const int64_t frozen_block = (2 * shape.hidden + 2 * q + 2 * kv + 2 * shape.intermediate) * item;
-  const int64_t block = frozen_block + (2 * shape.hidden + shape.intermediate) * item;
+  // What a micro-batch keeps for backward. Adapters keep a low-rank activation a linear, which is small
+  // beside the rest. Frozen linears keep no input of their own, and what lies below all that trains keeps
+  // nothing; a layer schedule may draw the lowest block.
   std::set<int64_t> training;
   bool reaches_all = !own || active < trained;
   for (const auto& [name, tensor] : adapter->active()) {
@@ -166,7 +185,8 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
   for (int64_t l = 0; l < shape.layers; ++l) {
     below = below && !reaches_all && !training.count(l);
     if (below) continue;
-    const int64_t bytes = own && !training.count(l) ? frozen_block : block;
+    const int64_t inputs = own && !training.count(l) ? 0 : 2 * shape.hidden + mlp_width(shape, l);
+    const int64_t bytes = (kept_numbers(shape, l) + inputs) * item;
     largest = std::max(largest, bytes);
     kept += every > 0 && l % every == 0 ? shape.hidden * item : bytes;
   }
@@ -209,7 +229,11 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
   }
 
   Json plan = {{"config", dump_fields(config)},
-               {"parameters", {{"total", parameters}, {"trained", trained}, {"active", active}}},
+               {"parameters",
+                {{"total", parameters},
+                 {"of_a_token", parameters_of_a_token(shape)},
+                 {"trained", trained},
+                 {"active", active}}},
                {"memory",
                 {{"weights_bytes", weights},
                  {"quantised_bytes", quantised},

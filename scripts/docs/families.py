@@ -45,9 +45,9 @@ def main():
     out = [OPENING]
     for family in listed(sys.argv[1], "family"):
         keys = ", ".join(f"`{k}`" for k in family["keys"] if k not in ("bos_token_id", "eos_token_id", "pad_token_id"))
-        traits = "; ".join(family["traits"]) or "-"
+        traits = "; ".join(family["traits"])
         gguf = f"`{family['gguf']}`" if family["gguf"] else "not yet"
-        out.append(f"| `{family['name']}` | {family['summary']} | {traits}. Reads {keys} | {gguf} |\n")
+        out.append(f"| `{family['name']}` | {family['summary']} | {traits + '. ' if traits else ''}Reads {keys} | {gguf} |\n")
     print("".join(out).rstrip())
 
 
