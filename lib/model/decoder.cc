@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "model/recompute.h"
 #include "model/rope.h"
+#include "model/virtual_rows.h"
 #include "model/weights.h"
 #include "tensor/activations.h"
 #include "tensor/experts/experts.h"
@@ -36,28 +37,6 @@ class PackedContext : public AttentionContext {
  private:
   PackedTokens batch_;  // a copy: recomputation in backward outlives the caller's
 };
-
-// Where virtual tokens stand among the rows of a pass.
-struct VirtualRows {
-  Tensor row, token;
-  bool any() const { return row.defined() && row.size(0) > 0; }
-  // x with the tokens' own values, [count, ...], in their rows.
-  template <class Values>
-  Tensor put(const Tensor& x, const Values& values) const {
-    return any() ? x.index_copy(0, row, values().index_select(0, token).to(x.scalar_type())) : x;
-  }
-};
-
-// The batch with a first segment of `ids`, which all its roots continue.
-PackedTokens behind_virtual_tokens(const PackedTokens& batch, const std::vector<int64_t>& ids) {
-  const auto n = static_cast<int64_t>(ids.size());
-  std::vector<Segment> segments = {{0, n, -1}};
-  for (const Segment& s : batch.segments)
-    segments.push_back({s.begin + n, s.end + n, s.parent < 0 ? 0 : s.parent + 1});
-  return packed(at::cat({at::tensor(ids, at::kLong).to(batch.ids.device()), batch.ids}),
-                at::cat({at::arange(n, batch.positions.options()), batch.positions + n}),
-                std::move(segments));
-}
 
 class Decoder : public Model {
  public:

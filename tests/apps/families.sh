@@ -82,6 +82,8 @@ assert whole["router_load"] >= 1 and whole["router_balance"] > 0
 PY
 
 cp -r "$source/tests/model/golden/families/olmo2" "$work/dense"
+"$bin/temper-inspect" model "$work/dense" > "$work/out"
+grep -q "norms behind the sub-layers" "$work/out" || fail "temper-inspect model: $(cat "$work/out")"
 cp "$work/tokenizer.json" "$work/tokenizer_config.json" "$work/dense/"
 expect "router_aux_loss_coef" "$bin/temper-train" "$work/sft.json" --run "$work/run" --set "model.path=$work/dense" --set $strong
 sed -i 's/"model_type": "olmo2"/"model_type": "olmo9"/' "$work/dense/config.json"

@@ -267,3 +267,42 @@ TEST_CASE("config: rotary positions that cannot be computed are refused") {
   gemma["use_bidirectional_attention"] = true;
   CHECK(has(refusal(gemma), "use_bidirectional_attention"));
 }
+
+TEST_CASE(
+    "config: experts that do not divide, and routers that are not computed, are refused by their keys") {
+  Json json = llama();
+  json["model_type"] = "glm4_moe";
+  json["head_dim"] = 8;
+  json["num_key_value_heads"] = 2;
+  json["n_routed_experts"] = 6;
+  json["num_experts_per_tok"] = 2;
+  json["n_group"] = 3;
+  json["topk_group"] = 2;
+  CHECK(refusal(json) == "");
+  const auto with = [&](const char* key, Json value) {
+    Json changed = json;
+    changed[key] = std::move(value);
+    return refusal(changed);
+  };
+  CHECK(has(with("n_group", 4), "n_group: the 6 experts do not divide into 4 groups"));
+  CHECK(has(with("topk_group", 4), "topk_group"));
+  CHECK(has(with("num_experts_per_tok", 5), "num_experts_per_tok"));
+  CHECK(has(with("n_group", 6), "two best"));
+  CHECK(has(with("first_k_dense_replace", "all"), "first_k_dense_replace"));
+  Json mixtral = llama();
+  mixtral["model_type"] = "mixtral";
+  mixtral["num_key_value_heads"] = 2;
+  mixtral["router_jitter_noise"] = 0.1;
+  CHECK(has(refusal(mixtral), "router_jitter_noise"));
+  Json oss = llama();
+  oss["model_type"] = "gpt_oss";
+  oss["num_key_value_heads"] = 2;
+  oss["head_dim"] = 8;
+  oss["quantization_config"] = {{"quant_method", "mxfp4"}};
+  CHECK(refusal(oss) == "");
+  oss["quantization_config"] = {{"quant_method", "fp8"}};
+  CHECK(has(refusal(oss), "quantization_config"));
+  Json near = llama();
+  near["model_type"] = "olmo9";
+  CHECK(has(refusal(near), "the nearest is olmo"));
+}

@@ -10,12 +10,14 @@
 #include <cmath>
 #include <map>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "model/golden_families.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "temp_folder.h"
+#include "tensor/safetensors.h"
 #include "test.h"
 
 using namespace temper;
@@ -233,4 +235,27 @@ TEST_CASE("families: the balance loss of a mixture is transformers', however the
     CHECK(of_shared.tokens == of_whole.tokens);
   }
   CHECK(mixtures >= 2);
+}
+
+TEST_CASE("families: what a mixture's files lack is named") {
+  const std::string folder = test_file("model/golden/families/mixtral");
+  const SafetensorsFolder files(folder);
+  const TempFolder out;
+  const auto without = [&](const std::string& missing) {
+    std::vector<TensorSpec> specs;
+    for (const std::string& name : files.names())
+      if (name != missing) specs.push_back({name, files.find(name)->dtype, files.find(name)->shape});
+    const std::string to = out.text(missing);
+    fs::create_directories(to);
+    write_safetensors_folder(to, specs, [&](size_t i) { return files.tensor(specs[i].name); });
+    fs::copy_file(folder + "/config.json", to + "/config.json");
+    return to;
+  };
+  CHECK_THROWS_WITH_AS(
+      Model::load(without("model.layers.1.block_sparse_moe.experts.2.w3.weight"), Precision{}),
+      doctest::Contains("model.layers.1.mlp.experts.gate_up_proj (the matrix up of expert 2 is "
+                        "not there)"),
+      UserError);
+  CHECK_THROWS_WITH_AS(Model::load(without("model.layers.0.block_sparse_moe.gate.weight"), Precision{}),
+                       doctest::Contains("model.layers.0.mlp.gate.weight"), UserError);
 }
