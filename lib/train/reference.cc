@@ -101,6 +101,7 @@ void with_reference(Session& s, const std::function<void(Model&)>& body) {
       s.reference = !path.empty() ? Model::load(path, s.model->precision())
                                   : Model::initialise(s.model->config(), s.model->precision(),
                                                       static_cast<uint64_t>(s.config.seed));
+      s.reference->expect_length(s.model->expected_length());
     }
     body(*s.reference);
   }

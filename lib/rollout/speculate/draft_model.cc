@@ -127,6 +127,7 @@ std::unique_ptr<Speculator> DraftModelOptions::begin(const SpeculationScene& sce
     demand_same_tokens(scene.tokenizer, *Tokenizer::load(model), model);
     loaded = Model::load(model, scene.model.precision());
   }
+  loaded->expect_length(scene.model.expected_length());
   const int64_t positions = loaded->config().max_positions;
   for (size_t r = 0; r < scene.requests.size(); ++r) {
     const auto length = static_cast<int64_t>(scene.requests[r].prompt.size()) + scene.sampling.max_new_tokens;

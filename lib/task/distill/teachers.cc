@@ -50,6 +50,7 @@ Teachers::Teachers(Session& s, const DistillTask& task, int64_t longest_tokens) 
   }
   for (const TeacherEntry& teacher : task.teachers)
     models_.push_back(Model::load(teacher.path, make_precision(teacher.dtype, s.config.device)));
+  for (const auto& teacher : models_) teacher->expect_length(s.model->expected_length());
   vocabulary_ = s.model->config().vocab;
   for (const auto& teacher : models_) vocabulary_ = std::min(vocabulary_, teacher->config().vocab);
   for (const auto& teacher : models_) {

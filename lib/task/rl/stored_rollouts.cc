@@ -164,6 +164,7 @@ void fill_missing(Session& s, const RlTask& task, std::vector<RolloutGroup>& gro
       Precision precision = s.model->precision();
       precision.quantise = {};  // it is the run's own base that model.quantise is about
       const auto behaviour = Model::load(folder, precision);
+      behaviour->expect_length(s.model->expected_length());
       if (behaviour->config().vocab != s.model->config().vocab) {
         user_error("offline.behaviour: {} has a vocabulary of {} tokens, the run's model {}", folder,
                    behaviour->config().vocab, s.model->config().vocab);
