@@ -360,11 +360,10 @@ class Decoder : public Model {
         heads[2] = pass.rows.put(heads[2], [&] { return values; });
       }
     }
-    const Tensor attended = pass.context->attend(l, heads[0], heads[1], heads[2], attention_law(l))
-                                .narrow(2, 0, config_.value_dim())
-                                .reshape({in.size(0), config_.heads * config_.value_dim()});
-    if (heads.size() > 3)
-      return project(weights_.blocks[l].out, attended * at::sigmoid(heads[3]), pass.training);
+    Tensor attended = pass.context->attend(l, heads[0], heads[1], heads[2], attention_law(l));
+    if (config_.value_dim() < config_.head_dim) attended = attended.narrow(2, 0, config_.value_dim());
+    attended = attended.reshape({in.size(0), config_.heads * config_.value_dim()});
+    if (heads.size() > 3) attended = attended * at::sigmoid(heads[3]);
     return project(weights_.blocks[l].out, attended, pass.training);
   }
 
