@@ -82,7 +82,7 @@ def known_keys(arch):
     def walk(of):
         for name, value in vars(of).items():
             if isinstance(value, str) and not name.startswith("_"):
-                out.add(value.format(arch=arch))
+                out.add(value.replace("{arch}", arch))
             elif isinstance(value, type):
                 walk(value)
 
