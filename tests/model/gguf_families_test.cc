@@ -262,3 +262,69 @@ TEST_CASE("gguf families: windows that llama.cpp passes over end the context or 
   CHECK(phi.sliding_window == 24);
   CHECK(GgufFile(folder.text("m.gguf")).integer("phi3.rope.dimension_count") == 6);
 }
+
+TEST_CASE("gguf families: what does not fit is refused, and layers behind the model's are passed over") {
+  using Value = std::string;
+  const auto raw = [](auto value) { return Value(reinterpret_cast<const char*>(&value), sizeof value); };
+  // A key with its value of 4 bytes, as it lies in a file.
+  const auto entry = [&](const std::string& key, uint32_t type, auto value) {
+    return raw(uint64_t{key.size()}) + key + raw(type) + raw(value);
+  };
+  const uint32_t u32 = 4, f32 = 6;
+  const TempFolder folder;
+  const auto import_of = [&](const std::string& in, const std::string& from, const std::string& to) {
+    fs::remove(folder.text("m.gguf"));
+    fs::remove_all(folder.text("m"));
+    folder_to_gguf(in, folder.text("m.gguf"), std::nullopt, tables());
+    std::string bytes = read_file(folder.text("m.gguf"));
+    REQUIRE(from.size() == to.size());
+    REQUIRE(bytes.find(from) != std::string::npos);
+    bytes.replace(bytes.find(from), from.size(), to);
+    write_file_atomic(folder.text("m.gguf"), bytes);
+    gguf_to_folder(folder.text("m.gguf"), folder.text("m"), std::nullopt);
+  };
+  const auto error_of = [&](const std::string& in, const std::string& from, const std::string& to) {
+    try {
+      import_of(in, from, to);
+    } catch (const UserError& e) {
+      CHECK_FALSE(fs::exists(folder.text("m")));
+      CHECK(std::string(e.what()).find('\n') == std::string::npos);
+      return std::string(e.what());
+    }
+    return std::string("nothing");
+  };
+  const auto has = [](const std::string& message, const std::string& part) {
+    INFO(message);
+    CHECK(message.find(part) != std::string::npos);
+  };
+  has(error_of(golden_family("glm4_moe"), entry("glm4moe.expert_gating_func", u32, uint32_t{2}),
+               entry("glm4moe.expert_gating_func", u32, uint32_t{1})),
+      "glm4moe.expert_gating_func: expected 2 for glm4_moe, found 1");
+  has(error_of(golden_family("glm4_moe"), entry("glm4moe.expert_weights_scale", f32, 1.7f),
+               entry("glm4moe.nextn_predict_layers", u32, uint32_t{2})),
+      "glm4moe.nextn_predict_layers: expected less than the block_count 2, found 2");
+  has(error_of(golden_family("glm4_moe"), "glm4moe.expert_used_count", "glm4moe.expert_uzed_count"),
+      "glm4moe.expert_used_count is missing");
+  has(error_of(golden_family("phi3"), entry("phi3.rope.dimension_count", u32, uint32_t{6}),
+               entry("phi3.rope.dimension_count", u32, uint32_t{12})),
+      "phi3.rope.dimension_count: expected 2 to the head size 8, found 12");
+  has(error_of(golden_family("phi3"), "rope_factors_short", "rope_factors_shirt"),
+      "the tensor rope_factors_short.weight is missing");
+  has(error_of(golden_family("mixtral"), "llama.expert_count", "llama.expert_kount"),
+      "blk.0.ffn_gate.weight is missing");
+  has(error_of(golden_family("phi3_plain"), entry("phi3.attention.sliding_window", u32, uint32_t{0}),
+               entry("phi3.attention.sliding_window", u32, ~uint32_t{0} - 1)),
+      "nothing");  // beyond every context
+  const TempFolder olmo;
+  Json rope = {{"full_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}},
+               {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}}};
+  changed_model("olmo3", {{"rope_parameters", rope}}, olmo.text("m"));
+  has(error_of(olmo.text("m"), entry("olmo2.block_count", u32, uint32_t{4}),
+               entry("olmo2.block_count", u32, uint32_t{3})),
+      "layer_types: expected an array of 3 strings");
+
+  import_of(golden_family("glm4_moe"), entry("glm4moe.expert_weights_scale", f32, 1.7f),
+            entry("glm4moe.nextn_predict_layers", u32, uint32_t{1}));
+  CHECK(read_model_config(folder.text("m")).layers == 1);
+  CHECK_NOTHROW(Model::load(folder.text("m"), Precision{}));
+}
