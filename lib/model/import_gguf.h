@@ -12,9 +12,6 @@
 
 namespace temper {
 
-// The name of a Hugging Face parameter in a GGUF file; "" when it has none.
-std::string gguf_name(const std::string& parameter);
-
 // What the metadata says about the shape. Throws UserError on architectures that are not known (families.cc).
 ModelConfig config_from_gguf(const GgufFile& file);
 
@@ -23,8 +20,8 @@ ModelConfig config_from_gguf(const GgufFile& file);
 void gguf_to_folder(const std::string& path, const std::string& folder, std::optional<at::ScalarType> dtype);
 
 // Writes a file that llama.cpp loads: matrices in `dtype` (default: the folder's own), vectors in fp32. A
-// sliding window, which its architectures for these families lack, becomes the context length, and a warning.
-// Throws UserError.
+// sliding window that its architecture lacks becomes the context length, and a warning. Throws UserError,
+// naming config.json's key, for a model that the architecture does not compute.
 void folder_to_gguf(const std::string& folder, const std::string& path, std::optional<at::ScalarType> dtype,
                     const GgufVocabulary& vocabulary);
 

@@ -141,14 +141,14 @@ double load_number(GgufType type, const uint8_t* from) {
 }
 
 GgmlType known_type(uint32_t number, const std::string& name, const Cursor& cursor) {
-  for (const GgmlType type :
-       {GgmlType::kF32, GgmlType::kF16, GgmlType::kBF16, GgmlType::kQ4_0, GgmlType::kQ4_1, GgmlType::kQ5_0,
-        GgmlType::kQ5_1, GgmlType::kQ8_0, GgmlType::kQ4_K, GgmlType::kQ5_K, GgmlType::kQ6_K}) {
+  for (const GgmlType type : {GgmlType::kF32, GgmlType::kF16, GgmlType::kBF16, GgmlType::kQ4_0,
+                              GgmlType::kQ4_1, GgmlType::kQ5_0, GgmlType::kQ5_1, GgmlType::kQ8_0,
+                              GgmlType::kQ4_K, GgmlType::kQ5_K, GgmlType::kQ6_K, GgmlType::kMXFP4}) {
     if (static_cast<uint32_t>(type) == number) return type;
   }
   cursor.fail(
       fmt::format("tensor \"{}\" is of ggml type {}; read are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, "
-                  "Q4_K, Q5_K, Q6_K",
+                  "Q4_K, Q5_K, Q6_K, MXFP4",
                   name.substr(0, 200), number));
 }
 
@@ -322,6 +322,14 @@ std::vector<double> GgufFile::numbers(const std::string& key) const {
     const uint8_t* at = map_->data() + v.at + i * value_bytes(v.item);
     out.push_back(v.item == GgufType::kF32 ? static_cast<double>(load<float>(at)) : load<double>(at));
   }
+  return out;
+}
+
+std::vector<bool> GgufFile::booleans(const std::string& key) const {
+  const Value& v = value(key);
+  if (v.type != GgufType::kArray || v.item != GgufType::kBool) wrong(key, "an array of booleans");
+  std::vector<bool> out;
+  for (uint64_t i = 0; i < v.count; ++i) out.push_back(map_->data()[v.at + i] != 0);
   return out;
 }
 

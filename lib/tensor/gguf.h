@@ -47,7 +47,8 @@ enum class GgmlType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
-  kBF16 = 30
+  kBF16 = 30,
+  kMXFP4 = 39
 };
 const char* ggml_type_name(GgmlType type);
 
@@ -77,6 +78,7 @@ class GgufFile {
   std::vector<std::string_view> texts(const std::string& key) const;  // they live as long as this object
   std::vector<int64_t> integers(const std::string& key) const;
   std::vector<double> numbers(const std::string& key) const;
+  std::vector<bool> booleans(const std::string& key) const;
 
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in the file's order
   const GgufTensor* find(const std::string& name) const;               // null when there is none
@@ -113,6 +115,7 @@ class GgufWriter {
   void texts(const std::string& key, const std::vector<std::string>& values);
   void f32s(const std::string& key, const std::vector<float>& values);
   void i32s(const std::string& key, const std::vector<int32_t>& values);
+  void booleans(const std::string& key, const std::vector<bool>& values);
   // type: F32, F16 or BF16.
   void tensor(const std::string& name, GgmlType type, const std::vector<int64_t>& shape);
   // produce(i) gives the i-th announced tensor, in any floating dtype. Throws UserError when the disk is full

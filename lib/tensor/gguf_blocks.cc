@@ -3,6 +3,7 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -137,6 +138,16 @@ void q6_k(const uint8_t* p, float* y) {
   }
 }
 
+// an exponent of 2 with bias 127, 32 E2M1 numbers in nibbles as q4_0 (OCP Microscaling)
+void mxfp4(const uint8_t* p, float* y) {
+  static constexpr float kValues[] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
+                                      -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+  for (int i = 0; i < 16; ++i) {
+    y[i] = std::ldexp(kValues[p[1 + i] & 15], p[0] - 127);
+    y[i + 16] = std::ldexp(kValues[p[1 + i] >> 4], p[0] - 127);
+  }
+}
+
 struct Kind {
   GgmlType type;
   const char* name;
@@ -150,7 +161,7 @@ constexpr Kind kKinds[] = {
     {GgmlType::kQ4_0, "Q4_0", 32, 18, q4_0},   {GgmlType::kQ4_1, "Q4_1", 32, 20, q4_1},
     {GgmlType::kQ5_0, "Q5_0", 32, 22, q5_0},   {GgmlType::kQ5_1, "Q5_1", 32, 24, q5_1},
     {GgmlType::kQ4_K, "Q4_K", 256, 144, q4_k}, {GgmlType::kQ5_K, "Q5_K", 256, 176, q5_k},
-    {GgmlType::kQ6_K, "Q6_K", 256, 210, q6_k}};
+    {GgmlType::kQ6_K, "Q6_K", 256, 210, q6_k}, {GgmlType::kMXFP4, "MXFP4", 32, 17, mxfp4}};
 
 const Kind& kind(GgmlType type) {
   for (const Kind& k : kKinds) {

@@ -72,6 +72,12 @@ void GgufWriter::i32s(const std::string& name, const std::vector<int32_t>& value
   put<uint64_t>(values.size());
   for (const int32_t value : values) put(value);
 }
+void GgufWriter::booleans(const std::string& name, const std::vector<bool>& values) {
+  key(name, GgufType::kArray);
+  put(static_cast<uint32_t>(GgufType::kBool));
+  put<uint64_t>(values.size());
+  for (const bool value : values) put<uint8_t>(value ? 1 : 0);
+}
 
 void GgufWriter::tensor(const std::string& name, GgmlType type, const std::vector<int64_t>& shape) {
   tensors_.push_back({name, type, shape, 0, 0});

@@ -144,7 +144,7 @@ def main():
     writer.add_array("v.i32s", [3, -4, 5])
     writer.add_array("v.f32s", [0.5, -1.5])
     golden = {}
-    for kind in (Q.F32, Q.F16, Q.BF16, Q.Q8_0, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q4_K, Q.Q5_K, Q.Q6_K):
+    for kind in (Q.F32, Q.F16, Q.BF16, Q.Q8_0, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q4_K, Q.Q5_K, Q.Q6_K, Q.MXFP4):
         rows, columns = 3, 512 if kind.name.endswith("K") else 64
         try:
             data = gguf.quantize(rng.standard_normal((rows, columns)).astype(np.float32), kind)

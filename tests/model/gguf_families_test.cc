@@ -1,0 +1,330 @@
+// The families of tests/model/golden/families as GGUF and back: the same weights and log-probs. The goldens
+// have every knob on; those that llama.cpp's architecture lacks are refused, and turned off here for the
+// round trip. TEMPER_GGUF_OUT names a folder in which the files stay, for scripts/oracles/gguf_families.py.
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "model/families.h"
+#include "model/golden_families.h"
+#include "model/import_gguf.h"
+#include "model/load.h"
+#include "model/model.h"
+#include "temp_folder.h"
+#include "test.h"
+
+using namespace temper;
+
+namespace {
+
+std::string golden_family(const std::string& name) {
+  return test_file("model/golden/families/" + name);
+}
+
+// The tiny byte-level tokenizer's tables.
+GgufVocabulary tables() {
+  const TempFolder folder;
+  gguf_to_folder(test_file("model/golden/gguf/llama_linear.gguf"), folder.text("m"), std::nullopt);
+  return vocabulary_from_folder(folder.text("m"));
+}
+
+// A golden with other keys of config.json, in fp32; biases go where they are off.
+// More layers than it has are copies of its own.
+void changed_model(const std::string& name, const Json& keys, const std::string& to) {
+  const std::string from = golden_family(name);
+  Json json = read_json_file(from + "/config.json");
+  if (json.contains("text_config")) json = json["text_config"];
+  const ModelConfig before = ModelConfig::from_json(json, from);
+  for (const auto& [key, value] : keys.items()) json[key] = value;
+  json.erase("quantization_config");
+  const ModelConfig config = ModelConfig::from_json(json, from);
+  const ModelFiles files(from, before.tied);
+  NamedTensors tensors;
+  for (const auto& [parameter, shape] : parameter_shapes(config)) {
+    std::string source = parameter;
+    for (int64_t l = before.layers; l < config.layers; ++l) {
+      const std::string mine = fmt::format(".layers.{}.", l),
+                        theirs = fmt::format(".layers.{}.", l % before.layers);
+      if (const size_t at = source.find(mine); at != std::string::npos)
+        source.replace(at, mine.size(), theirs);
+    }
+    if (files.find(source) == nullptr) source = "model.embed_tokens.weight";  // an untied head
+    tensors.emplace_back(parameter, files.tensor(source).to(at::kFloat));
+  }
+  save_pretrained(to, config, tensors, at::kFloat);
+}
+
+std::vector<double> logp_in(const std::string& folder, const std::vector<GoldenSequence>& sequences) {
+  const at::NoGradGuard no_grad;
+  const auto model = Model::load(folder, Precision{});
+  std::vector<double> out;
+  for (const GoldenSequence& s : sequences) {
+    if (s.ids.size() < 2) continue;
+    Packer packer;
+    packer.add_targets(packer.add_segment(s.ids), 0, static_cast<int64_t>(s.ids.size()), 0);
+    const at::Tensor logp =
+        model_logp(*model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)).logp.to(at::kDouble);
+    out.insert(out.end(), logp.const_data_ptr<double>(), logp.const_data_ptr<double>() + logp.numel());
+  }
+  return out;
+}
+
+double worst_of(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
+  return worst;
+}
+
+// Norms that are stored with their 1 lose the digits below 2^-24.
+void check_same_parameters(const std::string& a, const std::string& b, bool exact) {
+  const ModelConfig config = read_model_config(a);
+  const ModelFiles left(a, config.tied), right(b, config.tied);
+  for (const auto& [name, shape] : parameter_shapes(config)) {
+    CAPTURE(name);
+    REQUIRE(right.find(name) != nullptr);
+    const at::Tensor x = left.tensor(name).to(at::kFloat), y = right.tensor(name).to(at::kFloat);
+    if (exact || !name.ends_with("norm.weight"))
+      CHECK(x.equal(y));
+    else
+      CHECK((x - y).abs().max().item<double>() <= 6e-8);
+  }
+}
+
+std::string refused(const std::string& folder) {
+  const TempFolder out;
+  try {
+    folder_to_gguf(folder, out.text("m.gguf"), std::nullopt, tables());
+  } catch (const UserError& e) {
+    CHECK_FALSE(fs::exists(out.text("m.gguf")));
+    CHECK(std::string(e.what()).find('\n') == std::string::npos);
+    return e.what();
+  }
+  return "nothing";
+}
+
+struct Case {
+  std::string name;
+  Json keys = Json::object();  // what is changed; nothing: golden.json's log-probs hold
+};
+
+std::vector<Case> cases() {
+  const Json by_fours = Json::array({1, 1, 1, 0, 1});
+  return {{"gemma2", {{"attention_bias", false}, {"query_pre_attn_scalar", 8}}},
+          {"gemma3_text",
+           {{"attention_bias", false},
+            {"query_pre_attn_scalar", 8},
+            {"sliding_window_pattern", 6},
+            {"num_hidden_layers", 7}}},
+          {"gemma3", {{"query_pre_attn_scalar", 8}, {"num_hidden_layers", 7}, {"layer_types", nullptr}}},
+          {"phi3"},
+          {"phi3_plain"},
+          {"granite"},
+          {"olmo2", {{"attention_bias", false}}},
+          {"olmo3",
+           {{"rope_parameters",
+             {{"full_attention",
+               {{"rope_type", "yarn"},
+                {"rope_theta", 100.0},
+                {"factor", 8.0},
+                {"beta_fast", 1.0},
+                {"beta_slow", 0.15},
+                {"original_max_position_embeddings", 32}}},
+              {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}}}}}},
+          {"smollm3",
+           {{"attention_bias", false},
+            {"mlp_bias", false},
+            {"use_sliding_window", false},
+            {"layer_types", nullptr},
+            {"num_hidden_layers", 5},
+            {"no_rope_layers", by_fours}}},
+          {"glm4"},
+          {"qwen3_moe",
+           {{"attention_bias", false},
+            {"mlp_only_layers", Json::array()},
+            {"norm_topk_prob", true},
+            {"num_hidden_layers", 1}}},
+          {"mixtral", {{"sliding_window", nullptr}}},
+          {"ministral3"},
+          {"mistral3"},
+          {"gpt_oss", {{"swiglu_limit", 7.0}}},
+          {"glm4_moe"},
+          {"mistral_yarn",
+           {{"rope_scaling",
+             {{"rope_type", "yarn"},
+              {"factor", 8.0},
+              {"beta_fast", 2.0},
+              {"beta_slow", 0.2},
+              {"original_max_position_embeddings", 32}}}}}};
+}
+
+}  // namespace
+
+TEST_CASE("gguf families: a model is the same after a file, weights, shape and log-probs") {
+  const GgufVocabulary vocabulary = tables();
+  const char* kept = std::getenv("TEMPER_GGUF_OUT");
+  for (const Case& c : cases()) {
+    CAPTURE(c.name);
+    const TempFolder folder;
+    const std::string out = kept == nullptr ? folder.text() : std::string(kept);
+    const std::string in = c.keys.empty() ? golden_family(c.name) : out + "/" + c.name,
+                      file = out + "/" + c.name + ".gguf";
+    if (!c.keys.empty()) changed_model(c.name, c.keys, in);
+    folder_to_gguf(in, file, at::kFloat, vocabulary);
+    const std::string back = out + "/" + c.name + ".back";
+    gguf_to_folder(file, back, std::nullopt);
+    const ModelConfig a = read_model_config(in), b = read_model_config(back);
+    CHECK(b.family == (a.family == "mistral" ? "llama" : a.family));
+    CHECK(b.max_positions == a.max_positions);
+    CHECK(b.sliding_window == a.sliding_window);
+    CHECK(b.tied == a.tied);
+    check_same_parameters(in, back, !family_of(a).norms_add_one);
+    const Json golden = read_json_file(golden_family(c.name) + "/golden.json");
+    const auto sequences = golden_sequences(golden);
+    const std::vector<double> before = logp_in(in, sequences), after = logp_in(back, sequences);
+    const double difference = worst_of(before, after);
+    MESSAGE(c.name, ": largest difference of a log-prob ", difference);
+    CHECK(difference < 1e-6);
+    if (!c.keys.empty()) continue;
+    std::vector<double> theirs;
+    for (const GoldenSequence& s : sequences)
+      theirs.insert(theirs.end(), s.logprobs.begin(), s.logprobs.end());
+    CHECK(worst_of(after, theirs) < 2e-5);
+  }
+}
+
+TEST_CASE("gguf families: MXFP4 experts are read as they are, all their numbers in bf16") {
+  const TempFolder folder;
+  const std::string theirs = golden_family("gpt_oss_mxfp4"), ours = folder.text("m");
+  gguf_to_folder(test_file("model/golden/gguf/gpt_oss_mxfp4.gguf"), ours, std::nullopt);
+  CHECK(read_json_file(ours + "/config.json")["dtype"] == "bfloat16");
+  check_same_parameters(theirs, ours, true);
+  const auto sequences = golden_sequences(read_json_file(theirs + "/golden.json"));
+  std::vector<double> golden;
+  for (const GoldenSequence& s : sequences) golden.insert(golden.end(), s.logprobs.begin(), s.logprobs.end());
+  const std::vector<double> logp = logp_in(ours, sequences);
+  CHECK(worst_of(logp, logp_in(theirs, sequences)) < 1e-6);
+  CHECK(worst_of(logp, golden) < 2e-5);
+}
+
+TEST_CASE("gguf families: a model that llama.cpp does not compute is refused by the key of config.json") {
+  const auto refusal_of = [](const std::string& name, const Json& keys) {
+    const TempFolder folder;
+    changed_model(name, keys, folder.text("m"));
+    return refused(folder.text("m"));
+  };
+  const auto names = [](const std::string& message, const std::string& key) {
+    INFO(message);
+    CHECK(message.find("/m: " + key + ": expected ") != std::string::npos);
+  };
+  const Json plain_gemma = {{"attention_bias", false}, {"query_pre_attn_scalar", 8}};
+  const auto gemma = [&](const char* key, const Json& value) {
+    Json keys = plain_gemma;
+    keys[key] = value;
+    return refusal_of("gemma2", keys);
+  };
+  names(refusal_of("gemma2", {{"query_pre_attn_scalar", 8}}), "attention_bias");
+  names(gemma("query_pre_attn_scalar", 20), "query_pre_attn_scalar");
+  names(gemma("layer_types", {"full_attention", "sliding_attention", "full_attention"}), "layer_types");
+  names(gemma("sliding_window", nullptr), "sliding_window");
+  names(gemma("attn_logit_softcapping", nullptr), "attn_logit_softcapping");
+  names(refusal_of("gemma3", {{"query_pre_attn_scalar", 8}}), "layer_types");
+  names(refusal_of("olmo2", {{"attention_bias", false}, {"tie_word_embeddings", true}}),
+        "tie_word_embeddings");
+  names(refusal_of("olmo3", Json::object()), "rope_parameters of layers with a window");
+  names(refusal_of("smollm3", {{"attention_bias", false}, {"mlp_bias", false}}), "no_rope_layers");
+  names(refusal_of("qwen3_moe", {{"attention_bias", false}, {"norm_topk_prob", true}}), "mlp_only_layers");
+  names(refusal_of("qwen3_moe", {{"attention_bias", false}, {"num_hidden_layers", 1}}), "norm_topk_prob");
+  names(refusal_of("gpt_oss", Json::object()), "swiglu_limit");
+  names(refusal_of("llama_dynamic", Json::object()), "rope_parameters");
+  names(refusal_of("mistral_yarn", Json::object()), "rope_parameters");
+  CHECK(refused(golden_family("deepseek_v3")).find("deepseek_v3") != std::string::npos);
+}
+
+TEST_CASE("gguf families: windows that llama.cpp passes over end the context or stay, with their shape") {
+  const TempFolder folder;
+  const auto there_and_back = [&](const std::string& name) {
+    fs::remove(folder.text("m.gguf"));
+    fs::remove_all(folder.text("m"));
+    folder_to_gguf(golden_family(name), folder.text("m.gguf"), std::nullopt, tables());
+    gguf_to_folder(folder.text("m.gguf"), folder.text("m"), std::nullopt);
+    return read_model_config(folder.text("m"));
+  };
+  const ModelConfig mixtral = there_and_back("mixtral");
+  CHECK(mixtral.max_positions == 8);
+  CHECK(mixtral.sliding_window == 0);
+  const ModelConfig phi = there_and_back("phi3");
+  CHECK(phi.max_positions == 256);
+  CHECK(phi.sliding_window == 24);
+  CHECK(GgufFile(folder.text("m.gguf")).integer("phi3.rope.dimension_count") == 6);
+}
+
+TEST_CASE("gguf families: what does not fit is refused, and layers behind the model's are passed over") {
+  using Value = std::string;
+  const auto raw = [](auto value) { return Value(reinterpret_cast<const char*>(&value), sizeof value); };
+  // A key with its value of 4 bytes, as it lies in a file.
+  const auto entry = [&](const std::string& key, uint32_t type, auto value) {
+    return raw(uint64_t{key.size()}) + key + raw(type) + raw(value);
+  };
+  const uint32_t u32 = 4, f32 = 6;
+  const TempFolder folder;
+  const auto import_of = [&](const std::string& in, const std::string& from, const std::string& to) {
+    fs::remove(folder.text("m.gguf"));
+    fs::remove_all(folder.text("m"));
+    folder_to_gguf(in, folder.text("m.gguf"), std::nullopt, tables());
+    std::string bytes = read_file(folder.text("m.gguf"));
+    REQUIRE(from.size() == to.size());
+    REQUIRE(bytes.find(from) != std::string::npos);
+    bytes.replace(bytes.find(from), from.size(), to);
+    write_file_atomic(folder.text("m.gguf"), bytes);
+    gguf_to_folder(folder.text("m.gguf"), folder.text("m"), std::nullopt);
+  };
+  const auto error_of = [&](const std::string& in, const std::string& from, const std::string& to) {
+    try {
+      import_of(in, from, to);
+    } catch (const UserError& e) {
+      CHECK_FALSE(fs::exists(folder.text("m")));
+      CHECK(std::string(e.what()).find('\n') == std::string::npos);
+      return std::string(e.what());
+    }
+    return std::string("nothing");
+  };
+  const auto has = [](const std::string& message, const std::string& part) {
+    INFO(message);
+    CHECK(message.find(part) != std::string::npos);
+  };
+  has(error_of(golden_family("glm4_moe"), entry("glm4moe.expert_gating_func", u32, uint32_t{2}),
+               entry("glm4moe.expert_gating_func", u32, uint32_t{1})),
+      "glm4moe.expert_gating_func: expected 2 for glm4_moe, found 1");
+  has(error_of(golden_family("glm4_moe"), entry("glm4moe.expert_weights_scale", f32, 1.7f),
+               entry("glm4moe.nextn_predict_layers", u32, uint32_t{2})),
+      "glm4moe.nextn_predict_layers: expected less than the block_count 2, found 2");
+  has(error_of(golden_family("glm4_moe"), "glm4moe.expert_used_count", "glm4moe.expert_uzed_count"),
+      "glm4moe.expert_used_count is missing");
+  has(error_of(golden_family("phi3"), entry("phi3.rope.dimension_count", u32, uint32_t{6}),
+               entry("phi3.rope.dimension_count", u32, uint32_t{12})),
+      "phi3.rope.dimension_count: expected 2 to the head size 8, found 12");
+  has(error_of(golden_family("phi3"), "rope_factors_short", "rope_factors_shirt"),
+      "the tensor rope_factors_short.weight is missing");
+  has(error_of(golden_family("mixtral"), "llama.expert_count", "llama.expert_kount"),
+      "blk.0.ffn_gate.weight is missing");
+  has(error_of(golden_family("phi3_plain"), entry("phi3.attention.sliding_window", u32, uint32_t{0}),
+               entry("phi3.attention.sliding_window", u32, ~uint32_t{0} - 1)),
+      "nothing");  // beyond every context
+  const TempFolder olmo;
+  Json rope = {{"full_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}},
+               {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}}};
+  changed_model("olmo3", {{"rope_parameters", rope}}, olmo.text("m"));
+  has(error_of(olmo.text("m"), entry("olmo2.block_count", u32, uint32_t{4}),
+               entry("olmo2.block_count", u32, uint32_t{3})),
+      "layer_types: expected an array of 3 strings");
+
+  import_of(golden_family("glm4_moe"), entry("glm4moe.expert_weights_scale", f32, 1.7f),
+            entry("glm4moe.nextn_predict_layers", u32, uint32_t{1}));
+  CHECK(read_model_config(folder.text("m")).layers == 1);
+  CHECK_NOTHROW(Model::load(folder.text("m"), Precision{}));
+}
