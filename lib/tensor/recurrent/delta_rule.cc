@@ -277,7 +277,8 @@ DeltaRuleResult gated_delta_prefill(const Tensor& q, const Tensor& k, const Tens
       std::count_if(segments.begin(), segments.end(), [](const auto& x) { return x.parent < 0; });
   const std::vector<int64_t> shape = {roots, in.value_heads(), in.key_size(), in.value_size()};
   if (initial.defined() && initial.sizes() != shape)
-    bug("gated delta rule: initial states {}, expected {}", c10::str(initial.sizes()), c10::str(shape));
+    bug("gated delta rule: initial states {}, expected {}", c10::str(initial.sizes()),
+        c10::str(at::IntArrayRef(shape)));
   Outputs to{at::empty_like(in.v),
              at::empty({count, in.value_heads(), in.key_size(), in.value_size()}, in.g.options()),
              std::vector<int64_t>(segments.size(), -1)};
