@@ -81,7 +81,9 @@ TEST_CASE("causal_conv: an end without tokens keeps what stood before it") {
   CHECK(at::equal(states[1].select(1, 0), initial[1].select(1, 2)));
 }
 
-TEST_CASE("causal_conv: weights of other channels are an error") {
+TEST_CASE("causal_conv: shapes that do not fit are an error") {
   CHECK_THROWS_WITH(causal_conv(random({2, 3}), random({4, 4}), {{0, 2}}),
                     "causal_conv: weights of 4 channels, inputs of 3");
+  CHECK_THROWS_WITH(causal_conv(random({2, 3}), random({3, 4}), {{0, 3}}),
+                    "causal_conv: 2 tokens, segments of 3");
 }

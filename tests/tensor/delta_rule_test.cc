@@ -189,6 +189,9 @@ TEST_CASE("gated delta rule: bytes do not depend on threads, and no tokens are n
 
 TEST_CASE("gated delta rule: shapes that do not fit are an error") {
   Tensors x = some_inputs(4, 2, 4, 8, 8);
+  CHECK_THROWS_WITH(fast(x, {{0, 5}}), "gated delta rule: 4 tokens, segments of 5");
+  CHECK_THROWS_WITH(gated_delta_prefill(x[0], x[1], x[2], x[3], x[4], {{0, 4}}, {0}, random({2, 4, 8, 8})),
+                    "gated delta rule: initial states [2, 4, 8, 8], expected [1, 4, 8, 8]");
   x[3] = x[3].narrow(1, 0, 2);
   CHECK_THROWS_WITH(fast(x, {{0, 4}}),
                     "gated delta rule: shapes do not fit: q [4, 2, 8], k [4, 2, 8], v [4, 4, 8], "

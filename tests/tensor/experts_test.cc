@@ -155,9 +155,13 @@ TEST_CASE("grouped_quantised_linear equals the product with what the codes stand
   }
 }
 
-TEST_CASE("weights of another number of experts are an error") {
+TEST_CASE("experts: shapes that do not fit are an error") {
   const ExpertRows rows = sort_by_expert(choices(4, 1, 3), 3);
-  const Tensor w = random({2, 8, 16});
-  CHECK_THROWS_WITH(grouped_linear(random({4, 16}), rows, w, w),
+  const Tensor two = random({2, 8, 16}), three = random({3, 8, 16});
+  CHECK_THROWS_WITH(grouped_linear(random({4, 16}), rows, two, two),
                     "grouped_linear: weights of 2 experts, rows of 3");
+  CHECK_THROWS_WITH(grouped_linear(random({5, 16}), rows, three, three),
+                    "grouped_linear: 5 rows, 4 were sorted");
+  CHECK_THROWS_WITH(combine_rows(random({4, 16}), random({4, 2}), rows),
+                    "combine_rows: weights [4, 2] and 4 rows for the choices [4, 1]");
 }

@@ -185,6 +185,11 @@ struct GroupedLinear : Function<GroupedLinear> {
   }
 };
 
+void check(const char* what, const Tensor& x, const ExpertRows& rows, int64_t experts) {
+  if (experts != rows.experts()) bug("{}: weights of {} experts, rows of {}", what, experts, rows.experts());
+  if (x.size(0) != rows.begin.back()) bug("{}: {} rows, {} were sorted", what, x.size(0), rows.begin.back());
+}
+
 // Results of experts one after the other; experts without rows are left out.
 template <typename F>
 Tensor expert_by_expert(const Tensor& x, const ExpertRows& rows, int64_t width, const F& f) {
@@ -202,8 +207,7 @@ Tensor expert_by_expert(const Tensor& x, const ExpertRows& rows, int64_t width, 
 
 Tensor grouped_linear(const Tensor& x, const ExpertRows& rows, const Tensor& compute, const Tensor& master,
                       const Tensor& bias, const Tensor& bias_master) {
-  if (compute.size(0) != rows.experts())
-    bug("grouped_linear: weights of {} experts, rows of {}", compute.size(0), rows.experts());
+  check("grouped_linear", x, rows, compute.size(0));
   const Tensor in = x.contiguous();
   if (!wants_grad({&in, &master, &bias_master})) return forward_product(in, rows, compute, bias);
   return GroupedLinear::apply(in, compute.detach(), master, maybe(bias_master),
@@ -212,8 +216,7 @@ Tensor grouped_linear(const Tensor& x, const ExpertRows& rows, const Tensor& com
 
 Tensor grouped_quantised_linear(const Tensor& x, const ExpertRows& rows, const QuantisedMatrices& experts,
                                 const Tensor& bias) {
-  if (static_cast<int64_t>(experts.size()) != rows.experts())
-    bug("grouped_quantised_linear: weights of {} experts, rows of {}", experts.size(), rows.experts());
+  check("grouped_quantised_linear", x, rows, static_cast<int64_t>(experts.size()));
   return expert_by_expert(x, rows, experts[0]->rows, [&](const Tensor& own, int64_t e) {
     return quantised_linear(own, {experts[e]}, bias.defined() ? bias.select(0, e) : bias);
   });

@@ -137,6 +137,9 @@ Tensor gather_rows(const Tensor& x, const ExpertRows& rows) {
 }
 
 Tensor combine_rows(const Tensor& x, const Tensor& weights, const ExpertRows& rows) {
+  if (weights.sizes() != rows.place.sizes() || x.size(0) != rows.place.numel())
+    bug("combine_rows: weights {} and {} rows for the choices {}", c10::str(weights.sizes()), x.size(0),
+        c10::str(rows.place.sizes()));
   if (!fused(x)) return reference::combine_rows(x, weights, rows);
   const Tensor in = x.contiguous(), w = weights.to(at::kFloat).contiguous();
   return wants_grad({&in, &w}) ? CombineRows::apply(in, w, rows.place) : weighted_sum(in, w, rows.place);

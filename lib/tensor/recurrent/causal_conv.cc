@@ -125,6 +125,12 @@ struct CausalConv : Function<CausalConv> {
   }
 };
 
+void check(const Tensor& x, const Tensor& weight, const Tensor& taps) {
+  if (weight.size(0) != x.size(1))
+    bug("causal_conv: weights of {} channels, inputs of {}", weight.size(0), x.size(1));
+  if (taps.size(0) != x.size(0)) bug("causal_conv: {} tokens, segments of {}", x.size(0), taps.size(0));
+}
+
 bool fused(const Tensor& x) {
   return x.is_cpu() && has_kernel(x);
 }
@@ -145,9 +151,8 @@ Tensor composite(const Tensor& x, const Tensor& weight, const Tensor& taps) {
 
 Tensor causal_conv(const Tensor& x, const Tensor& weight, const std::vector<Segment>& segments) {
   if (!fused(x)) return reference::causal_conv(x, weight, segments);
-  if (weight.size(0) != x.size(1))
-    bug("causal_conv: weights of {} channels, inputs of {}", weight.size(0), x.size(1));
   const Tensor in = x.contiguous(), taps = taps_of(segments, weight.size(1));
+  check(in, weight, taps);
   return wants_grad({&in, &weight}) ? CausalConv::apply(in, weight, taps) : conv_forward(in, weight, taps);
 }
 
@@ -157,6 +162,7 @@ CausalConvResult causal_conv_prefill(const Tensor& x, const Tensor& weight,
   const at::NoGradGuard no_grad;
   const int64_t kernel = weight.size(1), behind = kernel - 1, channels = x.size(1);
   Tensor in = x.contiguous(), taps = taps_of(segments, kernel);
+  check(in, weight, taps);
   // What a root goes on from are more rows behind x's own.
   if (initial.defined())
     in = at::cat({in, initial.to(x.scalar_type()).transpose(1, 2).reshape({-1, channels})});

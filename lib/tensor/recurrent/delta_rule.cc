@@ -4,7 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <array>
+#include <algorithm>
 
 #include "base/error.h"
 #include "tensor/accelerator/delta_rule.h"
@@ -36,11 +36,14 @@ struct Inputs {
   int64_t square() const { return key_size() * value_size(); }
 };
 
-Inputs checked(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g, const Tensor& beta) {
+Inputs checked(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g, const Tensor& beta,
+               const std::vector<Segment>& segments) {
   if (q.dim() != 3 || q.sizes() != k.sizes() || v.size(0) != k.size(0) || v.size(1) % k.size(1) != 0 ||
       g.sizes() != v.sizes().slice(0, 2) || beta.sizes() != g.sizes())
     bug("gated delta rule: shapes do not fit: q {}, k {}, v {}, log_decay {}, beta {}", c10::str(q.sizes()),
         c10::str(k.sizes()), c10::str(v.sizes()), c10::str(g.sizes()), c10::str(beta.sizes()));
+  const int64_t tokens = segments.empty() ? 0 : segments.back().end;
+  if (v.size(0) != tokens) bug("gated delta rule: {} tokens, segments of {}", v.size(0), tokens);
   const auto dtype = v.scalar_type();
   return {q.to(dtype).contiguous(), k.to(dtype).contiguous(), v.contiguous(), g.to(at::kFloat).contiguous(),
           beta.to(at::kFloat).contiguous()};
@@ -253,7 +256,7 @@ Tensor gated_delta_rule(const Tensor& q, const Tensor& k, const Tensor& v, const
                         const Tensor& beta, const std::vector<Segment>& segments) {
   if (!has_kernel(v)) return reference::gated_delta_rule(q, k, v, log_decay, beta, segments).out;
   if (!v.is_cpu()) return on_device::gated_delta_rule(q, k, v, log_decay, beta, segments).out;
-  const Inputs in = checked(q, k, v, log_decay, beta);
+  const Inputs in = checked(q, k, v, log_decay, beta, segments);
   if (wants_grad({&q, &k, &v, &log_decay, &beta}))
     return GatedDeltaRule::apply(in.q, in.k, in.v, in.g, in.beta, &segments);
   const Outputs to{at::empty_like(in.v), {}, {}};
@@ -268,8 +271,14 @@ DeltaRuleResult gated_delta_prefill(const Tensor& q, const Tensor& k, const Tens
   const at::NoGradGuard no_grad;
   if (!has_kernel(v)) return reference::gated_delta_rule(q, k, v, log_decay, beta, segments, ends, initial);
   if (!v.is_cpu()) return on_device::gated_delta_rule(q, k, v, log_decay, beta, segments, ends, initial);
-  const Inputs in = checked(q, k, v, log_decay, beta);
+  const Inputs in = checked(q, k, v, log_decay, beta, segments);
   const auto count = static_cast<int64_t>(ends.size());
+  const auto roots =
+      std::count_if(segments.begin(), segments.end(), [](const auto& x) { return x.parent < 0; });
+  const std::vector<int64_t> shape = {roots, in.value_heads(), in.key_size(), in.value_size()};
+  if (initial.defined() && initial.sizes() != shape)
+    bug("gated delta rule: initial states {}, expected {}", c10::str(initial.sizes()),
+        c10::str(at::IntArrayRef(shape)));
   Outputs to{at::empty_like(in.v),
              at::empty({count, in.value_heads(), in.key_size(), in.value_size()}, in.g.options()),
              std::vector<int64_t>(segments.size(), -1)};
