@@ -1,6 +1,8 @@
 // The families of tests/model/golden/families as GGUF and back: the same weights and log-probs. The goldens
 // have every knob on; those that llama.cpp's architecture lacks are refused, and turned off here for the
 // round trip. TEMPER_GGUF_OUT names a folder in which the files stay, for scripts/oracles/gguf_families.py.
+#include "model/gguf_families.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -194,6 +196,17 @@ TEST_CASE("gguf families: a model is the same after a file, weights, shape and l
     for (const GoldenSequence& s : sequences)
       theirs.insert(theirs.end(), s.logprobs.begin(), s.logprobs.end());
     CHECK(worst_of(after, theirs) < 2e-5);
+  }
+}
+
+TEST_CASE("gguf families: every family with an architecture has an entry, and a file here") {
+  std::set<std::string> tried = {"llama", "qwen2", "qwen3"};  // in gguf_test.cc
+  for (const Case& c : cases()) tried.insert(read_model_config(golden_family(c.name)).family);
+  for (const Family& family : families()) {
+    if (family.gguf == nullptr) continue;
+    CAPTURE(family.name);
+    CHECK_NOTHROW(gguf_family(family));
+    CHECK(tried.count(family.name) == 1);
   }
 }
 
