@@ -17,7 +17,7 @@
 #include "common.h"
 #include "folder_vocabulary.h"
 #include "merge_arguments.h"
-#include "model/import_gguf.h"
+#include "model/gguf/import_gguf.h"
 
 using namespace temper;
 

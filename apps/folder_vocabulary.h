@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "model/gguf_vocabulary.h"
+#include "model/gguf/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_sentencepiece_model.h"
 

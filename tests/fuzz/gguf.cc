@@ -4,8 +4,8 @@
 #include <ATen/ATen.h>
 
 #include "fuzz.h"
-#include "model/gguf_vocabulary.h"
-#include "model/import_gguf.h"
+#include "model/gguf/gguf_vocabulary.h"
+#include "model/gguf/import_gguf.h"
 
 using namespace temper;
 

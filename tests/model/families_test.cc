@@ -78,8 +78,7 @@ TEST_CASE("families: log-probs equal transformers', sequences packed together") 
     const auto sequences = golden_sequences(read_json_file(folder + "/golden.json"));
     const double difference = worst(logp_of(*model, sequences), sequences);
     MESSAGE(folder.substr(folder.rfind('/') + 1), ": largest difference ", difference);
-    // Qwen3.5 divides the recurrence's small results by their size, and its rounding with them.
-    CHECK(difference < (model->config().linear.key_heads > 0 ? 4e-5 : 2e-5));
+    CHECK(difference < 2e-5);
   }
 }
 
@@ -134,8 +133,7 @@ TEST_CASE("families: a prompt shared by two answers gives what whole sequences g
     const auto logp =
         model_logp(*model, packer.tokens_on(at::kCPU), targets).logp.index({targets.sequence == 1});
     const std::vector<double> tail(golden[3].logprobs.begin() + 39, golden[3].logprobs.end());
-    CHECK((logp.to(at::kDouble) - at::tensor(tail, at::kDouble)).abs().max().item<double>() <
-          (model->config().linear.key_heads > 0 ? 4e-5 : 2e-5));
+    CHECK((logp.to(at::kDouble) - at::tensor(tail, at::kDouble)).abs().max().item<double>() < 2e-5);
   }
 }
 

@@ -1,7 +1,7 @@
 // The families of tests/model/golden/families as GGUF and back: the same weights and log-probs. The goldens
 // have every knob on; those that llama.cpp's architecture lacks are refused, and turned off here for the
 // round trip. TEMPER_GGUF_OUT names a folder in which the files stay, for scripts/oracles/gguf_families.py.
-#include "model/gguf_families.h"
+#include "model/gguf/gguf_families.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -12,8 +12,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "model/families.h"
+#include "model/gguf/import_gguf.h"
 #include "model/golden_families.h"
-#include "model/import_gguf.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "temp_folder.h"

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "model/convert.h"
 #include "model/generation.h"
-#include "model/import_gguf.h"
+#include "model/gguf/import_gguf.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "temp_folder.h"

@@ -1,4 +1,4 @@
-#include "model/gguf_families.h"
+#include "model/gguf/gguf_families.h"
 
 #include <algorithm>
 #include <cmath>

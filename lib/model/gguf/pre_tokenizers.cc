@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <map>
 
-#include "model/gguf_vocabulary.h"
+#include "model/gguf/gguf_vocabulary.h"
 
 namespace temper {
 namespace {

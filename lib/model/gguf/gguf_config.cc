@@ -1,4 +1,4 @@
-#include "model/gguf_config.h"
+#include "model/gguf/gguf_config.h"
 
 #include <ATen/ATen.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "model/gguf_families.h"
+#include "model/gguf/gguf_families.h"
 #include "model/rope.h"
 
 namespace temper {

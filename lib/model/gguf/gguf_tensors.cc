@@ -1,10 +1,10 @@
-#include "model/gguf_tensors.h"
+#include "model/gguf/gguf_tensors.h"
 
 #include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "model/families.h"
-#include "model/gguf_families.h"
+#include "model/gguf/gguf_families.h"
 
 namespace temper {
 namespace {

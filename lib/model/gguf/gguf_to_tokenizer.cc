@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "model/gguf_vocabulary.h"
+#include "model/gguf/gguf_vocabulary.h"
 
 namespace temper {
 namespace {

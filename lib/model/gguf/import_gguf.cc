@@ -1,4 +1,4 @@
-#include "model/import_gguf.h"
+#include "model/gguf/import_gguf.h"
 
 #include <ATen/ATen.h>
 
@@ -10,9 +10,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "model/families.h"
-#include "model/gguf_config.h"
-#include "model/gguf_families.h"
-#include "model/gguf_tensors.h"
+#include "model/gguf/gguf_config.h"
+#include "model/gguf/gguf_families.h"
+#include "model/gguf/gguf_tensors.h"
 #include "model/load.h"
 
 namespace temper {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "model/config.h"
-#include "model/gguf_vocabulary.h"
+#include "model/gguf/gguf_vocabulary.h"
 #include "tensor/gguf.h"
 
 namespace temper {
