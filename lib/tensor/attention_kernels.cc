@@ -12,6 +12,7 @@
 
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
+#include "tensor/recurrent/trees.h"
 #include "tensor/vec.h"
 
 namespace temper {
@@ -29,17 +30,11 @@ struct Tree {
 
 std::vector<Tree> trees_of(const std::vector<Segment>& segments) {
   std::vector<Tree> trees;
-  std::vector<size_t> tree_of(segments.size());
-  for (size_t s = 0; s < segments.size(); ++s) {
-    if (segments[s].parent < 0) {
-      tree_of[s] = trees.size();
-      trees.push_back({{}, segments[s].begin, segments[s].end});
-    } else {
-      tree_of[s] = tree_of[segments[s].parent];
-    }
-    Tree& tree = trees[tree_of[s]];
-    tree.segments.push_back(static_cast<int64_t>(s));
-    tree.end = std::max(tree.end, segments[s].end);
+  for (std::vector<int64_t>& tree : segment_trees(segments)) {
+    int64_t end = 0;
+    for (const int64_t s : tree) end = std::max(end, segments[s].end);
+    const int64_t begin = segments[tree.front()].begin;
+    trees.push_back({std::move(tree), begin, end});
   }
   return trees;
 }

@@ -13,7 +13,7 @@ OPENING = """# The decoder and its families
 
 One decoder (`decoder.cc`) computes every family. What tells them apart are named fields: of a family (`Family` in `families.h`: where
 norms stand, how matrices lie in files, which keys of config.json it reads and what each means when it is missing) and of a model
-(`ModelConfig` in `config.h`: numbers that a config.json gives). `temper-inspect model --folder FOLDER` says which a folder uses.
+(`ModelConfig` in `config.h`: numbers that a config.json gives). `temper-inspect model FOLDER` says which a folder uses.
 
 ## How to add a family
 
