@@ -9,6 +9,7 @@
 #include "adapter/saved_modules.h"
 #include "base/error.h"
 #include "base/random.h"
+#include "model/families.h"
 #include "tensor/ops.h"
 
 namespace temper {
@@ -107,7 +108,11 @@ class PromptAdapter : public SoftPrompt {
       for (int64_t i = 0; i < count(); ++i) ids.push_back(text[static_cast<size_t>(i) % text.size()]);
     }
     const Tensor& table = model_.find("model.embed_tokens.weight")->compute;
-    set_values(table.index_select(0, at::tensor(ids, at::kLong).to(table.device())));
+    Tensor rows = table.index_select(0, at::tensor(ids, at::kLong).to(table.device()));
+    const ModelConfig& config = model_.config();
+    if (family_of(config).scales_embeddings)  // what the model's embedding gives, as PEFT takes it
+      rows = rows * at::scalar_tensor(config.embedding_scale, rows.options());
+    set_values(rows);
   }
 
  protected:

@@ -93,7 +93,7 @@ struct ModelConfig {
   LinearAttention linear;
   Latent latent;                    // heads are then `head_dim` = unturned + turned wide
   std::string activation = "silu";  // of the gate: "silu", "gelu_tanh"; of experts also "clamped_swiglu"
-  double embedding_scale = 1.0;     // of the embeddings, rounded to the compute dtype
+  double embedding_scale = 1.0;     // of the embeddings; Gemma's is rounded to their type
   double attention_scale = 0.0;     // of the scores; 0: head_dim^-1/2
   double attention_softcap = 0.0;   // 0: none
   double residual_scale = 1.0;      // of what a sub-layer adds

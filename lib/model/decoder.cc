@@ -153,9 +153,11 @@ class Decoder : public Model {
     const VirtualRows& rows = pass->rows;
     Tensor x = embedding(rows.any() ? ids.clamp_max(config_.vocab - 1) : ids, weights_.embedding->compute,
                          weights_.embedding->master);
-    if (config_.embedding_scale != 1.0)  // a number of the compute dtype, as transformers has it
-      x = x * at::scalar_tensor(config_.embedding_scale, x.options());
+    // As in transformers: Gemma's embedding multiplies its rows, by a number of their type; Granite
+    // multiplies all that goes into the first block.
+    if (family_.scales_embeddings) x = x * at::scalar_tensor(config_.embedding_scale, x.options());
     x = rows.put(x, [&] { return virtual_->embeddings(); });
+    if (!family_.scales_embeddings && config_.embedding_scale != 1.0) x = x * config_.embedding_scale;
     if (options.embedding_noise.defined()) x = (x + options.embedding_noise).to(x.scalar_type());
     for (int64_t l = 0; l < config_.layers; ++l) {
       const Block block = [this, l, pass](const Tensor& in) { return run_block(l, in, *pass); };
