@@ -21,9 +21,10 @@ double growth_of(double factor, double by) {
 }
 
 void read_yarn(const ConfigKeys& keys, Rope& rope) {
-  rope.beta_fast = keys.number("beta_fast", 1e-6, 1e6, 32.0);
-  rope.beta_slow = keys.number("beta_slow", 1e-6, 1e6, 1.0);
-  if (rope.beta_fast == 0) rope.beta_fast = 32.0;
+  rope.beta_fast = keys.number("beta_fast", 0.0, 1e6, 32.0);
+  rope.beta_slow = keys.number("beta_slow", 0.0, 1e6, 1.0);
+  if (rope.beta_fast == 0) rope.beta_fast = 32.0;  // as in transformers
+  if (rope.beta_slow == 0) rope.beta_slow = 1.0;
   rope.truncate = keys.boolean("truncate", true);
   const double mscale = keys.number("mscale", 0.0, 1e3, 0.0),
                all = keys.number("mscale_all_dim", 0.0, 1e3, 0.0);

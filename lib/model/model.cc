@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/load.h"
 #include "tensor/accelerator/ops.h"
+#include "tensor/logits.h"
 
 namespace temper {
 
@@ -57,12 +58,9 @@ Parameter* Model::find(const std::string& name) {
 
 at::Tensor Model::logits(const at::Tensor& hidden) {
   at::NoGradGuard guard;
-  at::Tensor z = hidden.is_cpu() ? at::linear(hidden, head().compute).to(at::kFloat)
-                                 : on_device::mm_f32(hidden, head().compute.t());
-  const LogitsLaw& law = config().logits;
-  if (law.scale != 1.0) z.mul_(law.scale);
-  if (law.softcap > 0) z.div_(law.softcap).tanh_().mul_(law.softcap);
-  return z;
+  return lawful(hidden.is_cpu() ? at::linear(hidden, head().compute).to(at::kFloat)
+                                : on_device::mm_f32(hidden, head().compute.t()),
+                config().logits);
 }
 
 void Model::save(const std::string& folder, at::ScalarType dtype) {

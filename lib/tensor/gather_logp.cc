@@ -141,10 +141,9 @@ namespace reference {
 Tensor gather_logp(const Tensor& hidden, const Tensor& head, const Tensor& head_master, const Tensor& source,
                    const Tensor& token, const LogitsLaw& law) {
   const Tensor weight = head_master.requires_grad() ? head_master : head;
-  Tensor logits =
-      at::matmul(hidden.to(at::kFloat).index_select(0, source), weight.to(at::kFloat).t()) * law.scale;
-  if (law.softcap > 0) logits = at::tanh(logits / law.softcap) * law.softcap;
-  return at::log_softmax(logits, -1).gather(1, token);
+  const Tensor products =
+      at::matmul(hidden.to(at::kFloat).index_select(0, source), weight.to(at::kFloat).t());
+  return at::log_softmax(lawful(products, law), -1).gather(1, token);
 }
 
 }  // namespace reference

@@ -32,6 +32,12 @@ inline float log_sum_exp(const float* row, int64_t vocab, float scale = 1.0f) {
   return top * scale + std::log(total);
 }
 
+// Products of the head as logits; differentiable.
+inline at::Tensor lawful(at::Tensor z, const LogitsLaw& law) {
+  if (law.scale != 1.0) z = z * law.scale;
+  return law.softcap > 0 ? at::tanh(z / law.softcap) * law.softcap : z;
+}
+
 // Products of the head, [rows, V], become logits in place.
 inline void apply_law(const LogitsLaw& law, float* z, int64_t rows, int64_t vocab) {
   if (law.plain()) return;

@@ -5,6 +5,7 @@
 
 #include "tensor/accelerator/logits.h"
 #include "tensor/kernels.h"
+#include "tensor/logits.h"
 #include "tensor/logp_parts.h"
 
 namespace temper {
@@ -144,9 +145,7 @@ LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor
   const Tensor weight = head_master.requires_grad() ? head_master : head;
   Tensor logits =
       at::matmul(hidden.to(at::kFloat).index_select(0, targets.source), weight.to(at::kFloat).t());
-  const LogitsLaw& law = options.law;
-  logits = logits * law.scale;
-  if (law.softcap > 0) logits = at::tanh(logits / law.softcap) * law.softcap;
+  logits = lawful(logits, options.law);
   const Tensor all = at::log_softmax(logits / options.temperature, -1);
   LogpResult result;
   result.logp = all.gather(1, targets.token.unsqueeze(1)).squeeze(1);

@@ -77,8 +77,8 @@ void Session::join_gradients(UpdateOutcome& outcome) {
 
 UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
   UpdateOutcome outcome;
-  balance_routers(batches);
   begin_update(batches, loss);
+  balance_routers(batches);  // of the weights that the update then trains
   for (size_t i = 0; i < batches.size(); ++i) {
     adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
     if (!ranks.mine(i)) continue;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tensor/accelerator/ops.h"
+#include "tensor/logits.h"
 
 namespace temper::on_device {
 namespace {
@@ -26,10 +27,7 @@ void for_each_chunk(int64_t all, int64_t chunk_rows, int64_t vocab, const F& f) 
 }
 
 Tensor logits_of(const Tensor& h, const Tensor& head, const LogitsLaw& law) {
-  Tensor z = mm_f32(h, head.t());
-  if (law.scale != 1.0) z.mul_(law.scale);
-  if (law.softcap > 0) z.mul_(1.0 / law.softcap).tanh_().mul_(law.softcap);
-  return z;
+  return lawful(mm_f32(h, head.t()), law);
 }
 // The gradient of logits z becomes that of the head's products, in place.
 void law_backward(const LogitsLaw& law, const Tensor& z, Tensor& d) {
