@@ -119,6 +119,12 @@ struct ModelConfig {
   bool sparse(int64_t layer) const {  // whether it has experts
     return experts.count > 0 && (experts.layers.empty() || experts.layers.at(static_cast<size_t>(layer)));
   }
+  int64_t sparse_layers() const { return sparse_before(layers); }
+  int64_t sparse_before(int64_t layer) const {
+    int64_t count = 0;
+    for (int64_t l = 0; l < layer; ++l) count += sparse(l) ? 1 : 0;
+    return count;
+  }
   const Rope& rope_of(int64_t layer) const { return window_rope && window(layer) > 0 ? *window_rope : rope; }
   bool turns(int64_t layer) const {
     return layer_turns.empty() || layer_turns.at(static_cast<size_t>(layer));

@@ -108,6 +108,7 @@ class Decoder : public Model {
     ForwardOptions all = options;
     if (all.embedding_noise.defined())
       all.embedding_noise = at::constant_pad_nd(all.embedding_noise, {0, 0, n, 0});
+    if (all.routes.defined()) all.routes = at::constant_pad_nd(all.routes, {0, 0, n, 0}, -1);
     return run(whole.ids, whole.positions, std::make_shared<PackedContext>(whole), all, &whole)
         .narrow(0, n, batch.tokens());
   }
@@ -139,6 +140,8 @@ class Decoder : public Model {
     bool training = false;
     RouterCounts* counts = nullptr;  // until the pass is over: recomputed blocks do not count again
     Tensor balance_gradient, token_weight;
+    Tensor routes;  // see ForwardOptions
+    bool replay = false;
   };
 
   // batch: null outside a packed one.
@@ -150,6 +153,8 @@ class Decoder : public Model {
       pass->counts = options.router_counts;
       pass->balance_gradient = options.balance_gradient;
     }
+    pass->routes = options.routes;
+    pass->replay = options.replay_routes;
     const VirtualRows& rows = pass->rows;
     Tensor x = embedding(rows.any() ? ids.clamp_max(config_.vocab - 1) : ids, weights_.embedding->compute,
                          weights_.embedding->master);
@@ -226,7 +231,7 @@ class Decoder : public Model {
             : added(in, config_.recurrent(l) ? mix(l, in, pass) : attention(l, in, pass), w.after_attention);
     if (pass.context->skips_mlp(l)) return x;
     const Tensor h = w.before_mlp == nullptr ? x : norm(x, w.before_mlp);
-    return added(x, config_.sparse(l) ? experts(w.experts, h, pass) : mlp(w, h, pass), w.after_mlp);
+    return added(x, config_.sparse(l) ? experts(l, h, pass) : mlp(w, h, pass), w.after_mlp);
   }
 
   Tensor activated(const Tensor& gate_up) const {
@@ -238,15 +243,24 @@ class Decoder : public Model {
   }
 
   // Tokens sorted by the experts that they go to, one product an expert, and the weighted sum back.
-  Tensor experts(const ExpertWeights& w, const Tensor& h, const Pass& pass) {
+  Tensor experts(int64_t l, const Tensor& h, const Pass& pass) {
+    const ExpertWeights& w = weights_.blocks[l].experts;
     const auto values = [](const Parameter* p) { return p == nullptr ? Tensor() : p->compute; };
     const auto master = [](const Parameter* p) { return p == nullptr ? Tensor() : p->master; };
     const Experts& e = config_.experts;
     Tensor balance;
     if (pass.balance_gradient.defined())
       balance = pass.token_weight.unsqueeze(1) * pass.balance_gradient.to(h.device());
-    const Routing routing = route(router_logits(w, h), e, values(w.correction), balance);
-    if (pass.counts != nullptr) pass.counts->add(routing, pass.token_weight);
+    const int64_t place = config_.sparse_before(l);
+    Tensor routes;
+    if (pass.routes.defined()) routes = pass.routes.narrow(1, place * e.chosen, e.chosen);
+    const Routing routing =
+        route(router_logits(w, h), e, values(w.correction), balance, pass.replay ? routes : Tensor());
+    pass.context->routed(place, routing.experts);
+    if (pass.counts != nullptr) {
+      pass.counts->add(routing, pass.token_weight);
+      if (routes.defined()) pass.counts->compare(routing, routes, pass.token_weight);
+    }
     const ExpertRows rows = sort_by_expert(routing.experts, e.count);
     const Tensor gate_up = grouped_linear(gather_rows(h, rows), rows, w.gate_up->compute, w.gate_up->master,
                                           values(w.gate_up_bias), master(w.gate_up_bias));

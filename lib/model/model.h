@@ -83,6 +83,8 @@ class AttentionContext {
                             const AttentionLaw& law) = 0;
   // The same of a layer of linear attention: [N, Hv, Dv].
   virtual at::Tensor mix(int64_t layer, const MixInput& in) = 0;
+  // Told which experts [N, k] the tokens of a layer went to; the how many-th of the layers with experts.
+  virtual void routed(int64_t sparse_layer, const at::Tensor& experts) {}
   // Sub-layers of a block that this pass leaves out, as drafts of self-speculative decoding do.
   virtual bool skips_attention(int64_t layer) const { return false; }
   virtual bool skips_mlp(int64_t layer) const { return false; }
@@ -94,6 +96,10 @@ struct ForwardOptions {
   at::Tensor embedding_noise = {};        // [N, H], added to the embeddings; undefined: none
   RouterCounts* router_counts = nullptr;  // what the routers of a mixture do is added; null: nobody asks
   at::Tensor balance_gradient = {};       // [E], see RouterCounts::balance_gradient(); undefined: none
+  // Experts that another pass over the batch chose, [N, sparse layers * k] integer, -1: not known. They are
+  // compared with this pass's choices for router_counts or, replayed, stand in their place.
+  at::Tensor routes = {};
+  bool replay_routes = false;
 };
 
 // Which heads a folder's model is wanted with.

@@ -42,7 +42,7 @@ Tensor within_groups(const Tensor& scores, const Experts& e) {
 }  // namespace
 
 Routing route(const Tensor& logits, const Experts& e, const Tensor& correction,
-              const Tensor& balance_gradient) {
+              const Tensor& balance_gradient, const Tensor& given) {
   Routing out;
   const Tensor z = logits.to(at::kFloat);
   const bool sigmoid = e.router == Experts::Router::kSigmoid;
@@ -51,7 +51,8 @@ Routing route(const Tensor& logits, const Experts& e, const Tensor& correction,
     out.probabilities = AddGradient::apply(out.probabilities, balance_gradient);
   Tensor by = out.probabilities.detach();
   if (correction.defined()) by = by + correction;
-  out.experts = std::get<1>(within_groups(by, e).topk(e.chosen, -1));
+  out.own = out.experts = std::get<1>(within_groups(by, e).topk(e.chosen, -1));
+  if (given.defined()) out.experts = at::where(given < 0, out.own, given.to(at::kLong));
   out.weights = out.probabilities.gather(1, out.experts);
   // The softmax of the chosen logits is that of all, divided by the sum of the chosen.
   if (e.renormalised || e.router == Experts::Router::kSoftmaxOfChosen)
@@ -70,6 +71,13 @@ void RouterCounts::add(const Routing& routing, const Tensor& weight) {
   probability = probability.defined() ? probability + sums : sums;
   entropy -= (at::xlogy(p, p).sum(-1).to(at::kDouble) * w).sum().item<double>();
   tokens += w.sum().item<double>();
+}
+
+void RouterCounts::compare(const Routing& routing, const Tensor& recorded, const Tensor& weight) {
+  const Tensor known = (recorded >= 0).to(at::kDouble) * weight.to(at::kDouble).unsqueeze(1);
+  const Tensor found = (recorded.unsqueeze(2) == routing.own.unsqueeze(1)).any(2);
+  compared += known.sum().item<double>();
+  same += (known * found).sum().item<double>();
 }
 
 double RouterCounts::balance_loss() const {

@@ -12,6 +12,7 @@ namespace temper {
 
 struct Routing {
   at::Tensor experts;        // [N, k] int64
+  at::Tensor own;            // [N, k] int64: what the router chooses itself; experts, unless those are given
   at::Tensor weights;        // [N, k] fp32, differentiable
   at::Tensor probabilities;  // [N, E] fp32, differentiable
 };
@@ -24,17 +25,24 @@ struct Routing {
 // the
 //   best groups, weights p, renormalised, times the scale.
 // balance_gradient [N, E]: added to the gradient of p; undefined: nothing.
+// given [N, k] integer: the experts that tokens go to in place of the router's choice, with the weights that
+// this router gives them; -1: the router chooses. Undefined: it chooses for all.
 Routing route(const at::Tensor& logits, const Experts& experts, const at::Tensor& correction = {},
-              const at::Tensor& balance_gradient = {});
+              const at::Tensor& balance_gradient = {}, const at::Tensor& given = {});
 
 // What the routers of all sparse layers did in the passes of a step. A token counts as often as it would
 // stand in a batch that shares no prompts, so that sharing changes nothing.
 struct RouterCounts {
-  at::Tensor chosen;                                           // [E] fp64: choices of an expert
-  at::Tensor probability;                                      // [E] fp64: sum of its probabilities
-  double entropy = 0;                                          // sum over tokens and layers, in nats
-  double tokens = 0;                                           // tokens times sparse layers
+  at::Tensor chosen;              // [E] fp64: choices of an expert
+  at::Tensor probability;         // [E] fp64: sum of its probabilities
+  double entropy = 0;             // sum over tokens and layers, in nats
+  double tokens = 0;              // tokens times sparse layers
+  double compared = 0, same = 0;  // choices, and those that were the other's, too
   void add(const Routing& routing, const at::Tensor& weight);  // weight [N] fp32: how often a token counts
+
+  // Counts which of the recorded choices [N, k] of another pass over these tokens, -1: none, are the router's
+  // own as well.
+  void compare(const Routing& routing, const at::Tensor& recorded, const at::Tensor& weight);
 
   // E sum_e f_e P_e with f_e = chosen / tokens and P_e = probability / tokens (Switch Transformer, arXiv
   // 2101.03961, over all layers as in transformers' load_balancing_loss_func; k when balanced).

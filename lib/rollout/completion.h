@@ -49,6 +49,9 @@ struct Completion {
   std::string raw_text;  // of all ids, with special tokens
   std::vector<Turn> turns;
   std::optional<Conversation> conversation;
+  // Experts that the tokens of prompt and completion went to, as EngineOptions::keep_routes asks: of each
+  // token, those of each sparse layer. -1: it was not read, as the last one, or not known.
+  std::vector<int16_t> routes;
   int64_t policy_tokens() const;
   // What a policy's importance weights at the same temperature divide by: logp_full; of a constrained draw
   // logp, so that they weigh the constraint back, too.

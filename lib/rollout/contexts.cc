@@ -26,6 +26,18 @@ at::Tensor PrefillContext::mix(int64_t layer, const MixInput& in) {
   return mix_onward(in, batch_.segments, states);
 }
 
+void PrefillContext::routed(int64_t sparse_layer, const at::Tensor& experts) {
+  if (runs_.front()->shape().routes == 0) return;
+  const at::Tensor all = experts.cpu().contiguous();
+  const int64_t k = all.size(1);
+  const auto* row = all.const_data_ptr<int64_t>();
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    const Segment& s = batch_.segments[i];
+    for (int64_t t = 0; t < s.length(); ++t)
+      runs_[i]->put_routes(t, sparse_layer, row + (s.begin + t) * k, k);
+  }
+}
+
 void PrefillContext::store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const {
   if (places_.defined()) {
     const KvArena& arena = runs_.front()->arena();
@@ -61,6 +73,17 @@ at::Tensor DecodeContext::mix(int64_t layer, const MixInput& in) {
     states.push_back(&own);
   }
   return mix_onward(in, segments, states);
+}
+
+void DecodeContext::routed(int64_t sparse_layer, const at::Tensor& experts) {
+  if (rows_.front().own->shape().routes == 0) return;
+  const at::Tensor all = experts.cpu().contiguous();
+  const int64_t k = all.size(1);
+  const auto* row = all.const_data_ptr<int64_t>();
+  for (const DecodeRow& r : rows_) {
+    r.own->put_routes(r.seen - 1, sparse_layer, row, k);
+    row += k;
+  }
 }
 
 at::Tensor DecodeContext::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

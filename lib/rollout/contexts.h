@@ -21,6 +21,7 @@ class PrefillContext : public AttentionContext {
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const AttentionLaw& law) override;
   at::Tensor mix(int64_t layer, const MixInput& in) override;
+  void routed(int64_t sparse_layer, const at::Tensor& experts) override;
 
  private:
   void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const;
@@ -43,6 +44,7 @@ class DecodeContext : public AttentionContext {
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const AttentionLaw& law) override;
   at::Tensor mix(int64_t layer, const MixInput& in) override;
+  void routed(int64_t sparse_layer, const at::Tensor& experts) override;
   bool skips_attention(int64_t layer) const override {
     return skipped_ != nullptr && skipped_->attention[static_cast<size_t>(layer)];
   }

@@ -71,7 +71,7 @@ class Engine {
         options_(options),
         draws_(tokenizer, sampling, options.end_ids, model.config().vocab, options.exact_weights),
         constraints_(sampling, tokenizer, model.config().vocab, options.end_ids),
-        pool_(kv_shape(model)) {
+        pool_(kv_shape(model, options.keep_routes)) {
     check_requests(model, requests, sampling, options);
     if (options.speculation != nullptr)
       speculator_ = options.speculation->begin({model, tokenizer, requests, sampling, options.end_ids});
@@ -337,7 +337,10 @@ class Engine {
     if (speculator_ != nullptr) speculator_->ended(s);
     std::optional<Conversation> conversation;
     if (options_.respondent != nullptr) conversation = options_.respondent->conversation(request, s.sample());
-    results_[request][static_cast<size_t>(s.sample())] = s.finished(std::move(conversation));
+    std::vector<int16_t> routes = s.routes(static_cast<int64_t>(model_.virtual_ids().size()));
+    Completion& result = results_[request][static_cast<size_t>(s.sample())];
+    result = s.finished(std::move(conversation));
+    result.routes = std::move(routes);
     ++progress_.finished;
     if (--open_[request] == 0 && options_.on_request) options_.on_request(request, results_[request]);
   }

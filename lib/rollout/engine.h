@@ -54,6 +54,8 @@ struct EngineOptions {
   // Who answers when a turn ends; none: a completion is one turn. max_new_tokens then counts the tokens of
   // both, min_new_tokens and stop strings those of a turn.
   Respondent* respondent = nullptr;
+  // Completions say which experts of a mixture their tokens went to.
+  bool keep_routes = false;
   // Who drafts tokens (speculate/speculation.h); null: nobody. Tokens and log-probs keep their distribution;
   // those of greedy decoding, and of drafts that are not drawn ("lookup"), stay the same beyond the rounding
   // of the products. Not with mirostat.

@@ -38,6 +38,7 @@ KvRun::~KvRun() {
 }
 
 void KvRun::extend(int64_t tokens) {
+  routes_.resize(static_cast<size_t>((length_ + tokens) * shape().routes), -1);
   if (pool_->has_arena()) {
     KvArena& arena = pool_->arena();
     if (length_ + tokens > stretch_.tokens) {
@@ -65,18 +66,25 @@ void KvRun::shorten(int64_t tokens) {
         "read: "
         "it decodes without speculation, and turns end where they are cut");
   length_ -= tokens;
+  routes_.resize(static_cast<size_t>(length_ * shape().routes));
 }
 
 void KvRun::copy_from(const KvRun& run, int64_t begin) {
   states_ = run.states_;  // tensors that are replaced, never written to
   length_ = std::min(length_, begin);
   extend(run.length_ - length_);
+  routes_ = run.routes_;
   if (pool_->has_arena()) {
     if (length_ > 0) pool_->arena().copy(run.stretch_, stretch_, length_);
     return;
   }
   for (int64_t b = begin / kBlockTokens; b * kBlockTokens < length_; ++b)
     blocks_[static_cast<size_t>(b)].copy_(run.blocks_[static_cast<size_t>(b)]);
+}
+
+void KvRun::put_routes(int64_t token, int64_t sparse_layer, const int64_t* experts, int64_t count) const {
+  int16_t* to = routes_.data() + token * shape().routes + sparse_layer * count;
+  for (int64_t i = 0; i < count; ++i) to[i] = static_cast<int16_t>(experts[i]);
 }
 
 at::Tensor KvRun::keys(int64_t block, int64_t layer) const {

@@ -22,6 +22,7 @@ constexpr int64_t kLanePad = 16;  // rows of values are filled up to whole vecto
 struct KvShape {
   int64_t layers = 0, heads = 0, head_dim = 0;  // heads: of keys and values
   at::TensorOptions options;                    // dtype, device
+  int64_t routes = 0;                           // numbers a token of the experts that it goes to; 0: not kept
   int64_t padded() const { return (head_dim + kLanePad - 1) / kLanePad * kLanePad; }
   // A block's numbers for one layer and head: keys [head_dim, kBlockTokens], then values [kBlockTokens,
   // padded()]. The keys stand on their sides so that scores of neighbouring tokens fill a vector without a
@@ -71,6 +72,9 @@ class KvRun {
   const KvArena& arena() const { return pool_->arena(); }
   // What a layer of linear attention keeps behind the run's last token; undefined before the first.
   RecurrentState& state(int64_t layer) const { return states_.at(static_cast<size_t>(layer)); }
+  // The experts that the tokens went to, [length, shape().routes], -1: not known.
+  const std::vector<int16_t>& routes() const { return routes_; }
+  void put_routes(int64_t token, int64_t sparse_layer, const int64_t* experts, int64_t count) const;
   // Views of a block's keys [heads, head_dim, kBlockTokens] and values [heads, kBlockTokens, head_dim]; on
   // the CPU alone.
   at::Tensor keys(int64_t block, int64_t layer) const;
@@ -96,6 +100,7 @@ class KvRun {
   KvArena::Stretch stretch_;
   int64_t length_ = 0;
   mutable std::vector<RecurrentState> states_;  // by layer
+  mutable std::vector<int16_t> routes_;
 };
 
 template <typename T>

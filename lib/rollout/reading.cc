@@ -8,11 +8,12 @@
 
 namespace temper {
 
-KvShape kv_shape(const Model& model) {
+KvShape kv_shape(const Model& model, bool routes) {
   const ModelConfig& config = model.config();
   const Precision& precision = model.precision();
   return {config.layers, config.kv_heads, config.head_dim,
-          at::TensorOptions().dtype(precision.compute).device(precision.device)};
+          at::TensorOptions().dtype(precision.compute).device(precision.device),
+          routes ? config.sparse_layers() * config.experts.chosen : 0};
 }
 
 std::vector<ReadPrompt> read_prompts(Model& model, KvPool& pool,

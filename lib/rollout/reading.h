@@ -15,8 +15,8 @@ namespace temper {
 
 constexpr int64_t kPrefillTokens = 4096;  // that are computed in one pass, or one prompt
 
-// What a token of the model keeps.
-KvShape kv_shape(const Model& model);
+// What a token of the model keeps; with `routes` the experts that it went to as well.
+KvShape kv_shape(const Model& model, bool routes = false);
 
 // A prompt's keys and values, and the hidden states [n, H] that predict what follows each of its tokens: a
 // view of all prompts' of the pass.

@@ -164,6 +164,16 @@ bool DecodedSequence::take_answer(const std::vector<int64_t>& ids) {
   return true;
 }
 
+std::vector<int16_t> DecodedSequence::routes(int64_t virtual_tokens) const {
+  const int64_t each = own_.shape().routes;
+  const auto& prompt = prompt_->routes();
+  std::vector<int16_t> out(prompt.begin() + virtual_tokens * each, prompt.end());
+  const size_t whole = out.size() + static_cast<size_t>(length() * each);
+  out.insert(out.end(), own_.routes().begin(), own_.routes().end());
+  out.resize(whole, -1);
+  return out;
+}
+
 Completion DecodedSequence::finished(std::optional<Conversation> conversation) {
   out_.conversation = std::move(conversation);
   out_.raw_text = tokenizer_.decode(out_.ids, true);

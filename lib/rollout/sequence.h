@@ -43,6 +43,8 @@ class DecodedSequence {
   bool take_answer(const std::vector<int64_t>& ids);
   // The conversation ends for want of room.
   void cut_short() { out_.finish = FinishReason::kLength; }
+  // As Completion has them; the prompt's first tokens that are virtual have none. Before finished().
+  std::vector<int16_t> routes(int64_t virtual_tokens) const;
   // What was written, after the last turn.
   Completion finished(std::optional<Conversation> conversation);
 

@@ -15,13 +15,16 @@ struct Sequence {
   const std::vector<bool>* target = nullptr;    // of the completion's tokens; null: all
   int64_t group = 0;                            // neighbours of one group share the prompt
   const std::vector<int64_t>* input = nullptr;  // what the model reads for the completion; null: itself
-  bool joined = false;                          // stays in the micro-batch of the one before it (a pair)
+  // Experts that the tokens of prompt and completion went to in decoding, row by row; null: not known.
+  const std::vector<int16_t>* routes = nullptr;
+  bool joined = false;  // stays in the micro-batch of the one before it (a pair)
 };
 
 struct MicroBatch {
   PackedTokens tokens;
   Targets targets;                 // .sequence counts inside the micro-batch
   std::vector<int64_t> sequences;  // index in the step of each
+  at::Tensor routes;               // [N, R] int16 of the tokens, -1: not known; undefined: of none
 };
 
 // Micro-batches of at most `max_tokens` tokens each, in order; a single sequence, or one with those joined to

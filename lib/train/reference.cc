@@ -57,7 +57,9 @@ TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& se
   for (size_t i = 0; i < batches.size(); ++i) {
     if (!s.ranks.mine(i)) continue;
     const MicroBatch& b = batches[i];
-    const at::Tensor hidden = model.hidden(b.tokens);
+    ForwardOptions forward;
+    if (s.config.task->replays_routes()) forward.routes = b.routes, forward.replay_routes = true;
+    const at::Tensor hidden = model.hidden(b.tokens, forward);
     logp[i] = model_logp(model, hidden, b.targets, options).logp.cpu();
     if (values) value[i] = model_scores(model, hidden, b.targets.source).select(1, 0).cpu();
   }
@@ -108,8 +110,10 @@ void with_reference(Session& s, const std::function<void(Model&)>& body) {
 }
 
 at::Tensor reference_logp(Session& s, const std::vector<Sequence>& sequences) {
+  std::vector<Sequence> own = sequences;
+  for (Sequence& sequence : own) sequence.routes = nullptr;  // another model, with routers of its own
   at::Tensor logp;
-  with_reference(s, [&](Model& model) { logp = logp_of(s, model, sequences); });
+  with_reference(s, [&](Model& model) { logp = logp_of(s, model, own); });
   return logp;
 }
 

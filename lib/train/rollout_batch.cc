@@ -61,6 +61,7 @@ RolloutTensors rollout_tensors(const std::vector<RolloutGroup>& groups) {
       out.sequences.push_back({own ? &r.prompt : &groups[g].prompt, &r.ids,
                                target.empty() ? nullptr : &target,
                                static_cast<int64_t>(2 * g + (own ? 1 : 0))});
+      if (!r.routes.empty()) out.sequences.back().routes = &r.routes;
       rollout.insert(rollout.end(), r.logp_rollout.begin(), r.logp_rollout.end());
       old.insert(old.end(), r.logp_old.begin(), r.logp_old.end());
       sequence.insert(sequence.end(), static_cast<size_t>(r.tokens()), index);
@@ -337,7 +338,7 @@ std::optional<double> number(const Json& j) {
 
 }  // namespace
 
-Json RolloutGroup::to_json() const {
+Json RolloutGroup::to_json(bool with_routes) const {
   Json rows = Json::array();
   for (const Rollout& r : rollouts) {
     Json parts = Json::array();
@@ -361,6 +362,7 @@ Json RolloutGroup::to_json() const {
                     {"prompt", r.prompt},
                     {"opening", r.opening},
                     {"older", r.older}});
+    if (with_routes) rows.back()["routes"] = r.routes;
   }
   return {{"draw", draw},     {"record", record},
           {"prompt", prompt}, {"prompt_text", prompt_text},
@@ -391,6 +393,7 @@ RolloutGroup RolloutGroup::from_json(const Json& json) {
       r.hinted = j.value("hinted", false);
       r.prompt = j.value("prompt", std::vector<int64_t>());
       r.older = j.value("older", int64_t{0});
+      r.routes = j.value("routes", std::vector<int16_t>());
       for (const Json& p : j.at("parts")) r.parts.push_back(score_from_json(p));
       if (j.contains("counted")) {
         for (const Json& p : j["counted"]) r.counted.push_back(number(p));

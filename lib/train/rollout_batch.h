@@ -43,6 +43,7 @@ struct Rollout {
   bool hinted = false;          // sampled with the record's hint (hints.h)
   std::vector<int64_t> prompt;  // what it stands behind, where that is not the group's; empty: the group's
   int64_t older = 0;  // of its tokens, so many were drawn in earlier steps, by the weights of that time
+  std::vector<int16_t> routes;  // see Completion, of the prompt that it stands behind; empty: not known
   std::optional<Conversation> conversation;
   std::vector<std::optional<double>> counted;  // the parts behind their transforms
   bool open() const { return finish == finish_name(FinishReason::kOpen); }
@@ -64,7 +65,7 @@ struct RolloutGroup {
 
   bool open() const;  // some of its completions have not ended
   bool fresh() const { return !stored && age == 0; }
-  Json to_json() const;
+  Json to_json(bool with_routes = false) const;
   static RolloutGroup from_json(const Json& json);
 };
 

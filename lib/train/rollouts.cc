@@ -160,7 +160,7 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
       groups.insert(groups.begin(), std::make_move_iterator(open.begin()),
                     std::make_move_iterator(open.end()));
       open = std::move(groups);
-      groups = sample_further(s, options.step_tokens, open);
+      groups = sample_further(s, options.step_tokens, options.make.routes, open);
       observe(groups, batch.observed);
     } else {
       batch.scoring_seconds += sample_groups(s, options.make, groups);
@@ -188,7 +188,8 @@ RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>
     fill_old_logp(s, batch.groups);
     settle_given_tokens(batch.groups);
   }
-  for (size_t i = wanted; i < batch.groups.size(); ++i) batch.leftovers.push_back(batch.groups[i].to_json());
+  for (size_t i = wanted; i < batch.groups.size(); ++i)
+    batch.leftovers.push_back(batch.groups[i].to_json(s.config.task->replays_routes()));
   batch.groups.resize(wanted);
   for (const RolloutGroup& g : open) batch.open.push_back(g.to_json());
 

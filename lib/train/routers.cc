@@ -13,7 +13,10 @@ void sum(Ranks& ranks, int64_t experts, RouterCounts& counts) {
   if (ranks.alone()) return;
   for (at::Tensor* t : {&counts.chosen, &counts.probability})
     if (!t->defined()) *t = at::zeros({experts}, at::kDouble);  // a rank without a micro-batch
-  std::map<std::string, double> numbers = {{"entropy", counts.entropy}, {"tokens", counts.tokens}};
+  std::map<std::string, double> numbers = {{"entropy", counts.entropy},
+                                           {"tokens", counts.tokens},
+                                           {"compared", counts.compared},
+                                           {"same", counts.same}};
   const auto name = [](const char* what, int64_t e) { return what + std::to_string(e); };
   for (int64_t e = 0; e < experts; ++e) {
     numbers[name("chosen", e)] = counts.chosen[e].item<double>();
@@ -22,6 +25,8 @@ void sum(Ranks& ranks, int64_t experts, RouterCounts& counts) {
   ranks.sum(numbers);
   counts.entropy = numbers["entropy"];
   counts.tokens = numbers["tokens"];
+  counts.compared = numbers["compared"];
+  counts.same = numbers["same"];
   for (int64_t e = 0; e < experts; ++e) {
     counts.chosen[e] = numbers[name("chosen", e)];
     counts.probability[e] = numbers[name("probability", e)];
@@ -39,10 +44,9 @@ void Session::balance_routers(const std::vector<MicroBatch>& batches) {
   const Experts& experts = model->config().experts;
   if (experts.count == 0 || balance_ == 0) return;
   at::NoGradGuard guard;
-  ForwardOptions options = forward_options(true);
   for (size_t i = 0; i < batches.size(); ++i) {
     adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
-    if (ranks.mine(i)) model->hidden(batches[i].tokens, options);
+    if (ranks.mine(i)) model->hidden(batches[i].tokens, forward_options(true, batches[i].routes));
   }
   sum(ranks, experts.count, router_counts_);
   balance_gradient_ = router_counts_.balance_gradient() * balance_;
@@ -60,7 +64,8 @@ double Session::join_routers() {
 }
 
 // How unequal the busiest expert's share is (1: all alike), the entropy of the routers' probabilities a token
-// and layer in nats, and the balance loss before its coefficient.
+// and layer in nats, the balance loss before its coefficient, and of the choices that decoding made of the
+// same tokens the share that the update's pass makes, too.
 void Session::add_router_figures(MetricsRow& row) const {
   const RouterCounts& c = router_counts_;
   if (c.tokens == 0) return;
@@ -68,6 +73,7 @@ void Session::add_router_figures(MetricsRow& row) const {
   row.values.emplace_back("router_load", c.chosen.max().item<double>() / mean);
   row.values.emplace_back("router_entropy", c.entropy / c.tokens);
   row.values.emplace_back("router_balance", c.balance_loss());
+  if (c.compared > 0) row.values.emplace_back("router_agreement", c.same / c.compared);
 }
 
 }  // namespace temper

@@ -26,6 +26,7 @@ std::vector<std::vector<Completion>> complete(Session& s, Model& model,
   engine.seed = options.seed;
   engine.step = options.step;
   engine.step_tokens = options.step_tokens;
+  engine.keep_routes = options.keep_routes;
   engine.end_ids = s.end_ids;
   engine.exact_weights = true;
   engine.speculation = s.config.task->sampling().speculation.get();
@@ -58,6 +59,7 @@ Rollout rollout_of(const Completion& c) {
   r.text = c.text;
   r.finish = finish_name(c.finish);
   r.conversation = c.conversation;
+  r.routes = c.routes;
   if (c.turns.size() > 1) r.turns = c.turns;
   for (const Turn& turn : c.turns)
     r.logp_rollout.insert(r.logp_rollout.end(), c.logp_of_draw().begin() + turn.begin,
@@ -295,6 +297,7 @@ double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup
                                     {.sampling = round.sampling,
                                      .seed = make.again ? RandomStream(seed, "again").next() : seed,
                                      .step = static_cast<uint64_t>(s.state.step),
+                                     .keep_routes = make.routes,
                                      .on_request = on_request,
                                      .records = round.records});
   const auto decoded = std::chrono::steady_clock::now();

@@ -20,6 +20,7 @@ struct CompleteOptions {
   uint64_t seed = 0, step = 0;  // of the streams
   bool interruptible = true;    // a signal is heeded, so the state must be one that may be saved
   int64_t step_tokens = 0;      // see EngineOptions
+  bool keep_routes = false;     // see EngineOptions
   OnRequest on_request = {};
   // What each request asks; given, the run's environment, if there is one, answers the completions' turns.
   std::vector<std::shared_ptr<const Record>> records = {};
@@ -45,6 +46,7 @@ struct GroupMake {
   // Sampled once more, with other draws; of the completions so many fewer, which the groups have already.
   bool again = false;
   int64_t has_already = 0;
+  bool routes = false;  // they keep the experts that their tokens went to
 };
 
 // Fills drawn groups with completions and rewards. Rewards that are each_alone() score a prompt's completions

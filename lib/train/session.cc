@@ -286,7 +286,7 @@ void Session::take_moments() {
   optimizer->load_state(shard_.owned(read_checkpoint(all.back()).optimizer));
 }
 
-ForwardOptions Session::forward_options(bool training) const {
+ForwardOptions Session::forward_options(bool training, const at::Tensor& routes) const {
   ForwardOptions options;
   options.training = training;
   options.checkpoint_every = training ? config.model.checkpoint_every() : 0;
@@ -294,6 +294,8 @@ ForwardOptions Session::forward_options(bool training) const {
     options.balance_gradient = balance_gradient_;
     if (!balance_gradient_.defined()) options.router_counts = &router_counts_;
   }
+  options.routes = routes;
+  options.replay_routes = config.task->replays_routes();
   return options;
 }
 

@@ -95,7 +95,8 @@ class Session {
                                                bool held_out) const;
   bool scores_while_decoding() const { return options_.scores_while_decoding; }
   at::Device device() const { return model->precision().device; }
-  ForwardOptions forward_options(bool training) const;
+  // routes: of the micro-batch.
+  ForwardOptions forward_options(bool training, const at::Tensor& routes = {}) const;
 
   // One optimizer update. An adapter that asks for losses of its own may call `loss` more than once a
   // micro-batch.

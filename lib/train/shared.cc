@@ -17,6 +17,18 @@ std::string bytes_of(const Json& json) {
   return {bytes.begin(), bytes.end()};
 }
 
+std::vector<uint8_t> bytes_of(const std::vector<int16_t>& numbers) {
+  std::vector<uint8_t> out(numbers.size() * sizeof(int16_t));
+  std::memcpy(out.data(), numbers.data(), out.size());
+  return out;
+}
+
+std::vector<int16_t> numbers_of(const std::vector<uint8_t>& bytes) {
+  std::vector<int16_t> out(bytes.size() / sizeof(int16_t));
+  std::memcpy(out.data(), bytes.data(), bytes.size());
+  return out;
+}
+
 std::string pack(const Completions& all) {
   Json json = Json::array();
   for (const auto& completions : all) {
@@ -25,8 +37,8 @@ std::string pack(const Completions& all) {
       Json turns = Json::array();
       for (const Turn& turn : c.turns) turns.push_back(to_json(turn));
       row.push_back({c.ids, c.logp, c.logp_full, static_cast<int>(c.finish), c.text, c.raw_text, turns,
-                     c.conversation ? to_json(*c.conversation) : Json(nullptr),
-                     number_or_null(c.log_weight)});
+                     c.conversation ? to_json(*c.conversation) : Json(nullptr), number_or_null(c.log_weight),
+                     Json::binary(bytes_of(c.routes))});
     }
   }
   return bytes_of(json);
@@ -47,6 +59,7 @@ Completions unpack(const std::string& bytes) {
       for (const Json& turn : c[6]) to.turns.push_back(turn_from_json(turn));
       if (!c[7].is_null()) to.conversation = conversation_from_json(c[7]);
       if (!c[8].is_null()) to.log_weight = c[8].get<double>();
+      to.routes = numbers_of(c[9].get_binary());
     }
   }
   return out;

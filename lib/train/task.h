@@ -70,6 +70,8 @@ struct Task : Fields {
   }
   // Temperature of the policy whose log-probs the loss reads.
   virtual double policy_temperature() const { return 1.0; }
+  // Whether the policy's passes send tokens to the experts that decoding sent them to.
+  virtual bool replays_routes() const { return false; }
 
   // What the plan adds for the task (train/plan.h).
   virtual TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const;

@@ -81,11 +81,30 @@ assert abs(whole["loss"] - none["loss"]) > 1, (whole["loss"], none["loss"])
 assert whole["router_load"] >= 1 and whole["router_balance"] > 0
 PY
 
+# What decoding chose is what the update chooses, and can be replayed, on two ranks as on one.
+for how in compare replay own; do
+  "$bin/temper-train" "$work/grpo.json" --run "$work/$how" --quiet --set "model.path=$work/model" --set rollout.routing=$how
+done
+"$bin/temper-train" "$work/grpo.json" --run "$work/replay2" --quiet --set "model.path=$work/model" --set rollout.routing=replay --ranks 2
+python3 - "$work" <<'PY'
+import json, sys
+def last(run):
+    rows = [json.loads(line) for line in open(f"{sys.argv[1]}/{run}/metrics.jsonl")]
+    return [r for r in rows if "router_load" in r][-1]
+compare, replay, ranks, own = (last(r) for r in ("compare", "replay", "replay2", "own"))
+assert compare["router_agreement"] == replay["router_agreement"] == 1, (compare, replay)
+assert "router_agreement" not in own
+for name in ("loss", "grad_norm", "router_entropy"):
+    for other in (replay, ranks, own):
+        assert abs(compare[name] - other[name]) < 1e-5 * max(1, abs(compare[name])), (name, compare[name], other[name])
+PY
+
 cp -r "$source/tests/model/golden/families/olmo2" "$work/dense"
 "$bin/temper-inspect" model "$work/dense" > "$work/out"
 grep -q "norms behind the sub-layers" "$work/out" || fail "temper-inspect model: $(cat "$work/out")"
 cp "$work/tokenizer.json" "$work/tokenizer_config.json" "$work/dense/"
 expect "router_aux_loss_coef" "$bin/temper-train" "$work/sft.json" --run "$work/run" --set "model.path=$work/dense" --set $strong
+expect "rollout.routing" "$bin/temper-train" "$work/grpo.json" --run "$work/run" --set "model.path=$work/dense" --set rollout.routing=replay
 sed -i 's/"model_type": "olmo2"/"model_type": "olmo9"/' "$work/dense/config.json"
 expect "expected one of the families" "$bin/temper-inspect" model "$work/dense"
 echo "ok: $families models, each sft, dpo and grpo"

@@ -42,6 +42,12 @@ void RlRollout::fields(FieldVisitor& v) {
           {.help = "tokens that completions are made to begin with, each in an equal share of a group"});
   v.field("diversity", diversity,
           {.help = "writes how different a group's completions are: distinct and vendi (eval/diversity.h)"});
+  v.field("routing", routing,
+          {.help = "what becomes of the experts that a mixture's tokens went to in decoding: compare: the "
+                   "metric router_agreement says which share of them the update's pass chooses, too; replay: "
+                   "the policy's passes take them (R3, arXiv 2510.11370), and what decoding did not read is "
+                   "routed as ever; own: nothing",
+           .choices = {"compare", "replay", "own"}});
   v.section("prefix", prefix, "thinking that a group's completions begin with, for algorithm mrt");
   if (openings.size() == 2) {
     v.field("reference_samples", reference_samples,
@@ -165,6 +171,7 @@ void RlTask::check_run(const RunConfig& config, std::vector<std::string>& proble
         {rollout.demonstrations > 0, "rollout.demonstrations: each group brings its own"},
         {!rollout.openings.empty(), "rollout.openings: completions are made to begin in two ways"},
         {rollout.prefix.on(), "rollout.prefix: completions share a beginning"},
+        {replays_routes(), "rollout.routing replay: the choices of earlier steps are not kept"},
         {needs.greedy_reward, "algorithm: it compares with a greedy answer of the policy as it is"}};
     for (const auto& [given, what] : fresh_only)
       if (given) problem(fmt::format("{}; leave out replay", what));

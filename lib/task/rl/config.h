@@ -35,6 +35,7 @@ struct RlRollout : RolloutSection {
   int64_t reference_samples = 16;
   int64_t step_tokens = 0;
   bool diversity = false;
+  std::string routing = "compare";
   void fields(FieldVisitor& v) override;
 };
 
@@ -70,6 +71,7 @@ struct RlTask : Task {
   Heads heads(const RunConfig& config, const std::vector<Record>* records,
               const Tokenizer* tokenizer) const override;
   double policy_temperature() const override { return rollout.temperature; }
+  bool replays_routes() const override { return rollout.routing == "replay"; }
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
   void train(Session& session) const override;  // rl.cc
   std::vector<Advice> advise(const MetricsRow& row) const override;

@@ -133,6 +133,11 @@ void RlTask::train(Session& s) const {
   const bool old_pass =
       updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
 
+  const bool mixture = s.model->config().experts.count > 0,
+             keeps_routes = mixture && rollout.routing != "own";
+  if (!mixture && replays_routes())
+    user_error("rollout.routing: {} is a dense model and has no routers; leave it out", c.model.path);
+
   bool warned = false;
 
   s.evaluate_first();
@@ -149,7 +154,10 @@ void RlTask::train(Session& s) const {
          .max_rounds = algorithm.filter_max_rounds,
          .rounds_field = "algorithm.filter_max_rounds",
          .step_tokens = rollout.step_tokens,
-         .make = {rollout.demonstrations, rollout.openings, rollout.prefix},
+         .make = {.demonstrations = rollout.demonstrations,
+                  .openings = rollout.openings,
+                  .prefix = rollout.prefix,
+                  .routes = keeps_routes},
          .hints = hints.get(),
          .stored = &stored,
          .stored_groups = stored_groups,
@@ -206,7 +214,7 @@ void RlTask::train(Session& s) const {
           options.entropy = true;
           options.entropy_gradient = needs.entropy_gradient;
           options.top_k = needs.top_k;
-          const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true));
+          const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true, micro.routes));
           const LogpResult result = on_host(model_logp(*s.model, hidden, micro.targets, options));
           if (needs.critic()) {
             const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;

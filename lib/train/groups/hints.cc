@@ -103,7 +103,10 @@ int64_t Hints::ask_again(Session& s, const GroupMake& make, std::vector<RolloutG
   int64_t given_up = 0;
   for (size_t i = 0; i < again.size(); ++i) {
     RolloutGroup &g = again[i], &plain = groups[places[i]];
-    for (Rollout& r : g.rollouts) r.hinted = true;
+    for (Rollout& r : g.rollouts) {
+      r.hinted = true;
+      if (!learns_hinted) r.routes.clear();  // those were behind the hint
+    }
     for (size_t k = 0; k < plain.rollouts.size(); ++k) {
       Rollout& r = plain.rollouts[k];
       if (static_cast<int64_t>(k) >= section_.keep) {

@@ -6,7 +6,8 @@
 
 namespace temper {
 
-std::vector<RolloutGroup> sample_further(Session& s, int64_t step_tokens, std::vector<RolloutGroup>& groups) {
+std::vector<RolloutGroup> sample_further(Session& s, int64_t step_tokens, bool routes,
+                                         std::vector<RolloutGroup>& groups) {
   const RolloutSection& o = s.config.task->sampling();
   std::vector<GenerateRequest> requests;
   for (RolloutGroup& g : groups) {
@@ -26,7 +27,8 @@ std::vector<RolloutGroup> sample_further(Session& s, int64_t step_tokens, std::v
                                     {.sampling = o,
                                      .seed = static_cast<uint64_t>(s.config.seed),
                                      .step = static_cast<uint64_t>(s.state.step),
-                                     .step_tokens = step_tokens});
+                                     .step_tokens = step_tokens,
+                                     .keep_routes = routes});
   std::vector<RolloutGroup> ended, open;
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t i = 0; i < completions[g].size(); ++i) {

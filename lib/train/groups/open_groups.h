@@ -13,9 +13,9 @@ class Session;
 // has not ended goes on in the next, under the weights of then, so that no step waits for its longest
 // completion. Each token keeps the log-prob of the weights that drew it. Samples on all groups, which are new
 // or have begun in earlier steps; those whose completions have all ended by then are scored and returned, in
-// their order, and the others are left in `groups`. The outcome depends neither on who decodes beside whom
-// nor on the number of ranks.
-std::vector<RolloutGroup> sample_further(Session& session, int64_t step_tokens,
+// their order, and the others are left in `groups`. routes: as in GroupMake. The outcome depends neither on
+// who decodes beside whom nor on the number of ranks.
+std::vector<RolloutGroup> sample_further(Session& session, int64_t step_tokens, bool routes,
                                          std::vector<RolloutGroup>& groups);
 
 }  // namespace temper
