@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "model/families.h"
 #include "model/fresh_weights.h"
+#include "model/latent.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "model/recompute.h"
@@ -304,7 +305,7 @@ class Decoder : public Model {
     const RotaryAngles angles = !config_.turns(l)   ? RotaryAngles{}
                                 : own_window_angles ? pass.window_angles
                                                     : pass.angles;
-    if (config_.latent.rank > 0) return latent_heads(w, qkv, angles, pass);
+    if (config_.latent.rank > 0) return latent_heads(l, qkv, angles, pass);
     if (config_.qk_norm == QkNorm::kWhole) {
       const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim;
       qkv = at::cat({norm(qkv.narrow(1, 0, q), w.q_norm), norm(qkv.narrow(1, q, kv), w.k_norm),
@@ -343,26 +344,35 @@ class Decoder : public Model {
     return project(w.mix_out, gated.to(in.scalar_type()), pass.training);
   }
 
-  // The heads of latent attention, each whole: its keys are [its own | the turned ones that all share], its
-  // values are filled up to the keys' width. short_vectors: [queries or their short vector | latent | turned
-  // keys].
-  std::vector<Tensor> latent_heads(const BlockWeights& w, const Tensor& short_vectors,
-                                   const RotaryAngles& angles, const Pass& pass) {
+  // short_vectors: [queries or their short vector | latent | turned key].
+  std::vector<Tensor> latent_heads(int64_t l, const Tensor& short_vectors, const RotaryAngles& angles,
+                                   const Pass& pass) {
+    const BlockWeights& w = weights_.blocks[l];
     const Latent& a = config_.latent;
-    const int64_t n = short_vectors.size(0), heads = config_.heads;
     constexpr double kEps = 1e-6;  // whatever rms_norm_eps is
     const auto parts =
         short_vectors.split_with_sizes({short_vectors.size(1) - a.rank - a.turned, a.rank, a.turned}, 1);
     Tensor q = parts[0];
     if (w.query_norm != nullptr) q = project(w.q_up, rms_norm(q, w.query_norm->master, kEps), pass.training);
-    const auto split_q = q.reshape({n, heads, config_.head_dim}).split_with_sizes({a.unturned, a.turned}, 2);
-    const Tensor latent = rms_norm(parts[1], w.latent_norm->master, kEps);
-    const auto kv = project(w.kv_up, latent, pass.training)
-                        .reshape({n, heads, a.unturned + a.value})
-                        .split_with_sizes({a.unturned, a.value}, 2);
-    const Tensor shared = rotary(parts[2].reshape({n, 1, a.turned}), angles).expand({n, heads, a.turned});
-    return {at::cat({split_q[0], rotary(split_q[1], angles)}, 2), at::cat({kv[0], shared}, 2),
-            at::constant_pad_nd(kv[1], {0, config_.head_dim - a.value})};
+    const auto split_q =
+        q.reshape({-1, config_.heads, config_.head_dim}).split_with_sizes({a.unturned, a.turned}, 2);
+    const LatentTokens tokens{at::cat({split_q[0], rotary(split_q[1], angles)}, 2),
+                              rms_norm(parts[1], w.latent_norm->master, kEps),
+                              rotary(parts[2].unsqueeze(1), angles)};
+    if (const Tensor* up = latent_up(l, pass)) return heads_over_latents(a, tokens, *up);
+    return whole_heads(a, tokens, project(w.kv_up, tokens.latent, pass.training));
+  }
+
+  // Of a context that keeps latents, the projection of them as it acts, adapters included: [Q, unturned +
+  // value, rank]. Null elsewhere.
+  const Tensor* latent_up(int64_t l, const Pass& pass) {
+    Tensor* up = config_.latent.rank > 0 ? pass.context->latent_up(l) : nullptr;
+    if (up == nullptr || up->defined()) return up;
+    const FusedLinear& w = weights_.blocks[l].kv_up;
+    const Tensor eye =
+        at::eye(config_.latent.rank, weights_.embedding->compute.options().requires_grad(false));
+    *up = project(w, eye, false).t().contiguous().view({config_.heads, -1, config_.latent.rank});
+    return up;
   }
 
   Tensor attention(int64_t l, const Tensor& in, const Pass& pass) {
@@ -377,7 +387,10 @@ class Decoder : public Model {
       }
     }
     Tensor attended = pass.context->attend(l, heads[0], heads[1], heads[2], attention_law(l));
-    if (config_.value_dim() < config_.head_dim) attended = attended.narrow(2, 0, config_.value_dim());
+    if (const Tensor* up = latent_up(l, pass))
+      attended = values_of_latents(config_.latent, attended, *up);
+    else if (config_.value_dim() < config_.head_dim)
+      attended = attended.narrow(2, 0, config_.value_dim());
     attended = attended.reshape({in.size(0), config_.heads * config_.value_dim()});
     if (heads.size() > 3) attended = attended * at::sigmoid(heads[3]);
     return project(weights_.blocks[l].out, attended, pass.training);

@@ -83,6 +83,9 @@ class AttentionContext {
                             const AttentionLaw& law) = 0;
   // The same of a layer of linear attention: [N, Hv, Dv].
   virtual at::Tensor mix(int64_t layer, const MixInput& in) = 0;
+  // Where a cache keeps the latents of latent attention in place of keys and values (latent.h): what the
+  // model keeps of a layer beside them, as long as its weights stay. Null: heads are asked for whole.
+  virtual at::Tensor* latent_up(int64_t layer) { return nullptr; }
   // Told which experts [N, k] the tokens of a layer went to; the how many-th of the layers with experts.
   virtual void routed(int64_t sparse_layer, const at::Tensor& experts) {}
   // Sub-layers of a block that this pass leaves out, as drafts of self-speculative decoding do.

@@ -9,6 +9,14 @@
 
 namespace temper {
 
+namespace {
+
+at::Tensor* latent_up_of(const KvRun& run, int64_t layer) {
+  return run.shape().latents ? &run.pool().latent_up(layer) : nullptr;
+}
+
+}  // namespace
+
 PrefillContext::PrefillContext(const PackedTokens& batch, std::vector<const KvRun*> runs)
     : batch_(batch), runs_(std::move(runs)) {
   if (!batch.ids.is_cpu()) places_ = places_of(runs_);
@@ -36,6 +44,10 @@ void PrefillContext::routed(int64_t sparse_layer, const at::Tensor& experts) {
     for (int64_t t = 0; t < s.length(); ++t)
       runs_[i]->put_routes(t, sparse_layer, row + (s.begin + t) * k, k);
   }
+}
+
+at::Tensor* PrefillContext::latent_up(int64_t layer) {
+  return latent_up_of(*runs_.front(), layer);
 }
 
 void PrefillContext::store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const {
@@ -84,6 +96,10 @@ void DecodeContext::routed(int64_t sparse_layer, const at::Tensor& experts) {
     r.own->put_routes(r.seen - 1, sparse_layer, row, k);
     row += k;
   }
+}
+
+at::Tensor* DecodeContext::latent_up(int64_t layer) {
+  return latent_up_of(*rows_.front().own, layer);
 }
 
 at::Tensor DecodeContext::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

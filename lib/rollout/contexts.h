@@ -22,6 +22,7 @@ class PrefillContext : public AttentionContext {
                     const AttentionLaw& law) override;
   at::Tensor mix(int64_t layer, const MixInput& in) override;
   void routed(int64_t sparse_layer, const at::Tensor& experts) override;
+  at::Tensor* latent_up(int64_t layer) override;
 
  private:
   void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const;
@@ -45,6 +46,7 @@ class DecodeContext : public AttentionContext {
                     const AttentionLaw& law) override;
   at::Tensor mix(int64_t layer, const MixInput& in) override;
   void routed(int64_t sparse_layer, const at::Tensor& experts) override;
+  at::Tensor* latent_up(int64_t layer) override;
   bool skips_attention(int64_t layer) const override {
     return skipped_ != nullptr && skipped_->attention[static_cast<size_t>(layer)];
   }

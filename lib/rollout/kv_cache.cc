@@ -8,7 +8,7 @@
 
 namespace temper {
 
-KvPool::KvPool(const KvShape& shape) : shape_(shape) {
+KvPool::KvPool(const KvShape& shape) : shape_(shape), latent_up_(static_cast<size_t>(shape.layers)) {
   if (!shape.options.device().is_cpu())
     arena_.emplace(shape.layers, shape.heads, shape.head_dim, shape.options);
 }

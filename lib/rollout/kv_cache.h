@@ -22,6 +22,7 @@ constexpr int64_t kLanePad = 16;  // rows of values are filled up to whole vecto
 struct KvShape {
   int64_t layers = 0, heads = 0, head_dim = 0;  // heads: of keys and values
   at::TensorOptions options;                    // dtype, device
+  bool latents = false;                         // of latent attention (model/latent.h): one head
   int64_t routes = 0;                           // numbers a token of the experts that it goes to; 0: not kept
   int64_t padded() const { return (head_dim + kLanePad - 1) / kLanePad * kLanePad; }
   // A block's numbers for one layer and head: keys [head_dim, kBlockTokens], then values [kBlockTokens,
@@ -41,6 +42,8 @@ class KvPool {
   KvArena& arena() { return *arena_; }
   bool has_arena() const { return arena_.has_value(); }
   int64_t bytes() const;
+  // See AttentionContext::latent_up(): of the weights at the time of the pool.
+  at::Tensor& latent_up(int64_t layer) { return latent_up_[static_cast<size_t>(layer)]; }
 
  private:
   int64_t item_bytes() const;
@@ -48,6 +51,7 @@ class KvPool {
   std::vector<at::Tensor> free_;
   int64_t made_ = 0;
   std::optional<KvArena> arena_;
+  std::vector<at::Tensor> latent_up_;  // by layer
 };
 
 // The keys and values of consecutive tokens: a prompt's, or those of one sequence after its prompt.
@@ -59,6 +63,7 @@ class KvRun {
   KvRun& operator=(const KvRun&) = delete;
 
   const KvShape& shape() const { return pool_->shape(); }
+  KvPool& pool() const { return *pool_; }
   int64_t length() const { return length_; }
   // Makes room for `tokens` more, whose keys and values are then stored layer by layer.
   void extend(int64_t tokens);

@@ -11,9 +11,14 @@ namespace temper {
 KvShape kv_shape(const Model& model, bool routes) {
   const ModelConfig& config = model.config();
   const Precision& precision = model.precision();
-  return {config.layers, config.kv_heads, config.head_dim,
-          at::TensorOptions().dtype(precision.compute).device(precision.device),
-          routes ? config.sparse_layers() * config.experts.chosen : 0};
+  KvShape shape;
+  shape.layers = config.layers, shape.heads = config.kv_heads, shape.head_dim = config.head_dim;
+  shape.options = at::TensorOptions().dtype(precision.compute).device(precision.device);
+  if (routes) shape.routes = config.sparse_layers() * config.experts.chosen;
+  // An accelerator's attention kernels have no heads as wide as latents are, and a prefix has whole heads.
+  shape.latents = config.latent.rank > 0 && precision.device.is_cpu() && model.virtual_tokens() == nullptr;
+  if (shape.latents) shape.heads = 1, shape.head_dim = config.latent.rank + config.latent.turned;
+  return shape;
 }
 
 std::vector<ReadPrompt> read_prompts(Model& model, KvPool& pool,
