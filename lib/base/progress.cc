@@ -81,11 +81,13 @@ void Progress::inner(std::string_view text) {
   draw(false);
 }
 
-void Progress::end_step(const std::vector<std::pair<std::string, double>>& shown, int64_t tokens) {
+void Progress::end_step(const std::vector<std::pair<std::string, double>>& shown, int64_t tokens,
+                        const std::string& note) {
   const double now = options_.now();
   done_ = current_;
   numbers_.clear();
   for (const auto& [name, value] : shown) numbers_ += fmt::format("  {} {}", name, format_value(value));
+  if (!note.empty()) numbers_ += "  " + note;
   tokens_per_s_ = static_cast<double>(tokens) / std::max(now - begun_s_, 1e-9);
   // From end to end, so that evaluations and checkpoints between steps count; recent steps weigh more.
   constexpr double kDecay = 0.9;

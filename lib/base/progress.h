@@ -37,8 +37,9 @@ class Progress {
   void begin_step(int64_t step);
   void inner(std::string_view text);
   // shown: the few numbers worth a place on the line; tokens: trained or generated in this step (for
-  // tokens/s).
-  void end_step(const std::vector<std::pair<std::string, double>>& shown, int64_t tokens);
+  // tokens/s); note: what else stands there.
+  void end_step(const std::vector<std::pair<std::string, double>>& shown, int64_t tokens,
+                const std::string& note = "");
   // A line of its own, above the progress line.
   void message(std::string_view line, LogLevel level = LogLevel::kInfo) { console_.line(line, level); }
 

@@ -1,12 +1,14 @@
 #include "train/config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/log.h"
 
 namespace temper {
 
@@ -72,10 +74,16 @@ void check_order(const RunConfig& c, std::vector<std::string>& problems) {
 }  // namespace
 
 void RunConfig::check(std::vector<std::string>& problems, const std::string& where) const {
-  if (!task->one_training()) return task->check_run(*this, problems);
+  if (!task->one_training()) {
+    if (data.eval_share > 0)
+      problems.push_back(
+          fmt::format("data.eval_share: task \"{}\" is several trainings; give data.eval", task_name));
+    return task->check_run(*this, problems);
+  }
   if (eval.every > 0 && !data.has_eval() && eval.losses.empty()) {
     problems.push_back(
-        "eval.every: there is nothing to evaluate on; give data.eval, data.make_eval or eval.losses");
+        "eval.every: there is nothing to evaluate on; give data.eval, data.eval_share, data.make_eval or "
+        "eval.losses");
   }
   if (model.quantise != "none" && !adapter->takes_quantised_base()) {
     std::string kinds;
@@ -115,6 +123,27 @@ void RunConfig::check(std::vector<std::string>& problems, const std::string& whe
 
 namespace {
 
+// As many steps as go so many times through the records.
+void resolve_epochs(RunConfig& config) {
+  TrainSection& train = config.train;
+  const DataSection& data = config.data;
+  if (train.epochs) {
+    if (data.make.on() && !data.make.count)
+      user_error(
+          "train.epochs: data.make makes as many problems as the steps draw; give data.make.count, or "
+          "train.steps");
+    auto records = static_cast<int64_t>(data.train_records().size());
+    records -= data.held_out(records);
+    if (records == 0)
+      user_error("train.epochs: there are no records in {}; give train.steps", data.train_field());
+    const double draws = *train.epochs * static_cast<double>(records);
+    train.steps = std::llround(std::ceil(draws / static_cast<double>(config.task->records_of_step(config))));
+    log_info("train.epochs {} of {} records: {} steps", *train.epochs, records, train.steps);
+  }
+  train.given_steps = train.steps;
+  train.epochs.reset();
+}
+
 // How many problems are made, and by what seed, stands in the run's config as a number.
 void resolve_problems(RunConfig& config) {
   constexpr int64_t kHeldOut = 200;
@@ -151,6 +180,7 @@ void resolve_run_config(RunConfig& config, const std::string& run, int64_t proce
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
   if (config.run.empty()) config.run = run;
   config.task->resolve(config);
+  if (config.task->one_training()) resolve_epochs(config);
   resolve_problems(config);
   if (!config.task->one_training()) return;
   config.optimizer->prepare(config.updates());

@@ -53,7 +53,21 @@ void Session::save_checkpoint() {
   }
 }
 
+// The weights of the best evaluation's checkpoint in the place of the last step's.
+void Session::return_to_best() {
+  if (!state.best || state.best_step == state.step) return;
+  for (const auto& checkpoint : list_checkpoints(config.run)) {
+    if (checkpoint.step != state.best_step) continue;
+    progress->message(
+        fmt::format("final/ has the weights of step {}, the best evaluation's", state.best_step));
+    return take_up(read_checkpoint(checkpoint), checkpoint.folder);
+  }
+  user_error("{}: the checkpoint of the best evaluation, step {}, is not there any more", config.run,
+             state.best_step);
+}
+
 void Session::finish() {
+  if (config.checkpoint.final_weights == "best") return_to_best();
   if (!ranks.first()) return;
   const std::string whole = config.run + "/final";
   bool done = !trained_;

@@ -1,8 +1,11 @@
 #include "train/sections.h"
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "model/families.h"
 #include "train/task.h"
 
@@ -109,6 +112,11 @@ void DataSection::fields(FieldVisitor& v) {
            .required = !make.on() && (!task || task->needs_train_data()),
            .path = true});
   v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
+  v.field("eval_share", eval_share,
+          {.help = "share of train's records, chosen at random, that are held out and not trained on, in the "
+                   "place of eval",
+           .min = 0,
+           .max = 0.9});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
   v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
@@ -143,6 +151,30 @@ void DataSection::check(std::vector<std::string>& problems, const std::string& w
   };
   either(!train.empty(), make, "train", "make");
   either(!eval.empty(), make_eval, "eval", "make_eval");
+  if (eval_share > 0 && (train.empty() || !eval.empty() || make_eval.on()))
+    problems.push_back(
+        fmt::format("{0}.eval_share: holds out records of {0}.train in the place of {0}.eval and "
+                    "{0}.make_eval; give one of the three",
+                    where));
+}
+
+int64_t DataSection::held_out(int64_t records) const {
+  if (eval_share == 0) return 0;
+  const int64_t out = std::max<int64_t>(1, std::llround(eval_share * static_cast<double>(records)));
+  if (out >= records)
+    user_error("data.eval_share: {} of {} records leave nothing to train on", eval_share, records);
+  return out;
+}
+
+std::vector<Record> DataSection::take_held_out(std::vector<Record>& train, uint64_t seed) const {
+  const auto all = static_cast<int64_t>(train.size()), count = held_out(all);
+  std::vector<bool> chosen(train.size(), false);
+  const std::vector<int64_t> order = RandomStream(seed, "held out").permutation(all);
+  for (int64_t i = 0; i < count; ++i) chosen[static_cast<size_t>(order[static_cast<size_t>(i)])] = true;
+  std::vector<Record> out, rest;
+  for (size_t i = 0; i < train.size(); ++i) (chosen[i] ? out : rest).push_back(std::move(train[i]));
+  train = std::move(rest);
+  return out;
 }
 
 std::vector<Record> DataSection::train_records() const {
@@ -224,7 +256,14 @@ void RolloutSection::fields(FieldVisitor& v) {
 
 void TrainSection::fields(FieldVisitor& v) {
   const StepUnit unit = task ? task->step_unit() : StepUnit();
-  v.field("steps", steps, {.help = "steps of the run (rl: rollout batches)", .min = 1});
+  v.field("steps", given_steps,
+          {.help = "steps of the run (rl: rollout batches); left out: what epochs say, or 100", .min = 1});
+  v.field("epochs", epochs,
+          {.help = "passes over the training records, in the place of steps, which the resolved config has",
+           .min = 1e-6,
+           .max = 1e6});
+  constexpr int64_t kSteps = 100;
+  steps = given_steps.value_or(kSteps);
   v.field("batch_size", given_batch,
           {.help = fmt::format("{} an optimizer step; left out: {}", unit.what,
                                unit.field.empty() ? std::to_string(unit.count) : unit.field),
@@ -240,6 +279,11 @@ void TrainSection::fields(FieldVisitor& v) {
     v.field("share_prompts", share_prompts,
             {.help = "compute a group's prompt once; results do not depend on it"});
   }
+}
+
+void TrainSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (given_steps && epochs)
+    problems.push_back(fmt::format("{0}.epochs: stands in the place of {0}.steps; give one of them", where));
 }
 
 void LossFiles::fields(FieldVisitor& v) {
@@ -260,10 +304,20 @@ void EvalSection::fields(FieldVisitor& v) {
   v.field("max_new_tokens", max_new_tokens,
           {.help = "longest completion; 0: rollout's, or 256", .unit = "tokens", .min = 0});
   v.field("temperature", temperature, {.help = "0: greedy", .min = 0, .max = 100});
+  v.field(
+      "patience", patience,
+      {.help =
+           "the run ends when so many evaluations in a row were no better than the best before them; 0: it "
+           "goes on to its last step",
+       .unit = "evaluations",
+       .min = 0});
   v.list("losses", losses, "held-out files whose loss is measured beside the task's figures, each its own");
 }
 
 void EvalSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (patience > 0 && every == 0)
+    problems.push_back(
+        fmt::format("{0}.patience: counts evaluations, of which there are none; set {0}.every", where));
   std::set<std::string> names;
   for (size_t i = 0; i < losses.size(); ++i) {
     const std::string entry = fmt::format("{}.losses.{}", where, i);
@@ -293,6 +347,15 @@ void CheckpointSection::fields(FieldVisitor& v) {
       {.help = "steps between checkpoints; 0: only at the end or on a signal", .unit = "steps", .min = 0});
   v.field("keep", keep, {.help = "newest checkpoints kept", .min = 1});
   v.field("best", best, {.help = "also keep the checkpoint with the best evaluation"});
+  v.field("final", final_weights,
+          {.help = "whose weights final/ has: those of the last step, or of the best evaluation (with best)",
+           .choices = {"last", "best"}});
+}
+
+void CheckpointSection::check(std::vector<std::string>& problems, const std::string& where) const {
+  if (final_weights == "best" && !best)
+    problems.push_back(
+        fmt::format("{0}.final: the best evaluation's weights are not kept; set {0}.best to true", where));
 }
 
 }  // namespace temper

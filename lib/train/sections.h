@@ -51,6 +51,7 @@ struct ModelSection : Fields {
 
 struct DataSection : Fields {
   std::vector<std::string> train, eval;
+  double eval_share = 0;          // of the records of `train`, in the place of `eval`
   ProblemSource make, make_eval;  // in their places
   std::string chat_template = "auto";
   std::string prompt_column = "prompt";  // the column that holds the prompt
@@ -63,10 +64,16 @@ struct DataSection : Fields {
   Task* task = nullptr;  // not a field: has fields of its own here
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
-  bool has_eval() const { return !eval.empty() || make_eval.on(); }
+  bool has_eval() const { return !eval.empty() || eval_share > 0 || make_eval.on(); }
   // The fields that the records come from, for messages: "data.train" or "data.make", and of held-out ones.
   std::string train_field() const { return make.on() ? "data.make" : "data.train"; }
-  std::string eval_field() const { return make_eval.on() ? "data.make_eval" : "data.eval"; }
+  std::string eval_field() const {
+    return make_eval.on() ? "data.make_eval" : eval_share > 0 ? "data.eval_share" : "data.eval";
+  }
+  // Of so many records, those that eval_share holds out.
+  int64_t held_out(int64_t records) const;
+  // Takes them, a random choice of the seed's, out of `train` and gives them, both in the order of the files.
+  std::vector<Record> take_held_out(std::vector<Record>& train, uint64_t seed) const;
   // The records of files, or made. Throws UserError.
   std::vector<Record> train_records() const;
   std::vector<Record> eval_records() const;
@@ -88,12 +95,15 @@ struct RolloutSection : SamplingOptions {
 
 struct TrainSection : Fields {
   int64_t steps = 100;
+  std::optional<int64_t> given_steps;  // steps as given
+  std::optional<double> epochs;        // in their place, until the config is resolved
   int64_t batch_size = 16;             // of an optimizer step, in what the task counts
   std::optional<int64_t> given_batch;  // batch_size as given; left out, it is the task's
   int64_t micro_batch_tokens = 4096;
   bool share_prompts = true;
   Task* task = nullptr;  // not a field: has fields of its own here
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
 };
 
 // Stored texts, completions or chats whose loss is a figure of its own.
@@ -104,7 +114,7 @@ struct LossFiles : Fields {
 };
 
 struct EvalSection : Fields {
-  int64_t every = 0, samples = 1, limit = 0, max_new_tokens = 0;
+  int64_t every = 0, samples = 1, limit = 0, max_new_tokens = 0, patience = 0;
   double temperature = 0.0;
   std::vector<LossFiles> losses;
   void fields(FieldVisitor& v) override;
@@ -121,7 +131,9 @@ struct DistSection : Fields {
 struct CheckpointSection : Fields {
   int64_t every = 50, keep = 2;
   bool best = false;
+  std::string final_weights = "last";  // whose weights final/ has: "last", "best"
   void fields(FieldVisitor& v) override;
+  void check(std::vector<std::string>& problems, const std::string& where) const override;
 };
 
 }  // namespace temper

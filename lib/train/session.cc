@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <csignal>
 #include <set>
 
 #include "base/error.h"
@@ -43,7 +44,9 @@ Session::Session(const RunConfig& run, const RunOptions& options)
       options_(options),
       shard_(ranks, run.dist.shard == "state") {
   train_records = config.data.train_records();
-  eval_records = config.data.eval_records();
+  eval_records = config.data.eval_share > 0
+                     ? config.data.take_held_out(train_records, static_cast<uint64_t>(config.seed))
+                     : config.data.eval_records();
   if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
     eval_records.resize(static_cast<size_t>(config.eval.limit));
   }
@@ -323,6 +326,11 @@ void Session::tell_once(const std::string& line, LogLevel level) {
 
 void Session::begin_step() {
   int signal = options_.stop == nullptr ? 0 : options_.stop->pending();
+  const std::string wish = config.run + "/stop";
+  if (ranks.first() && fs::exists(wish)) {
+    fs::remove(wish);  // once: the run can then be continued
+    signal = SIGTERM;
+  }
   for (const std::string& theirs : ranks.gather(std::to_string(signal)))
     signal = std::max(signal, std::stoi(theirs));
   stop_for(signal);
@@ -341,6 +349,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   state.tokens += tokens;
   row.step = state.step;
   row.values.emplace_back("tokens", static_cast<double>(state.tokens));
+  if (const auto e = epoch()) row.values.emplace_back("epoch", *e);
   for (const auto& [name, value] : shard_.metrics(*optimizer)) row.values.emplace_back(name, value);
   add_router_figures(row);
   count_rewards(row);
@@ -356,22 +365,48 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   for (const std::string& name : shown) {
     if (const auto value = row.find(name); value && std::isfinite(*value)) numbers.emplace_back(name, *value);
   }
-  progress->end_step(numbers, tokens);
+  progress->end_step(numbers, tokens, place_in_data());
   for (const std::string& line : health->advise(row, config.task->advise(row)))
     progress->message(line, LogLevel::kWarning);
 
-  const bool last = state.step == config.train.steps;
-  const bool evaluates = config.eval.every > 0 && (last || state.step % config.eval.every == 0);
+  const bool evaluates =
+      config.eval.every > 0 && (state.step == config.train.steps || state.step % config.eval.every == 0);
   const int64_t best_before = state.best_step;
   if (evaluates) {
     state.evaluation_due = true;
     evaluate();
   }
-  const bool best = config.checkpoint.best && state.best_step != best_before;
+  if (out_of_patience())
+    progress->message(
+        fmt::format("stopping early: the last {} evaluations were no better than that of step {}",
+                    config.eval.patience, state.best_step));
+  const bool last = done(), best = config.checkpoint.best && state.best_step != best_before;
   const bool saves =
       last || best || (config.checkpoint.every > 0 && state.step % config.checkpoint.every == 0);
   if (saves) save_checkpoint();
   if (saves || evaluates) report();
+}
+
+bool Session::out_of_patience() const {
+  return config.eval.patience > 0 && state.best && state.step % config.eval.every == 0 &&
+         state.step - state.best_step >= config.eval.patience * config.eval.every;
+}
+
+bool Session::done() const {
+  return state.step >= config.train.steps || out_of_patience();
+}
+
+std::optional<double> Session::epoch() const {
+  if (!config.task->draws_records() || train_records.empty()) return std::nullopt;
+  return static_cast<double>(state.cursor) / static_cast<double>(train_records.size());
+}
+
+std::string Session::place_in_data() const {
+  const std::string memory = fmt::format("{:.1f} GB", static_cast<double>(peak_memory_bytes()) / 1e9);
+  const auto now = epoch();
+  if (!now) return memory;
+  const double total = *now * static_cast<double>(config.train.steps) / static_cast<double>(state.step);
+  return fmt::format("epoch {:.2f}/{:.2f}  {}", *now, total, memory);
 }
 
 void Session::report(const ReportStatus& status) {
@@ -382,6 +417,7 @@ void Session::evaluate_first(HeldOut held_out) {
   held_out_ = std::move(held_out);
   if (config.eval.every > 0 && state.evaluation_due) evaluate();
   state.evaluation_due = false;
+  if (state.step == 0 && state.best && config.checkpoint.final_weights == "best") save_checkpoint();
 }
 
 // What the rewards counted since it was last asked, on all ranks, if they scored anything.

@@ -107,7 +107,10 @@ class Session {
       const std::vector<MicroBatch>& batches,
       const std::function<std::map<std::string, double>(const MicroBatch&)>& of);
 
-  // Before a step's work; throws Interrupted, after saving, when a signal has come.
+  // Whether the last step is done, or evaluations have become no better for eval.patience of them.
+  bool done() const;
+  // Before a step's work; throws Interrupted, after saving, when a signal has come, or somebody has put a
+  // file "stop" into the run's folder.
   void begin_step();
   // Counts the step and writes its row; `shown` go to the progress line. Then evaluation and checkpoint when
   // due.
@@ -146,6 +149,10 @@ class Session {
   void take_up(LoadedCheckpoint loaded, const std::string& where);
   void join_gradients(UpdateOutcome& outcome);
   void report(const ReportStatus& status = {});
+  bool out_of_patience() const;
+  std::optional<double> epoch() const;  // passes over train_records; nothing where something else is drawn
+  std::string place_in_data() const;
+  void return_to_best();
   void demand_same_weights();
   void save_checkpoint();
   void tell_of_shard();

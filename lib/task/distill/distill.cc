@@ -240,7 +240,7 @@ void DistillTask::train(Session& s) const {
 
   s.evaluate_first(
       [&](const std::string& when, Evaluation& out) { evaluate_student(s, algorithm, models, when, out); });
-  while (s.state.step < c.train.steps) {
+  while (!s.done()) {
     s.begin_step();
 
     // Stored completions or the student's own: GKD draws once a step.

@@ -147,7 +147,7 @@ void PreferenceTask::train(Session& s) const {
 
   s.evaluate_first(
       [&](const std::string& when, Evaluation& out) { evaluate_pairs(s, *this, source, when, out); });
-  while (s.state.step < c.train.steps) {
+  while (!s.done()) {
     s.begin_step();
     const int64_t t = s.state.step;
     const PairDraw drawn = source.draw();

@@ -151,7 +151,7 @@ void RewardModelTask::train(Session& s) const {
   s.evaluate_first([&](const std::string& when, Evaluation& out) {
     evaluate_scores(s, objective, reader, *this, when, out);
   });
-  while (s.state.step < c.train.steps) {
+  while (!s.done()) {
     s.begin_step();
     std::vector<const ScoredUnit*> units;
     for (int64_t i = 0; i < c.train.batch_size; ++i)

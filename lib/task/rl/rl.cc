@@ -141,7 +141,7 @@ void RlTask::train(Session& s) const {
   bool warned = false;
 
   s.evaluate_first();
-  while (s.state.step < c.train.steps) {
+  while (!s.done()) {
     s.begin_step();
 
     // Sample and score.

@@ -226,7 +226,7 @@ void SftTask::train(Session& s) const {
   const auto filter = filter_of(s, *this, examples);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, *this, when, out); });
-  while (s.state.step < c.train.steps) {
+  while (!s.done()) {
     s.begin_step();
 
     // The step's examples, as the inputs change them.
