@@ -12,6 +12,7 @@
 #include "common.h"
 #include "data/problems/problem.h"
 #include "objective/inspect.h"
+#include "report/runs.h"
 #include "task/registry.h"
 #include "text/inspect.h"
 #include "train/config.h"
@@ -99,6 +100,10 @@ int main(int argc, char** argv) {
   shapes->add_option("folder", file)->required();
   auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
   run->add_option("folder", file)->required();
+  auto* runs =
+      app.add_subcommand("runs", "all runs of a folder: where their configs differ, and their figures");
+  runs->add_option("folder", file)->required();
+  runs->add_option("--page", output, "writes them as a page with curves (.html)");
 
   return run_app(app, argc, argv, [&]() -> int {
     if (*list) print(inspect_list(file, name));
@@ -135,6 +140,11 @@ int main(int argc, char** argv) {
     }
     if (*shapes) print(inspect_model(file));
     if (*run) print(inspect_run(file));
+    if (*runs) {
+      demand_output("--page", output);
+      print(compare_runs(file));
+      if (!output.empty()) write_file_atomic(output, runs_html(file));
+    }
     return kExitDone;
   });
 }

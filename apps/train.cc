@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -11,6 +13,8 @@
 #include "common.h"
 #include "dist/launch.h"
 #include "dist/ranks.h"
+#include "report/runs.h"
+#include "sweep.h"
 #include "task/registry.h"
 #include "train/config_paths.h"
 #include "train/plan.h"
@@ -39,6 +43,44 @@ std::string rank_settings(const RunConfig& config) {
   return fmt::format("version {}\n{}", version(), dump_fields(config).dump(2));
 }
 
+struct SweepOptions {
+  std::string config_file, run, resume;
+  std::vector<std::string> sets, sweep;
+  bool quiet = false, accept_changed_data = false;
+};
+
+// Every combination one after the other, each a run of its own in a folder below the sweep's. What has ended
+// is passed over quickly, so a sweep that was stopped is continued by the same command.
+void train_sweep(const SweepOptions& options, const StopSignal& stop, Console& console) {
+  std::vector<SweptField> fields;
+  for (const std::string& text : options.sweep) fields.push_back(swept_field(text));
+  const std::vector<SweptRun> runs = swept_runs(fields);
+  std::vector<std::unique_ptr<RunConfig>> configs;  // all are read before the first begins
+  std::string folder;
+  for (const SweptRun& run : runs) {
+    std::vector<std::string> sets = options.sets;
+    sets.insert(sets.end(), run.sets.begin(), run.sets.end());
+    configs.push_back(std::make_unique<RunConfig>(task_registry()));
+    load_startable_config(*configs.back(), options.config_file, sets, 1);
+    folder = options.run.empty() ? configs.back()->run : options.run;
+    configs.back()->run = folder + "/" + run.name;
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    console.line(fmt::format("run {} of {}: {}", i + 1, runs.size(), runs[i].name));
+    at::set_num_threads(static_cast<int>(configs[i]->threads));
+    run_training(*configs[i], {options.resume, &stop, &console, options.accept_changed_data});
+    write_file_atomic(folder + "/runs.html", runs_html(folder));
+  }
+  const Json all = compare_runs(folder);
+  for (const Json& run : all["runs"]) {
+    const Json& figures = run["eval"].is_null() ? run["train"] : run["eval"];
+    const std::string figure = all["figure"].get<std::string>(), key = figure.substr(figure.find(' ') + 1);
+    console.line(fmt::format("{}  {} {}", run["run"].get<std::string>(), figure,
+                             figures.contains(key) ? dump_line(figures[key]) : "not measured"));
+  }
+  console.line("done: " + folder + "/runs.html");
+}
+
 // The other ranks hear why this one ends.
 void train_as(Ranks& ranks, const RunConfig& config, const RunOptions& options) {
   try {
@@ -58,27 +100,42 @@ void train_as(Ranks& ranks, const RunConfig& config, const RunOptions& options) 
 int main(int argc, char** argv) {
   CLI::App app{"Trains what CONFIG.json says. The run folder can be continued at any time.", "temper-train"};
   std::string config_file, run, resume = "auto";
-  std::vector<std::string> sets;
+  std::vector<std::string> sets, sweep;
   LaunchOptions launch{.ranks = 0};
   bool plan = false, quiet = false, accept_changed_data = false;
   app.add_option("config", config_file, "the config file (JSON, comments allowed)")->required();
   app.add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
+  auto* sweep_option =
+      app.add_option(
+             "--sweep", sweep,
+             "a.b=V1,V2,...: a run for each value, and of several for each combination, in folders below the "
+             "run's with a page that compares them")
+          ->type_size(1)
+          ->allow_extra_args(false);
   app.add_option("--run", run, "the run folder (overrides the config's)");
   app.add_option("--resume", resume, "auto: continue if there is something; must; never")
       ->check(CLI::IsMember({"auto", "must", "never"}));
   app.add_flag("--accept-changed-data", accept_changed_data,
                "go on although files that the run reads (data, models, caches) have changed since its start");
   app.add_option("--ranks", launch.ranks,
-                 "train in so many processes on this machine, which share the work of each step");
+                 "train in so many processes on this machine, which share the work of each step")
+      ->excludes(sweep_option);
   app.add_option("--restarts", launch.restarts, "with --ranks: how often all begin again when one was lost");
   app.add_flag("--plan", plan,
-               "print the resolved config, parameters, memory (of a rank, with --ranks) and steps, and stop");
+               "print the resolved config, parameters, memory (of a rank, with --ranks) and steps, and stop")
+      ->excludes(sweep_option);
   app.add_flag("--quiet", quiet, "warnings only");
   return run_app(app, argc, argv, [&]() -> int {
     if (app.count("--ranks") > 0 && !plan) return launch_ranks(launch, without_launch_options(argc, argv));
     const Place place = find_place(process_variables());
     if (const auto gpu = own_gpu(place, process_variables()("CUDA_VISIBLE_DEVICES")))
       setenv("CUDA_VISIBLE_DEVICES", gpu->c_str(), /*overwrite=*/1);
+    if (!sweep.empty()) {
+      Console console({.quiet = quiet});
+      const StopSignal stop;
+      train_sweep({config_file, run, resume, sets, sweep, quiet, accept_changed_data}, stop, console);
+      return kExitDone;
+    }
     RunConfig config(task_registry());
     const bool planned = plan && launch.ranks > 0;  // the ranks that would be started here
     (plan ? load_run_config : load_startable_config)(config, config_file, sets,

@@ -89,13 +89,7 @@ std::string html_table(const EvaluationTable& table) {
 }  // namespace
 
 std::string evaluation_html(const Json& evaluation, const std::string& title) {
-  std::string out =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-      "'unsafe-inline'\">\n";
-  out += fmt::format("<title>{} – Temper</title>\n<style>{}</style>\n</head>\n<body>\n", escape_html(title),
-                     kReportStyle);
+  std::string out = page_start(title);
   out += fmt::format("<header><div class=\"over\">Temper · evaluation</div><h1>{}</h1></header>\n<main>\n",
                      escape_html(title));
   const std::string charts = curves(evaluation) + verifier_curve(evaluation);

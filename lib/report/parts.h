@@ -26,6 +26,12 @@ Series series_of(const std::vector<MetricsRow>& rows, const std::string& key);
 // The number that the task is about: accuracy, reward or loss, else the first there is; "" without rows.
 std::string main_key(const std::vector<MetricsRow>& rows);
 
+// 1: more of it is better, -1: less is, 0: neither.
+int direction_of(const std::string& key);
+
+// A page up to its body, in which nothing may run or load anything: samples are hostile text.
+std::string page_start(const std::string& title);
+
 // The section of the curves.
 std::string report_curves(const ReportRun& run);
 

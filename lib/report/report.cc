@@ -38,12 +38,6 @@ bool is_share(const std::string& key) {
   return key == "accuracy" || key == "truncated";
 }
 
-// 1: more is better, -1: less is, 0: neither.
-int direction(const std::string& key) {
-  if (key == "loss" || key == "perplexity" || key == "truncated") return -1;
-  return key == "accuracy" || key.rfind("reward", 0) == 0 ? 1 : 0;
-}
-
 std::string shown_value(const std::string& key, double value) {
   if (is_share(key)) return fmt::format("{:.1f}%", 100 * value);
   return std::abs(value) < 1000 ? fmt::format("{:.3g}", value) : format_value(value);
@@ -110,7 +104,7 @@ std::string tile(const std::string& title, const std::string& key, double was, d
   if (std::isfinite(was)) out += fmt::format("<span class=\"was\">{} → </span>", shown_value(key, was));
   out += shown_value(key, now) + "</div>";
   if (std::isfinite(was) && std::isfinite(now) && was != now) {
-    const double gain = direction(key) * (now - was);
+    const double gain = direction_of(key) * (now - was);
     const double change = std::abs(now - was);
     out += fmt::format("<p class=\"{}\">{}{}</p>",
                        gain > 0   ? "up"
@@ -291,6 +285,20 @@ void pick_samples(ReportRun& run, const std::string& path) {
 
 }  // namespace
 
+int direction_of(const std::string& key) {
+  if (key == "loss" || key == "perplexity" || key == "truncated") return -1;
+  return key == "accuracy" || key.rfind("reward", 0) == 0 ? 1 : 0;
+}
+
+std::string page_start(const std::string& title) {
+  return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+         "'unsafe-inline'\">\n" +
+         fmt::format("<title>{} – Temper</title>\n<style>{}</style>\n</head>\n<body>\n", escape_html(title),
+                     kReportStyle);
+}
+
 std::string report_html(const std::string& run_folder, const ReportStatus& status) {
   const fs::path folder(run_folder);
   ReportRun run{.name = fs::absolute(folder).lexically_normal().filename().string(), .status = status};
@@ -301,17 +309,8 @@ std::string report_html(const std::string& run_folder, const ReportStatus& statu
   }
   pick_samples(run, (folder / MetricsLog::kSamplesFile).string());
 
-  std::string out =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      // Samples are hostile text: even if some slipped through, nothing on this page may run or load
-      // anything.
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-      "'unsafe-inline'\">\n";
-  out += fmt::format("<title>{} – Temper</title>\n<style>{}</style>\n</head>\n<body>\n",
-                     escape_html(run.name), kReportStyle);
-  out += header(run) + "<main>\n" + headline(run) + report_curves(run) + report_calibration(run) +
-         report_rounds(run_folder) + samples(run) + evaluations(run);
+  std::string out = page_start(run.name) + header(run) + "<main>\n" + headline(run) + report_curves(run) +
+                    report_calibration(run) + report_rounds(run_folder) + samples(run) + evaluations(run);
   if (!run.config.is_null()) {
     out += fmt::format("<details><summary>Configuration</summary><pre>{}</pre></details>\n",
                        escape_html(run.config.dump(2, ' ', false, Json::error_handler_t::replace)));
