@@ -8,11 +8,11 @@ cat > "$work/config.json" <<JSON
   "data": {"train": ["$source/data/arithmetic/train.jsonl"], "max_tokens": 200, "eval_share": 0.01},
   "optimizer": {"name": "adamw", "lr": 3e-3}, "train": {"steps": 3, "batch_size": 8}, "eval": {"every": 3}, "run": "sft" }
 JSON
-sweep=("$bin/temper-train" "$work/config.json" --run "$work/runs" --sweep optimizer.lr=1e-3,3e-2 --sweep 'optimizer.betas=[0.9,0.95],[0.8,0.9]')
+sweep=("$bin/temper-train" "$work/config.json" --run "$work/runs" --sweep optimizer.lr=1e-3,3e-2 --sweep optimizer.beta2=0.95,0.9)
 "${sweep[@]}" > "$work/out" 2>&1 || fail "sweep: $(cat "$work/out")"
-grep -q "run 4 of 4: lr=3e-2,betas=\[0.8,0.9\]" "$work/out" || fail "names: $(cat "$work/out")"
+grep -q "run 4 of 4: lr=3e-2,beta2=0.9" "$work/out" || fail "names: $(cat "$work/out")"
 [ "$(find "$work/runs" -maxdepth 2 -name final | wc -l)" = 4 ] || fail "not four runs: $(ls "$work/runs")"
-for part in "<svg" "optimizer.lr" "lr=1e-3,betas"; do grep -q -- "$part" "$work/runs/runs.html" || fail "the page lacks $part"; done
+for part in "<svg" "optimizer.lr" "lr=1e-3,beta2"; do grep -q -- "$part" "$work/runs/runs.html" || fail "the page lacks $part"; done
 
 "$bin/temper-inspect" runs "$work/runs" --page "$work/page.html" > "$work/runs.json"
 cmp "$work/page.html" "$work/runs/runs.html" || fail "the page of temper-inspect runs is another one"
@@ -20,7 +20,7 @@ python3 - "$work/runs.json" <<'PY'
 import json, sys
 told = json.load(open(sys.argv[1]))
 assert told["figure"] == "held-out loss", told["figure"]
-assert told["differing"] == ["optimizer.betas", "optimizer.lr"], told["differing"]
+assert told["differing"] == ["optimizer.beta2", "optimizer.lr"], told["differing"]
 losses = [r["eval"]["loss"] for r in told["runs"]]
 assert len(losses) == 4 and losses == sorted(losses), losses
 assert all(r["finished"] and r["step"] == r["of"] == 3 and r["best"]["step"] in (0, 3) for r in told["runs"])
@@ -28,8 +28,8 @@ assert {r["config"]["optimizer.lr"] for r in told["runs"]} == {0.001, 0.03}
 PY
 
 # One of them by itself is the same run; the same command again finds all done.
-"$bin/temper-train" "$work/config.json" --run "$work/alone" --quiet --set optimizer.lr=3e-2 --set 'optimizer.betas=[0.8,0.9]'
-cmp "$work/alone/final/model.safetensors" "$work/runs/lr=3e-2,betas=[0.8,0.9]/final/model.safetensors" || fail "a run of the sweep is another one"
+"$bin/temper-train" "$work/config.json" --run "$work/alone" --quiet --set optimizer.lr=3e-2 --set optimizer.beta2=0.9
+cmp "$work/alone/final/model.safetensors" "$work/runs/lr=3e-2,beta2=0.9/final/model.safetensors" || fail "a run of the sweep is another one"
 before=$(stat -c %Y "$work/runs"/*/final/model.safetensors)
 "${sweep[@]}" --quiet || fail "the sweep cannot be continued"
 [ "$before" = "$(stat -c %Y "$work/runs"/*/final/model.safetensors)" ] || fail "what was done is done again"
@@ -37,6 +37,7 @@ before=$(stat -c %Y "$work/runs"/*/final/model.safetensors)
 expect "field=value,value" "$bin/temper-train" "$work/config.json" --run "$work/bad" --sweep optimizer.lr
 expect "a value is empty" "$bin/temper-train" "$work/config.json" --run "$work/bad" --sweep optimizer.lr=1,,2
 expect "is there twice" "$bin/temper-train" "$work/config.json" --run "$work/bad" --sweep optimizer.lr=1,1
+expect 'the value ["a,b"] is there twice' "$bin/temper-train" "$work/config.json" --run "$work/bad" --sweep 'data.train=["a,b"],["a,b"]'
 expect "optimizer.rate" "$bin/temper-train" "$work/config.json" --run "$work/bad" --sweep optimizer.rate=1,2
 expect "there is no run in it" "$bin/temper-inspect" runs "$source/data"
 [ ! -e "$work/bad" ] || fail "a run began though its config is bad"
