@@ -2,9 +2,12 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/output.h"
 #include "model/generation.h"
+#include "report/model_card.h"
 #include "train/config_paths.h"
 #include "train/session.h"
 
@@ -66,6 +69,17 @@ void Session::return_to_best() {
              state.best_step);
 }
 
+// Of a folder that the adapter has written.
+CardFacts Session::card_facts(const std::string& folder) const {
+  CardFacts out;
+  out.method = config.task->method();
+  const std::string written = folder + "/adapter_config.json";
+  out.adapter = fs::exists(written);
+  out.peft = out.adapter && read_json_file(written).contains("peft_type");
+  if (!model->config().causal) out.scores = "higher for better texts";
+  return out;
+}
+
 void Session::finish() {
   if (config.checkpoint.final_weights == "best") return_to_best();
   if (!ranks.first()) return;
@@ -81,6 +95,7 @@ void Session::finish() {
     TemporaryFolder folder(whole);
     adapter->save(folder.path(), model->precision().compute);
     tokenizer->save(folder.path());
+    write_file_atomic(folder.path() + "/README.md", model_card(config.run, card_facts(folder.path())));
     if (model->config().causal) write_end_ids(folder.path(), config.model.path, end_ids);
     write_done(folder.path(), state.step);
     folder.replace();

@@ -19,6 +19,7 @@
 #include "env/conversations.h"
 #include "model/model.h"
 #include "optim/optimizer.h"
+#include "report/model_card.h"
 #include "report/report.h"
 #include "reward/reward.h"
 #include "rollout/engine.h"
@@ -153,6 +154,7 @@ class Session {
   std::optional<double> epoch() const;  // passes over train_records; nothing where something else is drawn
   std::string place_in_data() const;
   void return_to_best();
+  CardFacts card_facts(const std::string& folder) const;
   void demand_same_weights();
   void save_checkpoint();
   void tell_of_shard();

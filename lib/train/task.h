@@ -86,8 +86,19 @@ struct Task : Fields {
   // The loop of one training, from wherever the session's state stands to the last step. Throws as run().
   virtual void train(Session& session) const {}
 
+  // For people: what the loss is called and where it comes from; empty: the task is more than one.
+  virtual std::string method() const { return ""; }
+
   // For people, on a finished step's numbers.
   virtual std::vector<Advice> advise(const MetricsRow& row) const { return {}; }
 };
+
+// "name: summary (source)" of a registry's entry.
+template <class Base>
+std::string method_text(const Registry<Base>& registry, const std::string& name) {
+  const auto* entry = registry.find(name);
+  if (entry == nullptr) return name;
+  return name + ": " + entry->summary + (entry->source.empty() ? "" : " (" + entry->source + ")");
+}
 
 }  // namespace temper

@@ -84,4 +84,8 @@ TaskMemory DistillTask::memory(const RunConfig& config, const PlanShapes&) const
   return out;
 }
 
+std::string DistillTask::method() const {
+  return method_text(objective::distill_registry(), algorithm_name);
+}
+
 }  // namespace temper

@@ -37,6 +37,7 @@ struct DistillTask : Task {
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   void resolve(RunConfig& config) override;
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
+  std::string method() const override;
   void train(Session& session) const override;  // distill.cc
 };
 

@@ -179,4 +179,8 @@ TaskMemory PreferenceTask::memory(const RunConfig& config, const PlanShapes& sha
   return out;
 }
 
+std::string PreferenceTask::method() const {
+  return method_text(objective::preference_registry(), algorithm_name);
+}
+
 }  // namespace temper

@@ -61,4 +61,8 @@ Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>*
   return heads;
 }
 
+std::string RewardModelTask::method() const {
+  return method_text(objective::reward_algorithm_registry(), algorithm_name);
+}
+
 }  // namespace temper

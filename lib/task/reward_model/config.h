@@ -31,6 +31,7 @@ struct RewardModelTask : Task {
   Heads heads(const RunConfig& config, const std::vector<Record>* records,
               const Tokenizer* tokenizer) const override;
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
+  std::string method() const override;
   void train(Session& session) const override;  // reward_model.cc
 };
 

@@ -273,4 +273,8 @@ std::vector<Advice> RlTask::advise(const MetricsRow& row) const {
        "groups_kept"}};
 }
 
+std::string RlTask::method() const {
+  return method_text(objective::policy_registry(), algorithm_name);
+}
+
 }  // namespace temper

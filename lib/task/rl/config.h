@@ -73,6 +73,7 @@ struct RlTask : Task {
   double policy_temperature() const override { return rollout.temperature; }
   bool replays_routes() const override { return rollout.routing == "replay"; }
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
+  std::string method() const override;
   void train(Session& session) const override;  // rl.cc
   std::vector<Advice> advise(const MetricsRow& row) const override;
 };

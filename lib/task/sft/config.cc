@@ -79,4 +79,8 @@ Heads SftTask::heads(const RunConfig&, const std::vector<Record>*, const Tokeniz
   return heads;
 }
 
+std::string SftTask::method() const {
+  return method_text(objective::supervised_registry(), loss_name);
+}
+
 }  // namespace temper

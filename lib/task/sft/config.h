@@ -35,6 +35,7 @@ struct SftTask : Task {
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   Heads heads(const RunConfig& config, const std::vector<Record>* records,
               const Tokenizer* tokenizer) const override;
+  std::string method() const override;
   void train(Session& session) const override;  // sft.cc
 };
 
