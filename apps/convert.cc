@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "common.h"
 #include "folder_vocabulary.h"
 #include "merge_arguments.h"
+#include "model/gguf/gguf_mixture.h"
 #include "model/gguf/import_gguf.h"
 
 using namespace temper;
@@ -43,8 +45,12 @@ void convert(const std::string& source, const std::string& target, const Adapter
   std::optional<MergeRecipe> recipe;
   if (!merge.merge.empty()) recipe = read_merge_recipe(merge, source);
   const auto entries = adapter_entries(adapters.texts);
+  const auto& mixtures = gguf_mixtures();
+  const bool few_bits = std::find(mixtures.begin(), mixtures.end(), dtype_text) != mixtures.end();
+  if (few_bits && !to_gguf)
+    user_error("--dtype {}: weights of few bits are written to GGUF files alone; add --to gguf", dtype_text);
   std::optional<at::ScalarType> dtype;
-  if (!dtype_text.empty()) dtype = weight_dtype(dtype_text);
+  if (!dtype_text.empty() && !few_bits) dtype = weight_dtype(dtype_text);
   if (!merge.recipe() && !fs::exists(source)) user_error("{}: there is no such file or folder", source);
   const bool is_file = to_gguf || !merge.statistics.empty();
   const bool taken = is_file ? fs::exists(target)
@@ -92,7 +98,8 @@ void convert(const std::string& source, const std::string& target, const Adapter
                    fmt::format("{}", fmt::join(adapters.texts, ", ")).c_str(), change);
     });
   }
-  if (to_gguf) return folder_to_gguf(folder, target, dtype, vocabulary_of(folder));
+  if (to_gguf)
+    return folder_to_gguf(folder, target, dtype, vocabulary_of(folder), few_bits ? dtype_text : "");
   if (!made) step([&](const std::string& to) { cast_folder(source, to, dtype); });
   made->commit();
 }
@@ -114,7 +121,11 @@ int main(int argc, char** argv) {
   app.add_flag("--unmerge", adapters.unmerge, "SRC has the adapter merged in: take it out again");
   app.add_flag("--adapter-only", adapters.only,
                "DST becomes the weighted sum of the adapters, as one adapter folder");
-  app.add_option("--dtype", dtype, "f32, bf16 or f16; default: the source's, f32 for quantised weights");
+  app.add_option(
+      "--dtype", dtype,
+      fmt::format(
+          "f32, bf16 or f16; with --to gguf also {}; default: the source's, f32 for quantised weights",
+          fmt::join(gguf_mixtures(), ", ")));
   app.add_option("--to", to, "hf or gguf")->check(CLI::IsMember({"hf", "gguf"}));
   add_merge_options(app, merge);
   return run_app(app, argc, argv, [&] {

@@ -104,6 +104,9 @@ class GgufFile {
 uint64_t ggml_block_elements(GgmlType type);
 uint64_t ggml_block_bytes(GgmlType type);
 void ggml_dequantize(GgmlType type, const uint8_t* bytes, int64_t elements, float* out);
+// The other way, to Q8_0, Q4_0, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K: the bytes of ggml's reference quantisers
+// without an importance matrix.
+void ggml_quantise(GgmlType type, const float* values, int64_t elements, uint8_t* out);
 
 // Writes a version-3 file that is all there or not there.
 class GgufWriter {
@@ -116,7 +119,7 @@ class GgufWriter {
   void f32s(const std::string& key, const std::vector<float>& values);
   void i32s(const std::string& key, const std::vector<int32_t>& values);
   void booleans(const std::string& key, const std::vector<bool>& values);
-  // type: F32, F16 or BF16.
+  // type: F32, F16, BF16 or what ggml_quantise() makes, of rows of whole blocks.
   void tensor(const std::string& name, GgmlType type, const std::vector<int64_t>& shape);
   // produce(i) gives the i-th announced tensor, in any floating dtype. Throws UserError when the disk is full
   // etc.

@@ -13,11 +13,13 @@ uint64_t aligned(uint64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+bool is_dense(GgmlType type) {
+  return type == GgmlType::kF32 || type == GgmlType::kF16 || type == GgmlType::kBF16;
+}
+
+// What values have before they are written or quantised.
 at::ScalarType dtype_of(GgmlType type) {
-  if (type == GgmlType::kF32) return at::kFloat;
-  if (type == GgmlType::kF16) return at::kHalf;
-  if (type == GgmlType::kBF16) return at::kBFloat16;
-  bug("GGUF tensors are written as F32, F16 or BF16, not {}", ggml_type_name(type));
+  return type == GgmlType::kF16 ? at::kHalf : type == GgmlType::kBF16 ? at::kBFloat16 : at::kFloat;
 }
 
 }  // namespace
@@ -88,8 +90,12 @@ void GgufWriter::write(const std::string& path, const std::function<at::Tensor(s
   metadata_.clear();
   uint64_t offset = 0;
   for (GgufTensor& t : tensors_) {
-    uint64_t bytes = c10::elementSize(dtype_of(t.type));
+    const uint64_t each = ggml_block_elements(t.type);
+    if (t.shape.back() % static_cast<int64_t>(each) != 0)
+      bug("\"{}\": rows of {} are no whole blocks of {}", t.name, t.shape.back(), ggml_type_name(t.type));
+    uint64_t bytes = ggml_block_bytes(t.type);
     for (const int64_t size : t.shape) bytes *= static_cast<uint64_t>(size);
+    bytes /= each;
     put_text(t.name);
     put(static_cast<uint32_t>(t.shape.size()));
     for (size_t d = t.shape.size(); d-- > 0;) put(static_cast<uint64_t>(t.shape[d]));
@@ -114,7 +120,13 @@ void GgufWriter::write(const std::string& path, const std::function<at::Tensor(s
                                   .contiguous();
     if (tensor.sizes().vec() != tensors_[i].shape)
       bug("{}: \"{}\" was announced with another shape", path, tensors_[i].name);
-    file.write(tensor.data_ptr(), static_cast<uint64_t>(tensor.nbytes()));
+    if (is_dense(tensors_[i].type)) {
+      file.write(tensor.data_ptr(), static_cast<uint64_t>(tensor.nbytes()));
+    } else {
+      std::vector<uint8_t> blocks(tensors_[i].end - tensors_[i].begin);
+      ggml_quantise(tensors_[i].type, tensor.const_data_ptr<float>(), tensor.numel(), blocks.data());
+      file.write(blocks.data(), blocks.size());
+    }
   }
   file.write_zeros(aligned(file.bytes()) - file.bytes());
   file.commit();

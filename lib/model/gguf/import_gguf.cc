@@ -12,6 +12,7 @@
 #include "model/families.h"
 #include "model/gguf/gguf_config.h"
 #include "model/gguf/gguf_families.h"
+#include "model/gguf/gguf_mixture.h"
 #include "model/gguf/gguf_tensors.h"
 #include "model/load.h"
 
@@ -133,7 +134,7 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
 }
 
 void folder_to_gguf(const std::string& folder, const std::string& path, std::optional<at::ScalarType> dtype,
-                    const GgufVocabulary& vocabulary) {
+                    const GgufVocabulary& vocabulary, const std::string& mixture) {
   const ModelConfig config = read_model_config(folder);
   if (!config.causal)
     user_error("{}: a model for sequence classification; GGUF files hold causal ones", folder);
@@ -169,9 +170,10 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
 
   at::ScalarType type = dtype.value_or(files.find("model.embed_tokens.weight")->dtype);
   if (type == at::kDouble) type = at::kFloat;
-  const GgmlType ggml = type == at::kBFloat16 ? GgmlType::kBF16
-                        : type == at::kHalf   ? GgmlType::kF16
-                                              : GgmlType::kF32;
+  GgmlType ggml = type == at::kBFloat16 ? GgmlType::kBF16
+                  : type == at::kHalf   ? GgmlType::kF16
+                                        : GgmlType::kF32;
+  if (!mixture.empty()) ggml = GgmlType::kF16;  // not kept in fp32: choose_types() says more
   Json metadata = gguf_metadata(config);
   if (const auto windows = gguf_family(family_of(config)).windows;
       config.sliding_window > 0 && windows != GgufFamily::kComputed) {
@@ -218,10 +220,15 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
         ->second;
   };
   check_expressible(config, contents, folder);
+  if (!mixture.empty()) choose_types(mixture, config, arch, tensors);
 
   writer.text("general.architecture", arch);
   writer.text("general.name", fs::path(folder).lexically_normal().filename().string());
-  writer.u32("general.file_type", ggml == GgmlType::kBF16 ? 32 : ggml == GgmlType::kF16 ? 1 : 0);
+  writer.u32("general.file_type", !mixture.empty()          ? gguf_file_type(mixture)
+                                  : ggml == GgmlType::kBF16 ? 32
+                                  : ggml == GgmlType::kF16  ? 1
+                                                            : 0);
+  if (!mixture.empty()) writer.u32("general.quantization_version", 2);
   write_gguf_keys(family_of(config), metadata, writer);
   write_gguf_vocabulary(padded, writer);
   for (const GgufTensor& t : tensors) writer.tensor(t.name, t.type, t.shape);

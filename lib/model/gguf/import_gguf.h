@@ -19,10 +19,11 @@ ModelConfig config_from_gguf(const GgufFile& file);
 // own, fp32 for quantised ones), configs, tokenizer. One tensor is held at a time. Throws UserError.
 void gguf_to_folder(const std::string& path, const std::string& folder, std::optional<at::ScalarType> dtype);
 
-// Writes a file that llama.cpp loads: matrices in `dtype` (default: the folder's own), vectors in fp32. A
+// Writes a file that llama.cpp loads: matrices in `dtype` (default: the folder's own) or, with a mixture of
+// gguf_mixture.h, in few bits; vectors in fp32. A
 // sliding window that its architecture lacks becomes the context length, and a warning. Throws UserError,
 // naming config.json's key, for a model that the architecture does not compute.
 void folder_to_gguf(const std::string& folder, const std::string& path, std::optional<at::ScalarType> dtype,
-                    const GgufVocabulary& vocabulary);
+                    const GgufVocabulary& vocabulary, const std::string& mixture = "");
 
 }  // namespace temper
