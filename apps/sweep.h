@@ -1,12 +1,22 @@
 // Many runs of one config: every combination of some fields' values.
 #pragma once
 
-#include <algorithm>
+#include <ATen/Parallel.h>
+
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "report/runs.h"
+#include "task/registry.h"
+#include "train/config_paths.h"
+#include "train/run.h"
 
 namespace temper {
 
@@ -80,6 +90,44 @@ inline std::vector<SweptRun> swept_runs(const std::vector<SweptField>& fields) {
   for (const SweptRun& run : out)
     if (!names.insert(run.name).second) user_error("--sweep: two runs would be called {}", run.name);
   return out;
+}
+
+struct SweepOptions {
+  std::string config_file, run, resume;
+  std::vector<std::string> sets, sweep;
+  bool quiet = false, accept_changed_data = false;
+};
+
+// Every combination one after the other, each a run of its own in a folder below the sweep's. What has ended
+// is passed over quickly, so a sweep that was stopped is continued by the same command.
+inline void train_sweep(const SweepOptions& options, const StopSignal& stop, Console& console) {
+  std::vector<SweptField> fields;
+  for (const std::string& text : options.sweep) fields.push_back(swept_field(text));
+  const std::vector<SweptRun> runs = swept_runs(fields);
+  std::vector<std::unique_ptr<RunConfig>> configs;  // all are read before the first begins
+  std::string folder;
+  for (const SweptRun& run : runs) {
+    std::vector<std::string> sets = options.sets;
+    sets.insert(sets.end(), run.sets.begin(), run.sets.end());
+    configs.push_back(std::make_unique<RunConfig>(task_registry()));
+    load_startable_config(*configs.back(), options.config_file, sets, 1);
+    folder = options.run.empty() ? configs.back()->run : options.run;
+    configs.back()->run = folder + "/" + run.name;
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    console.line(fmt::format("run {} of {}: {}", i + 1, runs.size(), runs[i].name));
+    at::set_num_threads(static_cast<int>(configs[i]->threads));
+    run_training(*configs[i], {options.resume, &stop, &console, options.accept_changed_data});
+    write_file_atomic(folder + "/runs.html", runs_html(folder));
+  }
+  const Json all = compare_runs(folder);
+  for (const Json& run : all["runs"]) {
+    const Json& figures = run["eval"].is_null() ? run["train"] : run["eval"];
+    const std::string figure = all["figure"].get<std::string>(), key = figure.substr(figure.find(' ') + 1);
+    console.line(fmt::format("{}  {} {}", run["run"].get<std::string>(), figure,
+                             figures.contains(key) ? dump_line(figures[key]) : "not measured"));
+  }
+  console.line("done: " + folder + "/runs.html");
 }
 
 }  // namespace temper
