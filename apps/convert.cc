@@ -20,6 +20,7 @@
 #include "merge_arguments.h"
 #include "model/gguf/gguf_mixture.h"
 #include "model/gguf/import_gguf.h"
+#include "modelfile.h"
 
 using namespace temper;
 
@@ -32,7 +33,8 @@ struct Adapters {
 };
 
 void convert(const std::string& source, const std::string& target, const Adapters& adapters,
-             const std::string& dtype_text, bool to_gguf, const MergeArguments& merge) {
+             const std::string& dtype_text, bool to_gguf, bool modelfile, const MergeArguments& merge) {
+  if (modelfile && !to_gguf) user_error("--modelfile is about a GGUF file; add --to gguf");
   if ((adapters.unmerge || adapters.only) && adapters.texts.empty())
     user_error("--unmerge and --adapter-only say what to do with an --adapter, and none is given");
   if (adapters.only && (to_gguf || adapters.unmerge || !merge.merge.empty() || !dtype_text.empty()))
@@ -53,6 +55,8 @@ void convert(const std::string& source, const std::string& target, const Adapter
   if (!dtype_text.empty() && !few_bits) dtype = weight_dtype(dtype_text);
   if (!merge.recipe() && !fs::exists(source)) user_error("{}: there is no such file or folder", source);
   const bool is_file = to_gguf || !merge.statistics.empty();
+  if (modelfile && fs::exists(modelfile_of(target)))
+    user_error("{}: is there already; nothing is overwritten", modelfile_of(target));
   const bool taken = is_file ? fs::exists(target)
                              : fs::exists(target) && !(fs::is_directory(target) && fs::is_empty(target));
   if (taken)
@@ -98,8 +102,11 @@ void convert(const std::string& source, const std::string& target, const Adapter
                    fmt::format("{}", fmt::join(adapters.texts, ", ")).c_str(), change);
     });
   }
-  if (to_gguf)
-    return folder_to_gguf(folder, target, dtype, vocabulary_of(folder), few_bits ? dtype_text : "");
+  if (to_gguf) {
+    folder_to_gguf(folder, target, dtype, vocabulary_of(folder), few_bits ? dtype_text : "");
+    if (modelfile) write_modelfile(target, folder);
+    return;
+  }
   if (!made) step([&](const std::string& to) { cast_folder(source, to, dtype); });
   made->commit();
 }
@@ -111,6 +118,7 @@ int main(int argc, char** argv) {
                "temper-convert"};
   std::string source, target, dtype, to = "hf";
   Adapters adapters;
+  bool modelfile = false;
   MergeArguments merge;
   app.add_option("SRC", source, "a Hugging Face folder or a GGUF file")->required();
   app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet");
@@ -127,6 +135,8 @@ int main(int argc, char** argv) {
           "f32, bf16 or f16; with --to gguf also {}; default: the source's, f32 for quantised weights",
           fmt::join(gguf_mixtures(), ", ")));
   app.add_option("--to", to, "hf or gguf")->check(CLI::IsMember({"hf", "gguf"}));
+  app.add_flag("--modelfile", modelfile,
+               "with --to gguf: also a Modelfile beside DST, for \"ollama create\"");
   add_merge_options(app, merge);
   return run_app(app, argc, argv, [&] {
     if (merge.recipe()) {  // which says what is read: the one name is DST
@@ -135,7 +145,7 @@ int main(int argc, char** argv) {
       target = std::exchange(source, "");
     }
     if (target.empty()) user_error("DST: missing; expected SRC and DST");
-    convert(source, target, adapters, dtype, to == "gguf", merge);
+    convert(source, target, adapters, dtype, to == "gguf", modelfile, merge);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;
   });
