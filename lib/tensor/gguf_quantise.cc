@@ -89,7 +89,8 @@ struct Affine {
 
 // The best of some steps around (max - min) / top: with q rounded by a step, scale and shift are those of
 // weighted least squares, and the step with the least weighted squared error is kept. The steps try widths of
-// top + first, top + first + 0.1 ...; q is left as it is rounded by the kept one.
+// top + first, top + first + 0.1 ... between the bottom of the best so far and the maximum; q is left as it
+// is rounded by the kept one.
 Affine fit_affine(const float* x, const float* weight, int top, float first, int steps, uint8_t* q) {
   constexpr int kGroup = 32;
   float low = x[0], high = x[0], sum_w = weight[0], sum_x = sum_w * x[0];
@@ -104,9 +105,10 @@ Affine fit_affine(const float* x, const float* weight, int top, float first, int
     std::fill_n(q, kGroup, uint8_t{0});
     return {0, -low};
   }
+  float bottom = low;
   const auto round_by = [&](float to, uint8_t* out) {
     for (int i = 0; i < kGroup; ++i)
-      out[i] = static_cast<uint8_t>(std::clamp(nearest(to * (x[i] - low)), 0, top));
+      out[i] = static_cast<uint8_t>(std::clamp(nearest(to * (x[i] - bottom)), 0, top));
   };
   const auto error_of = [&](float scale, float bottom, const uint8_t* with) {
     float sum = 0;
@@ -117,12 +119,12 @@ Affine fit_affine(const float* x, const float* weight, int top, float first, int
     return sum;
   };
   const float plain = static_cast<float>(top) / (high - low);
-  float scale = 1 / plain, bottom = low;
+  float scale = 1 / plain;
   round_by(plain, q);
   float least = error_of(scale, bottom, q);
   for (int step = 0; step <= steps; ++step) {
     uint8_t tried[kGroup];
-    round_by((first + 0.1f * static_cast<float>(step) + static_cast<float>(top)) / (high - low), tried);
+    round_by((first + 0.1f * static_cast<float>(step) + static_cast<float>(top)) / (high - bottom), tried);
     float sum_q = 0, sum_qq = 0, sum_xq = 0;
     for (int i = 0; i < kGroup; ++i) {
       const auto v = static_cast<float>(tried[i]);

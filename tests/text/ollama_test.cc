@@ -28,9 +28,9 @@ TEST_CASE("ollama: chatml as a Go template") {
 TEST_CASE("ollama: a system message of the template's own, and templates without one") {
   const FakeTokenizer tokenizer({});
   const ChatTemplate own(
-      "{%- if messages[0].role != 'system' %}{{ '<s>You help.<e>' }}{%- endif %}"
-      "{%- for m in messages %}{{ '<' + m.role[0] + '>' + m.content + '<e>' }}{%- endfor %}"
-      "{%- if add_generation_prompt %}{{ '<a>' }}{%- endif %}");
+      "{%- if messages[0].role != 'system' %}{{ '<system>You help.<e>' }}{%- endif %}"
+      "{%- for m in messages %}{{ '<' + m.role + '>' + m.content + '<e>' }}{%- endfor %}"
+      "{%- if add_generation_prompt %}{{ '<assistant>' }}{%- endif %}");
   const auto words = message_words(own, tokenizer);
   REQUIRE(words);
   CHECK(words->default_system == "You help.");
