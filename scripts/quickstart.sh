@@ -37,3 +37,12 @@ print(f"trained in {seconds} s; report: {out}/rl/report.html, model: {out}/rl/fi
 if rl[-1]["accuracy"] <= sft[-1]["accuracy"] or sft[-1]["accuracy"] <= sft[0]["accuracy"]:
     sys.exit("quickstart: the model did not learn; please report this with the run folder")
 PY
+cat <<TEXT
+
+Talk to it:
+  $bin/temper-generate --model $out/rl/final --prompt "Mia has 3 pens and buys 4. How many pens does Mia have?" --max-new-tokens 32
+Your own data, lines of {"prompt": ..., "completion": ...} or {"messages": [...]}, from the model above:
+  $bin/temper-train configs/sft/quickstart.json --set 'data.train=["YOURS.jsonl"]' --set 'model={"path": "$out/rl/final"}' --run runs/mine
+A real model (SmolLM2-135M-Instruct, 89 MB) in its place:
+  scripts/fetch_smollm2.sh && $bin/temper-generate --model models/smollm2 --chat
+TEXT
