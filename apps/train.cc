@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -11,6 +12,7 @@
 #include "common.h"
 #include "dist/launch.h"
 #include "dist/ranks.h"
+#include "inspect/new_config.h"
 #include "sweep.h"
 #include "task/registry.h"
 #include "train/config_paths.h"
@@ -33,6 +35,21 @@ std::vector<std::string> without_launch_options(int argc, char** argv) {
       out.push_back(word);
   }
   return out;
+}
+
+// A config of what was given, where none is yet.
+void write_new_config(NewConfig fresh, const std::string& file, const std::string& run) {
+  if (fresh.files.empty() || fresh.model.empty())
+    user_error("--new {}: give --data FILE and --model FOLDER", fresh.task);
+  if (fs::exists(file)) user_error("{}: is there already; nothing is overwritten", file);
+  // Paths in a config are relative to its folder.
+  const auto seen_from_it = [&](const std::string& path) {
+    const fs::path folder = fs::absolute(file).parent_path();
+    return fs::path(path).is_absolute() ? path : fs::proximate(fs::absolute(path), folder).string();
+  };
+  fresh.run = seen_from_it(run.empty() ? "runs/" + fs::path(file).stem().string() : run);
+  write_file_atomic(file, new_config(fresh, seen_from_it));
+  std::fprintf(stderr, "wrote %s; start it with temper-train %s\n", file.c_str(), file.c_str());
 }
 
 // What must be the same on all ranks.
@@ -62,7 +79,13 @@ int main(int argc, char** argv) {
   std::vector<std::string> sets, sweep;
   LaunchOptions launch{.ranks = 0};
   bool plan = false, quiet = false, accept_changed_data = false;
+  NewConfig fresh;
   app.add_option("config", config_file, "the config file (JSON, comments allowed)")->required();
+  auto* new_option =
+      app.add_option("--new", fresh.task,
+                     "write CONFIG for --data and --model, and stop: sft, preference, reward_model or rl");
+  app.add_option("--data", fresh.files, "with --new: files of data")->type_size(1)->needs(new_option);
+  app.add_option("--model", fresh.model, "with --new: a model folder")->needs(new_option);
   app.add_option("--set", sets, "override a field: a.b=VALUE")->type_size(1)->allow_extra_args(false);
   auto* sweep_option =
       app.add_option(
@@ -89,6 +112,10 @@ int main(int argc, char** argv) {
     const Place place = find_place(process_variables());
     if (const auto gpu = own_gpu(place, process_variables()("CUDA_VISIBLE_DEVICES")))
       setenv("CUDA_VISIBLE_DEVICES", gpu->c_str(), /*overwrite=*/1);
+    if (!fresh.task.empty()) {
+      write_new_config(fresh, config_file, run);
+      return kExitDone;
+    }
     if (!sweep.empty()) {
       Console console({.quiet = quiet});
       const StopSignal stop;
