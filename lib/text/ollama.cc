@@ -73,10 +73,10 @@ std::optional<MessageWords> told_from(const Renderings& render) {
              answer = said("assistant", kAnswer), further = said("user", kFurther);
   MessageWords words;
   bool has_system = true;
-  auto first = render({system, question}, false);
+  auto first = render(Json::array({system, question}), false);
   if (!first) {
     has_system = false;
-    first = render({question}, false);
+    first = render(Json::array({question}), false);
   }
   const auto chat = [&](std::vector<Json> rest) {
     Json out = Json::array();
@@ -102,7 +102,7 @@ std::optional<MessageWords> told_from(const Renderings& render) {
     return std::nullopt;
   words.system = around(first->substr(0, first->size() - asked.size()), kSystem);
   if (!words.system) return std::nullopt;
-  if (const auto plain = render({question}, false); plain && *plain != asked) {
+  if (const auto plain = render(Json::array({question}), false); plain && *plain != asked) {
     const auto& [before, after] = *words.system;
     const size_t fixed = before.size() + after.size() + asked.size();
     if (plain->size() < fixed || plain->rfind(before, 0) != 0 ||
@@ -145,8 +145,11 @@ std::optional<MessageWords> message_words(const ChatTemplate& chat, const Tokeni
   if (!words) return std::nullopt;
   const Json system = said("system", "Be brief."), one = said("user", "2 + 1?"),
              two = said("assistant", "It is 3."), three = said("user", "And one more?");
-  std::vector<Json> chats = {{one}, {one, two, three}};
-  if (words->system) chats.insert(chats.end(), {{system, one}, {system, one, two, three}});
+  std::vector<Json> chats = {Json::array({one}), Json::array({one, two, three})};
+  if (words->system) {
+    chats.push_back(Json::array({system, one}));
+    chats.push_back(Json::array({system, one, two, three}));
+  }
   for (const Json& messages : chats)
     if (render(messages, true) != written(*words, messages)) return std::nullopt;
   return words;
