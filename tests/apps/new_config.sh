@@ -22,7 +22,8 @@ grep -q '"max_tokens":' mine/sft.json || fail "no max_tokens"
 expect "is there already" "$bin/temper-train" mine/sft.json --new sft --data mine/sums.jsonl --model sft/final
 expect "expected one of sft, preference" "$bin/temper-train" new.json --new sfd --data mine/sums.jsonl --model sft/final
 expect "learns from lines of" "$bin/temper-train" new.json --new preference --data mine/sums.jsonl --model sft/final
-expect "no column says what a right answer is" "$bin/temper-train" new.json --new rl --data mine/pairs.jsonl --model sft/final
+echo '{"prompt": "Say something nice."}' > mine/open.jsonl
+expect "no column says what a right answer is" "$bin/temper-train" new.json --new rl --data mine/open.jsonl --model sft/final
 expect "give --data FILE and --model FOLDER" "$bin/temper-train" new.json --new rl --data mine/pairs.jsonl
 [ ! -e new.json ] || fail "a config was written though it cannot be"
 echo ok

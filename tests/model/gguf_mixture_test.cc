@@ -76,9 +76,9 @@ TEST_CASE("gguf mixtures: types as llama-quantize chooses them") {
 
 TEST_CASE("gguf mixtures: a file of few bits is read back near to the folder it was made from") {
   TempFolder folder;
-  const std::string from = test_file("model/golden/families/olmo2");
-  gguf_to_folder(test_file("model/golden/gguf/llama_linear.gguf"), folder.text("tables"), std::nullopt);
-  const GgufVocabulary vocabulary = vocabulary_from_folder(folder.text("tables"));
+  const std::string from = folder.text("in");
+  gguf_to_folder(test_file("model/golden/gguf/llama_linear.gguf"), from, std::nullopt);
+  const GgufVocabulary vocabulary = vocabulary_from_folder(from);
   for (const auto& [mixture, bound] : {std::pair{"q8_0", 0.008}, {"q6_k", 0.03}, {"q4_0", 0.12}}) {
     CAPTURE(mixture);
     const std::string file = folder.text(std::string(mixture) + ".gguf"),
