@@ -120,7 +120,7 @@ void AdapterSet::use(const std::vector<std::pair<std::string, double>>& weights)
     const auto* lora = dynamic_cast<LoraAdapter*>(&find(name));
     if (lora == nullptr || !lora->alone())
       user_error(
-          "adapter \"{}\": only LoRA on linears of the blocks, without whole modules, can be weighted or "
+          "adapter \"{}\": only LoRA on weights of the blocks, without whole modules, can be weighted or "
           "added to another",
           name);
     active_.emplace_back(const_cast<LoraAdapter*>(lora), weight);
@@ -133,6 +133,14 @@ at::Tensor AdapterSet::apply(const std::vector<int64_t>& modules, const std::vec
   at::Tensor out = y;
   for (const auto& [delta, weight] : active_)
     out = out + weight * (delta->apply(modules, outs, x, y.clone(), training) - y);
+  return out;
+}
+
+at::Tensor AdapterSet::apply_mixture(const Parameter* mixture, const ExpertRows* rows, const at::Tensor& x,
+                                     const at::Tensor& y) {
+  at::Tensor out = y;
+  for (const auto& [delta, weight] : active_)
+    out = out + weight * (delta->apply_mixture(mixture, rows, x, y.clone()) - y);
   return out;
 }
 
@@ -154,6 +162,9 @@ void combine_adapters(const std::vector<AdapterEntry>& entries, const std::strin
     if (options.dora || !options.modules_to_save.empty())
       user_error("{}: {} is no sum of low-rank updates and cannot be combined", where,
                  options.dora ? "DoRA" : "an adapter with whole modules");
+    if (!options.target_parameters.empty())
+      user_error("{}: target_parameters: adapters of a mixture's experts or router cannot be combined",
+                 where);
     if (base.empty() && config.value("base_model_name_or_path", Json()).is_string())
       base = config["base_model_name_or_path"].get<std::string>();
     const SafetensorsFile file = open_adapter_tensors(entry.folder);
@@ -190,6 +201,7 @@ void combine_adapters(const std::vector<AdapterEntry>& entries, const std::strin
     tensors.emplace_back(kPeftPrefix + path + ".lora_A.weight", a);
     tensors.emplace_back(kPeftPrefix + path + ".lora_B.weight", b);
   }
+  options.targets = Json(order);
   // The scale is in B: alpha is the rank, for each module.
   options.alpha = static_cast<double>(options.rank);
   for (const std::string& path : order) {
@@ -199,7 +211,7 @@ void combine_adapters(const std::vector<AdapterEntry>& entries, const std::strin
     options.rank_pattern[path] = rank;
     options.alpha_pattern[path] = rank;
   }
-  save_adapter(to, tensors, lora_config_json(options, Json(order), base, false, true));
+  save_adapter(to, tensors, lora_config_json(options, base, false, true));
   if (const auto ids = end_ids_of(entries); !ids.empty()) write_end_ids(to, "", ids);
 }
 

@@ -21,6 +21,8 @@
 
 namespace temper {
 
+struct ExpertRows;  // tensor/experts/experts.h
+
 // A named weight. `master` is what an optimizer updates and what receives gradients: fp32 when it is trained,
 // the compute dtype when it is frozen. `compute` is what products read; it shares storage with master when
 // dtypes agree.
@@ -48,7 +50,8 @@ struct Parameter {
   void leave_master();
 };
 
-// Something added to the output of named linears (LoRA and kin). Implemented in room adapter.
+// Something added to the output of named linears (LoRA and kin), and of a mixture's router and experts.
+// Implemented in room adapter.
 class LinearDelta {
  public:
   virtual ~LinearDelta() = default;
@@ -61,6 +64,14 @@ class LinearDelta {
   virtual at::Tensor input(const std::vector<int64_t>& modules, const at::Tensor& x) { return x; }
   // Whether something of the linear's takes gradients now.
   virtual bool trains(int64_t module) const { return true; }
+
+  // The same for the weights of a mixture (families.h), which are no linears: the router's with x [N, H] and
+  // y [N, E], rows null; the experts' with x [M, in] and y [M, out] sorted by expert.
+  virtual at::Tensor apply_mixture(const Parameter* weight, const ExpertRows* rows, const at::Tensor& x,
+                                   const at::Tensor& y) {
+    return y;
+  }
+  virtual bool trains_mixture(const Parameter* weight) const { return false; }
 };
 
 // Trained tokens in front of every text (soft prompts, prefixes). Implemented in room adapter.
