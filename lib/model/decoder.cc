@@ -117,12 +117,13 @@ class Decoder : public Model {
   }
 
  private:
-  // A bias of a quantised linear neither: the product with it has no gradient of it.
-  void refuse_quantised(const std::string& name) const {
-    const std::string module = name.substr(0, name.rfind('.'));
-    const auto& all = weights_.modules;
-    if (precision_.quantise.on() && std::find(all.begin(), all.end(), module) != all.end())
-      user_error("model.quantise: \"{}\" is of a quantised linear and cannot train", name);
+  // Their biases neither: the products with them have no gradient of these.
+  void refuse_quantised(const std::string& name) {
+    const std::string whole = name.substr(0, name.size() - (name.ends_with("_bias") ? 5 : 0));
+    for (const std::string& weight : {whole, name.substr(0, name.rfind('.')) + ".weight"}) {
+      if (const Parameter* p = find(weight); p != nullptr && p->quantised != nullptr)
+        user_error("model.quantise: \"{}\" is of quantised weights and cannot train", name);
+    }
   }
   VirtualRows virtual_rows(const Tensor& ids) const {
     if (virtual_ == nullptr) return {};
@@ -258,9 +259,7 @@ class Decoder : public Model {
 
   // One product an expert, for rows sorted by expert.
   Tensor project(const Parameter* weight, const Parameter* bias, const ExpertRows& rows, const Tensor& x) {
-    const Tensor y =
-        grouped_linear(x, rows, weight->compute, weight->master, bias == nullptr ? Tensor() : bias->compute,
-                       bias == nullptr ? Tensor() : bias->master);
+    const Tensor y = expert_product(weight, bias, rows, x);
     return delta_ == nullptr ? y : delta_->apply_mixture(weight, &rows, x, y);
   }
 

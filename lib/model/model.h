@@ -31,7 +31,7 @@ struct ExpertRows;  // tensor/experts/experts.h
 struct Parameter {
   std::string name;
   at::Tensor master, compute;
-  std::shared_ptr<QuantisedMatrix> quantised;  // null: not quantised
+  std::shared_ptr<QuantisedMatrix> quantised;  // null: not quantised; of experts [E out, in]
   bool passes_read_master = false;             // and not compute alone: norms, score heads
   bool master_elsewhere = false;               // see leave_master()
 
@@ -162,7 +162,7 @@ class Model {
   virtual std::vector<Parameter*> stored() = 0;  // with the constants beside them, as files have them
   Parameter* find(const std::string& name);      // null when there is none
   // fp32 masters with gradients for the chosen ones; the rest frozen in the compute dtype. Throws UserError
-  // for those of a quantised linear.
+  // for those of a quantised linear or of quantised experts.
   virtual void set_trainable(const std::function<bool(const std::string& name)>& trains) = 0;
   // compute <- master for trained parameters; call once after each optimizer step.
   virtual void refresh() = 0;
@@ -198,7 +198,7 @@ int64_t score_position(const std::vector<int64_t>& prompt, const std::vector<int
 // Scores [R, A] fp32 at rows [R] of a final-norm output `hidden` [N, H]; gradients reach hidden and head.
 at::Tensor model_scores(const Model& model, const at::Tensor& hidden, const at::Tensor& rows);
 
-// What quantising cost, in one line: bytes, and for each kind of linear the error against the values of the
+// What quantising cost, in one line: bytes, and for each kind of weight the error against the values of the
 // files, root mean square and largest, both relative to the root mean square of the values. "" without.
 std::string quantisation_summary(Model& model);
 
