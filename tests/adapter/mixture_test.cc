@@ -176,6 +176,10 @@ TEST_CASE("lora on routers and experts: merged and taken out again; beside anoth
     const std::string folder = out.text("adapter");
     const AdapterSet halves(*base, {{"a", folder, 0.5}, {"b", folder, 0.5}});
     CHECK(worst(logp_of(*base, ids), changed) < 2e-5);
+    combine_adapters({{"a", folder, 0.25}, {"b", folder, 0.75}}, out.text("sum"));
+    const auto other = Model::load(folder_of(family), Precision{});
+    const auto sum = load_adapter(*other, out.text("sum"));
+    CHECK(worst(logp_of(*other, ids), changed) < 2e-5);
   }
 }
 
