@@ -195,7 +195,7 @@ QuantisedMatrix quantise(const Tensor& w, const QuantFormat& format) {
 namespace reference {
 
 Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype) {
-  return dequantise(m, 0, m.rows, dtype);
+  return reference::dequantise(m, 0, m.rows, dtype);
 }
 
 Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::ScalarType dtype) {
@@ -230,7 +230,7 @@ Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::Scal
 Tensor quantised_linear(const Tensor& x, const QuantisedParts& weights, const Tensor& bias) {
   std::vector<Tensor> dense;
   for (const QuantisedRows& w : weights)
-    dense.push_back(dequantise(*w.matrix, w.begin, w.end, x.scalar_type()));
+    dense.push_back(reference::dequantise(*w.matrix, w.begin, w.end, x.scalar_type()));
   return at::linear(x, at::cat(dense), bias.defined() ? std::optional<Tensor>(bias) : std::nullopt);
 }
 

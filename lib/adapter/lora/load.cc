@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "adapter/lora/lora.h"
@@ -104,6 +105,7 @@ class LoraFolder {
     return file_.find(kPeftPrefix + module + ending);
   }
   bool saved(const std::string& module) const;  // whole, by modules_to_save
+  void refuse_apart() const;
   void take_matrices();
   void untie();
   LoraTargets adapted() const;
@@ -129,6 +131,20 @@ bool LoraFolder::saved(const std::string& module) const {
   };
   return named(module) ||
          (tied_ && (module == kHead || module == kEmbedding) && (named(kHead) || named(kEmbedding)));
+}
+
+void LoraFolder::refuse_apart() const {
+  const std::string mark = ".experts.";
+  for (const TensorInfo& info : file_.tensors()) {
+    const size_t at = info.name.find(mark);
+    if (at == std::string::npos || !std::isdigit(static_cast<unsigned char>(info.name[at + mark.size()])))
+      continue;
+    user_error(
+        "{}: \"{}\": updates of experts one by one, as transformers 4 had them, are not read; load the "
+        "adapter "
+        "in PEFT with transformers 5 and save it again",
+        file_.path(), info.name.substr(0, 200));
+  }
 }
 
 // The base's embedding and head, under the names that they have inside of PEFT's modules.
@@ -314,6 +330,7 @@ void LoraFolder::take_tokens() {
 std::unique_ptr<Adapter> LoraFolder::load() {
   tied_ = model_.config().tied && model_.config().causal && flag("ensure_weight_tying");
   tokens_ = trained_tokens(config_.value("trainable_token_indices", Json()), where_);
+  refuse_apart();
   take_matrices();
   untie();
   auto adapter = std::make_unique<LoraAdapter>(model_, options_, adapted(), 0, where_);
