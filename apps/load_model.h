@@ -27,7 +27,7 @@ inline std::unique_ptr<Model> load_model(const ModelArguments& a) {
 inline CLI::Option* add_model_options(CLI::App& app, ModelArguments& a) {
   CLI::Option* model = app.add_option("--model", a.path, "a Hugging Face folder");
   app.add_option("--dtype", a.dtype, "[auto]")->check(CLI::IsMember({"auto", "f32", "bf16"}));
-  app.add_option("--quantise", a.quantise, "weights of the linears, as in training [none]")
+  app.add_option("--quantise", a.quantise, "weights of linears and experts, as in training [none]")
       ->check(CLI::IsMember({"none", "int8", "nf4"}));
   app.add_option("--device", a.device, "cpu or cuda [cpu]");
   return model;

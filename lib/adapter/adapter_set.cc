@@ -8,6 +8,7 @@
 #include <set>
 
 #include "adapter/lora/lora.h"
+#include "adapter/lora/targets.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"
@@ -120,7 +121,7 @@ void AdapterSet::use(const std::vector<std::pair<std::string, double>>& weights)
     const auto* lora = dynamic_cast<LoraAdapter*>(&find(name));
     if (lora == nullptr || !lora->alone())
       user_error(
-          "adapter \"{}\": only LoRA on linears of the blocks, without whole modules, can be weighted or "
+          "adapter \"{}\": only LoRA on weights of the blocks, without whole modules, can be weighted or "
           "added to another",
           name);
     active_.emplace_back(const_cast<LoraAdapter*>(lora), weight);
@@ -136,11 +137,38 @@ at::Tensor AdapterSet::apply(const std::vector<int64_t>& modules, const std::vec
   return out;
 }
 
+at::Tensor AdapterSet::apply_mixture(const Parameter* mixture, const ExpertRows* rows, const at::Tensor& x,
+                                     const at::Tensor& y) {
+  at::Tensor out = y;
+  for (const auto& [delta, weight] : active_)
+    out = out + weight * (delta->apply_mixture(mixture, rows, x, y.clone()) - y);
+  return out;
+}
+
+namespace {
+
+// What the update at `path` of a folder stands on: a module, or one of its target_parameters, by whole name.
+std::string target_at(const std::string& path, const std::vector<std::string>& parameters) {
+  const std::string inner = ".base_layer";
+  const auto named = [&](const std::string& name) {
+    return std::any_of(parameters.begin(), parameters.end(),
+                       [&](const std::string& entry) { return path_ends_with(name, entry); });
+  };
+  if (path.ends_with(".experts" + inner)) return path.substr(0, path.size() - inner.size()) + ".gate_up_proj";
+  for (const char* end : {".down_proj", ".gate_up_proj", ".weight"})
+    if (named(path + end)) return path + end;
+  return path;
+}
+
+}  // namespace
+
 void combine_adapters(const std::vector<AdapterEntry>& entries, const std::string& to) {
   struct Parts {
-    std::vector<at::Tensor> a, b;
+    std::vector<at::Tensor> a, b;  // [E, r, in], [out, r, E]: E is 1 but of experts
+    int64_t rank = 0;
+    bool parameter = false;
   };
-  std::map<std::string, Parts> modules;
+  std::map<std::string, Parts> all;  // by what they stand on
   std::vector<std::string> order;
   std::string base;
   for (const AdapterEntry& entry : entries) {
@@ -167,39 +195,55 @@ void combine_adapters(const std::vector<AdapterEntry>& entries, const std::strin
           info.name.substr(prefix.size(), info.name.size() - prefix.size() - ending.size());
       const TensorInfo* second = file.find(prefix + path + ".lora_B.weight");
       if (second == nullptr) user_error("{}: \"{}{}.lora_B.weight\" is missing", file.path(), prefix, path);
+      const std::string target = target_at(path, options.target_parameters);
+      const bool experts = target.ends_with("_proj") && target != path;
       const at::Tensor a = file.tensor(info).to(at::kFloat), b = file.tensor(*second).to(at::kFloat);
-      const double rank = static_cast<double>(a.size(0));
+      const double rank = experts ? pattern_value(options.rank_pattern, target,
+                                                  static_cast<double>(options.rank), where + ": rank_pattern")
+                                  : static_cast<double>(a.size(0));
+      const auto r = static_cast<int64_t>(rank);
+      if (a.dim() != 2 || b.dim() != 2 || r < 1 || a.size(0) % r != 0 || b.size(1) != a.size(0))
+        user_error("{}: \"{}\": A {} and B {} are no update of rank {}", file.path(), info.name,
+                   shown_json(Json(info.shape)), shown_json(Json(second->shape)), rank);
+      const int64_t count = a.size(0) / r;
       const double alpha =
-          pattern_value(options.alpha_pattern, path, options.alpha, where + ": alpha_pattern");
+          pattern_value(options.alpha_pattern, target, options.alpha, where + ": alpha_pattern");
       const double scale = entry.weight * alpha / (options.rslora ? std::sqrt(rank) : rank);
-      Parts& parts = modules[path];
-      if (parts.a.empty()) order.push_back(path);
-      if (!parts.a.empty() && (parts.a[0].size(1) != a.size(1) || parts.b[0].size(0) != b.size(0)))
+      Parts& parts = all[target];
+      if (parts.a.empty()) order.push_back(target);
+      if (!parts.a.empty() &&
+          (parts.a[0].size(0) != count || parts.a[0].size(2) != a.size(1) || parts.b[0].size(0) != b.size(0)))
         user_error("{}: \"{}\" has other sizes than in {}; are they of one base model?", file.path(),
                    info.name, entries[0].folder);
-      parts.a.push_back(a);
-      parts.b.push_back(b * scale);
+      parts.a.push_back(a.view({count, r, a.size(1)}));
+      parts.b.push_back((b * scale).view({b.size(0), r, count}));
+      parts.rank += r;
+      parts.parameter = target != path;
     }
   }
   NamedTensors tensors;
   LoraOptions options;
   options.rank = 1;
-  for (const std::string& path : order) {
-    const at::Tensor a = at::cat(modules[path].a), b = at::cat(modules[path].b, 1);
-    options.rank = std::max(options.rank, a.size(0));
-    tensors.emplace_back(kPeftPrefix + path + ".lora_A.weight", a);
-    tensors.emplace_back(kPeftPrefix + path + ".lora_B.weight", b);
+  std::vector<std::string> modules;
+  for (const std::string& target : order) {
+    const Parts& parts = all[target];
+    options.rank = std::max(options.rank, parts.rank);
+    (parts.parameter ? options.target_parameters : modules).push_back(target);
   }
-  // The scale is in B: alpha is the rank, for each module.
+  for (const std::string& target : order) {
+    const Parts& parts = all[target];
+    const std::string path =
+        kPeftPrefix + (parts.parameter ? folder_path(target, options.target_parameters) : target);
+    tensors.emplace_back(path + ".lora_A.weight", at::cat(parts.a, 1).flatten(0, 1));
+    tensors.emplace_back(path + ".lora_B.weight", at::cat(parts.b, 1).flatten(1, 2));
+    if (parts.rank == options.rank) continue;
+    options.rank_pattern[target] = parts.rank;
+    options.alpha_pattern[target] = parts.rank;
+  }
+  // The scale is in B: alpha is the rank, for each of them.
   options.alpha = static_cast<double>(options.rank);
-  for (const std::string& path : order) {
-    int64_t rank = 0;
-    for (const at::Tensor& a : modules[path].a) rank += a.size(0);
-    if (rank == options.rank) continue;
-    options.rank_pattern[path] = rank;
-    options.alpha_pattern[path] = rank;
-  }
-  save_adapter(to, tensors, lora_config_json(options, Json(order), base, false, true));
+  options.targets = Json(modules);
+  save_adapter(to, tensors, lora_config_json(options, base, false, true));
   if (const auto ids = end_ids_of(entries); !ids.empty()) write_end_ids(to, "", ids);
 }
 

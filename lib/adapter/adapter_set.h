@@ -41,6 +41,8 @@ class AdapterSet : public LinearDelta {
 
   at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs, const at::Tensor& x,
                    const at::Tensor& y, bool training) override;
+  at::Tensor apply_mixture(const Parameter* weight, const ExpertRows* rows, const at::Tensor& x,
+                           const at::Tensor& y) override;
 
  private:
   Adapter& find(const std::string& name) const;

@@ -119,12 +119,13 @@ class Decoder : public Model {
   }
 
  private:
-  // A bias of a quantised linear neither: the product with it has no gradient of it.
-  void refuse_quantised(const std::string& name) const {
-    const std::string module = name.substr(0, name.rfind('.'));
-    const auto& all = weights_.modules;
-    if (precision_.quantise.on() && std::find(all.begin(), all.end(), module) != all.end())
-      user_error("model.quantise: \"{}\" is of a quantised linear and cannot train", name);
+  // Their biases neither: the products with them have no gradient of these.
+  void refuse_quantised(const std::string& name) {
+    const std::string whole = name.substr(0, name.size() - (name.ends_with("_bias") ? 5 : 0));
+    for (const std::string& weight : {whole, name.substr(0, name.rfind('.')) + ".weight"}) {
+      if (const Parameter* p = find(weight); p != nullptr && p->quantised != nullptr)
+        user_error("model.quantise: \"{}\" is of quantised weights and cannot train", name);
+    }
   }
   VirtualRows virtual_rows(const Tensor& ids) const {
     if (virtual_ == nullptr) return {};
@@ -246,8 +247,6 @@ class Decoder : public Model {
   // Tokens sorted by the experts that they go to, one product an expert, and the weighted sum back.
   Tensor experts(int64_t l, const Tensor& h, const Pass& pass) {
     const ExpertWeights& w = weights_.blocks[l].experts;
-    const auto values = [](const Parameter* p) { return p == nullptr ? Tensor() : p->compute; };
-    const auto master = [](const Parameter* p) { return p == nullptr ? Tensor() : p->master; };
     const Experts& e = config_.experts;
     Tensor balance;
     if (pass.balance_gradient.defined())
@@ -256,32 +255,41 @@ class Decoder : public Model {
     Tensor routes;
     if (pass.routes.defined()) routes = pass.routes.narrow(1, place * e.chosen, e.chosen);
     const Routing routing =
-        route(router_logits(w, h), e, values(w.correction), balance, pass.replay ? routes : Tensor());
+        route(router_logits(w, h), e, w.correction == nullptr ? Tensor() : w.correction->compute, balance,
+              pass.replay ? routes : Tensor());
     pass.context->routed(place, routing.experts);
     if (pass.counts != nullptr) {
       pass.counts->add(routing, pass.token_weight);
       if (routes.defined()) pass.counts->compare(routing, routes, pass.token_weight);
     }
     const ExpertRows rows = sort_by_expert(routing.experts, e.count);
-    const Tensor gate_up = grouped_linear(gather_rows(h, rows), rows, w.gate_up->compute, w.gate_up->master,
-                                          values(w.gate_up_bias), master(w.gate_up_bias));
+    const Tensor gate_up = project(w.gate_up, w.gate_up_bias, rows, gather_rows(h, rows));
     const Tensor inner = config_.activation == "clamped_swiglu" ? clamped_swiglu(gate_up, e.limit, e.alpha)
                                                                 : activated(gate_up);
-    const Tensor down = grouped_linear(inner, rows, w.down->compute, w.down->master, values(w.down_bias),
-                                       master(w.down_bias));
-    const Tensor out = combine_rows(down, routing.weights, rows);
+    const Tensor out = combine_rows(project(w.down, w.down_bias, rows, inner), routing.weights, rows);
     if (w.shared_gate_up.weights.empty()) return out;
     return out +
            project(w.shared_down, activated(project(w.shared_gate_up, h, pass.training)), pass.training);
   }
 
+  // One product an expert, for rows sorted by expert.
+  Tensor project(const Parameter* weight, const Parameter* bias, const ExpertRows& rows, const Tensor& x) {
+    const Tensor y = expert_product(weight, bias, rows, x);
+    return delta_ == nullptr ? y : delta_->apply_mixture(weight, &rows, x, y);
+  }
+
   // In fp32 where transformers' router is.
-  Tensor router_logits(const ExpertWeights& w, const Tensor& h) const {
+  Tensor router_logits(const ExpertWeights& w, const Tensor& h) {
+    const Tensor x = config_.experts.router == Experts::Router::kSigmoid ? h.to(at::kFloat) : h;
+    const Tensor y = router_product(w, x);
+    return delta_ == nullptr ? y : delta_->apply_mixture(w.router, nullptr, x, y);
+  }
+  Tensor router_product(const ExpertWeights& w, const Tensor& x) const {
     if (config_.experts.router == Experts::Router::kSigmoid)
-      return at::linear(h.to(at::kFloat), w.router->master.to(at::kFloat));
+      return at::linear(x, w.router->master.to(at::kFloat));
     if (w.router_bias == nullptr)
-      return temper::linear(h, w.router->compute, std::vector<Tensor>{w.router->master});
-    return temper::linear(h, w.router->compute, std::vector<Tensor>{w.router->master}, w.router_bias->compute,
+      return temper::linear(x, w.router->compute, std::vector<Tensor>{w.router->master});
+    return temper::linear(x, w.router->compute, std::vector<Tensor>{w.router->master}, w.router_bias->compute,
                           {w.router_bias->master});
   }
 
@@ -399,7 +407,7 @@ class Decoder : public Model {
   bool trains(const BlockWeights& block) const {
     const auto taking = [](const Parameter* p) { return p != nullptr && p->master.requires_grad(); };
     for (const Parameter* p : block.others()) {
-      if (taking(p)) return true;
+      if (taking(p) || (delta_ != nullptr && delta_->trains_mixture(p))) return true;
     }
     for (const FusedLinear* w : block.linears()) {
       if (std::any_of(w->weights.begin(), w->weights.end(), taking)) return true;

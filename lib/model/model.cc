@@ -39,12 +39,13 @@ void Parameter::leave_master() {
 }
 
 at::Tensor Parameter::values() const {
-  return quantised ? dequantise(*quantised, 0, quantised->rows, at::kFloat) : compute.detach().to(at::kFloat);
+  if (!quantised) return compute.detach().to(at::kFloat);
+  return dequantise(*quantised, 0, quantised->rows, at::kFloat).view(compute.sizes());
 }
 
 void Parameter::assign(const at::Tensor& values) {
   if (quantised)
-    quantise(values, *quantised);
+    quantise(values.view({quantised->rows, quantised->columns}), *quantised);
   else
     compute.copy_(values);
 }
@@ -120,10 +121,13 @@ std::string quantisation_summary(Model& model) {
   const QuantFormat& format = model.precision().quantise;
   std::map<std::string, QuantError> errors;  // by the last part of the module's path
   int64_t quantised = 0, dense = 0;
+  bool experts = false;
   for (const Parameter* p : model.parameters()) {
     if (!p->quantised) continue;
-    const std::string module = p->name.substr(0, p->name.rfind('.'));
+    const size_t weight = p->name.rfind(".weight");  // the experts' have none
+    const std::string module = p->name.substr(0, weight);
     errors[module.substr(module.rfind('.') + 1)].add(p->quantised->error);
+    experts = experts || weight == std::string::npos;
     quantised += p->quantised->bytes();
     dense += static_cast<int64_t>(p->compute.nbytes());
   }
@@ -132,9 +136,11 @@ std::string quantisation_summary(Model& model) {
   for (const auto& [kind, error] : errors)
     kinds += fmt::format("{}{} {:.4f} {:.2f}", kinds.empty() ? "" : ", ", kind, error.rms(), error.worst());
   return fmt::format(
-      "linears in {}: {:.1f} MB in place of {:.1f} MB; rms and largest error as shares of the weights' rms: "
+      "linears{} in {}: {:.1f} MB in place of {:.1f} MB; rms and largest error as shares of the weights' "
+      "rms: "
       "{}",
-      quant_name(format.kind), static_cast<double>(quantised) / 1e6, static_cast<double>(dense) / 1e6, kinds);
+      experts ? " and experts" : "", quant_name(format.kind), static_cast<double>(quantised) / 1e6,
+      static_cast<double>(dense) / 1e6, kinds);
 }
 
 LogpResult model_logp(Model& model, const PackedTokens& batch, const Targets& targets,

@@ -21,6 +21,8 @@
 
 namespace temper {
 
+struct ExpertRows;  // tensor/experts/experts.h
+
 // A named weight. `master` is what an optimizer updates and what receives gradients: fp32 when it is trained,
 // the compute dtype when it is frozen. `compute` is what products read; it shares storage with master when
 // dtypes agree.
@@ -29,7 +31,7 @@ namespace temper {
 struct Parameter {
   std::string name;
   at::Tensor master, compute;
-  std::shared_ptr<QuantisedMatrix> quantised;  // null: not quantised
+  std::shared_ptr<QuantisedMatrix> quantised;  // null: not quantised; of experts [E out, in]
   bool passes_read_master = false;             // and not compute alone: norms, score heads
   bool master_elsewhere = false;               // see leave_master()
 
@@ -48,7 +50,8 @@ struct Parameter {
   void leave_master();
 };
 
-// Something added to the output of named linears (LoRA and kin). Implemented in room adapter.
+// Something added to the output of named linears (LoRA and kin), and of a mixture's router and experts.
+// Implemented in room adapter.
 class LinearDelta {
  public:
   virtual ~LinearDelta() = default;
@@ -61,6 +64,14 @@ class LinearDelta {
   virtual at::Tensor input(const std::vector<int64_t>& modules, const at::Tensor& x) { return x; }
   // Whether something of the linear's takes gradients now.
   virtual bool trains(int64_t module) const { return true; }
+
+  // The same for the weights of a mixture (families.h), which are no linears: the router's with x [N, H] and
+  // y [N, E], rows null; the experts' with x [M, in] and y [M, out] sorted by expert.
+  virtual at::Tensor apply_mixture(const Parameter* weight, const ExpertRows* rows, const at::Tensor& x,
+                                   const at::Tensor& y) {
+    return y;
+  }
+  virtual bool trains_mixture(const Parameter* weight) const { return false; }
 };
 
 // Trained tokens in front of every text (soft prompts, prefixes). Implemented in room adapter.
@@ -160,7 +171,7 @@ class Model {
   virtual std::vector<Parameter*> stored() = 0;  // with the constants beside them, as files have them
   Parameter* find(const std::string& name);      // null when there is none
   // fp32 masters with gradients for the chosen ones; the rest frozen in the compute dtype. Throws UserError
-  // for those of a quantised linear.
+  // for those of a quantised linear or of quantised experts.
   virtual void set_trainable(const std::function<bool(const std::string& name)>& trains) = 0;
   // compute <- master for trained parameters; call once after each optimizer step.
   virtual void refresh() = 0;
@@ -196,7 +207,7 @@ int64_t score_position(const std::vector<int64_t>& prompt, const std::vector<int
 // Scores [R, A] fp32 at rows [R] of a final-norm output `hidden` [N, H]; gradients reach hidden and head.
 at::Tensor model_scores(const Model& model, const at::Tensor& hidden, const at::Tensor& rows);
 
-// What quantising cost, in one line: bytes, and for each kind of linear the error against the values of the
+// What quantising cost, in one line: bytes, and for each kind of weight the error against the values of the
 // files, root mean square and largest, both relative to the root mean square of the values. "" without.
 std::string quantisation_summary(Model& model);
 

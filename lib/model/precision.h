@@ -13,7 +13,7 @@ namespace temper {
 struct Precision {
   at::ScalarType compute = at::kFloat;  // activations and the weights that products read
   at::Device device = at::kCPU;
-  QuantFormat quantise = {};  // of the weights of all linears but the heads, which then cannot train
+  QuantFormat quantise = {};  // of the weights of experts and of all linears but the heads; they cannot train
 };
 
 // "auto" is bf16 where the processor (AMX or AVX512-BF16) or GPU has matrix units for it, else fp32; "bf16"

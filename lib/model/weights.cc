@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "model/families.h"
+#include "tensor/experts/experts.h"
 #include "tensor/ops.h"
 
 namespace temper {
@@ -139,9 +140,9 @@ void Weights::add_experts(const ModelConfig& config, const std::string& layer, c
   if (e.biases) to.router_bias = add(router + ".bias", {e.count});
   if (e.router == Experts::Router::kSigmoid)  // fp32 in all files
     to.correction = add(layer + kRouterCorrection, at::empty({e.count}, options_.dtype(at::kFloat)));
-  to.gate_up = add(gate_up, {e.count, 2 * e.intermediate, config.hidden});
+  to.gate_up = add_quantised(gate_up, {e.count, 2 * e.intermediate, config.hidden});
   if (e.biases) to.gate_up_bias = add(gate_up + "_bias", {e.count, 2 * e.intermediate});
-  to.down = add(down, {e.count, config.hidden, e.intermediate});
+  to.down = add_quantised(down, {e.count, config.hidden, e.intermediate});
   if (e.biases) to.down_bias = add(down + "_bias", {e.count, config.hidden});
   if (e.shared_intermediate == 0) return;
   to.shared_gate_up = fuse(layer, linears.shared_gate_up, config.hidden, false, next_module);
@@ -157,6 +158,14 @@ Parameter* Weights::add(const std::string& name, const at::Tensor& compute) {
   return parameters_.back().get();
 }
 
+Parameter* Weights::add_quantised(const std::string& name, at::IntArrayRef shape) {
+  if (!quantise_.on()) return add(name, shape);
+  Parameter* p = add(name, at::empty(shape, options_.device(at::kMeta)));
+  p->quantised = std::make_shared<QuantisedMatrix>(
+      quantised_shape(p->compute.numel() / shape.back(), shape.back(), quantise_, options_.device()));
+  return p;
+}
+
 FusedLinear Weights::fuse(const std::string& prefix,
                           const std::vector<std::pair<std::string, int64_t>>& parts, int64_t in, bool bias,
                           int64_t& next_module) {
@@ -168,12 +177,8 @@ FusedLinear Weights::fuse(const std::string& prefix,
   int64_t row = 0;
   for (const auto& [part, out] : parts) {
     const std::string name = prefix + part;
-    const at::Tensor compute =
-        quantise_.on() ? at::empty({out, in}, options_.device(at::kMeta)) : fused.compute.narrow(0, row, out);
-    fused.weights.push_back(add(name + ".weight", compute));
-    if (quantise_.on())
-      fused.weights.back()->quantised =
-          std::make_shared<QuantisedMatrix>(quantised_shape(out, in, quantise_, options_.device()));
+    fused.weights.push_back(quantise_.on() ? add_quantised(name + ".weight", {out, in})
+                                           : add(name + ".weight", fused.compute.narrow(0, row, out)));
     if (bias) fused.biases.push_back(add(name + ".bias", fused.bias.narrow(0, row, out)));
     if (modules.at(next_module) != name) bug("module {} is not {}", modules[next_module], name);
     fused.modules.push_back(next_module++);
@@ -184,8 +189,8 @@ FusedLinear Weights::fuse(const std::string& prefix,
 
 at::Tensor FusedLinear::product(const at::Tensor& x) const {
   if (quantised()) {
-    QuantisedMatrices parts;
-    for (const Parameter* p : weights) parts.push_back(p->quantised);
+    QuantisedParts parts;
+    for (const Parameter* p : weights) parts.emplace_back(p->quantised);
     return quantised_linear(x, parts, bias);
   }
   const auto masters = [](const std::vector<Parameter*>& parameters) {
@@ -194,6 +199,14 @@ at::Tensor FusedLinear::product(const at::Tensor& x) const {
     return out;
   };
   return linear(x, compute, masters(weights), bias, masters(biases));
+}
+
+at::Tensor expert_product(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,
+                          const at::Tensor& x) {
+  const at::Tensor offset = bias == nullptr ? at::Tensor() : bias->compute;
+  if (weight->quantised) return grouped_quantised_linear(x, rows, weight->quantised, offset);
+  return grouped_linear(x, rows, weight->compute, weight->master, offset,
+                        bias == nullptr ? at::Tensor() : bias->master);
 }
 
 std::vector<Parameter*> Weights::list() {

@@ -30,6 +30,11 @@ struct FusedLinear {
   at::Tensor product(const at::Tensor& x) const;
 };
 
+// One product an expert for rows sorted by expert, x [M, in] -> [M, out], with a weight [E, out, in] and a
+// bias [E, out] or null; gradients as in FusedLinear.
+at::Tensor expert_product(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,
+                          const at::Tensor& x);
+
 struct ExpertWeights {
   Parameter *router = nullptr, *router_bias = nullptr;
   Parameter* correction = nullptr;                        // see Routing
@@ -75,6 +80,7 @@ class Weights {
  private:
   Parameter* add(const std::string& name, const at::Tensor& compute);
   Parameter* add(const std::string& name, at::IntArrayRef shape);
+  Parameter* add_quantised(const std::string& name, at::IntArrayRef shape);  // where the model is
   void add_attention(const ModelConfig& config, const std::string& layer, const BlockLinears& linears,
                      int64_t& next_module, BlockWeights& to);
   void add_mix(const ModelConfig& config, const std::string& layer, const BlockLinears& linears,

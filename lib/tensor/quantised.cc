@@ -195,31 +195,42 @@ QuantisedMatrix quantise(const Tensor& w, const QuantFormat& format) {
 namespace reference {
 
 Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype) {
+  return reference::dequantise(m, 0, m.rows, dtype);
+}
+
+Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::ScalarType dtype) {
   const auto floats = at::TensorOptions().device(m.codes.device()).dtype(at::kFloat);
-  if (m.format.kind == Kind::kInt8) return (m.codes * m.absmax.unsqueeze(1) * kOver127).to(dtype);
+  if (m.format.kind == Kind::kInt8) {
+    const auto part = [&](const Tensor& t) { return t.narrow(0, begin, end - begin); };
+    return (part(m.codes) * part(m.absmax).unsqueeze(1) * kOver127).to(dtype);
+  }
   const auto table = [&](const float* values, size_t n) {
     return at::tensor(at::ArrayRef<float>(values, n), floats);
   };
-  const auto spread = [](const Tensor& scales, int64_t block, int64_t n) {
-    return scales.repeat_interleave(block).narrow(0, 0, n);
-  };
-  Tensor absmax = m.absmax;
+  // The blocks that the rows lie in, as elements of the matrix laid flat.
+  const int64_t from = begin * m.columns, to = end * m.columns;
+  const int64_t first = from / kNf4Block, blocks = blocks_of(to, kNf4Block) - first;
+  Tensor absmax = m.absmax.narrow(0, first, blocks);
   if (m.format.double_quantisation) {
+    const Tensor scale =
+        at::arange(first, first + blocks, absmax.options().dtype(at::kLong)).div(kBlockSize8, "floor");
     absmax = table(signed_map().values(), 256).index_select(0, absmax.to(at::kLong)) *
-                 spread(m.absmax_scale, kBlockSize8, absmax.numel()) +
+                 m.absmax_scale.index_select(0, scale) +
              m.absmax_mean;
   }
-  const int64_t n = m.rows * m.columns;
+  const int64_t start = first * kNf4Block, bytes = (to + 1) / 2 - start / 2;
+  const Tensor pairs = m.codes.narrow(0, start / 2, bytes);
   const Tensor codes =
-      at::stack({m.codes.bitwise_right_shift(4), m.codes.bitwise_and(15)}, 1).flatten().narrow(0, 0, n);
+      at::stack({pairs.bitwise_right_shift(4), pairs.bitwise_and(15)}, 1).flatten().narrow(0, 0, to - start);
   const Tensor values = table(kNf4Values.data(), kNf4Values.size()).index_select(0, codes.to(at::kLong)) *
-                        spread(absmax, kNf4Block, n);
-  return values.view({m.rows, m.columns}).to(dtype);
+                        absmax.repeat_interleave(kNf4Block).narrow(0, 0, to - start);
+  return values.narrow(0, from - start, to - from).view({end - begin, m.columns}).to(dtype);
 }
 
-Tensor quantised_linear(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+Tensor quantised_linear(const Tensor& x, const QuantisedParts& weights, const Tensor& bias) {
   std::vector<Tensor> dense;
-  for (const auto& w : weights) dense.push_back(dequantise(*w, x.scalar_type()));
+  for (const QuantisedRows& w : weights)
+    dense.push_back(reference::dequantise(*w.matrix, w.begin, w.end, x.scalar_type()));
   return at::linear(x, at::cat(dense), bias.defined() ? std::optional<Tensor>(bias) : std::nullopt);
 }
 

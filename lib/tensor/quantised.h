@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/blocks8.h"
@@ -90,18 +91,27 @@ QuantisedMatrix quantise(const at::Tensor& w, const QuantFormat& format);  // a 
 // rounded once.
 at::Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::ScalarType dtype);
 
-using QuantisedMatrices = std::vector<std::shared_ptr<const QuantisedMatrix>>;
+// Rows [begin, end) of a matrix.
+struct QuantisedRows {
+  std::shared_ptr<const QuantisedMatrix> matrix;
+  int64_t begin = 0, end = 0;
+  explicit QuantisedRows(std::shared_ptr<const QuantisedMatrix> all)
+      : matrix(std::move(all)), end(matrix->rows) {}
+  QuantisedRows(std::shared_ptr<const QuantisedMatrix> of, int64_t begin, int64_t end)
+      : matrix(std::move(of)), begin(begin), end(end) {}
+  int64_t rows() const { return end - begin; }
+};
+using QuantisedParts = std::vector<QuantisedRows>;
 
-// y = x W^T (+ bias), W the rows of the matrices one after the other. Rows are dequantised into x's dtype a
+// y = x W^T (+ bias), W the rows of the parts one after the other. Rows are dequantised into x's dtype a
 // slab at a time, in the backward pass too; a gradient goes to x alone. x [N, in], bias [outs] or undefined
 // -> [N, outs].
-at::Tensor quantised_linear(const at::Tensor& x, const QuantisedMatrices& weights,
-                            const at::Tensor& bias = {});
+at::Tensor quantised_linear(const at::Tensor& x, const QuantisedParts& weights, const at::Tensor& bias = {});
 
 namespace reference {
-at::Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype);
-at::Tensor quantised_linear(const at::Tensor& x, const QuantisedMatrices& weights,
-                            const at::Tensor& bias = {});
+at::Tensor dequantise(const QuantisedMatrix& m, at::ScalarType dtype);  // all rows
+at::Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::ScalarType dtype);
+at::Tensor quantised_linear(const at::Tensor& x, const QuantisedParts& weights, const at::Tensor& bias = {});
 }  // namespace reference
 
 }  // namespace temper

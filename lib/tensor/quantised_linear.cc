@@ -136,8 +136,8 @@ void row_range(const Source& m, int64_t row, const Range& columns, T* out) {
 // Part of a matrix into the contiguous out [rows, columns].
 void dequantise_into(const QuantisedMatrix& m, const Range& rows, const Range& columns, const Tensor& out) {
   if (!out.is_cpu()) {
-    const Tensor whole = reference::dequantise(m, out.scalar_type());
-    at::Tensor(out).copy_(whole.narrow(0, rows.begin, rows.size()).narrow(1, columns.begin, columns.size()));
+    const Tensor whole = reference::dequantise(m, rows.begin, rows.end, out.scalar_type());
+    at::Tensor(out).copy_(whole.narrow(1, columns.begin, columns.size()));
     return;
   }
   dispatch(out.scalar_type(), "dequantise", [&](auto zero) {
@@ -151,9 +151,9 @@ void dequantise_into(const QuantisedMatrix& m, const Range& rows, const Range& c
   });
 }
 
-int64_t total_rows(const QuantisedMatrices& weights) {
+int64_t total_rows(const QuantisedParts& weights) {
   int64_t out = 0;
-  for (const auto& m : weights) out += m->rows;
+  for (const QuantisedRows& w : weights) out += w.rows();
   return out;
 }
 
@@ -184,18 +184,18 @@ void dots(const c10::BFloat16* w, const c10::BFloat16* x, int64_t n, float* out)
 }
 #endif
 
-// y's columns of one matrix, from a few rows of x: rows of W never leave the innermost cache.
+// y's columns of one part, from a few rows of x: rows of W never leave the innermost cache.
 template <typename T>
-void few_rows_product(const Tensor& x, const QuantisedMatrix& m, const T* bias, T* y, int64_t y_stride) {
-  const int64_t in = m.columns;
+void few_rows_product(const Tensor& x, const QuantisedRows& part, const T* bias, T* y, int64_t y_stride) {
+  const int64_t in = part.matrix->columns;
   const T* rows_of_x = x.const_data_ptr<T>();
-  const Source source(m);
-  const int64_t groups = (m.rows + kTogether - 1) / kTogether;
+  const Source source(*part.matrix);
+  const int64_t groups = (part.rows() + kTogether - 1) / kTogether;
   at::parallel_for(0, groups, kGrain / (in * kTogether) + 1, [&](int64_t first, int64_t last) {
     std::vector<T> w(static_cast<size_t>(kTogether * in));
     for (int64_t group = first; group < last; ++group) {
-      const int64_t row = group * kTogether, count = std::min(kTogether, m.rows - row);
-      for (int64_t j = 0; j < count; ++j) row_range(source, row + j, {0, in}, w.data() + j * in);
+      const int64_t row = group * kTogether, count = std::min(kTogether, part.rows() - row);
+      for (int64_t j = 0; j < count; ++j) row_range(source, part.begin + row + j, {0, in}, w.data() + j * in);
       for (int64_t r = 0; r < x.size(0); ++r) {
         float sums[kTogether];
         dots(w.data(), rows_of_x + r * in, in, sums);
@@ -208,37 +208,37 @@ void few_rows_product(const Tensor& x, const QuantisedMatrix& m, const T* bias, 
   });
 }
 
-Tensor few_rows_product(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+Tensor few_rows_product(const Tensor& x, const QuantisedParts& weights, const Tensor& bias) {
   const int64_t outs = total_rows(weights);
   const Tensor y = at::empty({x.size(0), outs}, x.options()), input = x.contiguous();
   dispatch(x.scalar_type(), "quantised_linear", [&](auto zero) {
     using T = decltype(zero);
     const Tensor offsets = bias.defined() ? bias.to(x.scalar_type()).contiguous() : bias;
     int64_t column = 0;
-    for (const auto& m : weights) {
-      few_rows_product<T>(input, *m, bias.defined() ? offsets.const_data_ptr<T>() + column : nullptr,
+    for (const QuantisedRows& part : weights) {
+      few_rows_product<T>(input, part, bias.defined() ? offsets.const_data_ptr<T>() + column : nullptr,
                           y.mutable_data_ptr<T>() + column, outs);
-      column += m->rows;
+      column += part.rows();
     }
   });
   return y;
 }
 
-// A slab is some rows of one matrix and gives as many columns of y; on an accelerator all of them.
-Tensor forward_product(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+// A slab is some rows of one part and gives as many columns of y; on an accelerator all of them.
+Tensor forward_product(const Tensor& x, const QuantisedParts& weights, const Tensor& bias) {
   if (x.is_cpu() && x.size(0) <= kFewRows) return few_rows_product(x, weights, bias);
   const int64_t in = x.size(1);
   int64_t height = std::max<int64_t>(1, kSlab / in);
   if (!x.is_cpu())
-    for (const auto& m : weights) height = std::max(height, m->rows);
+    for (const QuantisedRows& part : weights) height = std::max(height, part.rows());
   const Tensor y = at::empty({x.size(0), total_rows(weights)}, x.options()),
                memory = at::empty({height, in}, x.options());
   int64_t column = 0;
-  for (const auto& m : weights) {
-    for (int64_t begin = 0; begin < m->rows; begin += height) {
-      const Range rows = {begin, std::min(m->rows, begin + height)};
+  for (const QuantisedRows& w : weights) {
+    for (int64_t begin = w.begin; begin < w.end; begin += height) {
+      const Range rows = {begin, std::min(w.end, begin + height)};
       const Tensor slab = memory.narrow(0, 0, rows.size());
-      dequantise_into(*m, rows, {0, in}, slab);
+      dequantise_into(*w.matrix, rows, {0, in}, slab);
       const Tensor part = bias.defined() ? bias.narrow(0, column, rows.size()) : bias;
       y.narrow(1, column, rows.size()).copy_(product(x, slab, part));
       column += rows.size();
@@ -247,10 +247,10 @@ Tensor forward_product(const Tensor& x, const QuantisedMatrices& weights, const 
   return y;
 }
 
-// dx = dy W. A slab is some columns of all matrices (on an accelerator all columns) and gives as many columns
+// dx = dy W. A slab is some columns of all parts (on an accelerator all columns) and gives as many columns
 // of dx, each the whole sum of its products, rounded once.
-Tensor input_gradient(const Tensor& dy, const QuantisedMatrices& weights) {
-  const int64_t outs = dy.size(1), in = weights[0]->columns;
+Tensor input_gradient(const Tensor& dy, const QuantisedParts& weights) {
+  const int64_t outs = dy.size(1), in = weights[0].matrix->columns;
   const int64_t width = dy.is_cpu() ? std::max<int64_t>(128, kSlab / outs / kNf4Block * kNf4Block) : in;
   const Tensor dx = at::empty({dy.size(0), in}, dy.options()),
                memory = at::empty({outs * width}, dy.options());
@@ -258,9 +258,9 @@ Tensor input_gradient(const Tensor& dy, const QuantisedMatrices& weights) {
     const Range columns = {begin, std::min(in, begin + width)};
     const Tensor slab = memory.narrow(0, 0, outs * columns.size()).view({outs, columns.size()});
     int64_t row = 0;
-    for (const auto& m : weights) {
-      dequantise_into(*m, {0, m->rows}, columns, slab.narrow(0, row, m->rows));
-      row += m->rows;
+    for (const QuantisedRows& part : weights) {
+      dequantise_into(*part.matrix, {part.begin, part.end}, columns, slab.narrow(0, row, part.rows()));
+      row += part.rows();
     }
     dx.narrow(1, begin, columns.size()).copy_(at::mm(dy, slab));
   }
@@ -269,10 +269,10 @@ Tensor input_gradient(const Tensor& dy, const QuantisedMatrices& weights) {
 
 struct QuantisedLinear : Function<QuantisedLinear> {
   struct Holder : torch::CustomClassHolder {
-    explicit Holder(QuantisedMatrices weights) : weights(std::move(weights)) {}
-    QuantisedMatrices weights;
+    explicit Holder(QuantisedParts weights) : weights(std::move(weights)) {}
+    QuantisedParts weights;
   };
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const QuantisedMatrices& weights,
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const QuantisedParts& weights,
                         const std::optional<Tensor>& bias) {
     ctx->saved_data["weights"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(weights));
     return forward_product(x, weights, bias.value_or(Tensor()));
@@ -292,7 +292,7 @@ Tensor dequantise(const QuantisedMatrix& m, int64_t begin, int64_t end, at::Scal
   return out;
 }
 
-Tensor quantised_linear(const Tensor& x, const QuantisedMatrices& weights, const Tensor& bias) {
+Tensor quantised_linear(const Tensor& x, const QuantisedParts& weights, const Tensor& bias) {
   if (!wants_grad({&x})) return forward_product(x, weights, bias);
   return QuantisedLinear::apply(x, weights, maybe(bias));
 }

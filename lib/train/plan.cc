@@ -108,12 +108,14 @@ Kept most_kept(const RunConfig& config, const std::vector<OptimParameter>& optim
 }
 
 // Numbers that a token keeps for backward in a block, without the inputs of trained linears: the inputs of
-// the norms, q, k, v (or what the recurrence reads), the attention's output, gate | up and their product.
+// the norms, q, k, v (or what the recurrence reads), the attention's output, gate | up and their product, and
+// of experts each one's result.
 int64_t kept_numbers(const ModelConfig& c, int64_t layer) {
   const LinearAttention& r = c.linear;
   const int64_t mixed = c.recurrent(layer) ? 2 * r.channels() + 2 * r.value_heads * r.value_dim
                                            : 2 * c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim;
-  return 2 * c.hidden + mixed + 2 * mlp_width(c, layer);
+  const int64_t results = c.sparse(layer) ? c.experts.chosen * c.hidden : 0;
+  return 2 * c.hidden + mixed + 2 * mlp_width(c, layer) + results;
 }
 
 }  // namespace
@@ -173,10 +175,11 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
   // What a micro-batch keeps for backward. Adapters keep a low-rank activation a linear, which is small
   // beside the rest. Frozen linears keep no input of their own, and what lies below all that trains keeps
   // nothing; a layer schedule may draw the lowest block.
-  std::set<int64_t> training;
+  std::set<int64_t> training, experts;  // layers: where something trains, and where the experts do
   bool reaches_all = !own || active < trained;
   for (const auto& [name, tensor] : adapter->active()) {
     training.insert(layer_of(name));
+    if (name.find(".mlp.experts.") != std::string::npos) experts.insert(layer_of(name));
     reaches_all = reaches_all || name == "model.embed_tokens.weight";
   }
   const int64_t every = config.model.checkpoint_every(), tokens = config.train.micro_batch_tokens;
@@ -185,7 +188,8 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
   for (int64_t l = 0; l < shape.layers; ++l) {
     below = below && !reaches_all && !training.count(l);
     if (below) continue;
-    const int64_t inputs = own && !training.count(l) ? 0 : 2 * shape.hidden + mlp_width(shape, l);
+    int64_t inputs = own && !training.count(l) ? 0 : 2 * shape.hidden + mlp_width(shape, l);
+    if (experts.count(l)) inputs += shape.experts.chosen * shape.hidden;  // a token's, sorted by expert
     const int64_t bytes = (kept_numbers(shape, l) + inputs) * item;
     largest = std::max(largest, bytes);
     kept += every > 0 && l % every == 0 ? shape.hidden * item : bytes;

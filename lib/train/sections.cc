@@ -70,7 +70,7 @@ void ModelSection::fields(FieldVisitor& v) {
           {.help = "a Hugging Face model folder; left out: random weights by \"init\"", .path = true});
   v.field("dtype", dtype, {.help = "compute dtype", .choices = {"auto", "bf16", "f32"}});
   v.field("quantise", quantise,
-          {.help = "keep the frozen linears of an adapter run, all but the heads, in 8 or 4 bits",
+          {.help = "keep the frozen linears and experts of an adapter run, all but the heads, in 8 or 4 bits",
            .choices = {"none", "int8", "nf4"}});
   if (quantise == "nf4") {
     v.field("double_quantisation", double_quantisation,

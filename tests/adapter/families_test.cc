@@ -2,6 +2,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <filesystem>
+#include <set>
+
 #include "adapter/lora/lora.h"
 #include "adapter/peft_files.h"
 #include "base/file.h"
@@ -71,14 +74,14 @@ TEST_CASE("families: linears in 8 and 4 bits stay near the dense model") {
 
 TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is written as PEFT has it") {
   size_t compared = 0;
-  for (const std::string& folder : golden_folders()) {
-    const std::string name = folder.substr(folder.rfind('/') + 1);
-    const std::string adapter = test_file("adapter/golden/families/" + name);
-    if (!fs::exists(adapter)) continue;  // its text stands inside another model, or it is another's copy
-    CAPTURE(name);
+  for (const auto& entry : std::filesystem::directory_iterator(test_file("adapter/golden/families"))) {
+    const std::string adapter = entry.path().string();
+    CAPTURE(adapter);
     ++compared;
-    const Json golden = read_json_file(adapter + "/golden.json");
-    const auto model = Model::load(folder, Precision{});
+    const Json golden = read_json_file(adapter + "/golden.json"),
+               config = read_json_file(adapter + "/adapter_config.json");
+    const auto base = config["base_model_name_or_path"].get<std::string>();
+    const auto model = Model::load(test_file("model/golden/families/" + base), Precision{});
     const auto loaded = load_adapter(*model, adapter);
     const auto expected = golden["logprobs"].get<std::vector<double>>();
     const Tensor found = logp_of(*model, {golden["ids"].get<std::vector<int64_t>>(), {}});
@@ -87,6 +90,14 @@ TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is 
     loaded->save(out.text("again"), at::kFloat);
     CHECK(read_file(out.text("again/adapter_model.safetensors")) ==
           read_file(adapter + "/adapter_model.safetensors"));
+    // PEFT's sets have no order.
+    const auto names = [](const Json& list) {
+      return list.is_array() ? list.get<std::set<std::string>>() : std::set<std::string>{};
+    };
+    const Json again = read_json_file(out.text("again/adapter_config.json"));
+    CHECK(names(again["target_parameters"]) == names(config["target_parameters"]));
+    for (const char* key : {"r", "lora_alpha", "rank_pattern", "alpha_pattern"})
+      CHECK(again[key] == config[key]);
   }
-  CHECK(compared >= 18);
+  CHECK(compared >= 25);
 }

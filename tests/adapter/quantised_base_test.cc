@@ -3,6 +3,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include "adapter/lora/lora.h"
+#include "base/error.h"
+#include "model/golden_families.h"
+#include "tensor/compare.h"
 #include "test.h"
 
 using namespace temper;
@@ -36,4 +39,103 @@ TEST_CASE("merging into a quantised base adds in fp32 and quantises once more") 
     for (const auto& [name, values] : expected) CHECK(at::equal(model->find(name)->values(), values));
     CHECK(at::equal(untouched->values(), before));
   }
+}
+
+namespace {
+
+const std::vector<std::string> kMixtures = {"deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen3_moe"};
+
+std::string folder_of(const std::string& mixture) {
+  return test_file("model/golden/families/" + mixture);
+}
+
+Tensor logp_of(Model& model, const std::vector<int64_t>& ids) {
+  Packer packer;
+  packer.add_targets(packer.add_segment(ids), 0, static_cast<int64_t>(ids.size()), 0);
+  return model_logp(model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)).logp;
+}
+
+LoraOptions on_attention() {
+  LoraOptions options;
+  options.rank = 3;
+  options.targets = R"(.*\.self_attn\..*)";
+  return options;
+}
+
+LoraOptions on_experts() {
+  LoraOptions options = on_attention();
+  options.target_parameters = {"experts.gate_up_proj", "experts.down_proj"};
+  return options;
+}
+
+std::unique_ptr<Adapter> attached(Model& model, const LoraOptions& options) {
+  auto adapter = options.attach(model, 1);
+  const at::NoGradGuard no_grad;
+  at::manual_seed(5);
+  for (const auto& [name, tensor] : adapter->trainable()) Tensor(tensor).normal_(0.0, 0.1);
+  adapter->refresh();
+  return adapter;
+}
+
+}  // namespace
+
+TEST_CASE("experts in few bits: log-probs and LoRA's gradients are those of the dequantised weights") {
+  for (const std::string& mixture : kMixtures) {
+    const auto ids = golden_sequences(read_json_file(folder_of(mixture) + "/golden.json"))[2].ids;
+    for (const auto kind : {QuantFormat::Kind::kInt8, QuantFormat::Kind::kNf4}) {
+      for (const LoraOptions& options : {on_attention(), on_experts()}) {
+        CAPTURE(mixture);
+        Precision precision;
+        precision.quantise = {kind};
+        const auto model = Model::load(folder_of(mixture), precision),
+                   dense = Model::load(folder_of(mixture), {});
+        int64_t experts = 0;
+        for (Parameter* p : model->parameters()) {
+          if (!p->quantised) continue;
+          experts += p->compute.dim() == 3 ? 1 : 0;
+          CHECK(p->quantised->bytes() < p->compute.numel() * (kind == QuantFormat::Kind::kInt8 ? 2 : 1));
+          Parameter* twin = dense->find(p->name);
+          CHECK(worst(p->values(), twin->values()) > 0);
+          twin->assign(p->values());
+        }
+        CHECK(experts >= 2);
+        const auto adapter = attached(*model, options), other = attached(*dense, options);
+        const Tensor y = logp_of(*model, ids), expected = logp_of(*dense, ids);
+        CHECK(worst(y.detach(), expected.detach()) < 1e-5);
+        y.mean().backward();
+        expected.mean().backward();
+        const auto ours = adapter->trainable(), theirs = other->trainable();
+        for (size_t i = 0; i < ours.size(); ++i) {
+          CAPTURE(ours[i].first);
+          CHECK(worst(ours[i].second.grad(), theirs[i].second.grad()) < 1e-5);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("experts in few bits: merging quantises once more, and neither they nor their biases train") {
+  Precision precision;
+  precision.quantise = {QuantFormat::Kind::kNf4};
+  const auto model = Model::load(folder_of("gpt_oss"), precision);
+  for (const char* name :
+       {"model.layers.1.mlp.experts.gate_up_proj", "model.layers.1.mlp.experts.down_proj_bias",
+        "model.layers.1.self_attn.q_proj.bias"}) {
+    CAPTURE(std::string(name));
+    CHECK_THROWS_AS(model->set_trainable([&](const std::string& other) { return other == name; }), UserError);
+  }
+  CHECK_NOTHROW(
+      model->set_trainable([](const std::string& name) { return name.ends_with("mlp.gate.weight"); }));
+  const auto adapter = attached(*model, on_experts());
+  Parameter* p = model->find("model.layers.1.mlp.experts.down_proj");
+  const LoraModule* module = nullptr;
+  for (const LoraModule& m : dynamic_cast<LoraAdapter&>(*adapter).modules())
+    if (m.parameter == p) module = &m;
+  REQUIRE(module != nullptr);
+  const Tensor sum = dynamic_cast<LoraAdapter&>(*adapter).merged_weight(*module);
+  CHECK(worst(sum, p->values()) > 0.01);
+  const Tensor expected =
+      reference::dequantise(quantise(sum.view({-1, sum.size(2)}), precision.quantise), at::kFloat);
+  merge_adapter(*model, *adapter, {1, 2, 3, 4, 5, 6});
+  CHECK(at::equal(p->values(), expected.view(sum.sizes())));
 }

@@ -4,14 +4,14 @@
 #include <cmath>
 
 #include "adapter/lora/lora.h"
+#include "adapter/lora/targets.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"
 
 namespace temper {
 
-Json lora_config_json(const LoraOptions& o, const Json& targets, const std::string& base_model,
-                      bool ensure_tied, bool causal) {
+Json lora_config_json(const LoraOptions& o, const std::string& base_model, bool ensure_tied, bool causal) {
   Json j;
   j["alora_invocation_tokens"] = nullptr;
   j["alpha_pattern"] = o.alpha_pattern;
@@ -33,7 +33,8 @@ Json lora_config_json(const LoraOptions& o, const Json& targets, const std::stri
   j["loftq_config"] = Json::object();
   j["lora_alpha"] = whole_or_number(o.alpha);
   j["lora_bias"] = false;
-  j["lora_dropout"] = o.dropout;
+  // PEFT takes none beside target_parameters, and a folder's is for training alone.
+  j["lora_dropout"] = o.target_parameters.empty() ? o.dropout : 0.0;
   j["lora_ga_config"] = nullptr;
   j["megatron_config"] = nullptr;
   j["megatron_core"] = "megatron.core";
@@ -45,8 +46,8 @@ Json lora_config_json(const LoraOptions& o, const Json& targets, const std::stri
   j["r"] = o.rank;
   j["rank_pattern"] = o.rank_pattern;
   j["revision"] = nullptr;
-  j["target_modules"] = targets;
-  j["target_parameters"] = nullptr;
+  j["target_modules"] = o.targets;
+  j["target_parameters"] = o.target_parameters.empty() ? Json(nullptr) : Json(o.target_parameters);
   j["task_type"] = causal ? "CAUSAL_LM" : "SEQ_CLS";
   j["trainable_token_indices"] = nullptr;
   j["use_bdlora"] = nullptr;
@@ -91,15 +92,22 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
   const bool causal = model_.config().causal;
   std::vector<std::string> chosen;
   bool tied = saved_.trains_tied_head();
-  for (const LoraModule& m : modules_) {
-    chosen.push_back(m.path);
-    tied = tied || (m.embedding && model_.config().tied && causal);
-  }
-  // A regular expression is kept as the user wrote it; names are what PEFT writes for "all-linear" too.
-  const bool regex = options_.targets.is_string() && options_.targets != "all-linear" &&
-                     select_modules(lora_places(model_), options_.targets, folder) == chosen;
-  const Json targets = regex ? options_.targets : Json(short_names(lora_places(model_), chosen));
   LoraOptions options = options_;
+  for (const LoraModule& m : modules_) {
+    chosen.push_back(m.target == m.path ? peft_target(model_.config(), m.path) : m.target);
+    tied = tied || (m.embedding && model_.config().tied && causal);
+    if (chosen.back() == m.target) continue;
+    // By another name than the one that the patterns know.
+    const double rank = pattern_value(options.rank_pattern, m.target, 0, folder);
+    const double alpha = pattern_value(options.alpha_pattern, m.target, 0, folder);
+    if (rank > 0) options.rank_pattern[chosen.back()] = whole_or_number(rank);
+    if (alpha > 0) options.alpha_pattern[chosen.back()] = whole_or_number(alpha);
+  }
+  name_targets(model_, chosen, options);
+  // A regular expression is kept as the user wrote it; names are what PEFT writes for "all-linear" too.
+  if (options_.targets.is_string() && options_.targets != "all-linear" && options.target_parameters.empty() &&
+      select_modules(lora_places(model_), options_.targets, folder) == chosen)
+    options.targets = options_.targets;
   if (modules_.front().a0.defined()) {  // twice the rank, with the same scale
     const double alphas = options.rslora ? std::sqrt(2.0) : 2.0;
     options.rank *= 2;
@@ -108,7 +116,7 @@ void LoraAdapter::save(const std::string& folder, at::ScalarType) {
     for (auto& alpha : options.alpha_pattern) alpha = alphas * alpha.get<double>();
   }
   if (causal) std::erase(options.modules_to_save, "score");  // a critic's head is no part of the policy
-  save_adapter(folder, folder_tensors(), lora_config_json(options, targets, base_model_, tied, causal));
+  save_adapter(folder, folder_tensors(), lora_config_json(options, base_model_, tied, causal));
 }
 
 }  // namespace temper

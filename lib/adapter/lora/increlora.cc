@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "adapter/lora/lora.h"
+#include "adapter/lora/targets.h"
 #include "adapter/peft_files.h"
 #include "adapter/saved_modules.h"
 #include "adapter/targets.h"
@@ -250,7 +251,7 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
   }
   void save(const std::string& folder, at::ScalarType) override {
     LoraOptions options;
-    std::vector<std::string> paths;
+    std::vector<std::string> targets;
     NamedTensors tensors;
     options.rank = 0;
     for (const Grown& m : modules_) options.rank = std::max(options.rank, m.rank());
@@ -259,16 +260,16 @@ class IncreLoraAdapter : public Adapter, public LinearDelta {
       const LoraFactors f = factors(m);
       tensors.emplace_back(kPeftPrefix + m.path + ".lora_A.weight", f.a);
       tensors.emplace_back(kPeftPrefix + m.path + ".lora_B.weight", f.b);
-      paths.push_back(m.path);
+      targets.push_back(peft_target(model_.config(), m.path));
       if (m.rank() == options.rank) continue;
-      options.rank_pattern[m.path] = m.rank();
-      options.alpha_pattern[m.path] = scale() * static_cast<double>(m.rank());
+      options.rank_pattern[targets.back()] = m.rank();
+      options.alpha_pattern[targets.back()] = scale() * static_cast<double>(m.rank());
     }
     const bool causal = model_.config().causal;
     for (auto& saved : saved_.folder_tensors(causal)) tensors.push_back(std::move(saved));
     if (!causal) options.modules_to_save = saved_.names();
-    const Json targets(short_names(model_.linear_modules(), paths));
-    save_adapter(folder, tensors, lora_config_json(options, targets, base_model_, false, causal));
+    name_targets(model_, targets, options);
+    save_adapter(folder, tensors, lora_config_json(options, base_model_, false, causal));
   }
 
  private:

@@ -5,9 +5,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "adapter/lora/lora.h"
+#include "adapter/lora/targets.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"
@@ -28,6 +30,7 @@ const std::set<std::string>& read_keys() {
                                              "rank_pattern",
                                              "alpha_pattern",
                                              "target_modules",
+                                             "target_parameters",
                                              "exclude_modules",
                                              "layers_to_transform",
                                              "layers_pattern",
@@ -47,11 +50,17 @@ const std::set<std::string>& read_keys() {
 
 // Features of PEFT's LoRA that change what is computed, with the value that means "not used".
 const std::map<std::string, Json>& missing_features() {
-  static const std::map<std::string, Json> features = {
-      {"lora_bias", false},           {"fan_in_fan_out", false},      {"use_qalora", false},
-      {"use_bdlora", nullptr},        {"kasa_config", nullptr},       {"monteclora_config", nullptr},
-      {"velora_config", nullptr},     {"arrow_config", nullptr},      {"megatron_config", nullptr},
-      {"layer_replication", nullptr}, {"target_parameters", nullptr}, {"alora_invocation_tokens", nullptr}};
+  static const std::map<std::string, Json> features = {{"lora_bias", false},
+                                                       {"fan_in_fan_out", false},
+                                                       {"use_qalora", false},
+                                                       {"use_bdlora", nullptr},
+                                                       {"kasa_config", nullptr},
+                                                       {"monteclora_config", nullptr},
+                                                       {"velora_config", nullptr},
+                                                       {"arrow_config", nullptr},
+                                                       {"megatron_config", nullptr},
+                                                       {"layer_replication", nullptr},
+                                                       {"alora_invocation_tokens", nullptr}};
   return features;
 }
 
@@ -96,9 +105,11 @@ class LoraFolder {
     return file_.find(kPeftPrefix + module + ending);
   }
   bool saved(const std::string& module) const;  // whole, by modules_to_save
+  void refuse_apart() const;
   void take_matrices();
   void untie();
-  std::vector<std::string> adapted() const;
+  LoraTargets adapted() const;
+  void check_rank(const std::string& path, const std::string& target) const;
   void take_biases();
   void take_tokens();
 
@@ -120,6 +131,20 @@ bool LoraFolder::saved(const std::string& module) const {
   };
   return named(module) ||
          (tied_ && (module == kHead || module == kEmbedding) && (named(kHead) || named(kEmbedding)));
+}
+
+void LoraFolder::refuse_apart() const {
+  const std::string mark = ".experts.";
+  for (const TensorInfo& info : file_.tensors()) {
+    const size_t at = info.name.find(mark);
+    if (at == std::string::npos || !std::isdigit(static_cast<unsigned char>(info.name[at + mark.size()])))
+      continue;
+    user_error(
+        "{}: \"{}\": updates of experts one by one, as transformers 4 had them, are not read; load the "
+        "adapter "
+        "in PEFT with transformers 5 and save it again",
+        file_.path(), info.name.substr(0, 200));
+  }
 }
 
 // The base's embedding and head, under the names that they have inside of PEFT's modules.
@@ -197,36 +222,58 @@ void LoraFolder::untie() {
   if (whole || lora || own_rows) model_.untie_head();
 }
 
-// The tensors say which modules are adapted; the config must agree unless it narrows its targets.
-std::vector<std::string> LoraFolder::adapted() const {
-  std::vector<std::string> out;
+// The tensors say which modules are adapted; the config must agree unless it narrows its targets. Which of a
+// mixture's weights are, it says alone.
+LoraTargets LoraFolder::adapted() const {
+  LoraTargets out;
+  out.parameters = select_parameters(model_, options_.target_parameters, where_ + ": target_parameters");
+  const auto by_weight = [&](const std::string& module) {
+    const auto& p = out.parameters;
+    return std::find(p.begin(), p.end(), module + ".weight") != p.end();
+  };
   const std::vector<std::string> places = lora_places(model_);
   const auto is = [](const std::string& module, const char* path) { return module == path; };
   for (const std::string& module : places) {
     if (is(module, kHead) && model_.config().tied) continue;  // the embedding's update
+    if (by_weight(module)) continue;
     if (find(module, is(module, kEmbedding) ? ".lora_embedding_A" : ".lora_A.weight") != nullptr)
-      out.push_back(module);
+      out.modules.push_back(module);
   }
-  if (!given("exclude_modules") && !given("layers_to_transform")) {
+  const bool none = !given("target_modules") && !out.parameters.empty();
+  if (!none && !given("exclude_modules") && !given("layers_to_transform")) {
     const auto& among = options_.targets == "all-linear" ? model_.linear_modules() : places;
     for (const std::string& module : select_modules(among, options_.targets, where_ + ": target_modules")) {
-      if (std::find(out.begin(), out.end(), module) != out.end() || saved(module)) continue;
+      const auto& m = out.modules;
+      if (std::find(m.begin(), m.end(), module) != m.end() || by_weight(module) || saved(module)) continue;
       if (is(module, kHead) && model_.config().tied) continue;
       user_error("{}: \"{}{}{}\" is missing, but target_modules names it", file_.path(), kPeftPrefix, module,
                  is(module, kEmbedding) ? ".lora_embedding_A" : ".lora_A.weight");
     }
   }
-  if (out.empty()) user_error("{}: holds no LoRA tensor of a module of this model", file_.path());
-  for (const std::string& module : out) {  // before anything of these sizes is made
-    const double rank = pattern_value(options_.rank_pattern, module, static_cast<double>(options_.rank),
-                                      where_ + ": rank_pattern");
-    const TensorInfo* a = find(module, is(module, kEmbedding) ? ".lora_embedding_A" : ".lora_A.weight");
-    if (a->shape.empty() || static_cast<double>(a->shape[0]) != rank) {
-      user_error("{}: \"{}\" has shape {}, but the config's rank for it is {}", file_.path(), a->name,
-                 shown_json(Json(a->shape)), rank);
-    }
-  }
+  if (out.modules.empty() && out.parameters.empty())
+    user_error("{}: holds no LoRA tensor of a module of this model", file_.path());
+  for (const std::string& module : out.modules) check_rank(module, module);
+  for (const std::string& name : out.parameters) check_rank(folder_path(name, out.parameters), name);
   return out;
+}
+
+// Before anything of these sizes is made. Of experts A has the rank's rows each.
+void LoraFolder::check_rank(const std::string& path, const std::string& target) const {
+  const std::string ending = path == kEmbedding ? ".lora_embedding_A" : ".lora_A.weight";
+  const double rank = pattern_value(options_.rank_pattern, target, static_cast<double>(options_.rank),
+                                    where_ + ": rank_pattern");
+  const TensorInfo* a = find(path, ending);
+  if (a == nullptr) {
+    user_error("{}: \"{}{}{}\" is missing, but target_parameters names it", file_.path(), kPeftPrefix, path,
+               ending);
+  }
+  const Parameter* weight = target == path ? nullptr : lora_parameter(model_, target);
+  const bool experts = weight != nullptr && weight->compute.dim() == 3;
+  const double rows = experts ? rank * static_cast<double>(weight->compute.size(0)) : rank;
+  if (a->shape.empty() || static_cast<double>(a->shape[0]) != rows) {
+    user_error("{}: \"{}\" has shape {}, but the config's rank for it is {}{}", file_.path(), a->name,
+               shown_json(Json(a->shape)), rank, experts ? " an expert" : "");
+  }
 }
 
 // bias "all" or "lora_only": the base's biases were trained.
@@ -283,6 +330,7 @@ void LoraFolder::take_tokens() {
 std::unique_ptr<Adapter> LoraFolder::load() {
   tied_ = model_.config().tied && model_.config().causal && flag("ensure_weight_tying");
   tokens_ = trained_tokens(config_.value("trainable_token_indices", Json()), where_);
+  refuse_apart();
   take_matrices();
   untie();
   auto adapter = std::make_unique<LoraAdapter>(model_, options_, adapted(), 0, where_);
@@ -324,6 +372,7 @@ LoraOptions lora_options_from(const Json& config, const std::string& where) {
     user_error("{}: use_dora: expected true or false, found {}", where, shown_json(dora));
   o.dora = dora == true;
   o.targets = get("target_modules");
+  o.target_parameters = config_strings(config, "target_parameters", where);
   for (const auto& [key, to] :
        {std::pair("rank_pattern", &o.rank_pattern), std::pair("alpha_pattern", &o.alpha_pattern)}) {
     const Json value = get(key);

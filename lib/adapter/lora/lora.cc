@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "adapter/input_covariance.h"
+#include "adapter/lora/targets.h"
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"
@@ -52,7 +53,15 @@ void LoraOptions::fields(FieldVisitor& v) {
       "targets", targets,
       {.help =
            "\"all-linear\" (of the blocks), an array of module names (embed_tokens and lm_head too), or a "
-           "regular expression of whole module paths"});
+           "regular expression of whole module paths; routers and experts of Mixtral, Qwen3-MoE, GLM-4.5 and "
+           "DeepSeek-V3 are among them, as \"gate\", \"gate_proj\", \"up_proj\", \"down_proj\" (\"w1\", "
+           "\"w3\", "
+           "\"w2\")"});
+  v.field(
+      "target_parameters", target_parameters,
+      {.help =
+           "weights of a mixture by their own names, as PEFT has them: \"experts.gate_up_proj\", "
+           "\"experts.down_proj\", \"gate.weight\" (gpt-oss: \"router.weight\"); targets may be [] then"});
   v.field("rank_pattern", rank_pattern, {.help = "rank by module: {\"pattern\": rank}"});
   v.field("alpha_pattern", alpha_pattern, {.help = "alpha by module: {\"pattern\": alpha}"});
   v.field("modules_to_save", modules_to_save,
@@ -72,7 +81,7 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
     problems.push_back(fmt::format("{}.corda_data: belongs to init corda, and init is {}", where, init));
   if (freeze_a && lr_ratio != 1.0)
     problems.push_back(where + ".lr_ratio: A does not learn with freeze_a; set optimizer.lr instead");
-  const bool names = targets.is_array() && !targets.empty() &&
+  const bool names = targets.is_array() && (!targets.empty() || !target_parameters.empty()) &&
                      std::all_of(targets.begin(), targets.end(), [](const Json& t) { return t.is_string(); });
   if (!targets.is_string() && !names) {
     problems.push_back(where +
@@ -92,36 +101,40 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
   }
 }
 
-std::vector<std::string> lora_places(const Model& model) {
-  std::vector<std::string> out = {kEmbedding};
-  out.insert(out.end(), model.linear_modules().begin(), model.linear_modules().end());
-  if (model.config().causal) out.push_back(kHead);
-  return out;
-}
-
 std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const {
-  const auto paths = select_modules(targets == "all-linear" ? model.linear_modules() : lora_places(model),
-                                    targets, "adapter.targets");
+  LoraOptions options = *this;
+  const LoraTargets chosen = lora_targets(model, options, "adapter");
+  const auto& paths = chosen.modules;
   // As in PEFT, an update of the embedding or the head of a tied model is of that one alone.
   if (std::count(paths.begin(), paths.end(), kEmbedding) + std::count(paths.begin(), paths.end(), kHead) > 0)
     model.untie_head();
-  LoraOptions options = *this;
   std::erase(options.modules_to_save, "score");
   for (const std::string& name : always_saved(model)) options.modules_to_save.push_back(name);
-  return std::make_unique<LoraAdapter>(model, options, paths, seed, "adapter");
+  return std::make_unique<LoraAdapter>(model, options, chosen, seed, "adapter");
 }
 
-LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths,
-                         uint64_t seed, const std::string& where)
+LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const LoraTargets& targets, uint64_t seed,
+                         const std::string& where)
     : model_(model), options_(options), saved_(model, options.modules_to_save, where + ".modules_to_save") {
+  const auto chosen = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   const auto& linears = model.linear_modules();
   place_.assign(linears.size(), -1);
   for (const std::string& path : lora_places(model)) {
-    if (std::find(paths.begin(), paths.end(), path) == paths.end()) continue;
+    const std::string weight = path + ".weight";
+    const bool by_weight = chosen(targets.parameters, weight);
+    if (!by_weight && !chosen(targets.modules, path)) continue;
     const auto linear = std::find(linears.begin(), linears.end(), path);
     if (linear != linears.end())
       place_[static_cast<size_t>(linear - linears.begin())] = static_cast<int64_t>(modules_.size());
-    modules_.push_back(module_of(path, seed, where));
+    modules_.push_back(module_of(path, by_weight ? weight : path, seed, where));
+  }
+  for (const std::string& name : targets.parameters) {
+    const std::string path = folder_path(name, targets.parameters);
+    if (chosen(linears, path)) continue;  // had
+    modules_.push_back(module_of(path, name, seed, where));
+    mixture_[modules_.back().parameter] = static_cast<int64_t>(modules_.size()) - 1;
   }
   refresh();
   if (options.dora) {
@@ -131,26 +144,34 @@ LoraAdapter::LoraAdapter(Model& model, const LoraOptions& options, const std::ve
   model_.set_delta(this);
 }
 
-LoraModule LoraAdapter::module_of(const std::string& path, uint64_t seed, const std::string& where) {
+LoraModule LoraAdapter::module_of(const std::string& path, const std::string& target, uint64_t seed,
+                                  const std::string& where) {
   LoraModule m;
   m.path = path;
+  m.target = target;
   m.embedding = path == kEmbedding;
   const bool whole = m.embedding || path == kHead;
-  Parameter* parameter = model_.find(path + ".weight");
-  const int64_t out = parameter->compute.size(0), in = parameter->compute.size(1);
+  m.parameter = target == path ? model_.find(path + ".weight") : lora_parameter(model_, target);
+  const auto shape = m.parameter->compute.sizes();
+  if (shape.size() == 3) m.experts = shape[0];
+  const int64_t out = shape[shape.size() - 2], in = shape.back();
+  if (std::count(saved_.parameters().begin(), saved_.parameters().end(), m.parameter) > 0)
+    user_error("{}: \"{}\" is among targets and modules_to_save; choose one", where, path);
   if (whole) {
-    if (std::count(saved_.parameters().begin(), saved_.parameters().end(), parameter) > 0)
-      user_error("{}: \"{}\" is among targets and modules_to_save; choose one", where, path);
     if (options_.init == "corda")
       user_error("{}.init: corda reads the inputs of the blocks' linears; \"{}\" takes another", where, path);
-    m.whole = std::make_shared<ComputedWeight>(parameter);
+    m.whole = std::make_shared<ComputedWeight>(m.parameter);
   }
-  const double rank =
-      pattern_value(options_.rank_pattern, path, static_cast<double>(options_.rank), where + ".rank_pattern");
+  const auto& linears = model_.linear_modules();
+  const bool mixture = !whole && std::find(linears.begin(), linears.end(), path) == linears.end();
+  if (mixture) check_mixture(m, where);
+  const double rank = pattern_value(options_.rank_pattern, target, static_cast<double>(options_.rank),
+                                    where + ".rank_pattern");
   m.rank = static_cast<int64_t>(rank);
   if (static_cast<double>(m.rank) != rank || m.rank < 1)
     user_error("{}.rank_pattern: the rank of {} is {}; expected a whole number", where, path, rank);
-  const double alpha = pattern_value(options_.alpha_pattern, path, options_.alpha, where + ".alpha_pattern");
+  const double alpha =
+      pattern_value(options_.alpha_pattern, target, options_.alpha, where + ".alpha_pattern");
   m.scale = alpha / (options_.rslora ? std::sqrt(rank) : rank);
   const bool from_weight = options_.init == "pissa" || options_.init == "olora" || options_.init == "corda";
   if (from_weight && m.rank > std::min(out, in)) {
@@ -158,11 +179,16 @@ LoraModule LoraAdapter::module_of(const std::string& path, uint64_t seed, const 
                out, in, options_.init, std::min(out, in));
   }
   if (!whole) {
-    const auto options_of_work =
-        at::TensorOptions().dtype(model_.precision().compute).device(model_.precision().device);
+    // Of a router that computes in fp32 too.
+    const bool precise =
+        mixture && m.experts == 0 && model_.config().experts.router == Experts::Router::kSigmoid;
+    const auto options_of_work = at::TensorOptions()
+                                     .dtype(precise ? at::kFloat : model_.precision().compute)
+                                     .device(model_.precision().device);
     m.a_work = at::empty({m.rank, in}, options_of_work);
     m.b_work = at::empty({out, m.rank}, options_of_work);
   }
+  const int64_t rows = m.rank * std::max<int64_t>(m.experts, 1);  // of A
   if (options_.init == "pissa") {
     take(m, pissa_start(weight(m), m.rank, m.scale, options_.svd_iterations, seed, path), true);
   } else if (options_.init == "olora") {
@@ -170,16 +196,16 @@ LoraModule LoraAdapter::module_of(const std::string& path, uint64_t seed, const 
   } else if (m.embedding) {  // normal(0, 1), as PEFT has it
     take(m, gaussian_start(out, in, m.rank, 1.0, seed, path), false);
   } else if (options_.init == "gaussian") {
-    take(m, gaussian_start(out, in, m.rank, 1.0 / rank, seed, path), false);
+    take(m, gaussian_start(out, in, rows, 1.0 / rank, seed, path), false);
   } else {
-    take(m, kaiming_start(out, in, m.rank, seed, path), from_weight);  // corda: until start()
+    take(m, kaiming_start(out, in, rows, seed, path), from_weight);  // corda: until start()
   }
   if (options_.dora && !whole) m.squares = weight(m).square().sum(1);
   return m;
 }
 
 Tensor LoraAdapter::weight(const LoraModule& m) const {
-  return m.whole ? m.whole->base() : model_.find(m.path + ".weight")->values();
+  return m.whole ? m.whole->base() : m.parameter->values();
 }
 
 void LoraAdapter::take(LoraModule& m, const LoraFactors& factors, bool from_weight) {
@@ -279,6 +305,11 @@ void LoraAdapter::refresh() {
       const Tensor product = this->product(m);
       if (options_.dora) m.length = product.norm(2, m.embedding ? 0 : 1).clamp_min(kNoLength);
       m.whole->set(m.magnitude.defined() ? product * factors(m) : product);
+      continue;
+    }
+    if (m.experts > 0) {
+      m.a_work.copy_(expert_a(m.a, m.experts));
+      m.b_work.copy_(expert_b(m.b, m.experts));
       continue;
     }
     m.a_work.copy_(m.a);

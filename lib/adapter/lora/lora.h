@@ -36,6 +36,7 @@ struct LoraOptions : AdapterOptions {
   double lr_ratio = 1.0;  // LoRA+
   bool freeze_a = false;  // LoRA-FA
   Json targets = "all-linear";
+  std::vector<std::string> target_parameters;
   Json rank_pattern = Json::object(), alpha_pattern = Json::object();
   std::vector<std::string> modules_to_save;
 
@@ -45,21 +46,27 @@ struct LoraOptions : AdapterOptions {
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 
-// Where a LoRA may stand, in the model's order: the embedding, the linears of the blocks, the head.
-// "all-linear" means the linears of the blocks alone, as in PEFT.
-std::vector<std::string> lora_places(const Model& model);
+// What is adapted; lora/targets.h says how options choose it.
+struct LoraTargets {
+  std::vector<std::string> modules;     // paths of linears, embedding, head
+  std::vector<std::string> parameters;  // names: of a mixture's weights, and of linears' that go by these
+};
 
 // One adapted linear: W + s (B A - B0 A0), with DoRA's rows then scaled to a length of their own. The
 // embedding and the head are such too, [V, H]; PEFT keeps the transposes for the embedding (lora_embedding_A
-// is B^T, lora_embedding_B is A^T), and DoRA scales its columns.
+// is B^T, lora_embedding_B is A^T), and DoRA scales its columns. So is a mixture's router, and the weights of
+// its experts, [E, out, in], have an update each.
 struct LoraModule {
-  std::string path;
+  std::string path;                       // of its tensors in a folder
+  std::string target;                     // the path or parameter that options choose it by
+  Parameter* parameter = nullptr;         // W
+  int64_t experts = 0;                    // 0: not of experts
   std::shared_ptr<ComputedWeight> whole;  // of embedding and head, whose updates are no product beside it
   bool embedding = false;
   int64_t rank = 0;
   double scale = 1.0;
-  at::Tensor a, b;            // [r, in], [out, r]: fp32 masters that take gradients
-  at::Tensor a_work, b_work;  // in the compute dtype, the scale folded into b_work
+  at::Tensor a, b;            // [r, in], [out, r]: fp32 masters that take gradients; of experts see product.h
+  at::Tensor a_work, b_work;  // in the compute dtype, the scale folded into b_work but of experts'
   // What a start took out of W (init.h): frozen; undefined where A and B begin at B A = 0. W itself
   // stays whole, so that "off" is the base model, exactly.
   at::Tensor a0, b0, b0_work;
@@ -86,9 +93,9 @@ struct FolderBase {
 
 class LoraAdapter : public Adapter, public LinearDelta {
  public:
-  // Freezes the model, makes A and B for the modules of these paths (corda: in start()), and attaches. The
-  // update of a tied embedding is the head's too: untie_head() comes first where each is adapted alone.
-  LoraAdapter(Model& model, const LoraOptions& options, const std::vector<std::string>& paths, uint64_t seed,
+  // Freezes the model, makes A and B for the targets (corda: in start()), and attaches. The update of a tied
+  // embedding is the head's too: untie_head() comes first where each is adapted alone. Throws UserError.
+  LoraAdapter(Model& model, const LoraOptions& options, const LoraTargets& targets, uint64_t seed,
               const std::string& where);
   ~LoraAdapter() override;
   void take_base(FolderBase base) { base_ = std::move(base); }  // after loading
@@ -111,20 +118,26 @@ class LoraAdapter : public Adapter, public LinearDelta {
   at::Tensor apply(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs, const at::Tensor& x,
                    const at::Tensor& y, bool training) override;
   bool trains(int64_t module) const override;
+  at::Tensor apply_mixture(const Parameter* weight, const ExpertRows* rows, const at::Tensor& x,
+                           const at::Tensor& y) override;
+  bool trains_mixture(const Parameter* weight) const override;
 
   // What the folder holds, under PEFT's keys: the masters themselves, but where a start took a part out of W
   // the plain LoRA of twice the rank that equals both, as PEFT converts it.
   std::vector<std::pair<std::string, at::Tensor>> folder_tensors() const;
-  // W with the adapter in it, fp32 [out, in].
+  // W with the adapter in it, fp32, in its shape.
   at::Tensor merged_weight(const LoraModule& module) const;
   const std::vector<LoraModule>& modules() const { return modules_; }
-  bool alone() const;  // linears of blocks, no whole matrices beside them
+  bool alone() const;  // on weights of blocks, no whole matrices beside them
 
  private:
   const LoraGroup& group(const std::vector<int64_t>& modules, const std::vector<int64_t>& outs);
-  LoraModule module_of(const std::string& path, uint64_t seed, const std::string& where);
-  at::Tensor weight(const LoraModule& module) const;         // W, fp32
-  at::Tensor product(const LoraModule& module) const;        // W + s B A, fp32
+  LoraModule module_of(const std::string& path, const std::string& target, uint64_t seed,
+                       const std::string& where);
+  void check_mixture(const LoraModule& module, const std::string& where) const;
+  at::Tensor weight(const LoraModule& module) const;                     // W, fp32
+  at::Tensor with_update(const LoraModule& module, double scale) const;  // W + scale B A, fp32
+  at::Tensor product(const LoraModule& module) const;                    // W + s B A, fp32
   at::Tensor factors(const LoraModule& module) const;        // DoRA's, [out, 1], of the embedding [1, in]
   LoraFactors whole_update(const LoraModule& module) const;  // [A; A0], [B, -B0]
   void take(LoraModule& module, const LoraFactors& factors, bool from_weight);
@@ -134,14 +147,15 @@ class LoraAdapter : public Adapter, public LinearDelta {
   SavedModules saved_;
   FolderBase base_;
   std::vector<LoraModule> modules_;
-  std::vector<int64_t> place_;           // by LinearDelta's module id: place in modules_, or -1
-  std::map<int64_t, LoraGroup> groups_;  // by the id of their first linear; made when first met
+  std::vector<int64_t> place_;                   // by LinearDelta's module id: place in modules_, or -1
+  std::map<const Parameter*, int64_t> mixture_;  // places in modules_ of a mixture's weights
+  std::map<int64_t, LoraGroup> groups_;          // by the id of their first linear; made when first met
   uint64_t seed_ = 0, step_ = 0, micro_batch_ = 0;
 };
 
-// PEFT's adapter_config.json of a LoRA. `targets` names the modules.
-Json lora_config_json(const LoraOptions& options, const Json& targets, const std::string& base_model,
-                      bool ensure_tied, bool causal);
+// PEFT's adapter_config.json of a LoRA.
+Json lora_config_json(const LoraOptions& options, const std::string& base_model, bool ensure_tied,
+                      bool causal);
 // Reads one; throws UserError on features that change what is computed and are not there.
 LoraOptions lora_options_from(const Json& config, const std::string& where);
 std::unique_ptr<Adapter> load_lora(Model& model, const std::string& folder, const Json& config);

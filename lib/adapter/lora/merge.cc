@@ -18,9 +18,15 @@ bool LoraAdapter::alone() const {
                       [](const LoraModule& m) { return m.whole != nullptr; });
 }
 
-Tensor LoraAdapter::product(const LoraModule& m) const {
+Tensor LoraAdapter::with_update(const LoraModule& m, double scale) const {
   const LoraFactors update = whole_update(m);
-  return at::addmm(weight(m), update.b, update.a, 1.0, m.scale);
+  if (m.experts > 0)
+    return at::baddbmm(weight(m), expert_b(update.b, m.experts), expert_a(update.a, m.experts), 1.0, scale);
+  return at::addmm(weight(m), update.b, update.a, 1.0, scale);
+}
+
+Tensor LoraAdapter::product(const LoraModule& m) const {
+  return with_update(m, m.scale);
 }
 
 Tensor LoraAdapter::factors(const LoraModule& m) const {
@@ -63,7 +69,7 @@ void LoraAdapter::merge() {
     if (m.whole)
       m.whole->merge();
     else
-      model_.find(m.path + ".weight")->assign(merged_weight(m));
+      m.parameter->assign(merged_weight(m));
   }
   base_.values = {};
   model_.set_delta(nullptr);
@@ -75,12 +81,11 @@ void LoraAdapter::unmerge() {
   const at::NoGradGuard no_grad;
   for (const LoraModule& m : modules_) {
     if (base_.known.count(m.path)) continue;  // the folder has what was there before
-    const LoraFactors update = whole_update(m);
-    const Tensor base = at::addmm(weight(m), update.b, update.a, 1.0, -m.scale);
+    const Tensor base = with_update(m, -m.scale);
     if (m.whole)
       m.whole->set_base(base);
     else
-      model_.find(m.path + ".weight")->assign(base);
+      m.parameter->assign(base);
   }
 }
 

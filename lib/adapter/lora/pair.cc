@@ -1,6 +1,8 @@
 #include "adapter/lora/pair.h"
 
-#include "adapter/targets.h"
+#include "adapter/lora/targets.h"
+#include "adapter/peft_files.h"
+#include "base/error.h"
 
 namespace temper {
 
@@ -14,10 +16,15 @@ void LoraPairOptions::check(std::vector<std::string>& problems, const std::strin
 }
 
 std::unique_ptr<Adapter> LoraPairOptions::attach(Model& model, uint64_t seed) const {
-  const auto paths = select_modules(model.linear_modules(), targets, "adapter.targets");
+  LoraOptions options = *this;
+  const LoraTargets chosen = lora_targets(model, options, "adapter");
+  for (const std::string& path : chosen.modules) {
+    if (path == kEmbedding || path == kHead)
+      user_error("adapter.targets: a pair stands on weights of the blocks, not on \"{}\"; name others", path);
+  }
   // Both from the same values: only what they learn sets them apart.
-  auto first = std::make_unique<LoraAdapter>(model, *this, paths, seed, "adapter");
-  auto second = std::make_unique<LoraAdapter>(model, *this, paths, seed, "adapter");
+  auto first = std::make_unique<LoraAdapter>(model, options, chosen, seed, "adapter");
+  auto second = std::make_unique<LoraAdapter>(model, options, chosen, seed, "adapter");
   return std::make_unique<LoraPairAdapter>(std::move(first), std::move(second));
 }
 

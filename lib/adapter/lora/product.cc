@@ -177,6 +177,20 @@ Tensor lora_product(const Tensor& x, Tensor y, const Tensor& a_work, const std::
   return y;
 }
 
+Tensor expert_a(const Tensor& a, int64_t experts) {
+  return a.view({experts, a.size(0) / experts, a.size(1)});
+}
+
+Tensor expert_b(const Tensor& b, int64_t experts) {
+  return b.view({b.size(0), b.size(1) / experts, experts}).permute({2, 0, 1});
+}
+
+Tensor grouped_lora_product(const Tensor& x, const ExpertRows& rows, Tensor y, const Tensor& a_work,
+                            const Tensor& b_work, const Tensor& a, const Tensor& b, double scale) {
+  const Tensor h = grouped_linear(x, rows, a_work, expert_a(a, rows.experts()));
+  return y.add_(grouped_linear(h * scale, rows, b_work, expert_b(b, rows.experts())));
+}
+
 namespace reference {
 
 Tensor lora_product(const Tensor& x, const Tensor& y, const std::vector<LoraPart>& parts,

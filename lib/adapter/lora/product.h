@@ -1,10 +1,13 @@
-// The low-rank product of LoRA, y + s B (A drop(x)), and the dropout mask it can draw again.
+// The low-rank product of LoRA, y + s B (A drop(x)), the dropout mask it can draw again, and the same product
+// with one update an expert.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <vector>
+
+#include "tensor/experts/experts.h"
 
 namespace temper {
 
@@ -32,6 +35,17 @@ struct LoraPart {
 // and b in fp32.
 at::Tensor lora_product(const at::Tensor& x, at::Tensor y, const at::Tensor& a_work,
                         const std::vector<LoraPart>& parts, const Dropout& dropout = {});
+
+// One low-rank update an expert, in PEFT's layout: a [r E, in] has expert after expert, b [out, r E] in its
+// columns r after r, each with all experts.
+at::Tensor expert_a(const at::Tensor& a, int64_t experts);  // [E, r, in]
+at::Tensor expert_b(const at::Tensor& b, int64_t experts);  // [E, out, r], a view
+
+// y [M, out] += s x A_e^T B_e^T for the rows of expert e. y is written to and returned. a_work [E, r, in] and
+// b_work [E, out, r] in x's dtype; a and b, in PEFT's layout, take the gradients.
+at::Tensor grouped_lora_product(const at::Tensor& x, const ExpertRows& rows, at::Tensor y,
+                                const at::Tensor& a_work, const at::Tensor& b_work, const at::Tensor& a,
+                                const at::Tensor& b, double scale);
 
 namespace reference {
 // The formula in plain operations on the fp32 masters; y is left alone.

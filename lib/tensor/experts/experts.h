@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "tensor/quantised.h"
@@ -40,10 +41,11 @@ at::Tensor grouped_linear(const at::Tensor& x, const ExpertRows& rows, const at:
                           const at::Tensor& master, const at::Tensor& bias = {},
                           const at::Tensor& bias_master = {});
 
-// The same for frozen weights in few bits, one matrix an expert; a gradient goes to x alone. bias [E, out] or
-// undefined.
+// The same for frozen weights in few bits, a matrix [E out, in] of one expert's rows after the other's; a
+// gradient goes to x alone. bias [E, out] or undefined.
 at::Tensor grouped_quantised_linear(const at::Tensor& x, const ExpertRows& rows,
-                                    const QuantisedMatrices& experts, const at::Tensor& bias = {});
+                                    const std::shared_ptr<const QuantisedMatrix>& weights,
+                                    const at::Tensor& bias = {});
 
 namespace reference {
 at::Tensor gather_rows(const at::Tensor& x, const ExpertRows& rows);

@@ -214,11 +214,13 @@ Tensor grouped_linear(const Tensor& x, const ExpertRows& rows, const Tensor& com
                               maybe(bias.defined() ? bias.detach() : bias), &rows);
 }
 
-Tensor grouped_quantised_linear(const Tensor& x, const ExpertRows& rows, const QuantisedMatrices& experts,
-                                const Tensor& bias) {
-  check("grouped_quantised_linear", x, rows, static_cast<int64_t>(experts.size()));
-  return expert_by_expert(x, rows, experts[0]->rows, [&](const Tensor& own, int64_t e) {
-    return quantised_linear(own, {experts[e]}, bias.defined() ? bias.select(0, e) : bias);
+Tensor grouped_quantised_linear(const Tensor& x, const ExpertRows& rows,
+                                const std::shared_ptr<const QuantisedMatrix>& weights, const Tensor& bias) {
+  const int64_t out = weights->rows / rows.experts();
+  check("grouped_quantised_linear", x, rows, weights->rows % rows.experts() == 0 ? rows.experts() : -1);
+  return expert_by_expert(x, rows, out, [&](const Tensor& own, int64_t e) {
+    return quantised_linear(own, {{weights, e * out, (e + 1) * out}},
+                            bias.defined() ? bias.select(0, e) : bias);
   });
 }
 
