@@ -21,9 +21,11 @@ class PrefillContext : public AttentionContext {
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const AttentionLaw& law) override;
   at::Tensor mix(int64_t layer, const MixInput& in) override;
+  at::Tensor convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) override;
 
  private:
   void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const;
+  std::vector<RecurrentState*> states(int64_t layer) const;
 
   const PackedTokens& batch_;
   std::vector<const KvRun*> runs_;
@@ -43,6 +45,7 @@ class DecodeContext : public AttentionContext {
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const AttentionLaw& law) override;
   at::Tensor mix(int64_t layer, const MixInput& in) override;
+  at::Tensor convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) override;
   bool skips_attention(int64_t layer) const override {
     return skipped_ != nullptr && skipped_->attention[static_cast<size_t>(layer)];
   }
@@ -51,6 +54,13 @@ class DecodeContext : public AttentionContext {
   }
 
  private:
+  // The rows of each sequence, and what a layer with a state keeps of it.
+  struct Onward {
+    std::vector<Segment> segments;
+    std::vector<RecurrentState*> states;
+  };
+  Onward onward(int64_t layer) const;
+
   std::vector<DecodeRow> rows_;
   const SkippedSublayers* skipped_;
   std::optional<DecodePlan> plan_;  // on an accelerator

@@ -11,8 +11,10 @@ namespace temper {
 KvShape kv_shape(const Model& model) {
   const ModelConfig& config = model.config();
   const Precision& precision = model.precision();
-  return {config.layers, config.kv_heads, config.head_dim,
-          at::TensorOptions().dtype(precision.compute).device(precision.device)};
+  KvShape shape{{}, at::TensorOptions().dtype(precision.compute).device(precision.device)};
+  for (int64_t l = 0; l < config.layers; ++l)
+    shape.layers.push_back({config.kv_heads_of(l), config.head_dim_of(l)});
+  return shape;
 }
 
 std::vector<ReadPrompt> read_prompts(Model& model, KvPool& pool,

@@ -14,16 +14,16 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests")
-INSIDE = {"gemma3", "mistral3"}
+INSIDE = {"gemma3", "gemma4", "mistral3", "qwen3_5_moe"}
 # PEFT turns "all-linear" of these into LoRA on the experts' tensors, too.
-MIXTURES = {"deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen3_moe"}
+MIXTURES = {"deepseek_v3", "gemma4_moe", "glm4_moe", "gpt_oss", "mixtral", "qwen3_5_moe_text", "qwen3_moe"}
 
 
 def main():
     torch.set_num_threads(1)
     names = sys.argv[1:] or sorted(os.listdir(f"{ROOT}/model/golden/families"))
     for name in names:
-        if name in INSIDE or name.startswith(("gemma4", "gpt_oss_mxfp4")):
+        if name in INSIDE or name == "gpt_oss_mxfp4":
             continue
         source, out = f"{ROOT}/model/golden/families/{name}", f"{ROOT}/adapter/golden/families/{name}"
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")

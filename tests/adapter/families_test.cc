@@ -88,5 +88,5 @@ TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is 
     CHECK(read_file(out.text("again/adapter_model.safetensors")) ==
           read_file(adapter + "/adapter_model.safetensors"));
   }
-  CHECK(compared >= 18);
+  CHECK(compared >= 22);
 }
