@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "model/families.h"
 #include "tensor/ops.h"
+#include "tensor/recurrent/causal_conv.h"
 
 namespace temper {
 namespace {
@@ -93,7 +94,12 @@ class SoftPrompt : public Adapter, public VirtualTokens {
 class PromptAdapter : public SoftPrompt {
  public:
   PromptAdapter(Model& model, const PromptOptions& options, uint64_t seed)
-      : SoftPrompt(model, options.tokens, model.config().hidden), options_(options), seed_(seed) {}
+      : SoftPrompt(model, options.tokens, model.config().hidden), options_(options), seed_(seed) {
+    if (model.config().unlike.own_embedding_width > 0)
+      user_error(
+          "adapter.kind: every layer of this model looks up an embedding of the token, which virtual tokens "
+          "do not have; expected another adapter, such as \"lora\"");
+  }
 
   Tensor embeddings() override { return values_; }
 
@@ -139,7 +145,16 @@ class PrefixAdapter : public SoftPrompt {
   PrefixAdapter(Model& model, const PrefixOptions& options, uint64_t seed)
       : SoftPrompt(model, options.tokens, model.config().layers * 2 * width(model)),
         options_(options),
-        seed_(seed) {}
+        seed_(seed) {
+    const ModelConfig& c = model.config();
+    for (int64_t l = 0; l < c.layers; ++l) {
+      if (c.kv_heads_of(l) == c.kv_heads && c.head_dim_of(l) == c.head_dim) continue;
+      user_error(
+          "adapter.kind: a prefix is keys and values of the same size in every layer, and layer {} of this "
+          "model has {}; expected another adapter, such as \"lora\"",
+          l, c.kv_heads_of(l) == 0 ? "none of its own" : "others");
+    }
+  }
 
   // Their hidden states reach nobody: attention sees the keys and values below, and rows of them are left
   // out.
@@ -190,6 +205,9 @@ class KeysAndValues : public AttentionContext {
     return packed_attention(q, k, v, batch_, law);
   }
   Tensor mix(int64_t, const MixInput& in) override { return mix_packed(in, batch_.segments); }
+  Tensor convolve(int64_t, const Tensor& x, const Tensor& weight) override {
+    return causal_conv(x, weight, batch_.segments);
+  }
   std::vector<Tensor> kept;  // of each layer keys, then values, [N, K, D]
 
  private:
@@ -256,10 +274,6 @@ void PrefixOptions::fields(FieldVisitor& v) {
 }
 
 std::unique_ptr<Adapter> PrefixOptions::attach(Model& model, uint64_t seed) const {
-  if (model.config().linear.key_heads > 0)
-    user_error(
-        "adapter.kind: a prefix is keys and values, which layers of linear attention do not read; "
-        "expected another adapter, such as \"prompt\"");
   return std::make_unique<PrefixAdapter>(model, *this, seed);
 }
 

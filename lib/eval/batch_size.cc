@@ -12,7 +12,7 @@ int64_t batch_in_memory(const Model& model, const std::vector<GenerateRequest>& 
                         int64_t max_new_tokens, int64_t most, int64_t free_bytes) {
   const ModelConfig& c = model.config();
   const auto item = static_cast<int64_t>(c10::elementSize(model.precision().compute));
-  const int64_t token = c.layers * 2 * c.kv_heads * c.head_dim * item;
+  const int64_t token = c.cached_numbers() * item;
   int64_t samples = 0, longest = 0;
   for (const GenerateRequest& r : requests) {
     samples += r.samples;

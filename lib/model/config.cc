@@ -7,6 +7,7 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "model/config_keys.h"
+#include "model/config_layers.h"
 #include "model/config_rope.h"
 #include "model/families.h"
 
@@ -80,11 +81,29 @@ Json text_part(const Json& json) {
        {"bos_token_id", "eos_token_id", "pad_token_id", "dtype", "torch_dtype", "quantization_config"})
     if (json.contains(key) && !text.contains(key)) text[key] = json[key];
   // In transformers the outer key decides, and means true when it is missing; but for Qwen3.5.
-  const bool usual = json.value("model_type", Json()) != "qwen3_5";
+  const Json type = json.value("model_type", Json());
+  const bool usual = type != "qwen3_5" && type != "qwen3_5_moe";
   const Json inner = text.value("tie_word_embeddings", Json(false));
   text["tie_word_embeddings"] = json.value("tie_word_embeddings", usual ? Json(true) : inner);
   text.erase("architectures");
   return text;
+}
+
+const char* eps_key(const Family& family) {
+  return reads_key(family, "norm_eps") ? "norm_eps" : "rms_norm_eps";
+}
+
+// Of a layer without experts.
+int64_t mlp_width(const ConfigKeys& keys, const Family& family) {
+  const char* key = keys.get("block_ff_dim") != nullptr ? "block_ff_dim" : "intermediate_size";
+  const int64_t given = keys.integer(key, 1, kMaxWidth);
+  if (!reads_key(family, "block_auto_adjust_ff_dim") || !keys.boolean("block_auto_adjust_ff_dim", true))
+    return given;
+  auto width = static_cast<double>(2 * given / 3);
+  if (keys.get("block_ffn_dim_multiplier") == nullptr) return static_cast<int64_t>(width);
+  width = std::floor(keys.number("block_ffn_dim_multiplier", 1e-6, 1e3) * width);
+  const int64_t multiple = keys.integer("block_multiple_of", 1, kMaxWidth);
+  return std::max<int64_t>(1, (static_cast<int64_t>(width) + multiple - 1) / multiple) * multiple;
 }
 
 // Activation, multipliers and caps.
@@ -96,13 +115,15 @@ void read_numbers(const ConfigKeys& keys, const Family& family, ModelConfig& c) 
   else if (activation != "silu" && activation != "swish")
     user_error("{}: {}: expected \"silu\" or \"gelu_pytorch_tanh\", found \"{}\"", keys.where(), key,
                activation.substr(0, 40));
-  if (keys.boolean("use_bidirectional_attention", false))
+  // "vision": of what is seen; the text stays causal.
+  const Json* both_ways = keys.get("use_bidirectional_attention");
+  if (both_ways != nullptr && *both_ways != "vision" && *both_ways != false)
     user_error("{}: use_bidirectional_attention: only causal models are trained here; expected false",
                keys.where());
   if (family.scales_embeddings) c.embedding_scale = std::sqrt(static_cast<double>(c.hidden));
   c.embedding_scale *= keys.number("embedding_multiplier", 1e-6, 1e6, 1.0);
   c.residual_scale = keys.number("residual_multiplier", 1e-6, 1e6, 1.0);
-  c.attention_scale = keys.number("attention_multiplier", 1e-9, 1e6, 0.0);
+  c.attention_scale = keys.number("attention_multiplier", 1e-9, 1e6, family.unscaled ? 1.0 : 0.0);
   if (keys.get("query_pre_attn_scalar") != nullptr)
     c.attention_scale = 1.0 / std::sqrt(keys.number("query_pre_attn_scalar", 1e-6, 1e9));
   c.attention_softcap = keys.number("attn_logit_softcapping", 1e-6, 1e9, 0.0);
@@ -111,8 +132,9 @@ void read_numbers(const ConfigKeys& keys, const Family& family, ModelConfig& c) 
 }
 
 void read_experts(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
-  if (family.expert_files == nullptr) return;
+  if (family.expert_files == nullptr || !keys.boolean("enable_moe_block", true)) return;
   Experts& e = c.experts;
+  e.beside_mlp = reads_key(family, "enable_moe_block");
   const char* other = keys.has("n_routed_experts") ? "n_routed_experts" : "num_local_experts";
   e.count = keys.integer("num_experts", 1, kMaxExperts, keys.integer(other, 1, kMaxExperts, 8));
   e.router = family.router;
@@ -134,17 +156,22 @@ void read_experts(const ConfigKeys& keys, const Family& family, ModelConfig& c) 
     user_error(
         "{}: n_group: a group's score is that of its two best experts; {} groups of {} experts have one",
         keys.where(), e.groups, e.count);
-  e.chosen = keys.integer("num_experts_per_tok", 1, kMaxExperts);
+  const char* chosen = reads_key(family, "top_k_experts") ? "top_k_experts" : "num_experts_per_tok";
+  e.chosen = keys.integer(chosen, 1, kMaxExperts);
   const int64_t within = e.count / e.groups * e.groups_chosen;
   if (e.chosen > within)
-    user_error("{}: num_experts_per_tok: expected at most the {} experts that may be chosen, found {}",
-               keys.where(), within, e.chosen);
+    user_error("{}: {}: expected at most the {} experts that may be chosen, found {}", keys.where(), chosen,
+               within, e.chosen);
   e.intermediate = keys.integer("moe_intermediate_size", 1, kMaxWidth, c.intermediate);
   e.renormalised = keys.boolean("norm_topk_prob", true);
   e.balance = keys.number("router_aux_loss_coef", 0.0, 1e6, 0.0);
   if (keys.number("router_jitter_noise", 0.0, 1e3, 0.0) != 0)
     user_error("{}: router_jitter_noise: routers are not disturbed here; expected 0", keys.where());
   e.shared_intermediate = keys.integer("n_shared_experts", 0, kMaxExperts, 0) * e.intermediate;
+  if (reads_key(family, "shared_expert_intermediate_size")) {
+    e.shared_intermediate = keys.integer("shared_expert_intermediate_size", 1, kMaxWidth);
+    e.shared_gated = true;
+  }
   const int64_t first = keys.integer("first_k_dense_replace", 0, kMaxLayers, 0);
   const int64_t step = keys.integer("decoder_sparse_step", 1, kMaxLayers, 1);
   const Json* dense = keys.get("mlp_only_layers");
@@ -160,55 +187,6 @@ void read_experts(const ConfigKeys& keys, const Family& family, ModelConfig& c) 
 // gpt-oss's files hold their experts in 4 bits of that kind, which are read.
 bool is_mxfp4(const Family& family, const Json& how) {
   return family.clamps_gates && how.is_object() && how.value("quant_method", Json()) == "mxfp4";
-}
-
-void read_latent(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
-  if (!reads_key(family, "kv_lora_rank")) return;
-  Latent& l = c.latent;
-  l.rank = keys.integer("kv_lora_rank", 1, kMaxWidth);
-  l.query_rank = keys.get("q_lora_rank") == nullptr ? 0 : keys.integer("q_lora_rank", 1, kMaxWidth);
-  l.unturned = keys.integer("qk_nope_head_dim", 1, kMaxHeadDim);
-  l.turned = keys.integer("qk_rope_head_dim", 2, kMaxHeadDim);
-  l.value = keys.integer("v_head_dim", 1, kMaxHeadDim);
-  if (l.turned % 2 != 0)
-    user_error("{}: qk_rope_head_dim: expected an even number (rotary pairs), found {}", keys.where(),
-               l.turned);
-  if (l.value > l.unturned + l.turned)
-    user_error("{}: v_head_dim: expected at most the {} numbers of a head's keys, found {}", keys.where(),
-               l.unturned + l.turned, l.value);
-  if (!keys.boolean("rope_interleave", true))
-    user_error("{}: rope_interleave: only true is supported", keys.where());
-  if (c.kv_heads != c.heads)
-    user_error("{}: num_key_value_heads: with latent attention expected the {} heads, found {}", keys.where(),
-               c.heads, c.kv_heads);
-  if (c.qkv_bias && l.query_rank == 0)
-    user_error("{}: attention_bias: with q_lora_rank null only false is supported", keys.where());
-  c.head_dim = l.unturned + l.turned;
-}
-
-void read_linear(const ConfigKeys& keys, const Family& family, ModelConfig& c) {
-  if (!reads_key(family, "linear_num_key_heads")) return;
-  LinearAttention& l = c.linear;
-  l.key_heads = keys.integer("linear_num_key_heads", 1, kMaxHeads);
-  l.value_heads = keys.integer("linear_num_value_heads", 1, kMaxHeads);
-  l.key_dim = keys.integer("linear_key_head_dim", 1, kMaxHeadDim);
-  l.value_dim = keys.integer("linear_value_head_dim", 1, kMaxHeadDim);
-  l.kernel = keys.integer("linear_conv_kernel_dim", 2, 64);
-  if (l.value_heads % l.key_heads != 0)
-    user_error("{}: linear_num_value_heads ({}) is not a multiple of linear_num_key_heads ({})", keys.where(),
-               l.value_heads, l.key_heads);
-  const int64_t interval = keys.integer("full_attention_interval", 1, kMaxLayers, 4);
-  for (int64_t i = 0; i < c.layers; ++i) l.layers.push_back((i + 1) % interval != 0);
-  const Json* types = keys.get("layer_types");
-  if (types == nullptr) return;
-  if (!types->is_array() || types->size() != static_cast<size_t>(c.layers))
-    keys.wrong("layer_types", fmt::format("an array of {} strings (num_hidden_layers)", c.layers), *types);
-  for (size_t i = 0; i < types->size(); ++i) {
-    const Json& type = (*types)[i];
-    if (type != "linear_attention" && type != "full_attention")
-      keys.wrong("layer_types", "\"linear_attention\" or \"full_attention\"", type);
-    l.layers[i] = type == "linear_attention";
-  }
 }
 
 // Of a config that was made from no file: llama's keys and their kin.
@@ -278,7 +256,9 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
   c.source = std::make_shared<const Json>(json);
   c.vocab = keys.integer("vocab_size", 1, kMaxVocab);
   c.hidden = keys.integer("hidden_size", 1, kMaxWidth);
-  c.intermediate = keys.integer("intermediate_size", 1, kMaxWidth);
+  // Without it all layers have experts.
+  const bool all_sparse = reads_key(*family, "shared_expert_intermediate_size");
+  c.intermediate = all_sparse ? 0 : mlp_width(keys, *family);
   c.layers = keys.integer("num_hidden_layers", 1, kMaxLayers);
   c.heads = keys.integer("num_attention_heads", 1, kMaxHeads);
   c.kv_heads = keys.integer("num_key_value_heads", 1, kMaxHeads, c.heads);
@@ -296,8 +276,8 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
                c.head_dim);
   }
   c.max_positions = keys.integer("max_position_embeddings", 1, kMaxPositions, 2048);
-  c.norm_eps = keys.number("rms_norm_eps", 0.0, 1.0, 1e-6);
-  c.tied = keys.boolean("tie_word_embeddings", false);
+  c.norm_eps = keys.number(eps_key(*family), 0.0, 1.0, 1e-6);
+  c.tied = keys.boolean("tie_embedding", keys.boolean("tie_word_embeddings", false));
   const bool attention_bias = keys.boolean("attention_bias", false);
   c.qkv_bias = family->qkv_bias || attention_bias;
   c.out_bias = family->out_bias && attention_bias;
@@ -308,7 +288,9 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
   read_numbers(keys, *family, c);
   read_experts(keys, *family, c);
   read_layers(keys, c);
+  read_unlike(keys, *family, c);
   read_linear(keys, *family, c);
+  read_short_conv(keys, *family, c);
   read_latent(keys, *family, c);
   read_rope(keys, *family, c);
   // What dynamic scaling is for: as many times the positions.
@@ -320,10 +302,13 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& where) {
   c.pad_id = keys.token("pad_token_id", std::nullopt);
   // Sizes are bounded above, so the product is exact in a double's range even where it would not be in 64
   // bits.
+  const UnlikeLayers& u = c.unlike;
   const double per_layer =
-      double(c.hidden) * double(c.head_dim) * double(2 * c.heads + 2 * c.kv_heads) +
+      double(c.hidden) * double(std::max(c.head_dim, u.full_head_dim)) *
+          double(2 * c.heads + 2 * std::max(c.kv_heads, u.full_kv_heads)) +
       3.0 * double(c.hidden) *
-          std::max(double(c.intermediate), double(c.experts.count) * double(c.experts.intermediate));
+          std::max(2.0 * double(c.intermediate), double(c.experts.count) * double(c.experts.intermediate)) +
+      double(c.vocab) * double(u.own_embedding_width);
   if (double(c.layers) * per_layer + 2.0 * double(c.vocab) * double(c.hidden) > double(kMaxParameters)) {
     user_error("{}: these shapes give more than {} parameters; is a size wrong?", where, kMaxParameters);
   }
@@ -340,8 +325,11 @@ Json ModelConfig::to_json() const {
   write_heads(*this, known, j);
   j["model_type"] = family;
   j["vocab_size"] = vocab;
+  if (unlike.own_embedding_width > 0) j["vocab_size_per_layer_input"] = vocab;
   j["hidden_size"] = hidden;
-  j["intermediate_size"] = intermediate;
+  // LFM2's is what the width is made of; where all layers have experts there is none.
+  if (intermediate > 0 && !reads_key(known, "block_auto_adjust_ff_dim"))
+    j["intermediate_size"] = intermediate;
   j["num_hidden_layers"] = layers;
   j["num_attention_heads"] = heads;
   if (latent.rank == 0) {
@@ -349,8 +337,9 @@ Json ModelConfig::to_json() const {
     j["head_dim"] = head_dim;
   }
   j["max_position_embeddings"] = rope.type == "dynamic" ? rope.original_max_positions : max_positions;
-  j["rms_norm_eps"] = norm_eps;
+  j[eps_key(known)] = norm_eps;
   j["tie_word_embeddings"] = tied;
+  if (j.contains("tie_embedding")) j["tie_embedding"] = tied;  // LFM2's, which counts before the usual one
   j["bos_token_id"] = bos_id ? Json(*bos_id) : Json(nullptr);
   j["eos_token_id"] = eos_ids.empty()       ? Json(nullptr)
                       : eos_ids.size() == 1 ? Json(eos_ids[0])
@@ -368,6 +357,39 @@ int64_t ModelConfig::parameter_count() const {
     count += product;
   }
   return count;
+}
+
+int64_t ModelConfig::head_dim_of(int64_t layer) const {
+  return unlike.full_head_dim > 0 && window(layer) == 0 ? unlike.full_head_dim : head_dim;
+}
+
+int64_t ModelConfig::kv_heads_of(int64_t layer) const {
+  if (recurrent(layer) || lender(layer) != layer) return 0;
+  return unlike.full_kv_heads > 0 && window(layer) == 0 ? unlike.full_kv_heads : kv_heads;
+}
+
+int64_t ModelConfig::intermediate_of(int64_t layer) const {
+  return unlike.wide_borrowers && lender(layer) != layer ? 2 * intermediate : intermediate;
+}
+
+int64_t ModelConfig::lender(int64_t layer) const {
+  const int64_t own = layers - unlike.borrowers;
+  if (layer < own) return layer;
+  int64_t out = own - 1;
+  while (out >= 0 && (window(out) > 0) != (window(layer) > 0)) --out;
+  return out;
+}
+
+bool ModelConfig::lends(int64_t layer) const {
+  for (int64_t l = layers - unlike.borrowers; l < layers; ++l)
+    if (lender(l) == layer) return true;
+  return false;
+}
+
+int64_t ModelConfig::cached_numbers() const {
+  int64_t out = 0;
+  for (int64_t l = 0; l < layers; ++l) out += 2 * kv_heads_of(l) * head_dim_of(l);
+  return out;
 }
 
 int64_t ModelConfig::window(int64_t layer) const {

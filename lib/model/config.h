@@ -42,8 +42,12 @@ struct Experts {
   double scale = 1.0;        // of these weights
   // The experts stand in so many groups, of which so many may be chosen from.
   int64_t groups = 1, groups_chosen = 1;
-  bool biases = false;                // of the router and of the experts
-  int64_t shared_intermediate = 0;    // width of an MLP that all tokens go through beside them; 0: none
+  bool biases = false;              // of the router and of the experts
+  int64_t shared_intermediate = 0;  // width of an MLP that all tokens go through beside them; 0: none
+  bool shared_gated = false;        // times the sigmoid of a number a token
+  // The layer's own MLP stands beside them, with norms of each of the two; the router reads the stream by a
+  // norm of its own, and what an expert gives is scaled by a trained number of the expert (Gemma 4).
+  bool beside_mlp = false;
   double limit = 7.0, alpha = 1.702;  // of the activation "clamped_swiglu"
   // Of the loss that keeps the experts equally busy, E sum_e f_e P_e; see router.h.
   double balance = 0.0;
@@ -66,6 +70,25 @@ struct LinearAttention {
   int64_t kernel = 0;  // taps of the convolution in front
   std::vector<bool> layers;
   int64_t channels() const { return 2 * key_heads * key_dim + value_heads * value_dim; }
+};
+
+// Layers whose memory of a sequence is the last inputs of a convolution (LFM2, arXiv 2511.23404).
+struct ShortConv {
+  int64_t kernel = 0;  // taps; 0: the model has no such layers
+  bool biases = false;
+  std::vector<bool> layers;
+};
+
+// What sets the layers of a model apart from each other beside their windows (Gemma 4).
+struct UnlikeLayers {
+  // Of the layers without a window, where theirs are others; 0: they are not.
+  int64_t full_head_dim = 0, full_kv_heads = 0;
+  bool keys_are_values = false;  // in these layers: values come of the keys' projection
+  // The last so many layers have no keys and values but read those of the last layer of their kind in front
+  // of them, with a window or without.
+  int64_t borrowers = 0;
+  bool wide_borrowers = false;      // their MLPs are twice as wide
+  int64_t own_embedding_width = 0;  // see own_embeddings.h; 0: there are none
 };
 
 enum class QkNorm { kNone, kHead, kWhole };  // of each head's numbers, or of all heads' together
@@ -91,7 +114,9 @@ struct ModelConfig {
   bool sinks = false;              // a logit a head in its softmax, for nothing
   bool gated = false;              // attention's result is multiplied by sigmoid of a gate beside the queries
   LinearAttention linear;
-  Latent latent;                    // heads are then `head_dim` = unturned + turned wide
+  ShortConv short_conv;
+  Latent latent;  // heads are then `head_dim` = unturned + turned wide
+  UnlikeLayers unlike;
   std::string activation = "silu";  // of the gate: "silu", "gelu_tanh"; of experts also "clamped_swiglu"
   double embedding_scale = 1.0;     // of the embeddings; Gemma's is rounded to their type
   double attention_scale = 0.0;     // of the scores; 0: head_dim^-1/2
@@ -111,11 +136,29 @@ struct ModelConfig {
   Json to_json() const;  // what transformers reads
   int64_t parameter_count() const;
   int64_t window(int64_t layer) const;
-  int64_t value_dim() const { return latent.rank > 0 ? latent.value : head_dim; }
-  int64_t turning_dim() const { return latent.rank > 0 ? latent.turned : head_dim; }  // see Rope::partial
-  bool recurrent(int64_t layer) const {  // whether it is one of linear attention
+  int64_t head_dim_of(int64_t layer) const;
+  int64_t kv_heads_of(int64_t layer) const;      // 0: the layer has neither keys nor values of its own
+  int64_t intermediate_of(int64_t layer) const;  // of its MLP
+  // The layer whose keys and values this one reads, itself or an earlier one.
+  int64_t lender(int64_t layer) const;
+  bool lends(int64_t layer) const;  // whether a later one reads its
+  bool keys_are_values(int64_t layer) const { return unlike.keys_are_values && window(layer) == 0; }
+  // Numbers that a sequence keeps of each token: the keys and values of all layers.
+  int64_t cached_numbers() const;
+  // Of the layers that `rope` is of, and of those that window_rope is of; see Rope::partial.
+  int64_t turning_dim() const {
+    return latent.rank > 0 ? latent.turned : unlike.full_head_dim > 0 ? unlike.full_head_dim : head_dim;
+  }
+  int64_t window_turning_dim() const { return unlike.full_head_dim > 0 ? head_dim : turning_dim(); }
+  bool linear_attention(int64_t layer) const {
     return linear.key_heads > 0 && linear.layers.at(static_cast<size_t>(layer));
   }
+  bool short_convolution(int64_t layer) const {
+    return short_conv.kernel > 0 && short_conv.layers.at(static_cast<size_t>(layer));
+  }
+  bool has_states() const { return linear.key_heads > 0 || short_conv.kernel > 0; }
+  // Whether its memory of a sequence is a state, and no keys and values.
+  bool recurrent(int64_t layer) const { return linear_attention(layer) || short_convolution(layer); }
   bool sparse(int64_t layer) const {  // whether it has experts
     return experts.count > 0 && (experts.layers.empty() || experts.layers.at(static_cast<size_t>(layer)));
   }

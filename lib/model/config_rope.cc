@@ -109,6 +109,7 @@ void read_rope(const ConfigKeys& keys, const Family& family, ModelConfig& config
   usual.max_positions = config.max_positions;
   usual.head_dim = config.turning_dim();
   RopeDefaults local = usual;
+  local.head_dim = config.window_turning_dim();
   local.theta = keys.number("rope_local_base_freq", 1.0, 1e12, usual.theta);
   const std::string where = keys.where() + ": " + name;
   const char *full = "full_attention", *sliding = "sliding_attention";
@@ -123,7 +124,8 @@ void read_rope(const ConfigKeys& keys, const Family& family, ModelConfig& config
     config.rope = read_one(inner, where, usual);
     if (keys.get("rope_local_base_freq") != nullptr) config.window_rope = read_one(nullptr, where, local);
   }
-  if (config.rope.partial != 1.0 && !reads_key(family, "partial_rotary_factor"))
+  if (config.rope.partial != 1.0 && config.rope.type != "proportional" &&
+      !reads_key(family, "partial_rotary_factor"))
     user_error("{}: partial_rotary_factor: only 1 is supported for {}, found {:g}", keys.where(), family.name,
                config.rope.partial);
   // DeepSeek's scores grow with the scaling, too.
@@ -132,7 +134,10 @@ void read_rope(const ConfigKeys& keys, const Family& family, ModelConfig& config
     const double m = all == 0 ? 1.0 : growth_of(config.rope.factor, all);
     config.attention_scale = m * m / std::sqrt(static_cast<double>(config.head_dim));
   }
-  if (config.sliding_window == 0 || config.window_rope == config.rope) config.window_rope.reset();
+  const bool two_sizes = config.unlike.full_head_dim > 0;
+  if (two_sizes && !config.window_rope) config.window_rope = config.rope;
+  const bool alike = config.window_rope == config.rope && !two_sizes;
+  if (config.sliding_window == 0 || alike) config.window_rope.reset();
   if (family.grows_queries && inner != nullptr)
     config.query_growth = ConfigKeys(*inner, where).number("llama_4_scaling_beta", 0.0, 1e3, 0.0);
 }
@@ -170,6 +175,8 @@ void read_layers(const ConfigKeys& keys, ModelConfig& config) {
   } else if (keys.has("no_rope_layers")) {  // those that do not turn
     for (int64_t i = 0; i < config.layers; ++i) uses.push_back(!config.turns(i));
   }
+  // Gemma 4's last layer sees all, whatever is said.
+  if (keys.has("num_kv_shared_layers")) uses.back() = false;
   if (!uses.empty() && std::find(uses.begin(), uses.end(), true) == uses.end()) {
     config.sliding_window = 0;
     uses.clear();

@@ -1,4 +1,4 @@
-// The decoder: embedding, blocks of attention and MLP with pre-norms, a final norm. One forward serves
+// The decoder: embedding, blocks of attention and MLP with their norms, a final norm. One forward serves
 // training (a packed batch), prefill and decoding (a key/value cache): they differ in the AttentionContext
 // alone.
 #include <ATen/ATen.h>
@@ -8,18 +8,22 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/attention_heads.h"
 #include "model/families.h"
 #include "model/fresh_weights.h"
 #include "model/latent.h"
 #include "model/load.h"
 #include "model/model.h"
+#include "model/own_embeddings.h"
 #include "model/recompute.h"
+#include "model/recurrent_layers.h"
 #include "model/rope.h"
 #include "model/virtual_rows.h"
 #include "model/weights.h"
 #include "tensor/activations.h"
 #include "tensor/experts/experts.h"
 #include "tensor/ops.h"
+#include "tensor/recurrent/causal_conv.h"
 
 namespace temper {
 namespace {
@@ -34,6 +38,9 @@ class PackedContext : public AttentionContext {
     return packed_attention(q, k, v, batch_, law);
   }
   Tensor mix(int64_t, const MixInput& in) override { return mix_packed(in, batch_.segments); }
+  Tensor convolve(int64_t, const Tensor& x, const Tensor& weight) override {
+    return causal_conv(x, weight, batch_.segments);
+  }
 
  private:
   PackedTokens batch_;  // a copy: recomputation in backward outlives the caller's
@@ -139,7 +146,7 @@ class Decoder : public Model {
     Tensor query_scale;  // [N, 1, 1] or undefined
     std::shared_ptr<AttentionContext> context;
     VirtualRows rows;
-    bool training = false;
+    PassMath math;
     RouterCounts* counts = nullptr;  // until the pass is over: recomputed blocks do not count again
     Tensor balance_gradient, token_weight;
     Tensor routes;  // see ForwardOptions
@@ -166,14 +173,31 @@ class Decoder : public Model {
     x = rows.put(x, [&] { return virtual_->embeddings(); });
     if (!family_.scales_embeddings && config_.embedding_scale != 1.0) x = x * config_.embedding_scale;
     if (options.embedding_noise.defined()) x = (x + options.embedding_noise).to(x.scalar_type());
-    for (int64_t l = 0; l < config_.layers; ++l) {
-      const Block block = [this, l, pass](const Tensor& in) { return run_block(l, in, *pass); };
-      const bool recompute = options.checkpoint_every > 0 && l % options.checkpoint_every == 0 &&
-                             at::GradMode::is_enabled() && (x.requires_grad() || trains(weights_.blocks[l]));
-      x = recompute ? recomputed(x, anchor_, block) : block(x);
-    }
+    x = through_blocks(x, ids, options, pass);
     pass->counts = nullptr;
-    return norm(x, weights_.norm);
+    return pass->math.norm(x, weights_.norm);
+  }
+
+  Tensor through_blocks(Tensor x, const Tensor& ids, const ForwardOptions& options,
+                        const std::shared_ptr<Pass>& pass) {
+    const bool own = weights_.own_table != nullptr;
+    const Tensor embeddings = own ? own_embeddings(config_, weights_, ids, x, pass->math) : Tensor();
+    std::map<int64_t, Tensors> lent;  // keys and values, by their layer
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      Tensors in = {x};
+      if (own) in.push_back(embeddings.select(1, l));
+      if (const int64_t lender = config_.lender(l); lender != l)
+        in.insert(in.end(), lent[lender].begin(), lent[lender].end());
+      const Block block = [this, l, pass](const Tensors& from) { return run_block(l, from, *pass); };
+      const auto takes = [](const Tensor& t) { return t.requires_grad(); };
+      const bool recompute = options.checkpoint_every > 0 && l % options.checkpoint_every == 0 &&
+                             at::GradMode::is_enabled() &&
+                             (std::any_of(in.begin(), in.end(), takes) || trains(weights_.blocks[l]));
+      const Tensors out = recompute ? recomputed(in, anchor_, block) : block(in);
+      x = out[0];
+      lent[l] = Tensors(out.begin() + 1, out.end());
+    }
+    return x;
   }
 
   Pass make_pass(const Tensor& ids, const Tensor& positions, const std::shared_ptr<AttentionContext>& context,
@@ -190,16 +214,17 @@ class Decoder : public Model {
     }
     pass.context = context;
     pass.rows = virtual_rows(ids);
-    pass.training = options.training;
+    pass.math = {delta_, options.training, config_.norm_eps, family_.norms_add_one};
     return pass;
   }
 
   void set_frequencies(int64_t longest) {
-    const auto frequencies = [&](const Rope& rope) {
-      return rope_frequencies(rope, config_.turning_dim(), longest).to(precision_.device);
+    const auto frequencies = [&](const Rope& rope, int64_t dim) {
+      return rope_frequencies(rope, dim, longest).to(precision_.device);
     };
-    frequencies_ = frequencies(config_.rope);
-    if (config_.window_rope) window_frequencies_ = frequencies(*config_.window_rope);
+    frequencies_ = frequencies(config_.rope, config_.turning_dim());
+    if (config_.window_rope)
+      window_frequencies_ = frequencies(*config_.window_rope, config_.window_turning_dim());
   }
 
   // Before a pass: angles that were chosen for short sequences are wrong for longer ones.
@@ -214,75 +239,108 @@ class Decoder : public Model {
                  *longest_);
   }
 
-  Tensor norm(const Tensor& x, const Parameter* weight) const {
-    const Tensor& w = weight->master;
-    return rms_norm(x, family_.norms_add_one ? w.to(at::kFloat) + 1.0 : w, config_.norm_eps);
-  }
-
   // What a sub-layer adds to the stream.
-  Tensor added(const Tensor& in, Tensor result, const Parameter* after) const {
-    if (after != nullptr) result = norm(result, after);
+  Tensor added(const Tensor& in, Tensor result, const Parameter* after, const PassMath& math) const {
+    if (after != nullptr) result = math.norm(result, after);
     return config_.residual_scale == 1.0 ? in + result : in + result * config_.residual_scale;
   }
 
-  Tensor run_block(int64_t l, const Tensor& in, const Pass& pass) {
+  // in: the stream; then the layer's own embedding, where the model has such; then the keys and values of the
+  // layer that lends them. Out of it: the stream, and keys and values if others read them.
+  Tensors run_block(int64_t l, const Tensors& in, const Pass& pass) {
     const BlockWeights& w = weights_.blocks[l];
-    const Tensor x =
-        pass.context->skips_attention(l)
-            ? in
-            : added(in, config_.recurrent(l) ? mix(l, in, pass) : attention(l, in, pass), w.after_attention);
-    if (pass.context->skips_mlp(l)) return x;
-    const Tensor h = w.before_mlp == nullptr ? x : norm(x, w.before_mlp);
-    return added(x, config_.sparse(l) ? experts(l, h, pass) : mlp(w, h, pass), w.after_mlp);
+    const PassMath& math = pass.math;
+    const Tensor own = weights_.own_table != nullptr ? in[1] : Tensor();
+    Tensors keys_and_values(in.begin() + (own.defined() ? 2 : 1), in.end());
+    Tensor x = in[0];
+    const bool skips = pass.context->skips_attention(l) || pass.context->skips_attention(config_.lender(l));
+    if (!skips) x = added(x, operated(l, x, pass, keys_and_values), w.after_attention, math);
+    if (!pass.context->skips_mlp(l)) {
+      const Tensor h = w.before_mlp == nullptr ? x : math.norm(x, w.before_mlp);
+      x = added(x, mlps(l, x, h, pass), w.after_mlp, math);
+    }
+    if (own.defined()) x = x + by_own_embedding(w.own, x, own, math);
+    if (w.scale != nullptr) x = x * w.scale->compute;
+    Tensors out = {x};
+    if (config_.lends(l)) out.insert(out.end(), keys_and_values.begin(), keys_and_values.end());
+    return out;
+  }
+
+  // Attention, or what stands in its place. keys_and_values: those of the layer that lends them, or else
+  // empty, and then this layer's where it is one of attention.
+  Tensor operated(int64_t l, const Tensor& x, const Pass& pass, Tensors& keys_and_values) {
+    const BlockWeights& w = weights_.blocks[l];
+    const Tensor h = w.before_attention == nullptr ? x : pass.math.norm(x, w.before_attention);
+    if (config_.linear_attention(l)) return linear_attention(config_, l, w, h, *pass.context, pass.math);
+    if (config_.short_convolution(l)) return short_convolution(l, w, h, *pass.context, pass.math);
+    return attention(l, h, pass, keys_and_values);
+  }
+
+  // h: the stream x, normed where the MLP has a norm in front of it.
+  Tensor mlps(int64_t l, const Tensor& x, const Tensor& h, const Pass& pass) {
+    const BlockWeights& w = weights_.blocks[l];
+    const ExpertWeights& e = w.experts;
+    if (!config_.sparse(l)) return mlp(w, h, pass.math);
+    if (!config_.experts.beside_mlp) return experts(l, h, router_logits(e, h, pass.math), pass);
+    const Tensor scale = e.router_scale->master / std::sqrt(static_cast<double>(config_.hidden));
+    const Tensor logits = router_logits(e, rms_norm(x, scale, config_.norm_eps), pass.math);
+    return pass.math.norm(mlp(w, h, pass.math), e.after_dense) +
+           pass.math.norm(experts(l, pass.math.norm(x, e.before), logits, pass), e.after);
   }
 
   Tensor activated(const Tensor& gate_up) const {
     return config_.activation == "silu" ? swiglu(gate_up) : geglu(gate_up);
   }
 
-  Tensor mlp(const BlockWeights& w, const Tensor& h, const Pass& pass) {
-    return project(w.down, activated(project(w.gate_up, h, pass.training)), pass.training);
+  Tensor mlp(const BlockWeights& w, const Tensor& h, const PassMath& math) {
+    return math.project(w.down, activated(math.project(w.gate_up, h)));
   }
 
   // Tokens sorted by the experts that they go to, one product an expert, and the weighted sum back.
-  Tensor experts(int64_t l, const Tensor& h, const Pass& pass) {
+  Tensor experts(int64_t l, const Tensor& h, const Tensor& logits, const Pass& pass) {
     const ExpertWeights& w = weights_.blocks[l].experts;
     const Experts& e = config_.experts;
-    Tensor balance;
+    const PassMath& math = pass.math;
+    const Routing routing = routed(l, logits, pass);
+    const ExpertRows rows = sort_by_expert(routing.experts, e.count);
+    const Tensor gate_up = math.project(w.gate_up, w.gate_up_bias, rows, gather_rows(h, rows));
+    const Tensor inner = config_.activation == "clamped_swiglu" ? clamped_swiglu(gate_up, e.limit, e.alpha)
+                                                                : activated(gate_up);
+    const Tensor out = combine_rows(math.project(w.down, w.down_bias, rows, inner), routing.weights, rows);
+    if (!w.shared_gate_up.any()) return out;
+    Tensor shared = math.project(w.shared_down, activated(math.project(w.shared_gate_up, h)));
+    if (w.shared_gate.any()) shared = at::sigmoid(math.project(w.shared_gate, h)) * shared;
+    return out + shared;
+  }
+
+  // The router's choice, told to who asks for it.
+  Routing routed(int64_t l, const Tensor& logits, const Pass& pass) const {
+    const ExpertWeights& w = weights_.blocks[l].experts;
+    const Experts& e = config_.experts;
+    Tensor balance, routes;
     if (pass.balance_gradient.defined())
-      balance = pass.token_weight.unsqueeze(1) * pass.balance_gradient.to(h.device());
+      balance = pass.token_weight.unsqueeze(1) * pass.balance_gradient.to(logits.device());
     const int64_t place = config_.sparse_before(l);
-    Tensor routes;
     if (pass.routes.defined()) routes = pass.routes.narrow(1, place * e.chosen, e.chosen);
-    const Routing routing =
-        route(router_logits(w, h), e, w.correction == nullptr ? Tensor() : w.correction->compute, balance,
-              pass.replay ? routes : Tensor());
+    Routing routing = route(logits, e, w.correction == nullptr ? Tensor() : w.correction->compute, balance,
+                            pass.replay ? routes : Tensor());
     pass.context->routed(place, routing.experts);
     if (pass.counts != nullptr) {
       pass.counts->add(routing, pass.token_weight);
       if (routes.defined()) pass.counts->compare(routing, routes, pass.token_weight);
     }
-    const ExpertRows rows = sort_by_expert(routing.experts, e.count);
-    const Tensor gate_up = project(w.gate_up, w.gate_up_bias, rows, gather_rows(h, rows));
-    const Tensor inner = config_.activation == "clamped_swiglu" ? clamped_swiglu(gate_up, e.limit, e.alpha)
-                                                                : activated(gate_up);
-    const Tensor out = combine_rows(project(w.down, w.down_bias, rows, inner), routing.weights, rows);
-    if (w.shared_gate_up.weights.empty()) return out;
-    return out +
-           project(w.shared_down, activated(project(w.shared_gate_up, h, pass.training)), pass.training);
-  }
-
-  // One product an expert, for rows sorted by expert.
-  Tensor project(const Parameter* weight, const Parameter* bias, const ExpertRows& rows, const Tensor& x) {
-    const Tensor y = expert_product(weight, bias, rows, x);
-    return delta_ == nullptr ? y : delta_->apply_mixture(weight, &rows, x, y);
+    if (w.each_scale != nullptr)
+      routing.weights = routing.weights * w.each_scale->master.to(at::kFloat)
+                                              .index_select(0, routing.experts.flatten())
+                                              .view_as(routing.weights);
+    return routing;
   }
 
   // In fp32 where transformers' router is.
-  Tensor router_logits(const ExpertWeights& w, const Tensor& h) {
+  Tensor router_logits(const ExpertWeights& w, const Tensor& h, const PassMath& math) const {
     const Tensor x = config_.experts.router == Experts::Router::kSigmoid ? h.to(at::kFloat) : h;
     const Tensor y = router_product(w, x);
-    return delta_ == nullptr ? y : delta_->apply_mixture(w.router, nullptr, x, y);
+    return math.delta == nullptr ? y : math.delta->apply_mixture(w.router, nullptr, x, y);
   }
   Tensor router_product(const ExpertWeights& w, const Tensor& x) const {
     if (config_.experts.router == Experts::Router::kSigmoid)
@@ -296,112 +354,43 @@ class Decoder : public Model {
   AttentionLaw attention_law(int64_t l) const {
     AttentionLaw law;
     law.scale = config_.attention_scale > 0 ? config_.attention_scale
-                                            : 1.0 / std::sqrt(static_cast<double>(config_.head_dim));
+                                            : 1.0 / std::sqrt(static_cast<double>(config_.head_dim_of(l)));
     law.window = config_.window(l);
     law.softcap = config_.attention_softcap;
     if (config_.sinks) law.sinks = weights_.blocks[l].sinks->master;
     return law;
   }
 
-  // q [N, Q, D], k and v [N, K, D] of a block, normed and turned.
-  std::vector<Tensor> heads_of(int64_t l, const Tensor& in, const Pass& pass) {
+  RotaryAngles angles_of(int64_t l, const Pass& pass) const {
+    if (!config_.turns(l)) return {};
+    return config_.window_rope && config_.window(l) > 0 ? pass.window_angles : pass.angles;
+  }
+
+  // keys_and_values: see operated().
+  Tensor attention(int64_t l, const Tensor& h, const Pass& pass, Tensors& keys_and_values) {
     const BlockWeights& w = weights_.blocks[l];
-    const Tensor h = w.before_attention == nullptr ? in : norm(in, w.before_attention);
-    Tensor qkv = project(w.qkv, h, pass.training), gate;
-    if (config_.gated) std::tie(qkv, gate) = without_gate(qkv);
-    const bool own_window_angles = config_.window_rope && config_.window(l) > 0;
-    const RotaryAngles angles = !config_.turns(l)   ? RotaryAngles{}
-                                : own_window_angles ? pass.window_angles
-                                                    : pass.angles;
-    if (config_.latent.rank > 0) return latent_heads(l, qkv, angles, pass);
-    if (config_.qk_norm == QkNorm::kWhole) {
-      const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim;
-      qkv = at::cat({norm(qkv.narrow(1, 0, q), w.q_norm), norm(qkv.narrow(1, q, kv), w.k_norm),
-                     qkv.narrow(1, q + kv, kv)},
-                    1);
-    }
-    if (config_.qk_norm != QkNorm::kHead) return split_heads(qkv, config_.heads, config_.kv_heads, angles);
-    std::vector<Tensor> heads = split_heads(qkv, config_.heads, config_.kv_heads, {});
-    heads[0] = norm(heads[0], w.q_norm);
-    heads[1] = norm(heads[1], w.k_norm);
-    if (gate.defined()) heads.push_back(gate);
-    if (angles.cos.defined()) heads[0] = rotary(heads[0], angles), heads[1] = rotary(heads[1], angles);
-    return heads;
-  }
-
-  // Each query head stands beside its gate: [N, Q D + 2 K D] without them, and the gates [N, Q D].
-  std::pair<Tensor, Tensor> without_gate(const Tensor& qkv) const {
-    const int64_t n = qkv.size(0), q = config_.heads * config_.head_dim, d = config_.head_dim;
-    const Tensor both = qkv.narrow(1, 0, 2 * q).reshape({n, config_.heads, 2 * d});
-    return {at::cat({both.narrow(2, 0, d).reshape({n, q}), qkv.narrow(1, 2 * q, qkv.size(1) - 2 * q)}, 1),
-            both.narrow(2, d, d).reshape({n, q})};
-  }
-
-  // Linear attention: the recurrence's result, normed by head and gated.
-  Tensor mix(int64_t l, const Tensor& in, const Pass& pass) {
-    const BlockWeights& w = weights_.blocks[l];
-    const LinearAttention& a = config_.linear;
-    const int64_t n = in.size(0), values = a.value_heads * a.value_dim;
-    const auto parts = project(w.mix_in, norm(in, w.before_attention), pass.training)
-                           .split_with_sizes({a.channels(), values, a.value_heads, a.value_heads}, 1);
-    const Tensor time = at::softplus(parts[3].to(at::kFloat) + w.time_bias->master.to(at::kFloat));
-    const MixInput input{a, parts[0].contiguous(), w.conv->master.flatten(1),
-                         -w.decay->master.to(at::kFloat).exp() * time, at::sigmoid(parts[2].to(at::kFloat))};
-    const Tensor mixed = rms_norm(pass.context->mix(l, input), w.mix_norm->master, config_.norm_eps);
-    const Tensor gated = mixed.reshape({n, values}) * at::silu(parts[1].to(at::kFloat));
-    return project(w.mix_out, gated.to(in.scalar_type()), pass.training);
-  }
-
-  // short_vectors: [queries or their short vector | latent | turned key].
-  std::vector<Tensor> latent_heads(int64_t l, const Tensor& short_vectors, const RotaryAngles& angles,
-                                   const Pass& pass) {
-    const BlockWeights& w = weights_.blocks[l];
-    const Latent& a = config_.latent;
-    constexpr double kEps = 1e-6;  // whatever rms_norm_eps is
-    const auto parts =
-        short_vectors.split_with_sizes({short_vectors.size(1) - a.rank - a.turned, a.rank, a.turned}, 1);
-    Tensor q = parts[0];
-    if (w.query_norm != nullptr) q = project(w.q_up, rms_norm(q, w.query_norm->master, kEps), pass.training);
-    const auto split_q =
-        q.reshape({-1, config_.heads, config_.head_dim}).split_with_sizes({a.unturned, a.turned}, 2);
-    const LatentTokens tokens{at::cat({split_q[0], rotary(split_q[1], angles)}, 2),
-                              rms_norm(parts[1], w.latent_norm->master, kEps),
-                              rotary(parts[2].unsqueeze(1), angles)};
-    if (const Tensor* up = latent_up(l, pass)) return heads_over_latents(a, tokens, *up);
-    return whole_heads(a, tokens, project(w.kv_up, tokens.latent, pass.training));
-  }
-
-  // Of a context that keeps latents, the projection of them as it acts, adapters included: [Q, unturned +
-  // value, rank]. Null elsewhere.
-  const Tensor* latent_up(int64_t l, const Pass& pass) {
-    Tensor* up = config_.latent.rank > 0 ? pass.context->latent_up(l) : nullptr;
-    if (up == nullptr || up->defined()) return up;
-    const FusedLinear& w = weights_.blocks[l].kv_up;
-    const Tensor eye =
-        at::eye(config_.latent.rank, weights_.embedding->compute.options().requires_grad(false));
-    *up = project(w, eye, false).t().contiguous().view({config_.heads, -1, config_.latent.rank});
-    return up;
-  }
-
-  Tensor attention(int64_t l, const Tensor& in, const Pass& pass) {
-    std::vector<Tensor> heads = heads_of(l, in, pass);
-    if (pass.query_scale.defined()) heads[0] = heads[0] * pass.query_scale.to(heads[0].scalar_type());
-    if (pass.rows.any()) {
-      const std::pair<Tensor, Tensor> given = virtual_->keys_and_values(l);
-      const Tensor &keys = given.first, &values = given.second;
+    const Tensor* up = latent_up(config_, l, w, *pass.context, pass.math);
+    AttentionHeads heads = attention_heads(config_, l, w, h, angles_of(l, pass), pass.math, up);
+    if (pass.query_scale.defined()) heads.q = heads.q * pass.query_scale.to(heads.q.scalar_type());
+    if (heads.k.defined()) {
+      const auto [keys, values] =
+          pass.rows.any() ? virtual_->keys_and_values(l) : std::pair<Tensor, Tensor>();
       if (keys.defined()) {
-        heads[1] = pass.rows.put(heads[1], [&] { return keys; });
-        heads[2] = pass.rows.put(heads[2], [&] { return values; });
+        heads.k = pass.rows.put(heads.k, [&given = keys] { return given; });
+        heads.v = pass.rows.put(heads.v, [&given = values] { return given; });
       }
+      keys_and_values = {heads.k, heads.v};
     }
-    Tensor attended = pass.context->attend(l, heads[0], heads[1], heads[2], attention_law(l));
-    if (const Tensor* up = latent_up(l, pass))
+    // A lender's keys and values are stored again where they stand.
+    Tensor attended = pass.context->attend(config_.lender(l), heads.q, keys_and_values[0], keys_and_values[1],
+                                           attention_law(l));
+    if (up != nullptr)
       attended = values_of_latents(config_.latent, attended, *up);
-    else if (config_.value_dim() < config_.head_dim)
-      attended = attended.narrow(2, 0, config_.value_dim());
-    attended = attended.reshape({in.size(0), config_.heads * config_.value_dim()});
-    if (heads.size() > 3) attended = attended * at::sigmoid(heads[3]);
-    return project(weights_.blocks[l].out, attended, pass.training);
+    else if (config_.latent.rank > 0)
+      attended = attended.narrow(2, 0, config_.latent.value);
+    attended = attended.reshape({h.size(0), -1});
+    if (heads.gate.defined()) attended = attended * at::sigmoid(heads.gate);
+    return pass.math.project(w.out, attended);
   }
 
   bool trains(const BlockWeights& block) const {
@@ -418,15 +407,6 @@ class Decoder : public Model {
       }
     }
     return false;
-  }
-
-  Tensor project(const FusedLinear& w, const Tensor& x, bool training) {
-    const Tensor in = delta_ == nullptr ? x : delta_->input(w.modules, x);
-    const Tensor y = w.product(in);
-    if (delta_ == nullptr) return y;
-    std::vector<int64_t> outs;
-    for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
-    return delta_->apply(w.modules, outs, in, y, training);
   }
 
   ModelConfig config_;

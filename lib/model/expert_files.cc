@@ -45,7 +45,12 @@ std::string replaced(std::string name, const std::string& from, const std::strin
 }  // namespace
 
 std::string usual_mlp_name(std::string name) {
-  return replaced(replaced(std::move(name), ".block_sparse_moe.", ".mlp."), ".mlp.router.", ".mlp.gate.");
+  name = replaced(replaced(std::move(name), ".block_sparse_moe.", ".mlp."), ".mlp.router.", ".mlp.gate.");
+  // Those of Gemma 4 stand beside the MLP.
+  name = replaced(replaced(std::move(name), ".router.proj.", ".mlp.gate."), ".router.", ".mlp.gate.");
+  return name.find(".mlp.experts.") == std::string::npos
+             ? replaced(std::move(name), ".experts.", ".mlp.experts.")
+             : name;
 }
 
 at::Tensor dequantise_mxfp4(const at::Tensor& blocks, const at::Tensor& scales) {
@@ -179,13 +184,19 @@ void ModelFiles::release(const std::string& name) const {
 NamedTensors stored_parts(const ModelConfig& config, const std::string& name, const at::Tensor& value) {
   const Family::ExpertFiles* files = family_of(config).expert_files;
   if (files == nullptr) return {{name, value}};
-  if (const size_t at = name.find(std::string(".") + kRouter + "."); at != std::string::npos)
-    return {{replaced(name, std::string(kRouter) + ".", std::string(files->router) + "."), value}};
+  if (const size_t at = name.find(std::string(".") + kRouter + "."); at != std::string::npos) {
+    // Scales of Gemma 4's router stand beside its matrix "router.proj".
+    std::string router = files->router;
+    if (name.ends_with(kRouterScale) || name.ends_with(kExpertScale)) router.erase(router.rfind('.'));
+    return {{replaced(name, std::string(kRouter) + ".", router + "."), value}};
+  }
   const bool up = name.ends_with(kExpertsGateUp), down = name.ends_with(kExpertsDown);
   if (!up && !down) return {{name, value}};
-  if (files->gate == nullptr) return {{name, value.transpose(1, 2)}};
   const std::string layer =
       name.substr(0, name.size() - std::string(up ? kExpertsGateUp : kExpertsDown).size());
+  if (files->gate == nullptr)
+    return {{layer + files->prefix + (up ? "gate_up_proj" : "down_proj"),
+             files->inputs_first ? value.transpose(1, 2) : value}};
   NamedTensors out;
   for (int64_t e = 0; e < value.size(0); ++e) {
     const std::string expert = fmt::format("{}{}{}.", layer, files->prefix, e);

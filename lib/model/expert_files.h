@@ -7,8 +7,8 @@
 
 namespace temper {
 
-// The name in transformers of what some files call otherwise: Mixtral's "block_sparse_moe", gpt-oss's
-// "mlp.router".
+// The name here of what some files call otherwise: Mixtral's "block_sparse_moe", gpt-oss's "mlp.router",
+// Gemma 4's "router" and "experts".
 std::string usual_mlp_name(std::string name);
 
 // MXFP4 (OCP Microscaling, as in gpt-oss's files): blocks [.., G, 16] uint8, two E2M1 numbers a byte, the low

@@ -19,7 +19,11 @@ constexpr Family::ExpertFiles kQwenExperts = {"mlp.gate", "mlp.experts.", "gate_
                                               "down_proj"};
 constexpr Family::ExpertFiles kMixtralExperts = {"block_sparse_moe.gate", "block_sparse_moe.experts.", "w1",
                                                  "w3", "w2"};
-constexpr Family::ExpertFiles kGptOssExperts = {"mlp.router", "mlp.experts."};
+constexpr Family::ExpertFiles kGptOssExperts = {
+    .router = "mlp.router", .prefix = "mlp.experts.", .inputs_first = true};
+constexpr Family::ExpertFiles kQwen35Experts = {
+    .router = "mlp.gate", .prefix = "mlp.experts.", .shared = "mlp.shared_expert."};
+constexpr Family::ExpertFiles kGemmaExperts = {.router = "router.proj", .prefix = "experts."};
 
 }  // namespace
 
@@ -70,6 +74,30 @@ const std::vector<Family>& families() {
                    "layer_types": null, "sliding_window_pattern": 6, "use_bidirectional_attention": false,
                    "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "tie_word_embeddings": true,
                    "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0})"},
+      {.name = "gemma4_text",
+       .architecture = "Gemma4ForCausalLM",
+       .gguf = nullptr,
+       .norms = kGemmaNorms,
+       .qk_norm = QkNorm::kHead,
+       .norms_values = true,
+       .unscaled = true,
+       .scales_layers = true,
+       .scales_embeddings = true,
+       .expert_files = &kGemmaExperts,
+       .keys = R"({"num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072,
+                   "hidden_activation": "gelu_pytorch_tanh", "attention_bias": false,
+                   "final_logit_softcapping": null, "sliding_window": 512, "layer_types": null,
+                   "sliding_window_pattern": 6, "use_bidirectional_attention": null,
+                   "rope_parameters": {
+                     "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                     "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25,
+                                        "rope_theta": 1000000.0}},
+                   "global_head_dim": 512, "num_global_key_value_heads": null, "per_layer_config": null,
+                   "attention_k_eq_v": false, "num_kv_shared_layers": 0, "use_double_wide_mlp": false,
+                   "vocab_size_per_layer_input": 262144, "hidden_size_per_layer_input": 256,
+                   "enable_moe_block": false, "num_experts": null, "top_k_experts": null,
+                   "moe_intermediate_size": null, "tie_word_embeddings": true, "bos_token_id": 2,
+                   "eos_token_id": 1, "pad_token_id": 0})"},
       {.name = "phi3",
        .architecture = "Phi3ForCausalLM",
        .gguf = "phi3",
@@ -196,6 +224,31 @@ const std::vector<Family>& families() {
                    "full_attention_interval": 4, "linear_num_key_heads": 16, "linear_num_value_heads": 32,
                    "linear_key_head_dim": 128, "linear_value_head_dim": 128,
                    "linear_conv_kernel_dim": 4})"},
+      {.name = "qwen3_5_moe_text",
+       .architecture = "Qwen3_5MoeForCausalLM",
+       .gguf = nullptr,
+       .norms_add_one = true,
+       .qk_norm = QkNorm::kHead,
+       .gated = true,
+       .expert_files = &kQwen35Experts,
+       .keys = R"({"num_key_value_heads": 2, "head_dim": 256, "max_position_embeddings": 32768,
+                   "partial_rotary_factor": 0.25, "attention_bias": false, "layer_types": null,
+                   "full_attention_interval": 4, "linear_num_key_heads": 16, "linear_num_value_heads": 32,
+                   "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
+                   "num_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 512,
+                   "shared_expert_intermediate_size": 512, "router_aux_loss_coef": 0.001})"},
+      {.name = "lfm2",
+       .architecture = "Lfm2ForCausalLM",
+       .gguf = "lfm2",
+       .norms = {"operator_norm", nullptr, "ffn_norm", nullptr},
+       .parts = {"self_attn.out_proj", "self_attn.q_layernorm", "self_attn.k_layernorm", "feed_forward.w1",
+                 "feed_forward.w3", "feed_forward.w2", "model.embedding_norm"},
+       .qk_norm = QkNorm::kHead,
+       .keys = R"({"num_key_value_heads": 8, "max_position_embeddings": 128000, "norm_eps": 1e-5,
+                   "rope_theta": 1000000.0, "conv_L_cache": 3, "conv_bias": false, "full_attn_idxs": null,
+                   "layer_types": null, "block_auto_adjust_ff_dim": true, "block_multiple_of": 256,
+                   "block_ffn_dim_multiplier": 1.0, "block_ff_dim": null, "tie_embedding": null,
+                   "tie_word_embeddings": true, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0})"},
   };
   return table;
 }
@@ -249,133 +302,11 @@ Json filled_config(const Family& family, const Json& json) {
 }
 
 bool is_constant(const std::string& name) {
+  return is_fp32_constant(name) || name.ends_with(kLayerScale);
+}
+
+bool is_fp32_constant(const std::string& name) {
   return name.ends_with(kRouterCorrection);
-}
-
-BlockLinears block_linears(const ModelConfig& c) {
-  const Family& family = family_of(c);
-  const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  BlockLinears out;
-  if (c.latent.rank > 0) {
-    const Latent& l = c.latent;
-    const bool short_queries = l.query_rank > 0;
-    out.qkv = {short_queries ? std::pair<std::string, int64_t>{"self_attn.q_a_proj", l.query_rank}
-                             : std::pair<std::string, int64_t>{"self_attn.q_proj", q},
-               {"self_attn.kv_a_proj_with_mqa", l.rank + l.turned}};
-    if (short_queries) out.q_up = {{"self_attn.q_b_proj", q}};
-    out.kv_up = {{"self_attn.kv_b_proj", c.heads * (l.unturned + l.value)}};
-  } else if (family.fused_qkv) {
-    out.qkv = {{"self_attn.qkv_proj", q + 2 * kv}};
-  } else {
-    out.qkv = {{"self_attn.q_proj", c.gated ? 2 * q : q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}};
-  }
-  if (const LinearAttention& l = c.linear; l.key_heads > 0) {
-    out.mix_in = {{"linear_attn.in_proj_qkv", l.channels()},
-                  {"linear_attn.in_proj_z", l.value_heads * l.value_dim},
-                  {"linear_attn.in_proj_b", l.value_heads},
-                  {"linear_attn.in_proj_a", l.value_heads}};
-    out.mix_out = {{"linear_attn.out_proj", c.hidden}};
-  }
-  out.out = {{"self_attn.o_proj", c.hidden}};
-  if (family.fused_gate_up)
-    out.gate_up = {{"mlp.gate_up_proj", 2 * c.intermediate}};
-  else
-    out.gate_up = {{"mlp.gate_proj", c.intermediate}, {"mlp.up_proj", c.intermediate}};
-  out.down = {{"mlp.down_proj", c.hidden}};
-  if (const int64_t shared = c.experts.shared_intermediate; shared > 0) {
-    out.shared_gate_up = {{"mlp.shared_experts.gate_proj", shared}, {"mlp.shared_experts.up_proj", shared}};
-    out.shared_down = {{"mlp.shared_experts.down_proj", c.hidden}};
-  }
-  return out;
-}
-
-namespace {
-
-// Of a layer of attention by keys and values.
-template <class Linears, class Add>
-void add_attention(const ModelConfig& c, const BlockLinears& block, const std::string& at,
-                   const Linears& linears, const Add& add) {
-  const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  linears(block.qkv, c.hidden, c.qkv_bias);
-  linears(block.q_up, c.latent.query_rank, false);
-  linears(block.kv_up, c.latent.rank, false);
-  linears(block.out, c.heads * c.value_dim(), c.out_bias);
-  if (c.latent.query_rank > 0) add(at + "self_attn.q_a_layernorm.weight", {c.latent.query_rank});
-  if (c.latent.rank > 0) add(at + "self_attn.kv_a_layernorm.weight", {c.latent.rank});
-  if (c.qk_norm != QkNorm::kNone) {
-    const bool whole = c.qk_norm == QkNorm::kWhole;
-    add(at + "self_attn.q_norm.weight", {whole ? q : c.head_dim});
-    add(at + "self_attn.k_norm.weight", {whole ? kv : c.head_dim});
-  }
-  if (c.sinks) add(at + "self_attn.sinks", {c.heads});
-}
-
-}  // namespace
-
-NamedShapes parameter_shapes(const ModelConfig& c) {
-  NamedShapes out;
-  const BlockLinears block = block_linears(c);
-  const BlockNorms& n = family_of(c).norms;
-  auto add = [&](const std::string& name, std::vector<int64_t> shape) {
-    out.emplace_back(name, std::move(shape));
-  };
-  add("model.embed_tokens.weight", {c.vocab, c.hidden});
-  for (int64_t layer = 0; layer < c.layers; ++layer) {
-    const std::string at = fmt::format("model.layers.{}.", layer);
-    const auto linears = [&](const BlockLinears::Parts& parts, int64_t columns, bool bias) {
-      for (const auto& [name, rows] : parts) {
-        add(at + name + ".weight", {rows, columns});
-        if (bias) add(at + name + ".bias", {rows});
-      }
-    };
-    if (c.recurrent(layer)) {
-      const LinearAttention& l = c.linear;
-      linears(block.mix_in, c.hidden, false);
-      add(at + "linear_attn.conv1d.weight", {l.channels(), 1, l.kernel});
-      add(at + "linear_attn.A_log", {l.value_heads});
-      add(at + "linear_attn.dt_bias", {l.value_heads});
-      add(at + "linear_attn.norm.weight", {l.value_dim});
-      linears(block.mix_out, l.value_heads * l.value_dim, false);
-    } else {
-      add_attention(c, block, at, linears, add);
-    }
-    if (c.sparse(layer)) {
-      const Experts& e = c.experts;
-      add(at + kRouter + ".weight", {e.count, c.hidden});
-      if (e.biases) add(at + kRouter + ".bias", {e.count});
-      if (e.router == Experts::Router::kSigmoid) add(at + kRouterCorrection, {e.count});
-      add(at + kExpertsGateUp, {e.count, 2 * e.intermediate, c.hidden});
-      if (e.biases) add(at + kExpertsGateUp + "_bias", {e.count, 2 * e.intermediate});
-      add(at + kExpertsDown, {e.count, c.hidden, e.intermediate});
-      if (e.biases) add(at + kExpertsDown + "_bias", {e.count, c.hidden});
-      linears(block.shared_gate_up, c.hidden, false);
-      linears(block.shared_down, e.shared_intermediate, false);
-    } else {
-      linears(block.gate_up, c.hidden, c.mlp_bias);
-      linears(block.down, c.intermediate, c.mlp_bias);
-    }
-    for (const char* norm : {n.before_attention, n.after_attention, n.before_mlp, n.after_mlp})
-      if (norm != nullptr) add(at + norm + ".weight", {c.hidden});
-  }
-  add("model.norm.weight", {c.hidden});
-  if (c.causal && !c.tied) add("lm_head.weight", {c.vocab, c.hidden});
-  if (c.scores > 0) add("score.weight", {c.scores, c.hidden});
-  return out;
-}
-
-std::vector<std::string> linear_module_names(const ModelConfig& config) {
-  const BlockLinears block = block_linears(config);
-  std::vector<std::string> out;
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    std::vector<const BlockLinears::Parts*> all = {&block.qkv, &block.q_up, &block.kv_up, &block.out};
-    if (config.recurrent(layer)) all = {&block.mix_in, &block.mix_out};
-    const bool sparse = config.sparse(layer);
-    all.push_back(sparse ? &block.shared_gate_up : &block.gate_up);
-    all.push_back(sparse ? &block.shared_down : &block.down);
-    for (const auto* parts : all)
-      for (const auto& [name, rows] : *parts) out.push_back(fmt::format("model.layers.{}.{}", layer, name));
-  }
-  return out;
 }
 
 }  // namespace temper

@@ -16,7 +16,9 @@ void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& nam
   auto ends_with = [&](const std::string& tail) {
     return name.size() >= tail.size() && name.compare(name.size() - tail.size(), tail.size(), tail) == 0;
   };
-  if (ends_with("dt_bias") || ends_with("linear_attn.norm.weight")) {
+  const std::string last = name.substr(name.rfind('.') + 1);
+  if (ends_with("dt_bias") || ends_with("linear_attn.norm.weight") || last == kLayerScale ||
+      ends_with(kRouterScale) || ends_with(kExpertScale)) {
     to.fill_(1.0);
   } else if (ends_with("A_log")) {  // of decays from 1 to 16
     RandomStream stream(seed, "init." + name);
@@ -26,7 +28,10 @@ void fill_fresh(const ModelConfig& config, uint64_t seed, const std::string& nam
   } else if (ends_with(".bias")) {
     to.fill_(0.0);
   } else {
-    const bool residual = ends_with("o_proj.weight") || ends_with("down_proj.weight");
+    const PartNames& parts = family_of(config).parts;
+    const bool residual = ends_with(std::string(parts.out) + ".weight") ||
+                          ends_with(std::string(parts.down) + ".weight") || ends_with("out_proj.weight") ||
+                          ends_with("down_proj.weight");
     const double std = 0.02 / (residual ? std::sqrt(2.0 * static_cast<double>(config.layers)) : 1.0);
     Tensor values = at::empty(to.sizes(), at::kFloat);
     float* v = values.mutable_data_ptr<float>();

@@ -39,6 +39,8 @@ std::vector<std::string> family_traits(const Family& family) {
   add(family.norms_add_one, "norms multiply by 1 + weight");
   add(family.qk_norm == QkNorm::kHead, "norms of each head's q and k");
   add(family.qk_norm == QkNorm::kWhole, "norms of all heads' q, and of k, together");
+  add(family.norms_values, "norms of each head's values, without a weight");
+  add(family.unscaled, "scores of attention as they are");
   add(family.gated, "attention's result gated");
   add(family.sinks, "a sink in each head's softmax");
   add(family.clamps_gates, "clamped gates");
@@ -47,6 +49,7 @@ std::vector<std::string> family_traits(const Family& family) {
   add(family.fused_gate_up, "gate and up in one matrix (gate_up_proj)");
   add(family.interleaved_rope, "neighbouring numbers turn together");
   add(family.scales_embeddings, "embeddings times sqrt(hidden_size)");
+  add(family.scales_layers, "blocks' results times a stored number");
   add(family.grows_queries, "queries grow with the position");
   add(family.expert_files != nullptr, "a mixture of experts");
   return out;
@@ -59,7 +62,10 @@ std::vector<std::string> used_knobs(const ModelConfig& c) {
   };
   const auto windowed = [](const ModelConfig& m, int64_t l) { return m.window(l) > 0; };
   const auto still = [](const ModelConfig& m, int64_t l) { return !m.turns(l); };
-  const auto recurrent = [](const ModelConfig& m, int64_t l) { return m.recurrent(l); };
+  const auto linear = [](const ModelConfig& m, int64_t l) { return m.linear_attention(l); };
+  const auto convolved = [](const ModelConfig& m, int64_t l) { return m.short_convolution(l); };
+  const auto full = [](const ModelConfig& m, int64_t l) { return m.window(l) == 0; };
+  const auto borrows = [](const ModelConfig& m, int64_t l) { return m.lender(l) != l; };
   const auto sparse = [](const ModelConfig& m, int64_t l) { return m.sparse(l); };
   add(c.qkv_bias && !family_of(c).qkv_bias, c.out_bias ? "biases of q, k, v and o" : "biases of q, k and v");
   add(c.mlp_bias, "biases in the MLP");
@@ -67,7 +73,8 @@ std::vector<std::string> used_knobs(const ModelConfig& c) {
   add(c.latent.rank > 0, fmt::format("keys and values from {} numbers a token", c.latent.rank));
   add(c.activation != "silu", "activation " + c.activation);
   add(c.embedding_scale != 1.0, fmt::format("embeddings times {:g}", c.embedding_scale));
-  add(c.attention_scale != 0.0, fmt::format("attention scores times {:g}", c.attention_scale));
+  add(c.attention_scale != 0.0 && !family_of(c).unscaled,
+      fmt::format("attention scores times {:g}", c.attention_scale));
   add(c.attention_softcap > 0, fmt::format("attention scores capped at {:g}", c.attention_softcap));
   add(c.residual_scale != 1.0, fmt::format("sub-layers' results times {:g}", c.residual_scale));
   add(c.logits.scale != 1.0, fmt::format("logits times {:g}", c.logits.scale));
@@ -83,7 +90,20 @@ std::vector<std::string> used_knobs(const ModelConfig& c) {
   add(c.experts.count > 0, fmt::format("{} of {} experts a token in {}", c.experts.chosen, c.experts.count,
                                        layers_text(c, sparse)));
   add(c.experts.shared_intermediate > 0, "an expert that all tokens go through");
-  add(c.linear.key_heads > 0, "linear attention (gated delta rule) in " + layers_text(c, recurrent));
+  add(c.experts.beside_mlp, "experts beside the layer's MLP");
+  add(c.linear.key_heads > 0, "linear attention (gated delta rule) in " + layers_text(c, linear));
+  add(c.short_conv.kernel > 0,
+      fmt::format("a gated convolution of {} taps in {}", c.short_conv.kernel, layers_text(c, convolved)));
+  const UnlikeLayers& u = c.unlike;
+  add(u.full_head_dim > 0, fmt::format("heads of {} numbers in {}, of {} in the others", u.full_head_dim,
+                                       layers_text(c, full), c.head_dim));
+  add(u.full_kv_heads > 0, fmt::format("{} heads of keys and values in {}, {} in the others", u.full_kv_heads,
+                                       layers_text(c, full), c.kv_heads));
+  add(u.keys_are_values, "values from the keys' projection in " + layers_text(c, full));
+  add(u.borrowers > 0, "keys and values of an earlier layer in " + layers_text(c, borrows));
+  add(u.wide_borrowers && u.borrowers > 0, "twice as wide MLPs in " + layers_text(c, borrows));
+  add(u.own_embedding_width > 0,
+      fmt::format("an embedding of {} numbers for each layer", u.own_embedding_width));
   add(c.tied, "the head is the embedding");
   return out;
 }

@@ -41,6 +41,16 @@ Tensor stacked(const std::vector<RecurrentState*>& states, const Of& of, at::Int
   return at::stack(out);
 }
 
+bool are_single_tokens(const std::vector<Segment>& segments) {
+  return std::all_of(segments.begin(), segments.end(), [](const Segment& s) { return s.length() == 1; });
+}
+
+std::vector<int64_t> all_of(const std::vector<Segment>& segments) {
+  std::vector<int64_t> out(segments.size());
+  std::iota(out.begin(), out.end(), 0);
+  return out;
+}
+
 }  // namespace
 
 Tensor mix_packed(const MixInput& in, const std::vector<Segment>& segments) {
@@ -48,32 +58,38 @@ Tensor mix_packed(const MixInput& in, const std::vector<Segment>& segments) {
   return gated_delta_rule(h.q, h.k, h.v, in.log_decay, in.beta, segments);
 }
 
+Tensor convolve_onward(const Tensor& x, const Tensor& weight, const std::vector<Segment>& segments,
+                       const std::vector<RecurrentState*>& states) {
+  Tensor kept = stacked(
+      states, [](RecurrentState& s) -> Tensor& { return s.conv; }, {weight.size(0), weight.size(1) - 1},
+      x.options());
+  Tensor out;
+  if (are_single_tokens(segments)) {
+    out = causal_conv_step(x, weight, kept);
+  } else {
+    const CausalConvResult convolved = causal_conv_prefill(x, weight, segments, all_of(segments), kept);
+    kept = convolved.states, out = convolved.out;
+  }
+  for (size_t i = 0; i < states.size(); ++i) states[i]->conv = kept[static_cast<int64_t>(i)];
+  return out;
+}
+
 Tensor mix_onward(const MixInput& in, const std::vector<Segment>& segments,
                   const std::vector<RecurrentState*>& states) {
   const LinearAttention& l = in.shape;
-  const auto options = in.channels.options();
-  Tensor conv = stacked(
-      states, [](RecurrentState& s) -> Tensor& { return s.conv; }, {l.channels(), l.kernel - 1}, options);
   Tensor matrix = stacked(
       states, [](RecurrentState& s) -> Tensor& { return s.matrix; }, {l.value_heads, l.key_dim, l.value_dim},
-      options.dtype(at::kFloat));
+      in.channels.options().dtype(at::kFloat));
+  const Heads h = heads_of(l, convolve_onward(in.channels, in.conv, segments, states));
   Tensor out;
-  if (std::all_of(segments.begin(), segments.end(), [](const Segment& s) { return s.length() == 1; })) {
-    const Heads h = heads_of(l, causal_conv_step(in.channels, in.conv, conv));
+  if (are_single_tokens(segments)) {
     out = gated_delta_step(h.q, h.k, h.v, in.log_decay, in.beta, matrix);
   } else {
-    std::vector<int64_t> ends(segments.size());
-    std::iota(ends.begin(), ends.end(), 0);
-    const CausalConvResult convolved = causal_conv_prefill(in.channels, in.conv, segments, ends, conv);
-    const Heads h = heads_of(l, convolved.out);
     const DeltaRuleResult mixed =
-        gated_delta_prefill(h.q, h.k, h.v, in.log_decay, in.beta, segments, ends, matrix);
-    conv = convolved.states, matrix = mixed.states, out = mixed.out;
+        gated_delta_prefill(h.q, h.k, h.v, in.log_decay, in.beta, segments, all_of(segments), matrix);
+    matrix = mixed.states, out = mixed.out;
   }
-  for (size_t i = 0; i < states.size(); ++i) {
-    states[i]->conv = conv[static_cast<int64_t>(i)];
-    states[i]->matrix = matrix[static_cast<int64_t>(i)];
-  }
+  for (size_t i = 0; i < states.size(); ++i) states[i]->matrix = matrix[static_cast<int64_t>(i)];
   return out;
 }
 

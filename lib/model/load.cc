@@ -50,6 +50,17 @@ bool is_of_another_part(const std::string& name) {
   return false;
 }
 
+// Keys and values of a layer that reads another's: some files have them all the same.
+bool is_of_borrowed(const std::string& name, const std::set<std::string>& known) {
+  for (const char* part : {"k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias", "k_norm.weight"}) {
+    const std::string end = std::string("self_attn.") + part;
+    if (!name.ends_with(end)) continue;
+    const std::string attention = name.substr(0, name.size() - std::string(part).size());
+    return known.count(attention + "q_proj.weight") && !known.count(attention + "k_proj.weight");
+  }
+  return false;
+}
+
 // N of "model.layers.N."; -1: of no layer.
 int64_t layer_number(const std::string& name) {
   const std::string start = "model.layers.";
@@ -95,7 +106,7 @@ WeightReport compare(const ModelFiles& files, const NamedShapes& wanted) {
   for (const auto& [name, shape] : wanted) last_layer = std::max(last_layer, layer_number(name));
   for (const std::string& name : files.names()) {
     if (known.count(name) || is_rotary_buffer(name) || (tied && name == kHead)) continue;
-    if (is_of_another_part(name) || layer_number(name) > last_layer) {
+    if (is_of_another_part(name) || is_of_borrowed(name, known) || layer_number(name) > last_layer) {
       report.passed_over.push_back(name);
       continue;
     }
@@ -193,7 +204,7 @@ WeightReport read_weights(const std::string& folder, const NamedShapes& wanted,
     }
   }
   if (!report.passed_over.empty())
-    log_info("{}: {} tensors of other parts than the text's are passed over: {}", folder,
+    log_info("{}: {} tensors that the text's part does not use are passed over: {}", folder,
              report.passed_over.size(), first_few(report.passed_over));
   // A model that computes with another head than its file's would be wrong without a word.
   if (!head_unused && !wants(wanted, kHead) && files.find(kHead) != nullptr &&

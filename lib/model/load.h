@@ -55,7 +55,7 @@ class ModelFiles {
 
 struct WeightReport {
   std::vector<std::string> missing, unexpected;
-  std::vector<std::string> passed_over;  // of other parts of the model, as a tower that sees
+  std::vector<std::string> passed_over;  // of other parts of the model, as a tower that sees; without use
   std::vector<std::string> misshapen;    // "name: expected [a, b], found [c, d]"
   std::string dtype;                     // of the files: "BF16", or "mixed"
   int64_t parameters = 0;                // elements of the wanted tensors that are there

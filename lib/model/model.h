@@ -89,7 +89,8 @@ class VirtualTokens {
 class AttentionContext {
  public:
   virtual ~AttentionContext() = default;
-  // q [N, Q, D], k and v [N, K, D], turned -> [N, Q, D].
+  // q [N, Q, D], k and v [N, K, D], turned -> [N, Q, D]. layer: whose keys and values these are; a layer that
+  // reads another's gives that one's once more.
   virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const AttentionLaw& law) = 0;
   // The same of a layer of linear attention: [N, Hv, Dv].
@@ -99,6 +100,8 @@ class AttentionContext {
   virtual at::Tensor* latent_up(int64_t layer) { return nullptr; }
   // Told which experts [N, k] the tokens of a layer went to; the how many-th of the layers with experts.
   virtual void routed(int64_t sparse_layer, const at::Tensor& experts) {}
+  // The convolution of a layer whose memory is its last inputs: x [N, C], weight [C, K] -> [N, C].
+  virtual at::Tensor convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) = 0;
   // Sub-layers of a block that this pass leaves out, as drafts of self-speculative decoding do.
   virtual bool skips_attention(int64_t layer) const { return false; }
   virtual bool skips_mlp(int64_t layer) const { return false; }

@@ -23,7 +23,7 @@ void save_pretrained(const std::string& folder, const ModelConfig& config, const
   std::vector<at::Tensor> values;
   for (const auto& [name, tensor] : tensors) {
     for (const auto& [stored, part] : stored_parts(config, name, tensor)) {
-      specs.push_back({stored, is_constant(name) ? at::kFloat : dtype, part.sizes().vec()});
+      specs.push_back({stored, is_fp32_constant(name) ? at::kFloat : dtype, part.sizes().vec()});
       values.push_back(part);
     }
   }

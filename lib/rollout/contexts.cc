@@ -28,10 +28,18 @@ at::Tensor PrefillContext::attend(int64_t layer, const at::Tensor& q, const at::
   return packed_attention(q, k, v, batch_, law);
 }
 
+std::vector<RecurrentState*> PrefillContext::states(int64_t layer) const {
+  std::vector<RecurrentState*> out;
+  for (const KvRun* run : runs_) out.push_back(&run->state(layer));
+  return out;
+}
+
 at::Tensor PrefillContext::mix(int64_t layer, const MixInput& in) {
-  std::vector<RecurrentState*> states;
-  for (const KvRun* run : runs_) states.push_back(&run->state(layer));
-  return mix_onward(in, batch_.segments, states);
+  return mix_onward(in, batch_.segments, states(layer));
+}
+
+at::Tensor PrefillContext::convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) {
+  return convolve_onward(x, weight, batch_.segments, states(layer));
 }
 
 void PrefillContext::routed(int64_t sparse_layer, const at::Tensor& experts) {
@@ -70,21 +78,30 @@ DecodeContext::DecodeContext(std::vector<DecodeRow> rows, const SkippedSublayers
 }
 
 // Tokens of one sequence that are read together are neighbours, in order.
-at::Tensor DecodeContext::mix(int64_t layer, const MixInput& in) {
-  std::vector<Segment> segments;
-  std::vector<RecurrentState*> states;
+DecodeContext::Onward DecodeContext::onward(int64_t layer) const {
+  Onward out;
   for (int64_t r = 0; r < static_cast<int64_t>(rows_.size()); ++r) {
     const DecodeRow& row = rows_[static_cast<size_t>(r)];
     if (r > 0 && rows_[static_cast<size_t>(r) - 1].own == row.own) {
-      ++segments.back().end;
+      ++out.segments.back().end;
       continue;
     }
     RecurrentState& own = row.own->state(layer);
-    if (!own.matrix.defined()) own = row.prompt->state(layer);  // tensors are replaced, never written to
-    segments.push_back({r, r + 1, -1});
-    states.push_back(&own);
+    if (!own.conv.defined()) own = row.prompt->state(layer);  // tensors are replaced, never written to
+    out.segments.push_back({r, r + 1, -1});
+    out.states.push_back(&own);
   }
-  return mix_onward(in, segments, states);
+  return out;
+}
+
+at::Tensor DecodeContext::mix(int64_t layer, const MixInput& in) {
+  const Onward to = onward(layer);
+  return mix_onward(in, to.segments, to.states);
+}
+
+at::Tensor DecodeContext::convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) {
+  const Onward to = onward(layer);
+  return convolve_onward(x, weight, to.segments, to.states);
 }
 
 void DecodeContext::routed(int64_t sparse_layer, const at::Tensor& experts) {

@@ -23,9 +23,11 @@ class PrefillContext : public AttentionContext {
   at::Tensor mix(int64_t layer, const MixInput& in) override;
   void routed(int64_t sparse_layer, const at::Tensor& experts) override;
   at::Tensor* latent_up(int64_t layer) override;
+  at::Tensor convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) override;
 
  private:
   void store(int64_t layer, const at::Tensor& k, const at::Tensor& v) const;
+  std::vector<RecurrentState*> states(int64_t layer) const;
 
   const PackedTokens& batch_;
   std::vector<const KvRun*> runs_;
@@ -47,6 +49,7 @@ class DecodeContext : public AttentionContext {
   at::Tensor mix(int64_t layer, const MixInput& in) override;
   void routed(int64_t sparse_layer, const at::Tensor& experts) override;
   at::Tensor* latent_up(int64_t layer) override;
+  at::Tensor convolve(int64_t layer, const at::Tensor& x, const at::Tensor& weight) override;
   bool skips_attention(int64_t layer) const override {
     return skipped_ != nullptr && skipped_->attention[static_cast<size_t>(layer)];
   }
@@ -55,6 +58,13 @@ class DecodeContext : public AttentionContext {
   }
 
  private:
+  // The rows of each sequence, and what a layer with a state keeps of it.
+  struct Onward {
+    std::vector<Segment> segments;
+    std::vector<RecurrentState*> states;
+  };
+  Onward onward(int64_t layer) const;
+
   std::vector<DecodeRow> rows_;
   const SkippedSublayers* skipped_;
   std::optional<DecodePlan> plan_;  // on an accelerator

@@ -87,7 +87,7 @@ template <typename T>
 class Attention {
  public:
   // sinks: [heads queries] or null.
-  Attention(const KvShape& shape, int64_t layer, int64_t queries, const AttentionLaw& law, const float* sinks)
+  Attention(const KvHeads& shape, int64_t layer, int64_t queries, const AttentionLaw& law, const float* sinks)
       : shape_(shape),
         layer_(layer),
         queries_(queries),
@@ -200,7 +200,7 @@ class Attention {
     sums_[i] += vec::sum(sum);
   }
 
-  const KvShape& shape_;
+  const KvHeads& shape_;
   int64_t layer_, queries_;  // queries: query heads of a key/value head
   float scale_, softcap_;
   int64_t window_;
@@ -240,7 +240,7 @@ template <typename T>
 void attend(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<DecodeRow>& rows,
             int64_t layer, const AttentionLaw& law, Tensor& out) {
   const Tensor sinks = law.sinks.defined() ? law.sinks.to(at::kFloat).contiguous() : law.sinks;
-  const KvShape& shape = rows[0].own->shape();
+  const KvHeads& shape = rows[0].own->shape().layer(layer);
   const int64_t threads = at::get_num_threads();
   const std::vector<Work> all = divide(rows, shape.heads, threads);
   double total = 0;
@@ -291,7 +291,7 @@ at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
 }
 
 void store_prompt(const KvRun& run, int64_t layer, const Tensor& k, const Tensor& v) {
-  const KvShape& shape = run.shape();
+  const KvHeads& shape = run.shape().layer(layer);
   const int64_t n = k.size(0), d = shape.head_dim;
   const auto store = [&](auto zero) {
     using T = decltype(zero);
@@ -317,7 +317,7 @@ at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
     own.values(last / kBlockTokens, layer).select(1, last % kBlockTokens).copy_(v[r]);
   }
   for (int64_t r = 0; r < count; ++r) {
-    const KvShape& shape = rows[r].own->shape();
+    const KvHeads& shape = rows[r].own->shape().layer(layer);
     const int64_t heads = shape.heads, d = shape.head_dim;
     std::vector<Tensor> keys, values;
     for (const auto& [run, tokens] :

@@ -12,9 +12,19 @@ constexpr int64_t kUnit = 64;  // stretches are whole multiples of it
 
 }  // namespace
 
-KvArena::KvArena(int64_t layers, int64_t heads, int64_t head_dim, const at::TensorOptions& options)
-    : keys_(at::empty({layers, 0, heads, head_dim}, options)),
-      values_(at::empty({layers, 0, heads, head_dim}, options)) {}
+KvArena::KvArena(const std::vector<std::pair<int64_t, int64_t>>& sizes, const at::TensorOptions& options) {
+  for (const auto& [heads, head_dim] : sizes) {
+    keys_.push_back(at::empty({0, heads, head_dim}, options));
+    values_.push_back(at::empty({0, heads, head_dim}, options));
+  }
+}
+
+int64_t KvArena::bytes() const {
+  int64_t out = 0;
+  for (const auto* all : {&keys_, &values_})
+    for (const at::Tensor& x : *all) out += static_cast<int64_t>(x.nbytes());
+  return out;
+}
 
 void KvArena::reserve(int64_t tokens) {
   if (tokens > rows()) grow((tokens - rows() + kUnit - 1) / kUnit * kUnit);
@@ -48,18 +58,22 @@ void KvArena::give(Stretch stretch) {
 }
 
 void KvArena::copy(const Stretch& from, const Stretch& to, int64_t tokens) {
-  for (at::Tensor* x : {&keys_, &values_})
-    x->narrow(1, to.begin, tokens).copy_(x->narrow(1, from.begin, tokens));
+  for (auto* all : {&keys_, &values_})
+    for (at::Tensor& x : *all)
+      if (x.numel() > 0) x.narrow(0, to.begin, tokens).copy_(x.narrow(0, from.begin, tokens));
 }
 
 // At least doubles, so that what is copied adds up to no more than what is stored.
 void KvArena::grow(int64_t tokens) {
   const int64_t before = rows(), added = std::max(tokens, before);
-  for (at::Tensor* x : {&keys_, &values_}) {
-    at::Tensor larger = at::empty({x->size(0), before + added, x->size(2), x->size(3)}, x->options());
-    larger.narrow(1, 0, before).copy_(*x);
-    *x = larger;
+  for (auto* all : {&keys_, &values_}) {
+    for (at::Tensor& x : *all) {
+      at::Tensor larger = at::empty({before + added, x.size(1), x.size(2)}, x.options());
+      if (x.numel() > 0) larger.narrow(0, 0, before).copy_(x);
+      x = larger;
+    }
   }
+  rows_ = before + added;
   give({before, added});
 }
 

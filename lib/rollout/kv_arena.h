@@ -1,18 +1,21 @@
-// Keys and values of decoded tokens on an accelerator: one tensor of keys and one of values for all layers,
-// in which every run of tokens has a stretch of neighbouring rows. ATen's varlen kernels read stretches that
-// begin anywhere.
+// Keys and values of decoded tokens on an accelerator: one tensor of keys and one of values a layer, in which
+// every run of tokens has a stretch of neighbouring rows, the same in all. ATen's varlen kernels read
+// stretches that begin anywhere.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <map>
+#include <utility>
+#include <vector>
 
 namespace temper {
 
 class KvArena {
  public:
-  KvArena(int64_t layers, int64_t heads, int64_t head_dim, const at::TensorOptions& options);
+  // sizes: heads of keys and values, and their size, of each layer.
+  KvArena(const std::vector<std::pair<int64_t, int64_t>>& sizes, const at::TensorOptions& options);
 
   struct Stretch {
     int64_t begin = 0, tokens = 0;
@@ -26,15 +29,16 @@ class KvArena {
   void copy(const Stretch& from, const Stretch& to, int64_t tokens);
 
   // [rows, K, D]; until the next take.
-  at::Tensor keys(int64_t layer) const { return keys_.select(0, layer); }
-  at::Tensor values(int64_t layer) const { return values_.select(0, layer); }
-  int64_t rows() const { return keys_.size(1); }
-  int64_t bytes() const { return static_cast<int64_t>(keys_.nbytes() + values_.nbytes()); }
+  const at::Tensor& keys(int64_t layer) const { return keys_[static_cast<size_t>(layer)]; }
+  const at::Tensor& values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
+  int64_t rows() const { return rows_; }
+  int64_t bytes() const;
 
  private:
   void grow(int64_t tokens);
-  at::Tensor keys_, values_;         // [layers, rows, K, D]
-  std::map<int64_t, int64_t> free_;  // stretches nobody has, by their begin; no two touch
+  int64_t rows_ = 0;
+  std::vector<at::Tensor> keys_, values_;  // [rows, K, D] of each layer
+  std::map<int64_t, int64_t> free_;        // stretches nobody has, by their begin; no two touch
 };
 
 }  // namespace temper

@@ -8,20 +8,24 @@
 
 namespace temper {
 
-KvPool::KvPool(const KvShape& shape) : shape_(shape), latent_up_(static_cast<size_t>(shape.layers)) {
-  if (!shape.options.device().is_cpu())
-    arena_.emplace(shape.layers, shape.heads, shape.head_dim, shape.options);
+KvPool::KvPool(const KvShape& shape) : shape_(shape), latent_up_(shape.layers.size()) {
+  offsets_ = {0};
+  for (const KvHeads& l : shape.layers) offsets_.push_back(offsets_.back() + l.heads * l.run());
+  if (shape.options.device().is_cpu()) return;
+  std::vector<std::pair<int64_t, int64_t>> sizes;
+  for (const KvHeads& l : shape.layers) sizes.emplace_back(l.heads, l.head_dim);
+  arena_.emplace(sizes, shape.options);
 }
 
 int64_t KvPool::bytes() const {
   if (arena_) return arena_->bytes();
-  return made_ * shape_.layers * shape_.heads * shape_.run() * item_bytes();
+  return made_ * offsets_.back() * item_bytes();
 }
 
 at::Tensor KvPool::take() {
   if (free_.empty()) {
     ++made_;
-    return at::empty({shape_.layers, shape_.heads, shape_.run()}, shape_.options);
+    return at::empty({offsets_.back()}, shape_.options);
   }
   at::Tensor block = std::move(free_.back());
   free_.pop_back();
@@ -59,12 +63,12 @@ void KvRun::extend(int64_t tokens) {
 }
 
 void KvRun::shorten(int64_t tokens) {
-  const auto read = [](const RecurrentState& s) { return s.matrix.defined(); };
+  const auto read = [](const RecurrentState& s) { return s.conv.defined(); };
   if (tokens > 0 && std::any_of(states_.begin(), states_.end(), read))
     user_error(
-        "this model has layers of linear attention, whose memory does not go back over tokens that it has "
-        "read: "
-        "it decodes without speculation, and turns end where they are cut");
+        "this model has layers whose memory of a text is a state (linear attention, short convolutions), "
+        "which does not go back over tokens that it has read: it decodes without speculation, and turns end "
+        "where they are cut");
   length_ -= tokens;
   routes_.resize(static_cast<size_t>(length_ * shape().routes));
 }
@@ -88,17 +92,19 @@ void KvRun::put_routes(int64_t token, int64_t sparse_layer, const int64_t* exper
 }
 
 at::Tensor KvRun::keys(int64_t block, int64_t layer) const {
-  const KvShape& s = shape();
+  const KvHeads& s = shape().layer(layer);
   return blocks_[block]
-      .select(0, layer)
+      .narrow(0, pool_->offset(layer), s.heads * s.run())
+      .view({s.heads, s.run()})
       .narrow(1, 0, s.head_dim * kBlockTokens)
       .view({s.heads, s.head_dim, kBlockTokens});
 }
 
 at::Tensor KvRun::values(int64_t block, int64_t layer) const {
-  const KvShape& s = shape();
+  const KvHeads& s = shape().layer(layer);
   return blocks_[block]
-      .select(0, layer)
+      .narrow(0, pool_->offset(layer), s.heads * s.run())
+      .view({s.heads, s.run()})
       .narrow(1, s.head_dim * kBlockTokens, s.padded() * kBlockTokens)
       .view({s.heads, kBlockTokens, s.padded()})
       .narrow(2, 0, s.head_dim);

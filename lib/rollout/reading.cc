@@ -11,13 +11,16 @@ namespace temper {
 KvShape kv_shape(const Model& model, bool routes) {
   const ModelConfig& config = model.config();
   const Precision& precision = model.precision();
-  KvShape shape;
-  shape.layers = config.layers, shape.heads = config.kv_heads, shape.head_dim = config.head_dim;
-  shape.options = at::TensorOptions().dtype(precision.compute).device(precision.device);
-  if (routes) shape.routes = config.sparse_layers() * config.experts.chosen;
+  KvShape shape{{}, at::TensorOptions().dtype(precision.compute).device(precision.device)};
   // An accelerator's attention kernels have no heads as wide as latents are, and a prefix has whole heads.
   shape.latents = config.latent.rank > 0 && precision.device.is_cpu() && model.virtual_tokens() == nullptr;
-  if (shape.latents) shape.heads = 1, shape.head_dim = config.latent.rank + config.latent.turned;
+  for (int64_t l = 0; l < config.layers; ++l) {
+    if (shape.latents)
+      shape.layers.push_back({1, config.latent.rank + config.latent.turned});
+    else
+      shape.layers.push_back({config.kv_heads_of(l), config.head_dim_of(l)});
+  }
+  if (routes) shape.routes = config.sparse_layers() * config.experts.chosen;
   return shape;
 }
 

@@ -23,7 +23,7 @@ struct RecordedSteps::Recording {
   Tensor uniform;  // [rows] fp64
   Tensor no_end;   // [rows, end ids] fp32: 0, or -inf where they may not come
   Tensor logits, drawn;
-  const void* arena = nullptr;  // where it was when this was recorded
+  int64_t arena_rows = 0;  // when this was recorded: an arena that has grown stands elsewhere
   std::unique_ptr<DeviceGraph> graph;
 };
 
@@ -38,7 +38,10 @@ class RecordedContext : public AttentionContext {
                 const AttentionLaw& law) override {
     return attend_step(q, k, v, arena_, place_, reads_, layer, law);
   }
-  Tensor mix(int64_t, const MixInput&) override { bug("steps with linear attention are not recorded"); }
+  Tensor mix(int64_t, const MixInput&) override { bug("steps with a state are not recorded"); }
+  Tensor convolve(int64_t, const Tensor&, const Tensor&) override {
+    bug("steps with a state are not recorded");
+  }
 
  private:
   const KvArena& arena_;
@@ -74,12 +77,14 @@ RecordedSteps::~RecordedSteps() = default;
 
 bool RecordedSteps::can(Model& model, const SamplingOptions& sampling, int64_t longest) {
   const ModelConfig& config = model.config();
-  bool beyond = config.attention_softcap > 0 || config.linear.key_heads > 0 || config.experts.count > 0;
-  for (int64_t layer = 0; layer < config.layers; ++layer)
+  bool beyond = config.attention_softcap > 0 || config.experts.count > 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
     beyond |= config.window(layer) > 0 && config.window(layer) < longest;
-  return !model.precision().device.is_cpu() && model.precision().compute == at::kBFloat16 &&
-         config.head_dim % 8 == 0 && config.head_dim <= 256 && !beyond && samples_on_device(sampling) &&
-         sampling.ban.empty() && model.virtual_tokens() == nullptr;
+    beyond |=
+        config.recurrent(layer) || config.head_dim_of(layer) % 8 != 0 || config.head_dim_of(layer) > 256;
+  }
+  return !model.precision().device.is_cpu() && model.precision().compute == at::kBFloat16 && !beyond &&
+         samples_on_device(sampling) && sampling.ban.empty() && model.virtual_tokens() == nullptr;
 }
 
 // A batch's size fills up to a power of two: rows cost little, recordings much.
@@ -126,7 +131,7 @@ void RecordedSteps::record(Recording& r) {
     }
     r.drawn.copy_(draw_tokens(full, truncated(open, sampling_), sampling_, r.uniform));
   });
-  r.arena = pool_.arena().keys(0).const_data_ptr();
+  r.arena_rows = pool_.arena().rows();
 }
 
 std::vector<SampledToken> RecordedSteps::run(const std::vector<StepRow>& rows) {
@@ -157,8 +162,7 @@ std::vector<SampledToken> RecordedSteps::run(const std::vector<StepRow>& rows) {
   r.uniform.copy_(at::tensor(uniform, at::kDouble));
   if (!no_end.empty() && sampling_.min_new_tokens > 0)
     r.no_end.copy_(at::tensor(no_end).view(r.no_end.sizes()));
-  const bool usable =
-      r.graph != nullptr && r.graph->valid() && r.arena == pool_.arena().keys(0).const_data_ptr();
+  const bool usable = r.graph != nullptr && r.graph->valid() && r.arena_rows == pool_.arena().rows();
   if (!usable) record(r);
   r.graph->replay();
   return read_draws(r.drawn, r.logits, sampling_, banned);

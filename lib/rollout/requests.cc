@@ -19,11 +19,10 @@ void check_requests(Model& model, const std::vector<GenerateRequest>& requests,
         "generate: mirostat_tau draws each token by the ones before it and goes with no speculation; leave "
         "one "
         "of them out");
-  if (config.linear.key_heads > 0 && options.speculation != nullptr)
+  if (config.has_states() && options.speculation != nullptr)
     user_error(
-        "generate: a model with layers of linear attention does not go back over tokens that it has read, "
-        "and "
-        "goes with no speculation; leave that out");
+        "generate: a model with layers of linear attention or short convolutions does not go back over "
+        "tokens that it has read, and goes with no speculation; leave that out");
   const auto begun = [](const GenerateRequest& request) { return !request.begun.empty(); };
   if (sampling.mirostat() &&
       (options.step_tokens > 0 || std::any_of(requests.begin(), requests.end(), begun)))

@@ -21,7 +21,7 @@ namespace {
 
 // Keys and values of a token, in bytes.
 int64_t cache_row(const ModelConfig& model, int64_t item) {
-  return model.layers * 2 * model.kv_heads * model.head_dim * item;
+  return std::max<int64_t>(1, model.cached_numbers()) * item;
 }
 
 }  // namespace
@@ -70,7 +70,8 @@ DraftMemory draft_memory(const RunConfig& config, const ModelConfig& model, cons
 // Of the MLPs that a token goes through in a layer.
 int64_t mlp_width(const ModelConfig& c, int64_t layer) {
   const Experts& e = c.experts;
-  return c.sparse(layer) ? e.chosen * e.intermediate + e.shared_intermediate : c.intermediate;
+  const int64_t dense = !c.sparse(layer) || e.beside_mlp ? c.intermediate_of(layer) : 0;
+  return dense + (c.sparse(layer) ? e.chosen * e.intermediate + e.shared_intermediate : 0);
 }
 
 // Of a mixture: without the experts that a token does not go to.
@@ -108,14 +109,16 @@ Kept most_kept(const RunConfig& config, const std::vector<OptimParameter>& optim
 }
 
 // Numbers that a token keeps for backward in a block, without the inputs of trained linears: the inputs of
-// the norms, q, k, v (or what the recurrence reads), the attention's output, gate | up and their product, and
-// of experts each one's result.
+// the norms, q, k, v (or what the recurrence reads), the attention's output, gate | up and their product, of
+// experts each one's result; the layer's own embedding, its gate and their product.
 int64_t kept_numbers(const ModelConfig& c, int64_t layer) {
   const LinearAttention& r = c.linear;
-  const int64_t mixed = c.recurrent(layer) ? 2 * r.channels() + 2 * r.value_heads * r.value_dim
-                                           : 2 * c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim;
+  const int64_t mixed = c.linear_attention(layer) ? 2 * r.channels() + 2 * r.value_heads * r.value_dim
+                        : c.short_convolution(layer)
+                            ? 5 * c.hidden
+                            : 2 * (c.heads + c.kv_heads_of(layer)) * c.head_dim_of(layer);
   const int64_t results = c.sparse(layer) ? c.experts.chosen * c.hidden : 0;
-  return 2 * c.hidden + mixed + 2 * mlp_width(c, layer) + results;
+  return 2 * c.hidden + mixed + 2 * mlp_width(c, layer) + 5 * c.unlike.own_embedding_width + results;
 }
 
 }  // namespace

@@ -14,19 +14,20 @@ and, with experts:
   router_logits_checksum  [{"sum", "absolute", "chosen"}], a layer with a router each, over all tokens of the four sequences
                (fp32 gate logits before softmax or sigmoid; gemma4's are probabilities); chosen: tokens by expert
   aux_loss     transformers' load_balancing_loss_func over all those layers and tokens together, for the families that
-               have it (qwen3_moe, mixtral, gpt_oss)
+               have it (qwen3_moe, qwen3_5_moe_text, mixtral, gpt_oss)
 
 What a random tiny model would not show is made to matter: windows of 8, original lengths of 16 to 32 under YaRN and
 longrope, softcaps near the values, multipliers other than 1, biases and norm weights that are random. That no router's
 choice hangs on rounding is asserted. Token 119 is the padding of the families that have one, and no sequence has it:
 transformers' embedding has no gradient at its row. config.json is as transformers saves it, but for three older
-spellings (gemma3_text, phi3, mistral_yarn); gemma3, mistral3 and qwen3_5 are wrappers with tensors of other parts, which
-a text model passes over.
+spellings (gemma3_text, phi3, mistral_yarn) and that of released folders (gemma4); gemma3, gemma4, mistral3, qwen3_5 and
+qwen3_5_moe are wrappers with tensors of other parts, which a text model passes over.
 """
 import copy
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -77,6 +78,45 @@ def old_spelling(config):
 def next_token_module(tensors):
     """Of Qwen3.5's folders: a head for the token after next, which is passed over."""
     return {**tensors, "mtp.fc.weight": torch.ones(32, 64), "mtp.layers.0.input_layernorm.weight": torch.ones(32)}
+
+
+def gemma4_spelling(config):
+    """As the released folders: the sizes of layers without a window beside the others'."""
+    text = config["text_config"]
+    sizes = next(iter(text.pop("per_layer_config").values()))
+    text["global_head_dim"], text["num_global_key_value_heads"] = sizes["head_dim"], sizes["num_key_value_heads"]
+    return config
+
+
+def keys_of_all_layers(tensors):
+    """Of released folders: layers that read another's keys and values have some of their own, which nobody reads."""
+    out = dict(tensors)
+    for name, tensor in tensors.items():
+        if ".layers.1.self_attn.k_" in name or ".layers.1.self_attn.v_" in name:
+            out[name.replace(".layers.1.", ".layers.3.")] = torch.ones_like(tensor)
+    return out
+
+
+def all_sparse(config):
+    """Qwen3.5's mixtures have no width of a dense MLP."""
+    config.get("text_config", config).pop("intermediate_size")
+    return config
+
+
+def experts_together(tensors):
+    """As Qwen3.5's mixtures are released: a layer's experts in two tensors."""
+    out, parts = {}, {}
+    for name, tensor in tensors.items():
+        apart = re.match(r"(.*\.experts)\.(\d+)\.(gate|up|down)_proj\.weight", name)
+        if apart:
+            parts.setdefault(apart[1], {})[int(apart[2]), apart[3]] = tensor
+        else:
+            out[name] = tensor
+    for name, of in parts.items():
+        experts = range(len(of) // 3)
+        out[name + ".gate_up_proj"] = torch.stack([torch.cat([of[e, "gate"], of[e, "up"]]) for e in experts])
+        out[name + ".down_proj"] = torch.stack([of[e, "down"] for e in experts])
+    return out
 
 
 def mxfp4(tensors):
@@ -171,6 +211,35 @@ FAMILIES = {
                       wrapper=("qwen3_5", dict(tie_word_embeddings=True, vision_config=dict(
                           depth=1, hidden_size=8, intermediate_size=8, num_heads=2, patch_size=4, out_hidden_size=32,
                           num_position_embeddings=4)))),
+    "qwen3_5_moe": family("qwen3_5_moe_text", seed=34, change=all_sparse, head_dim=16,
+                          files=lambda tensors: next_token_module(experts_together(tensors)),
+                          layer_types=[L, F, L], num_hidden_layers=3, linear_num_key_heads=2, linear_num_value_heads=4,
+                          linear_key_head_dim=8, linear_value_head_dim=8, **EXPERTS, num_experts=4,
+                          moe_intermediate_size=12, shared_expert_intermediate_size=20,
+                          rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5,
+                                               mrope_section=[2, 1, 1], mrope_interleaved=True),
+                          wrapper=("qwen3_5_moe", dict(vision_config=dict(
+                              depth=1, hidden_size=8, intermediate_size=8, num_heads=2, patch_size=4, out_hidden_size=32,
+                              num_position_embeddings=4)))),
+    "qwen3_5_moe_text": family("qwen3_5_moe_text", seed=34, change=all_sparse, files=experts_together, head_dim=16, layer_types=[L, F],
+                               num_hidden_layers=2, linear_num_key_heads=2, linear_num_value_heads=2, linear_key_head_dim=8,
+                               linear_value_head_dim=16, attention_bias=True, **EXPERTS, num_experts=4,
+                               moe_intermediate_size=12, shared_expert_intermediate_size=12, tie_word_embeddings=True,
+                               rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.25)),
+    "lfm2": family("lfm2", layer_types=["conv", "conv", F, "conv"], num_hidden_layers=4, conv_bias=True,
+                   norm_eps=1e-4, intermediate_size=40, block_multiple_of=8, block_ffn_dim_multiplier=1.2,
+                   rope_parameters=dict(rope_type="default", rope_theta=100.0), pad_token_id=PAD,
+                   tie_word_embeddings=False),
+    "gemma4": family("gemma4_text", seed=13, hidden_size=32, intermediate_size=16, head_dim=8, global_head_dim=16,
+                     num_global_key_value_heads=1, attention_k_eq_v=True, layer_types=[S, S, F, S, F],
+                     num_hidden_layers=5, num_kv_shared_layers=2, hidden_size_per_layer_input=4,
+                     vocab_size_per_layer_input=VOCAB, sliding_window=8, pad_token_id=PAD,
+                     change=gemma4_spelling, files=keys_of_all_layers,
+                     rope_parameters={S: dict(rope_type="default", rope_theta=100.0),
+                                      F: dict(rope_type="proportional", rope_theta=1000.0, partial_rotary_factor=0.25)},
+                     wrapper=("gemma4", dict(vision_config=dict(
+                         hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+                         num_key_value_heads=2, head_dim=4, patch_size=4, position_embedding_size=16)))),
     "gemma4_text": family("gemma4_text", seed=13, hidden_size=32, intermediate_size=16, head_dim=8, global_head_dim=16,
                           layer_types=[S, F, S, F], num_hidden_layers=4, num_kv_shared_layers=2, use_double_wide_mlp=True,
                           hidden_size_per_layer_input=4, vocab_size_per_layer_input=VOCAB, sliding_window=8,
@@ -229,7 +298,7 @@ def draw_sequences():
 
 
 def is_text(name):
-    return not any(part in name for part in ("vision", "visual", "multi_modal", "mtp."))
+    return not any(part in name for part in ("vision", "visual", "multi_modal", "mtp.", "audio"))
 
 
 def routers(model):

@@ -6,8 +6,8 @@
                                                        tests/model/golden/families/NAME; and transformers' log-probs of FOLDER/NAME.back
 
 Every tensor of the model's folder must stand in the file by the name that the package's map of the architecture gives it, with the
-values that llama.cpp's converter writes: q and k permuted for the architectures that turn neighbours, 1 added to Gemma's norms, experts
-stacked, gpt-oss's gates and ups apart and transposed. No other tensor may stand there, and no key that the package does not name.
+values that llama.cpp's converter writes: q and k permuted for the architectures that turn neighbours, 1 added to Gemma's norms, taps of
+convolutions as matrices, experts stacked, gpt-oss's gates and ups apart and transposed. No other tensor may stand there, and no key that the package does not name.
 """
 import json
 import os
@@ -67,6 +67,8 @@ def expected(folder, arch, config):
         if name.endswith(".sinks"):
             name += ".weight"
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
+        if ".conv.conv." in name:  # the taps alone
+            value = value.squeeze(1)
         if arch in PERMUTED and re.search(r"\.[qk]_proj\.", name):
             value = permute(value, heads if ".q_proj." in name else kv)
         if arch in ONE_UP and name.endswith("norm.weight"):

@@ -14,7 +14,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests")
-INSIDE = {"gemma3", "mistral3"}
+INSIDE = {"gemma3", "gemma4", "mistral3", "qwen3_5_moe"}
 ATTENTION = r".*\.self_attn\..*_proj(_with_mqa)?"
 GPT_OSS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj", "mlp.router.weight"]
 # PEFT turns "all-linear" of mixtures into LoRA on attention, the routers' and the experts' tensors, but of gpt-oss, whose experts are
@@ -24,9 +24,11 @@ EXPERTS = {
                     # The linears that PEFT then leaves out.
                     "shared": {"target_modules": "all-linear", "target_parameters": ["gate_proj.weight", "up_proj.weight", "down_proj.weight"],
                                "rank_pattern": {"shared_experts.down_proj.weight": 3}}},
+    "gemma4_moe": {},
     "glm4_moe": {"experts": {"target_modules": "all-linear"}},
     "gpt_oss": {"experts": {"target_modules": ATTENTION, "target_parameters": GPT_OSS}},
     "mixtral": {"experts": {"target_modules": "all-linear", "use_rslora": True}},
+    "qwen3_5_moe_text": {},
     "qwen3_moe": {"experts": {"target_modules": "all-linear"},
                   "down": {"target_modules": [], "target_parameters": ["experts.down_proj"], "alpha_pattern": {"down_proj": 6}}},
 }
@@ -63,7 +65,7 @@ def main():
     torch.set_num_threads(1)
     names = sys.argv[1:] or sorted(os.listdir(f"{ROOT}/model/golden/families"))
     for name in names:
-        if name in INSIDE or name.startswith(("gemma4", "gpt_oss_mxfp4")):
+        if name in INSIDE or name == "gpt_oss_mxfp4":
             continue
         write(name, name, {"target_modules": ATTENTION if name in EXPERTS else "all-linear"})
         for kind, lora in EXPERTS.get(name, {}).items():

@@ -29,7 +29,7 @@ struct Filled {
   Filled(at::Device device, at::ScalarType dtype, const std::vector<int64_t>& lengths,
          const std::vector<std::vector<int64_t>>& own_lengths) {
     at::manual_seed(3);
-    const KvShape shape{2, 2, 16, at::TensorOptions().dtype(dtype).device(device)};
+    const auto shape = KvShape::alike(2, {2, 16}, at::TensorOptions().dtype(dtype).device(device));
     pool = std::make_unique<KvPool>(shape);
     for (size_t p = 0; p < lengths.size(); ++p) {
       prompts.push_back(make(lengths[p]));
@@ -44,9 +44,9 @@ struct Filled {
     auto run = std::make_unique<KvRun>(*pool);
     run->extend(tokens);
     const KvShape& shape = pool->shape();
-    for (int64_t layer = 0; layer < shape.layers && tokens > 0; ++layer) {
+    for (int64_t layer = 0; layer < 2 && tokens > 0; ++layer) {
       const auto next = [&] {
-        return at::randn({tokens, shape.heads, shape.head_dim})
+        return at::randn({tokens, shape.layer(layer).heads, shape.layer(layer).head_dim})
             .to(shape.options.dtype())
             .to(shape.options.device());
       };
@@ -117,7 +117,7 @@ TEST_CASE("fake device: decode attention equals the CPU's, with windows too") {
 
 TEST_CASE("fake device: runs keep what they hold while the arena grows, and rooms come back") {
   fake::start();
-  const KvShape shape{1, 1, 8, at::TensorOptions().dtype(at::kFloat).device(kFake)};
+  const auto shape = KvShape::alike(1, {1, 8}, at::TensorOptions().dtype(at::kFloat).device(kFake));
   KvPool pool(shape);
   std::vector<std::unique_ptr<KvRun>> runs;
   for (int i = 0; i < 5; ++i) runs.push_back(std::make_unique<KvRun>(pool));

@@ -306,3 +306,78 @@ TEST_CASE(
   near["model_type"] = "olmo9";
   CHECK(has(refusal(near), "the nearest is olmo"));
 }
+
+TEST_CASE("config: layers that are unlike each other, in both spellings") {
+  Json json = llama();
+  json["model_type"] = "gemma4_text";
+  json["head_dim"] = 8;
+  json["num_attention_heads"] = 4;
+  json["num_key_value_heads"] = 2;
+  json["num_hidden_layers"] = 5;
+  json["layer_types"] = {"sliding_attention", "sliding_attention", "full_attention", "sliding_attention",
+                         "sliding_attention"};
+  json["attention_k_eq_v"] = true;
+  json["num_kv_shared_layers"] = 2;
+  json["use_double_wide_mlp"] = true;
+  json["hidden_size_per_layer_input"] = 0;
+  Json released = json;
+  released["global_head_dim"] = 16;
+  released["num_global_key_value_heads"] = 1;
+  json["per_layer_config"]["2"] = {{"head_dim", 16}, {"num_key_value_heads", 1}};
+  json["per_layer_config"]["4"] = json["per_layer_config"]["2"];
+  for (const Json& spelling : {json, released}) {
+    const ModelConfig c = ModelConfig::from_json(spelling, "x");
+    CHECK(c.window(4) == 0);  // the last layer sees all
+    CHECK(c.head_dim_of(1) == 8);
+    CHECK(c.head_dim_of(2) == 16);
+    CHECK(c.kv_heads_of(1) == 2);
+    CHECK(c.kv_heads_of(2) == 1);
+    CHECK(c.kv_heads_of(3) == 0);
+    CHECK(c.lender(3) == 1);
+    CHECK(c.lender(4) == 2);
+    CHECK(c.lends(1));
+    CHECK_FALSE(c.lends(0));
+    CHECK(c.intermediate_of(3) == 2 * c.intermediate_of(2));
+    CHECK(c.rope.type == "proportional");
+    CHECK(c.attention_scale == 1.0);
+  }
+  const auto with = [&](const char* key, Json value) {
+    Json changed = json;
+    changed[key] = std::move(value);
+    return refusal(changed);
+  };
+  CHECK(has(with("per_layer_config", {{"2", {{"head_dim", 16}}}}), "per_layer_config: layer 4"));
+  CHECK(has(with("per_layer_config", {{"2", {{"intermediate_size", 16}}}}), "2: intermediate_size"));
+  CHECK(has(with("per_layer_config", {{"7", {{"head_dim", 16}}}}), "layers from 0 to 4"));
+  CHECK(has(with("num_kv_shared_layers", 3), "no layer of its type"));
+  CHECK(has(with("hidden_size_per_layer_input", 4), "vocab_size_per_layer_input"));
+  CHECK(has(with("use_bidirectional_attention", "all"), "use_bidirectional_attention"));
+  CHECK(with("use_bidirectional_attention", "vision") == "");
+  CHECK(has(with("enable_moe_block", true), "top_k_experts"));
+}
+
+TEST_CASE("config: LFM2's width and layers, in its own words") {
+  Json json = llama();
+  json["model_type"] = "lfm2";
+  json["num_key_value_heads"] = 2;
+  json["intermediate_size"] = 100;
+  json["num_hidden_layers"] = 3;
+  json["full_attn_idxs"] = {1};
+  ModelConfig c = ModelConfig::from_json(json, "x");
+  CHECK(c.intermediate == 256);  // 66 filled up
+  CHECK(c.short_convolution(0));
+  CHECK_FALSE(c.short_convolution(1));
+  CHECK(c.to_json()["intermediate_size"] == 100);
+  CHECK(c.to_json()["norm_eps"] == 1e-5);
+  json["block_auto_adjust_ff_dim"] = false;
+  json["block_ff_dim"] = 96;
+  json["tie_embedding"] = false;
+  json["layer_types"] = {"conv", "conv", "full_attention"};
+  c = ModelConfig::from_json(json, "x");
+  CHECK(c.intermediate == 96);
+  CHECK_FALSE(c.tied);
+  CHECK(c.recurrent(1));
+  CHECK_FALSE(c.recurrent(2));
+  json["layer_types"] = {"conv", "sliding_attention", "conv"};
+  CHECK(has(refusal(json), "layer_types"));
+}

@@ -116,6 +116,43 @@ TEST_CASE("families: gradients of all weights equal transformers'") {
   }
 }
 
+TEST_CASE("families: blocks that are computed again in backward give the same gradients") {
+  for (const std::string& folder : golden_folders()) {
+    CAPTURE(folder);
+    const auto model = Model::load(folder, Precision{});
+    const std::vector<int64_t> ids = golden_sequences(read_json_file(folder + "/golden.json"))[2].ids;
+    Packer packer;  // two answers to one prompt
+    const int64_t prompt = packer.add_segment({ids.begin(), ids.begin() + 12});
+    for (int64_t s = 0; s < 2; ++s)
+      packer.add_targets(packer.add_segment({ids.begin() + 12, ids.end() - s}, prompt), 0,
+                         static_cast<int64_t>(ids.size()) - 12 - s, s);
+    // all: else the weights of every other block alone.
+    const auto gradients = [&](int64_t checkpoint_every, bool all) {
+      model->set_trainable(
+          [&](const std::string& name) { return all || name.find(".layers.1.") != std::string::npos; });
+      ForwardOptions options;
+      options.checkpoint_every = checkpoint_every;
+      torch::autograd::backward(
+          {model_logp(*model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 2), {}, options)
+               .logp.sum()},
+          {});
+      std::vector<at::Tensor> out;
+      for (Parameter* p : model->parameters()) {
+        if (!p->master.requires_grad()) continue;
+        REQUIRE(p->master.grad().defined());
+        out.push_back(p->master.grad().flatten().clone());
+        p->master.mutable_grad() = at::Tensor();
+      }
+      return at::cat(out);
+    };
+    for (const bool all : {true, false}) {
+      const at::Tensor plain = gradients(0, all);
+      for (const int64_t every : {1, 2})
+        CHECK((gradients(every, all) - plain).norm().item<double>() < 1e-5 * plain.norm().item<double>());
+    }
+  }
+}
+
 TEST_CASE("families: a prompt shared by two answers gives what whole sequences give") {
   const at::NoGradGuard no_grad;
   for (const std::string& folder : golden_folders()) {

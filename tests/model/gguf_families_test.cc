@@ -154,6 +154,7 @@ std::vector<Case> cases() {
           {"ministral3"},
           {"mistral3"},
           {"gpt_oss", {{"swiglu_limit", 7.0}}},
+          {"lfm2", {{"conv_bias", false}}},
           {"glm4_moe"},
           {"mistral_yarn",
            {{"rope_scaling",
@@ -255,7 +256,11 @@ TEST_CASE("gguf families: a model that llama.cpp does not compute is refused by 
   names(refusal_of("gpt_oss", Json::object()), "swiglu_limit");
   names(refusal_of("llama_dynamic", Json::object()), "rope_parameters");
   names(refusal_of("mistral_yarn", Json::object()), "rope_parameters");
-  CHECK(refused(golden_family("deepseek_v3")).find("deepseek_v3") != std::string::npos);
+  names(refusal_of("lfm2", Json::object()), "conv_bias");
+  for (const char* family : {"deepseek_v3", "gemma4_text", "gemma4_moe", "qwen3_5_moe_text"}) {
+    const std::string message = refused(golden_family(family));
+    CHECK(message.find(read_model_config(golden_family(family)).family) != std::string::npos);
+  }
 }
 
 TEST_CASE("gguf families: windows that llama.cpp passes over end the context or stay, with their shape") {

@@ -22,8 +22,8 @@ struct Case {
 // A cache filled with random keys and values, and the same numbers as plain tensors.
 struct Filled {
   Filled(const Case& c, int64_t layers) {
-    pool =
-        std::make_unique<KvPool>(KvShape{layers, c.kv_heads, c.head_dim, at::TensorOptions().dtype(c.dtype)});
+    pool = std::make_unique<KvPool>(
+        KvShape::alike(layers, {c.kv_heads, c.head_dim}, at::TensorOptions().dtype(c.dtype)));
     const auto random = [&](int64_t n) { return at::randn({n, c.kv_heads, c.head_dim}).to(c.dtype); };
     for (size_t p = 0; p < c.prompts.size(); ++p) {
       prompts.push_back(std::make_unique<KvRun>(*pool));

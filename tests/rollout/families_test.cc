@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "model/golden_families.h"
 #include "rollout/engine.h"
+#include "rollout/reading.h"
+#include "rollout/speculate/skip.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
@@ -79,4 +81,39 @@ TEST_CASE("families: scaled rotary positions, chosen once, hold at four times th
                          UserError);
   }
   CHECK(scaled >= 5);
+}
+
+TEST_CASE("families: layers that read another's keys and values, in drafts that leave that one out") {
+  const at::NoGradGuard no_grad;
+  const std::string folder = test_file("model/golden/families/gemma4_text");
+  const auto model = Model::load(folder, Precision{});
+  REQUIRE(model->config().lender(2) == 0);
+  const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
+  const std::vector<GenerateRequest> requests = {{.prompt = golden[2].ids, .samples = 2}};
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 40;
+  sampling.temperature = 0;
+  const auto plain = generate(*model, FakeTokenizer({}), requests, sampling, {});
+  SkipOptions skip;
+  skip.attention = {0, 3}, skip.stop_below = 0;
+  EngineOptions options;
+  options.speculation = &skip;
+  EngineProgress progress;
+  const auto drafted = generate(*model, FakeTokenizer({}), requests, sampling, options,
+                                [&](const EngineProgress& p) { progress = p; });
+  CHECK(progress.drafted > 0);
+  for (size_t s = 0; s < 2; ++s) CHECK(plain[0][s].ids == drafted[0][s].ids);
+}
+
+TEST_CASE("families: a cache has room for the keys and values of its layers alone") {
+  const auto numbers = [](const char* name) {
+    const auto model = Model::load(test_file("model/golden/families/") + name, Precision{});
+    int64_t kept = 0;
+    for (const KvHeads& l : kv_shape(*model).layers) kept += 2 * l.heads * l.head_dim;
+    CHECK(kept == model->config().cached_numbers());
+    return kept;
+  };
+  CHECK(numbers("gemma4_text") == 2 * (2 * 8 + 2 * 16));  // two of four layers, of two sizes
+  CHECK(numbers("gemma4_moe") == 2 * (2 * 8 + 1 * 16));
+  CHECK(numbers("lfm2") == 2 * 2 * 8);  // one of four layers
 }

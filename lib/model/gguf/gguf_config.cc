@@ -144,6 +144,14 @@ class Reading {
                    further);
       j_["num_hidden_layers"] = all - further;
     }
+    if (reads("conv_L_cache")) {
+      const auto heads = contents_.metadata["attention.head_count_kv"].get<std::vector<int64_t>>();
+      j_["layer_types"] = Json::array();
+      for (const int64_t count : heads) {
+        j_["layer_types"].push_back(count > 0 ? "full_attention" : "conv");
+        if (count > 0) j_["num_key_value_heads"] = count;
+      }
+    }
     if (!reads("sliding_window")) return;
     if (how_.windows == GgufFamily::kNoWindow || j_.value("sliding_window", Json()) == 0)
       j_["sliding_window"] = nullptr;
@@ -268,6 +276,8 @@ std::vector<std::pair<std::string, Json>> computed(const ModelConfig& c) {
       {"topk_group", e.groups_chosen},
       {"swiglu_limit", e.limit},
       {"swiglu_alpha", e.alpha},
+      {"conv_bias", c.short_conv.biases},
+      {"layer_types of convolutions", by_layer(c, [&](int64_t l) { return c.short_convolution(l); })},
       {reads_key(family, "first_k_dense_replace") ? "first_k_dense_replace" : "mlp_only_layers",
        by_layer(c, [&](int64_t l) { return !c.sparse(l); })}};
   if (gguf_family(family).windows == GgufFamily::kNoWindow) return out;

@@ -104,6 +104,8 @@ Json read_key(const GgufFile& file, const GgufKey& key, const std::string& name)
   switch (key.kind) {
     case GgufKey::kInteger:
       return file.integer(name);
+    case GgufKey::kIntegers:
+      return file.integers(name);
     case GgufKey::kNumber:
       return file.number(name);
     case GgufKey::kText:
@@ -233,6 +235,19 @@ std::vector<GgufFamily> make_table() {
                  [](const ModelConfig& c) { return Json(c.experts.groups_chosen); }},
                 // Of the block_count; they predict several tokens at once.
                 {"nextn_predict_layers", "", Kind::kInteger}}},
+      {.family = "lfm2",
+       .fixed = R"({"conv_bias": false, "block_auto_adjust_ff_dim": false})",
+       .keys = {{"attention.head_count_kv", "", Kind::kIntegers,  // by layer; 0: a convolution
+                 [](const ModelConfig& c) {
+                   Json heads = Json::array();
+                   for (int64_t l = 0; l < c.layers; ++l) heads.push_back(c.kv_heads_of(l));
+                   return heads;
+                 },
+                 true},
+                {"attention.layer_norm_rms_epsilon", "norm_eps", Kind::kNumber,
+                 [](const ModelConfig& c) { return Json(c.norm_eps); }, true},
+                {"shortconv.l_cache", "conv_L_cache", Kind::kInteger,
+                 [](const ModelConfig& c) { return Json(c.short_conv.kernel); }, true}}},
   };
 }
 
@@ -312,6 +327,7 @@ void write_gguf_keys(const Family& family, const Json& metadata, GgufWriter& wri
     const Json& value = metadata[key.name];
     const std::string name = std::string(family.gguf) + "." + key.name;
     if (key.kind == GgufKey::kInteger) writer.u32(name, static_cast<uint32_t>(value.get<int64_t>()));
+    if (key.kind == GgufKey::kIntegers) writer.i32s(name, value.get<std::vector<int32_t>>());
     if (key.kind == GgufKey::kNumber) writer.f32(name, static_cast<float>(value.get<double>()));
     if (key.kind == GgufKey::kText) writer.text(name, value.get<std::string>());
     if (key.kind == GgufKey::kFlag) writer.boolean(name, value.get<bool>());

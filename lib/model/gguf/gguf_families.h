@@ -15,7 +15,7 @@ namespace temper {
 
 // A key of the metadata and the one of config.json that says the same.
 struct GgufKey {
-  enum Kind { kInteger, kNumber, kText, kFlag, kFlags };
+  enum Kind { kInteger, kIntegers, kNumber, kText, kFlag, kFlags };
   std::string name;    // behind the architecture and a dot
   std::string config;  // "a.b": b in the object a; "": none says it alone, gguf_config.cc reads it
   Kind kind = kInteger;

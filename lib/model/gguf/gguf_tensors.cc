@@ -11,9 +11,11 @@ namespace {
 
 using at::Tensor;
 
-constexpr std::pair<const char*, const char*> kWhole[] = {{"model.embed_tokens.weight", "token_embd.weight"},
-                                                          {"model.norm.weight", "output_norm.weight"},
-                                                          {"lm_head.weight", "output.weight"}};
+constexpr std::pair<const char*, const char*> kWhole[] = {
+    {"model.embed_tokens.weight", "token_embd.weight"},
+    {"model.norm.weight", "output_norm.weight"},
+    {"model.embedding_norm.weight", "token_embd_norm.weight"},
+    {"lm_head.weight", "output.weight"}};
 // Behind "model.layers.N." and "blk.N.", with ".weight" or ".bias" behind both.
 constexpr std::pair<const char*, const char*> kModules[] = {
     {"self_attn.q_proj", "attn_q"},
@@ -21,6 +23,15 @@ constexpr std::pair<const char*, const char*> kModules[] = {
     {"self_attn.v_proj", "attn_v"},
     {"self_attn.qkv_proj", "attn_qkv"},
     {"self_attn.o_proj", "attn_output"},
+    {"self_attn.out_proj", "attn_output"},
+    {"self_attn.q_layernorm", "attn_q_norm"},
+    {"self_attn.k_layernorm", "attn_k_norm"},
+    {"conv.in_proj", "shortconv.in_proj"},
+    {"conv.conv", "shortconv.conv"},
+    {"conv.out_proj", "shortconv.out_proj"},
+    {"feed_forward.w1", "ffn_gate"},
+    {"feed_forward.w3", "ffn_up"},
+    {"feed_forward.w2", "ffn_down"},
     {"self_attn.q_norm", "attn_q_norm"},
     {"self_attn.k_norm", "attn_k_norm"},
     {"mlp.gate_proj", "ffn_gate"},
@@ -31,6 +42,7 @@ constexpr std::pair<const char*, const char*> kModules[] = {
     {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
     {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
     {"mlp.shared_experts.down_proj", "ffn_down_shexp"}};
+constexpr const char* kTaps = ".conv.conv.weight";  // [C, 1, K], without the 1 in GGUF files
 // Whole names behind "model.layers.N." and "blk.N.".
 constexpr std::pair<const char*, const char*> kOthers[] = {{"self_attn.sinks", "attn_sinks.weight"},
                                                            {kRouterCorrection, "exp_probs_b.bias"},
@@ -98,11 +110,13 @@ std::vector<std::string> gguf_names(const ModelConfig& config, const std::string
 std::vector<int64_t> gguf_shape(const std::vector<int64_t>& parameter_shape, size_t parts) {
   std::vector<int64_t> shape = parameter_shape;
   if (parts == 2) shape[1] /= 2;
+  if (shape.size() == 3 && shape[1] == 1) shape.erase(shape.begin() + 1);  // a convolution's taps
   return shape;
 }
 
 bool always_f32(const std::string& name, const std::vector<int64_t>& shape) {
-  return shape.size() < 2 || !name.ends_with(".weight") || name.ends_with("ffn_gate_inp.weight");
+  return shape.size() < 2 || !name.ends_with(".weight") || name.ends_with("ffn_gate_inp.weight") ||
+         name.ends_with("shortconv.conv.weight");
 }
 
 // Of the rows of gates and ups: gpt-oss has them by turns, the others one behind the other.
@@ -113,6 +127,7 @@ Tensor to_gguf(const ModelConfig& config, const std::string& parameter, const Te
     return family_of(config).clamps_gates ? value.slice(1, which, {}, 2)
                                           : value.narrow(1, which * half, half);
   }
+  if (parameter.ends_with(kTaps)) return value.squeeze(1);
   if (adds_one(config, parameter)) return value.to(at::kFloat) + 1.0;
   const int64_t heads = reordered_heads(config, parameter);
   return heads > 0 ? to_pairs(value, heads) : value;
@@ -121,6 +136,7 @@ Tensor to_gguf(const ModelConfig& config, const std::string& parameter, const Te
 Tensor from_gguf(const ModelConfig& config, const std::string& parameter, const std::vector<Tensor>& parts) {
   if (parts.size() == 2)
     return family_of(config).clamps_gates ? at::stack(parts, 2).flatten(1, 2) : at::cat(parts, 1);
+  if (parameter.ends_with(kTaps)) return parts[0].unsqueeze(1);
   if (adds_one(config, parameter)) return parts[0] - 1.0;
   const int64_t heads = reordered_heads(config, parameter);
   return heads > 0 ? to_halves(parts[0], heads) : parts[0];

@@ -110,7 +110,7 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
     const NamedTensors parts = stored_parts(config, parameter, at::zeros({}).expand(shape));
     for (size_t k = 0; k < parts.size(); ++k) {
       specs.push_back(
-          {parts[k].first, is_constant(parameter) ? at::kFloat : type, parts[k].second.sizes().vec()});
+          {parts[k].first, is_fp32_constant(parameter) ? at::kFloat : type, parts[k].second.sizes().vec()});
       sources.emplace_back(parameter, k);
     }
   }

@@ -37,12 +37,14 @@ Json SkipTrial::to_json() const {
 }
 
 double cost_without(const ModelConfig& c, const SkipTrial& trial) {
-  const double attention = static_cast<double>(c.hidden * c.head_dim * 2 * (c.heads + c.kv_heads));
-  const double mlp = static_cast<double>(3 * c.hidden * c.intermediate);
-  const double whole =
-      static_cast<double>(c.layers) * (attention + mlp) + static_cast<double>(c.vocab * c.hidden);
-  const double skipped =
-      static_cast<double>(trial.attention.size()) * attention + static_cast<double>(trial.mlp.size()) * mlp;
+  const auto attention = [&](int64_t l) {
+    return static_cast<double>(c.hidden * c.head_dim_of(l) * 2 * (c.heads + c.kv_heads_of(l)));
+  };
+  const auto mlp = [&](int64_t l) { return static_cast<double>(3 * c.hidden * c.intermediate_of(l)); };
+  double whole = static_cast<double>(c.vocab * c.hidden), skipped = 0;
+  for (int64_t l = 0; l < c.layers; ++l) whole += attention(l) + mlp(l);
+  for (const int64_t l : trial.attention) skipped += attention(l);
+  for (const int64_t l : trial.mlp) skipped += mlp(l);
   return 1 - skipped / whole;
 }
 
