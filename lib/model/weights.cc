@@ -139,8 +139,7 @@ void Weights::add_experts(const ModelConfig& config, const std::string& layer, E
   if (e.biases) to.router_bias = add(router + ".bias", {e.count});
   if (e.router == Experts::Router::kSigmoid)  // fp32 in all files
     to.correction = add(layer + kRouterCorrection, at::empty({e.count}, options_.dtype(at::kFloat)));
-  < < < A to.gate_up = add_quantised(gate_up, {e.count, 2 * e.intermediate, config.hidden});
-  == = if (e.beside_mlp) {
+  if (e.beside_mlp) {
     to.router_scale = add(layer + kRouterScale, {config.hidden});
     to.each_scale = add(layer + kExpertScale, {e.count});
     to.after_dense = add(layer + kAfterDense + ".weight", {config.hidden});
@@ -148,7 +147,7 @@ void Weights::add_experts(const ModelConfig& config, const std::string& layer, E
     to.after = add(layer + kAfterExperts + ".weight", {config.hidden});
   }
   to.gate_up = add_quantised(gate_up, {e.count, 2 * e.intermediate, config.hidden});
-  >>> if (e.biases) to.gate_up_bias = add(gate_up + "_bias", {e.count, 2 * e.intermediate});
+  if (e.biases) to.gate_up_bias = add(gate_up + "_bias", {e.count, 2 * e.intermediate});
   to.down = add_quantised(down, {e.count, config.hidden, e.intermediate});
   if (e.biases) to.down_bias = add(down + "_bias", {e.count, config.hidden});
 }
@@ -162,7 +161,7 @@ Parameter* Weights::add(const std::string& name, const at::Tensor& compute) {
   return parameters_.back().get();
 }
 
-< < < A Parameter* Weights::add_quantised(const std::string& name, at::IntArrayRef shape) {
+Parameter* Weights::add_quantised(const std::string& name, at::IntArrayRef shape) {
   if (!quantise_.on()) return add(name, shape);
   Parameter* p = add(name, at::empty(shape, options_.device(at::kMeta)));
   p->quantised = std::make_shared<QuantisedMatrix>(
@@ -170,119 +169,114 @@ Parameter* Weights::add(const std::string& name, const at::Tensor& compute) {
   return p;
 }
 
-FusedLinear Weights::fuse(const std::string& prefix,
-                          const std::vector<std::pair<std::string, int64_t>>& parts, int64_t in, bool bias,
-                          int64_t& next_module) {
-  == = FusedLinear Weights::fuse(const std::string& prefix, const LinearParts& linear, int64_t& next_module) {
-    >>> FusedLinear fused;
-    if (linear.parts.empty()) return fused;
-    const int64_t in = linear.columns;
-    int64_t rows = 0;
-    for (const auto& [name, out] : linear.parts) rows += out;
-    if (!quantise_.on()) fused.compute = at::empty({rows, in}, options_);
-    if (linear.bias) fused.bias = at::empty({rows}, options_);
-    int64_t row = 0;
-    for (const auto& [part, out] : linear.parts) {
-      const std::string name = prefix + part;
-      fused.weights.push_back(quantise_.on() ? add_quantised(name + ".weight", {out, in})
-                                             : add(name + ".weight", fused.compute.narrow(0, row, out)));
-      if (linear.bias) fused.biases.push_back(add(name + ".bias", fused.bias.narrow(0, row, out)));
-      if (modules.at(static_cast<size_t>(next_module)) != name)
-        bug("module {} is not {}", modules[static_cast<size_t>(next_module)], name);
-      fused.modules.push_back(next_module++);
-      row += out;
-    }
-    return fused;
+FusedLinear Weights::fuse(const std::string& prefix, const LinearParts& linear, int64_t& next_module) {
+  FusedLinear fused;
+  if (linear.parts.empty()) return fused;
+  const int64_t in = linear.columns;
+  int64_t rows = 0;
+  for (const auto& [name, out] : linear.parts) rows += out;
+  if (!quantise_.on()) fused.compute = at::empty({rows, in}, options_);
+  if (linear.bias) fused.bias = at::empty({rows}, options_);
+  int64_t row = 0;
+  for (const auto& [part, out] : linear.parts) {
+    const std::string name = prefix + part;
+    fused.weights.push_back(quantise_.on() ? add_quantised(name + ".weight", {out, in})
+                                           : add(name + ".weight", fused.compute.narrow(0, row, out)));
+    if (linear.bias) fused.biases.push_back(add(name + ".bias", fused.bias.narrow(0, row, out)));
+    if (modules.at(static_cast<size_t>(next_module)) != name)
+      bug("module {} is not {}", modules[static_cast<size_t>(next_module)], name);
+    fused.modules.push_back(next_module++);
+    row += out;
   }
+  return fused;
+}
 
-  at::Tensor PassMath::project(const FusedLinear& w, const at::Tensor& x) const {
-    const at::Tensor in = delta == nullptr ? x : delta->input(w.modules, x);
-    const at::Tensor y = w.product(in);
-    if (delta == nullptr) return y;
-    std::vector<int64_t> outs;
-    for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
-    return delta->apply(w.modules, outs, in, y, training);
+at::Tensor PassMath::project(const FusedLinear& w, const at::Tensor& x) const {
+  const at::Tensor in = delta == nullptr ? x : delta->input(w.modules, x);
+  const at::Tensor y = w.product(in);
+  if (delta == nullptr) return y;
+  std::vector<int64_t> outs;
+  for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
+  return delta->apply(w.modules, outs, in, y, training);
+}
+
+at::Tensor PassMath::project(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,
+                             const at::Tensor& x) const {
+  const at::Tensor y = expert_product(weight, bias, rows, x);
+  return delta == nullptr ? y : delta->apply_mixture(weight, &rows, x, y);
+}
+
+at::Tensor PassMath::norm(const at::Tensor& x, const Parameter* weight) const {
+  const at::Tensor& w = weight->master;
+  return rms_norm(x, norms_add_one ? w.to(at::kFloat) + 1.0 : w, norm_eps);
+}
+
+at::Tensor PassMath::norm(const at::Tensor& x) const {
+  return rms_norm(x, at::ones({x.size(-1)}, x.options().dtype(at::kFloat)), norm_eps);
+}
+
+at::Tensor FusedLinear::product(const at::Tensor& x) const {
+  if (quantised()) {
+    QuantisedParts parts;
+    for (const Parameter* p : weights) parts.emplace_back(p->quantised);
+    return quantised_linear(x, parts, bias);
   }
-
-  at::Tensor PassMath::project(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,
-                               const at::Tensor& x) const {
-    const at::Tensor y = expert_product(weight, bias, rows, x);
-    return delta == nullptr ? y : delta->apply_mixture(weight, &rows, x, y);
-  }
-
-  at::Tensor PassMath::norm(const at::Tensor& x, const Parameter* weight) const {
-    const at::Tensor& w = weight->master;
-    return rms_norm(x, norms_add_one ? w.to(at::kFloat) + 1.0 : w, norm_eps);
-  }
-
-  at::Tensor PassMath::norm(const at::Tensor& x) const {
-    return rms_norm(x, at::ones({x.size(-1)}, x.options().dtype(at::kFloat)), norm_eps);
-  }
-
-  at::Tensor FusedLinear::product(const at::Tensor& x) const {
-    if (quantised()) {
-      QuantisedParts parts;
-      for (const Parameter* p : weights) parts.emplace_back(p->quantised);
-      return quantised_linear(x, parts, bias);
-    }
-    const auto masters = [](const std::vector<Parameter*>& parameters) {
-      std::vector<at::Tensor> out;
-      for (const Parameter* p : parameters) out.push_back(p->master);
-      return out;
-    };
-    return linear(x, compute, masters(weights), bias, masters(biases));
-  }
-
-  at::Tensor expert_product(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,
-                            const at::Tensor& x) {
-    const at::Tensor offset = bias == nullptr ? at::Tensor() : bias->compute;
-    if (weight->quantised) return grouped_quantised_linear(x, rows, weight->quantised, offset);
-    return grouped_linear(x, rows, weight->compute, weight->master, offset,
-                          bias == nullptr ? at::Tensor() : bias->master);
-  }
-
-  std::vector<Parameter*> Weights::list() {
-    std::vector<Parameter*> out = stored();
-    std::erase_if(out, [](const Parameter* p) { return is_constant(p->name); });
+  const auto masters = [](const std::vector<Parameter*>& parameters) {
+    std::vector<at::Tensor> out;
+    for (const Parameter* p : parameters) out.push_back(p->master);
     return out;
-  }
+  };
+  return linear(x, compute, masters(weights), bias, masters(biases));
+}
 
-  std::vector<Parameter*> Weights::stored() {
-    std::vector<Parameter*> out;
-    for (const auto& p : parameters_) out.push_back(p.get());
-    return out;
-  }
+at::Tensor expert_product(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,
+                          const at::Tensor& x) {
+  const at::Tensor offset = bias == nullptr ? at::Tensor() : bias->compute;
+  if (weight->quantised) return grouped_quantised_linear(x, rows, weight->quantised, offset);
+  return grouped_linear(x, rows, weight->compute, weight->master, offset,
+                        bias == nullptr ? at::Tensor() : bias->master);
+}
 
-  void Weights::untie_head() {
-    if (head != embedding) return;
-    const at::Tensor own = embedding->compute.detach().clone();
-    const auto at = parameters_.end() - (score == nullptr ? 0 : 1);  // the score head is the last
-    head =
-        parameters_.insert(at, std::make_unique<Parameter>(Parameter{"lm_head.weight", own, own, nullptr}))
-            ->get();
-  }
+std::vector<Parameter*> Weights::list() {
+  std::vector<Parameter*> out = stored();
+  std::erase_if(out, [](const Parameter* p) { return is_constant(p->name); });
+  return out;
+}
 
-  void Weights::resize_vocabulary(int64_t rows) {
-    for (Parameter* p : {embedding, head, own_table}) {
-      if (p == nullptr || p->compute.size(0) == rows) continue;
-      const int64_t kept = std::min(rows, p->compute.size(0));
-      p->compute =
-          at::constant_pad_nd(p->compute.detach().narrow(0, 0, kept), {0, 0, 0, rows - kept}).contiguous();
-      p->freeze();
-    }
-  }
+std::vector<Parameter*> Weights::stored() {
+  std::vector<Parameter*> out;
+  for (const auto& p : parameters_) out.push_back(p.get());
+  return out;
+}
 
-  void Weights::refresh() {
-    at::NoGradGuard guard;
-    std::vector<at::Tensor> computes, masters;
-    for (const auto& p : parameters_) {
-      if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat || p->master_elsewhere)
-        continue;
-      computes.push_back(p->compute);
-      masters.push_back(p->master.detach());
-    }
-    // In few launches on an accelerator, one after the other on the CPU.
-    if (!computes.empty()) at::_foreach_copy_(computes, masters);
+void Weights::untie_head() {
+  if (head != embedding) return;
+  const at::Tensor own = embedding->compute.detach().clone();
+  const auto at = parameters_.end() - (score == nullptr ? 0 : 1);  // the score head is the last
+  head = parameters_.insert(at, std::make_unique<Parameter>(Parameter{"lm_head.weight", own, own, nullptr}))
+             ->get();
+}
+
+void Weights::resize_vocabulary(int64_t rows) {
+  for (Parameter* p : {embedding, head, own_table}) {
+    if (p == nullptr || p->compute.size(0) == rows) continue;
+    const int64_t kept = std::min(rows, p->compute.size(0));
+    p->compute =
+        at::constant_pad_nd(p->compute.detach().narrow(0, 0, kept), {0, 0, 0, rows - kept}).contiguous();
+    p->freeze();
   }
+}
+
+void Weights::refresh() {
+  at::NoGradGuard guard;
+  std::vector<at::Tensor> computes, masters;
+  for (const auto& p : parameters_) {
+    if (!p->master.requires_grad() || p->compute.scalar_type() == at::kFloat || p->master_elsewhere) continue;
+    computes.push_back(p->compute);
+    masters.push_back(p->master.detach());
+  }
+  // In few launches on an accelerator, one after the other on the CPU.
+  if (!computes.empty()) at::_foreach_copy_(computes, masters);
+}
 
 }  // namespace temper
