@@ -254,7 +254,7 @@ class Decoder : public Model {
     Tensors keys_and_values(in.begin() + (own.defined() ? 2 : 1), in.end());
     Tensor x = in[0];
     const bool skips = pass.context->skips_attention(l) || pass.context->skips_attention(config_.lender(l));
-    if (!skips) x = added(x, operated(l, x, pass, keys_and_values), w.after_attention, math);
+    if (!skips) x = added(x, mixed(l, x, pass, keys_and_values), w.after_attention, math);
     if (!pass.context->skips_mlp(l)) {
       const Tensor h = w.before_mlp == nullptr ? x : math.norm(x, w.before_mlp);
       x = added(x, mlps(l, x, h, pass), w.after_mlp, math);
@@ -268,7 +268,7 @@ class Decoder : public Model {
 
   // Attention, or what stands in its place. keys_and_values: those of the layer that lends them, or else
   // empty, and then this layer's where it is one of attention.
-  Tensor operated(int64_t l, const Tensor& x, const Pass& pass, Tensors& keys_and_values) {
+  Tensor mixed(int64_t l, const Tensor& x, const Pass& pass, Tensors& keys_and_values) {
     const BlockWeights& w = weights_.blocks[l];
     const Tensor h = w.before_attention == nullptr ? x : pass.math.norm(x, w.before_attention);
     if (config_.linear_attention(l)) return linear_attention(config_, l, w, h, *pass.context, pass.math);
@@ -366,7 +366,7 @@ class Decoder : public Model {
     return config_.window_rope && config_.window(l) > 0 ? pass.window_angles : pass.angles;
   }
 
-  // keys_and_values: see operated().
+  // keys_and_values: see mixed().
   Tensor attention(int64_t l, const Tensor& h, const Pass& pass, Tensors& keys_and_values) {
     const BlockWeights& w = weights_.blocks[l];
     const Tensor* up = latent_up(config_, l, w, *pass.context, pass.math);
@@ -388,7 +388,7 @@ class Decoder : public Model {
       attended = values_of_latents(config_.latent, attended, *up);
     else if (config_.latent.rank > 0)
       attended = attended.narrow(2, 0, config_.latent.value);
-    attended = attended.reshape({h.size(0), -1});
+    attended = attended.flatten(1);
     if (heads.gate.defined()) attended = attended * at::sigmoid(heads.gate);
     return pass.math.project(w.out, attended);
   }

@@ -20,8 +20,10 @@ norms stand, how matrices lie in files, which keys of config.json it reads and w
 1. An entry in the table of `families.cc`: its name (config.json's `model_type`), and what differs from llama. `keys` is a JSON object of
    the keys that its config class in transformers has beside those that all families read, each with its default there. `.gguf` is
    `nullptr` until `gguf/gguf_families.cc` has an entry of what llama.cpp's architecture holds of it.
-2. Only when it computes something new: a field of `ModelConfig`, read in `config.cc` (rotary positions and windows: `config_rope.cc`),
-   used in `decoder.cc`, and a line in `knobs.cc`. A key with a value that the decoder does not compute is refused by its name.
+2. Only when it computes something new: a field of `ModelConfig`, read in `config.cc` (rotary positions and windows: `config_rope.cc`;
+   what stands in the place of plain attention, and layers unlike each other: `config_layers.cc`), its parameters in `shapes.cc` and
+   `weights.cc`, used in `decoder.cc` or in a file of its own that the decoder calls, and a line in `knobs.cc`. A key with a value that the
+   decoder does not compute is refused by its name.
 3. A tiny random model with every knob on in `scripts/oracles/families.py`, made in transformers; its folder goes to
    `tests/model/golden/families`.
 4. This page again: `scripts/docs/families.py build/bin/temper-inspect > lib/model/README.md`.
