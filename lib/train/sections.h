@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "data/formats/format.h"
 #include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
@@ -53,9 +54,9 @@ struct DataSection : Fields {
   std::vector<std::string> train, eval;
   ProblemSource make, make_eval;  // in their places
   std::string chat_template = "auto";
-  std::string prompt_column = "prompt";  // the column that holds the prompt
-  bool chat_prompts = false;             // a string prompt becomes a user's message
-  std::string prefix;                    // text before all, such as a control token
+  RecordFormat format;        // "format", "columns", "tags"
+  bool chat_prompts = false;  // a string prompt becomes a user's message
+  std::string prefix;         // text before all, such as a control token
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", special_tokens = "auto";
   std::string order_kind = "shuffle";
@@ -67,13 +68,17 @@ struct DataSection : Fields {
   // The fields that the records come from, for messages: "data.train" or "data.make", and of held-out ones.
   std::string train_field() const { return make.on() ? "data.make" : "data.train"; }
   std::string eval_field() const { return make_eval.on() ? "data.make_eval" : "data.eval"; }
-  // The records of files, or made. Throws UserError.
+  // The records of files in the kinds of records.h, by format, columns and tags. Throws UserError.
+  std::vector<Record> read(const std::vector<std::string>& files) const;
+  // The records of files, or made, their columns called as `columns` says. Throws UserError.
   std::vector<Record> train_records() const;
   std::vector<Record> eval_records() const;
   EncodeSettings encoding() const;
   // Of what is drawn in epochs, whatever order the records have: RecordOrder's.
   std::string epochs() const { return order_kind == "sequential" ? "sequential" : "shuffle"; }
-  // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
+  // Problems that were made, their columns called as `columns` says.
+  std::vector<Record> called(std::vector<Record> made) const;
+  // Makes chats of string prompts where chat_prompts says so.
   void adapt(std::vector<Record>& records) const;
 };
 
