@@ -18,6 +18,7 @@
 #include "base/progress.h"
 #include "common.h"
 #include "conversing.h"
+#include "data/formats/format.h"
 #include "data/records.h"
 #include "decoding.h"
 #include "load_model.h"
@@ -143,7 +144,7 @@ inline void complete(const Settings& s, Model& model, AdapterSet* adapters, cons
   if (s.input.empty())
     records.push_back({Json{{"prompt", *s.prompt}}, "--prompt", 1});
   else
-    records = read_jsonl({s.input});
+    records = read_data({s.input});
   std::unique_ptr<RewardSet> rewards;
   if (!s.score.empty()) rewards = std::make_unique<RewardSet>(read_rewards(s.score, "--score"));
   if (rewards != nullptr) {

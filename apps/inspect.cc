@@ -51,7 +51,8 @@ int main(int argc, char** argv) {
   uint64_t seed = 1;
 
   auto* list = app.add_subcommand(
-      "list", "objectives, rewards, problems, adapters, optimizers, schedules, samplers, families");
+      "list",
+      "objectives, rewards, problems, adapters, optimizers, schedules, samplers, families, formats ...");
   list->add_option("kind", file, "one kind only");
   list->add_option("name", name, "one entry only, with its fields");
   auto* config = app.add_subcommand("config", "the resolved config, or every problem in it");
@@ -96,6 +97,13 @@ int main(int argc, char** argv) {
   problems->add_option("--seed", seed, "a run's seed, or its data.make.seed [1]");
   problems->add_flag("--held-out", held_out, "those of data.make_eval, which no data.make gives");
   problems->add_option("--set", sets, "field=value")->type_size(1)->allow_extra_args(false);
+  auto* data = app.add_subcommand("data", "the first records of a file as a run would read them");
+  data->add_option("file", file)->required();
+  data->add_option("--format", name, "as data.format of a config: auto, alpaca, sharegpt ...");
+  data->add_option("--set", sets, "field=value of a config's data: columns.prompt=question ...")
+      ->type_size(1)
+      ->allow_extra_args(false);
+  data->add_option("--model", model, "a folder: its tokens of the records, and which are learnt");
   auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
   shapes->add_option("folder", file)->required();
   auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
@@ -137,6 +145,11 @@ int main(int argc, char** argv) {
         inspect_objective_file(name, input, overrides, print);
       else
         print(objective::evaluate_objective(name, read_json_file(input), overrides));
+    }
+    if (*data) {
+      Json fields = overrides_of(sets);
+      if (!name.empty()) fields["format"] = name;
+      print(inspect_data(file, model, fields));
     }
     if (*shapes) print(inspect_model(file));
     if (*run) print(inspect_run(file));

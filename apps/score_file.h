@@ -31,7 +31,7 @@ inline void score_file(const ScoreFileArguments& a) {
   if (a.rewards.empty()) user_error("--reward: expected one, such as --reward math");
   const std::vector<RewardEntry> entries = read_rewards(a.rewards, "--reward");
   RewardSet rewards(entries, a.combine);
-  std::vector<Record> records = read_jsonl({a.file});
+  std::vector<Record> records = read_records({a.file});
   if (a.limit > 0 && records.size() > static_cast<size_t>(a.limit))
     records.resize(static_cast<size_t>(a.limit));
   for (const std::string& line : check_references(rewards, records, "--score")) log_warning("{}", line);

@@ -60,7 +60,7 @@ inline void check_modes(const EvalArguments& a) {
 
 // The samples of a file, of the round and budget that are asked for.
 inline StoredSamples read_samples(const EvalArguments& a, const std::string& file) {
-  std::vector<Record> lines = read_jsonl({file});
+  std::vector<Record> lines = read_records({file});
   for (const auto& [column, wanted] : {std::pair{"round", a.round}, {"budget", a.budget}}) {
     if (wanted == 0) continue;
     std::erase_if(lines, [&, column = column, wanted = wanted](const Record& line) {

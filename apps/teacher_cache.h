@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "common.h"
+#include "data/formats/format.h"
 #include "data/records.h"
 #include "task/distill/teacher_cache.h"
 
@@ -49,7 +50,7 @@ inline void cache_teacher(const CacheRequest& r, uint64_t seed, const std::strin
   const RecordEncoder encoder(tokenizer, chat, r.encoding);
   std::vector<Example> examples;
   int64_t longest = 0;
-  const std::vector<Record> records = read_jsonl({input});
+  const std::vector<Record> records = read_data({input});
   for (const Record& record : records) {
     Example example = encoder.supervised(record);
     longest = std::max(longest, static_cast<int64_t>(example.ids.size()));

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/formats/format.h"
+#include "data/source/csv.h"
 
 namespace temper {
 namespace {
@@ -233,7 +235,7 @@ std::vector<Record> csv_records(const std::string& path) {
 
 std::vector<Record> lines_of_file(const std::string& path) {
   if (extension(path) == ".csv") return csv_records(path);
-  if (extension(path) != ".json") return read_jsonl({path});
+  if (extension(path) != ".json") return read_records({path});
   Json json = read_json_file(path);
   std::vector<Record> out;
   if (!json.is_array()) json = Json::array({json});
@@ -278,7 +280,7 @@ std::vector<std::string> benchmark_names() {
 }
 
 std::vector<Record> read_benchmark(const std::vector<std::string>& paths, const std::string& format) {
-  if (format == "jsonl") return read_jsonl(paths);
+  if (format == "jsonl") return read_data(paths);
   const auto& formats = benchmark_formats();
   const auto found = std::find_if(formats.begin(), formats.end(),
                                   [&](const BenchmarkFormat& f) { return f.name == format; });
@@ -320,38 +322,6 @@ std::string lettered(const std::string& question, const std::vector<std::string>
   std::string out = trimmed(question) + "\n";
   for (size_t i = 0; i < choices.size(); ++i) out += choice_letter(i) + ". " + choices[i] + "\n";
   return out + "Answer:";
-}
-
-std::vector<CsvRow> read_csv(const std::string& text, const std::string& where) {
-  std::vector<CsvRow> out;
-  int64_t line = 1;
-  size_t at = text.rfind("\xEF\xBB\xBF", 0) == 0 ? 3 : 0;  // a byte order mark
-  while (at < text.size()) {
-    CsvRow row{{}, line};
-    bool more = true;  // of the row
-    while (more) {
-      std::string field;
-      if (at < text.size() && text[at] == '"') {
-        const int64_t opened = line;
-        for (++at;; ++at) {
-          if (at >= text.size()) user_error("{}:{}: a quote that does not close", where, opened);
-          if (text[at] == '"' && (at + 1 >= text.size() || text[at + 1] != '"')) break;
-          if (text[at] == '"') ++at;
-          if (text[at] == '\n') ++line;
-          field += text[at];
-        }
-        ++at;
-      }
-      while (at < text.size() && text[at] != ',' && text[at] != '\n') field += text[at++];
-      more = at < text.size() && text[at] == ',';
-      if (!more && !field.empty() && field.back() == '\r') field.pop_back();
-      row.fields.push_back(std::move(field));
-      ++at;
-    }
-    ++line;
-    if (row.fields.size() > 1 || !row.fields.front().empty()) out.push_back(std::move(row));
-  }
-  return out;
 }
 
 void ask_as_chat(Record& record) {

@@ -21,23 +21,15 @@ const std::vector<BenchmarkFormat>& benchmark_formats();
 std::vector<std::string> benchmark_names();
 
 // The records of files or folders: JSONL, a JSON object a file (.json), or CSV without a header (.csv; mmlu);
-// of a folder all of these in it and below it, by name. format "jsonl": records as they are. A record of a
-// folder has its file's path in "source", and one of mmlu without a subject the file's name as "subject".
-// Throws UserError with file and line.
+// of a folder all of these in it and below it, by name. format "jsonl": records of any format of
+// data/formats. A record of a folder has its file's path in "source", and one of mmlu without a subject the
+// file's name as "subject". Throws UserError with file and line.
 std::vector<Record> read_benchmark(const std::vector<std::string>& paths, const std::string& format);
 
 // A question, a line "A. ..." for each choice, and "Answer:", as MMLU is asked (arXiv 2009.03300). At most 26
 // choices.
 std::string lettered(const std::string& question, const std::vector<std::string>& choices);
 std::string choice_letter(size_t choice);  // "A" ...
-
-// The rows of CSV as RFC 4180 has it: quoted fields may hold commas, line ends and doubled quotes. `where`
-// names the text. Throws UserError for a quote that does not close.
-struct CsvRow {
-  std::vector<std::string> fields;
-  int64_t line = 0;  // on which it begins, from 1
-};
-std::vector<CsvRow> read_csv(const std::string& text, const std::string& where);
 
 // The prompt, if it is a text, as a user's message of a chat; and its completion as the answer to it.
 void ask_as_chat(Record& record);

@@ -210,6 +210,12 @@ Example RecordEncoder::chat_example(const Record& record, RecordKind kind) const
   const Chat messages = chat_of(record, kind);
   Example out;
   if (settings_.targets == "all" || learnt_whole(record)) {
+    for (const Json& message : messages.whole) {
+      if (settings_.targets == "all" && has_column(message, "weight") && message["weight"] == 0)
+        user_error(
+            "{}: a message of \"weight\" 0 is not to be learnt, but targets \"all\" learns every token",
+            record.where());
+    }
     out.ids = rendered(record, [&] { return chat.encode_ids(tokenizer_, messages.whole, extra); });
     out.target.assign(out.ids.size(), true);
     return out;
@@ -246,14 +252,18 @@ Example RecordEncoder::supervised(const Record& record) const {
   Example out;
   if (kind == RecordKind::kText) {
     out = text_example(record);
+  } else if (kind == RecordKind::kTokens) {
+    out = token_example(record);
   } else if (kind == RecordKind::kMessages ||
              (kind == RecordKind::kPromptCompletion && is_chat_column(record, "prompt"))) {
     out = chat_example(record, kind);
   } else if (kind == RecordKind::kPromptCompletion) {
     out = string_example(record);
   } else {
-    user_error("{}: supervised training needs \"text\", \"messages\", or \"prompt\" and \"completion\"",
-               record.where());
+    user_error(
+        "{}: supervised training needs \"text\", \"messages\", \"prompt\" and \"completion\", or "
+        "\"input_ids\"",
+        record.where());
   }
 
   if (is_unfinished(record, "completion")) drop_end(out.ids, out.target, tokenizer_);

@@ -1,6 +1,7 @@
 #include "data/records.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
@@ -31,6 +32,27 @@ Json::const_iterator column_of(const Record& record, const std::string& column, 
   if (it == record.json.end() || it->is_null())
     user_error("{}: has no column \"{}\", which {} needs", record.where(), column, who);
   return it;
+}
+
+// As OpenAI's fine-tuning has it: whether a message of the assistant is learnt.
+void check_weight(const Record& record, const std::string& key, size_t i, const Json& message) {
+  if (!has_column(message, "weight") || message["weight"] == 0) return;
+  if (message["weight"] != 1) {
+    user_error("{}: \"{}\"[{}].weight must be 0 (not learnt) or 1, found {}", record.where(), key, i,
+               dump_line(message["weight"]).substr(0, 40));
+  }
+  if (message["role"] != "assistant")
+    user_error(
+        "{}: \"{}\"[{}].weight is 1, but only messages of the assistant are learnt, not those of \"{}\"",
+        record.where(), key, i, message["role"].get<std::string>());
+}
+
+// Text that is a number; nullopt: it is not.
+std::optional<double> number_in(const std::string& text) {
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && last == end ? std::optional(number) : std::nullopt;
 }
 
 void need_same_form(const Record& record, const char* a, const char* b) {
@@ -72,6 +94,7 @@ bool is_chat_column(const Record& record, const std::string& key) {
       user_error("{}: \"{}\"[{}].content must be text or a list of parts, found {}", record.where(), key, i,
                  message["content"].type_name());
     }
+    check_weight(record, key, i, message);
   }
   return true;
 }
@@ -79,6 +102,10 @@ bool is_chat_column(const Record& record, const std::string& key) {
 double number_column(const Record& record, const std::string& column, const std::string& who) {
   const auto it = column_of(record, column, who);
   if (it->is_boolean()) return it->get<bool>() ? 1.0 : 0.0;
+  if (it->is_string()) {
+    const auto number = number_in(it->get_ref<const std::string&>());
+    if (number && std::isfinite(*number)) return *number;
+  }
   if (!it->is_number() || !std::isfinite(it->get<double>())) {
     user_error("{}: \"{}\" must be a finite number, which {} needs, found {}", record.where(), column, who,
                dump_line(*it).substr(0, 60));
@@ -97,6 +124,7 @@ std::string text_column(const Record& record, const std::string& column, const s
 
 RecordKind record_kind(const Record& record) {
   const Json& j = record.json;
+  if (has_column(j, "input_ids")) return RecordKind::kTokens;
   if (has_column(j, "chosen") && has_column(j, "rejected")) {
     need_same_form(record, "chosen", "rejected");
     // A string prompt beside whole chats says again what they begin with.
@@ -144,7 +172,9 @@ RecordKind record_kind(const Record& record) {
   user_error(
       "{}: cannot tell what kind of record this is; expected \"prompt\" with or without \"completion\", "
       "\"messages\", "
-      "\"text\", or \"chosen\" and \"rejected\"; found {}",
+      "\"text\", or \"chosen\" and \"rejected\" (data.columns gives other columns these names, "
+      "temper-inspect "
+      "list format shows the formats of other tools); found {}",
       record.where(), keys.empty() ? "no keys" : "the keys " + keys);
 }
 

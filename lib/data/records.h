@@ -1,4 +1,5 @@
-// JSONL in the formats people have, turned into tokens and targets.
+// Records in the forms of TRL's datasets, turned into tokens and targets. What other tools write becomes one
+// of them in data/formats.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,11 @@ struct Record {
   std::string where() const { return file + ":" + std::to_string(line); }
 };
 
-// Reads JSONL files in order. Throws UserError with file and line: not an object, invalid JSON, invalid
-// UTF-8, an empty file, or no file. Blank lines are passed over.
-std::vector<Record> read_jsonl(const std::vector<std::string>& files);
+// Reads files in order, each told by its content: JSONL, or one JSON array of objects, either of them also
+// under gzip or zstd (data/source/decompress.h has the bounds); by its name a table with a header, .csv or
+// .tsv (data/source/csv.h). Throws UserError with file and line: not an object, invalid JSON, invalid UTF-8,
+// an empty file, or no file. Blank lines are passed over.
+std::vector<Record> read_records(const std::vector<std::string>& files);
 
 // Whether the record has the column: one that is null counts as absent, as tables of mixed records fill their
 // gaps with nulls.
@@ -34,8 +37,8 @@ bool has_column(const Json& record, const std::string& key);
 // A label: true or false, or the numbers 1 and 0; nullopt for anything else.
 std::optional<bool> truth(const Json& value);
 
-// The record's column as a finite number (true is 1), as text. Throws UserError at the record's place, with
-// `who` needs it ("loss.name rwr").
+// The record's column as a finite number (true is 1; a number in text, as tables have it, is one), as text.
+// Throws UserError at the record's place, with `who` needs it ("loss.name rwr").
 double number_column(const Record& record, const std::string& column, const std::string& who);
 std::string text_column(const Record& record, const std::string& column, const std::string& who);
 
@@ -48,16 +51,27 @@ std::string text_column(const Record& record, const std::string& column, const s
 //   kPrompt            prompt
 //   kUnpaired          prompt, completion, label
 //   kStepwise          prompt, completions, labels
+//   kTokens            input_ids, and labels and attention_mask where given: token ids instead of words
 // Further columns travel along: "tools" (a list, or its JSON as a string) and "chat_template_kwargs" reach
 // the chat template, all of them reach the rewards.
-enum class RecordKind { kText, kPromptCompletion, kMessages, kPreference, kPrompt, kUnpaired, kStepwise };
+enum class RecordKind {
+  kText,
+  kPromptCompletion,
+  kMessages,
+  kPreference,
+  kPrompt,
+  kUnpaired,
+  kStepwise,
+  kTokens
+};
 
 // The kind from a record's keys; UserError with the keys found and those each kind expects, or with what is
 // wrong with a column's type.
 RecordKind record_kind(const Record& record);
 
 // Whether the column holds chat messages rather than a string. Throws UserError for anything else, and for
-// messages that are not {"role": text, "content": text or parts}.
+// messages that are not {"role": text, "content": text or parts}, or whose "weight" is not 0, or 1 for the
+// assistant's.
 bool is_chat_column(const Record& record, const std::string& key);
 
 // What chosen and rejected of a kPreference record answer: its prompt, or what both begin with. Throws
@@ -114,13 +128,13 @@ class RecordEncoder {
   // Whether all of a chat is learnt because it has no assistant turn.
   bool learnt_whole(const Record& record) const;
 
-  // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages. Empty ids when dropped as
-  // overlong. A string prompt and its completion are encoded as one text, as TRL does, unless a token would
-  // reach over the border: then each on its own, so that the prompt is the one that generation sees. Of a
-  // chat completion the assistant's words and their end token are targets; one behind a prompt that ends in
-  // the assistant's words continues them, in the same turn. A column "unfinished" that lists "completion"
-  // says that the answer was cut: its end token is left out. Throws UserError when nothing is left to learn
-  // from.
+  // For SFT: kText, kPromptCompletion (strings or chat messages), kMessages, kTokens. Empty ids when dropped
+  // as overlong. Turns of "weight" 0 are no targets. A string prompt and its completion are encoded as one
+  // text, as TRL does, unless a token would reach over the border: then each on its own, so that the prompt
+  // is the one that generation sees. Of a chat completion the assistant's words and their end token are
+  // targets; one behind a prompt that ends in the assistant's words continues them, in the same turn. A
+  // column "unfinished" that lists "completion" says that the answer was cut: its end token is left out.
+  // Throws UserError when nothing is left to learn from.
   Example supervised(const Record& record) const;
 
   // For preference training, pairs.cc. Throws UserError for another kind of record. kPreference: chosen and
@@ -170,6 +184,9 @@ class RecordEncoder {
   // Puts the record's prefix into ids and returns its place [begin, end).
   std::pair<int64_t, int64_t> insert_prefix(const Record& record, std::vector<int64_t>& ids) const;
   Example text_example(const Record& record) const;
+  // Tokens whose label is -100 are no targets; those outside the attention_mask, padding, are left out.
+  // Throws UserError for ids outside the vocabulary, and lists of different lengths.
+  Example token_example(const Record& record) const;  // tokens.cc
   Example string_example(const Record& record) const;
   Example chat_example(const Record& record, RecordKind kind) const;
   const Tokenizer& tokenizer_;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/benchmarks.h"
+#include "data/formats/format.h"
 #include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
@@ -100,6 +101,18 @@ Kinds all_kinds() {
                                {"fields", Json::array()}});
   }
   kinds.emplace_back("benchmark", std::move(benchmarks_json));
+  Json formats_json = Json::array();
+  for (const DataFormat& format : data_formats()) {
+    formats_json.push_back({{"name", format.name},
+                            {"summary", format.summary},
+                            {"source", format.source},
+                            {"keys", format.keys},
+                            {"becomes", format.becomes},
+                            {"leaves_out", format.leaves_out},
+                            {"example", format.example},
+                            {"fields", Json::array()}});
+  }
+  kinds.emplace_back("format", std::move(formats_json));
   return kinds;
 }
 
@@ -145,7 +158,7 @@ Json inspect_list(const std::string& kind, const std::string& name) {
 
 void inspect_objective_file(const std::string& name, const std::string& file, const Json& overrides,
                             const PrintLine& print) {
-  for (const Record& record : read_jsonl({file})) {
+  for (const Record& record : read_records({file})) {
     Json batch = record.json, fields = overrides;
     try {
       if (batch.contains("set")) {
@@ -177,7 +190,7 @@ void inspect_problems(const std::string& kind, int64_t count, uint64_t seed, boo
 
 void inspect_tokenize_file(const Tokenizer& tokenizer, const std::string& file, const EncodeOptions& options,
                            const PrintLine& print) {
-  for (const Record& record : read_jsonl({file})) {
+  for (const Record& record : read_records({file})) {
     if (!record.json.contains("text") || !record.json["text"].is_string())
       user_error("{}: expected {{\"text\": \"...\"}}", record.where());
     print(inspect_tokenize(tokenizer, record.json["text"].get<std::string>(), options));
@@ -211,7 +224,7 @@ Json inspect_template(const std::string& model, const std::string& chat_template
 
 void inspect_logprob(const std::string& model_folder, const std::string& adapter_folder,
                      const std::string& dtype, const std::string& file, const PrintLine& print) {
-  const auto records = read_jsonl({file});
+  const auto records = read_records({file});
   const auto model = Model::load(model_folder, make_precision(dtype, "cpu"));
   const auto adapter = adapter_folder.empty() ? nullptr : load_adapter(*model, adapter_folder);
   at::NoGradGuard guard;

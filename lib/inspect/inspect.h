@@ -23,6 +23,12 @@ Json inspect_list(const std::string& kind, const std::string& name);
 void inspect_reward_file(const std::string& kind, const std::string& file, const Json& options,
                          const PrintLine& print);
 
+// A file of data as it was understood: {"file", "records", "left_out", "format", "why", "first": [{"line",
+// "kind", "record", and with a model what a run learns of it or asks: "tokens": {name: {"ids", "pieces",
+// "learnt": [0 or 1 ...]}}}...]}, its first three records. sets: {"columns.prompt": ..., "max_tokens": ...},
+// fields of the config's section "data". model: a folder, empty: none.
+Json inspect_data(const std::string& file, const std::string& model, const Json& sets);
+
 // Problems 0 to count - 1 of the kind as records, a line each; options: {field: value} of the kind.
 void inspect_problems(const std::string& kind, int64_t count, uint64_t seed, bool held_out,
                       const Json& options, const PrintLine& print);

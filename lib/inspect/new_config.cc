@@ -78,7 +78,7 @@ int64_t tokens_of(const RecordEncoder& encoder, const std::string& task, const R
 
 DataFacts facts_of(const NewConfig& wanted, const TaskGuess& guess, const Tokenizer& tokenizer) {
   constexpr size_t kLooked = 2000;
-  const std::vector<Record> records = read_jsonl(wanted.files);
+  const std::vector<Record> records = DataSection().read(wanted.files);
   DataFacts out{static_cast<int64_t>(records.size())};
   const auto is_chat = [](const Json& json) {
     return std::any_of(json.begin(), json.end(), [](const Json& value) {
@@ -106,7 +106,7 @@ DataFacts facts_of(const NewConfig& wanted, const TaskGuess& guess, const Tokeni
 
 // A reward that the records have a reference for.
 Json reward_for(const NewConfig& wanted) {
-  const Record first = read_jsonl({wanted.files.front()}).front();
+  const Record first = DataSection().read({wanted.files.front()}).front();
   for (const char* column : {"answer", "solution", "ground_truth", "target"}) {
     if (!has_column(first.json, column)) continue;
     Json reward = {{"kind", "math"}};

@@ -20,7 +20,7 @@ void inspect_reward_file(const std::string& kind, const std::string& file, const
         "reward {}: expected no \"transforms\", as each line is scored by itself; temper-eval has them",
         kind);
   const auto reward = entry.options->make();
-  for (const Record& record : read_jsonl({file})) {
+  for (const Record& record : read_records({file})) {
     const auto text = [&](const char* name) {
       if (!record.json.contains(name)) return std::string();
       if (!record.json[name].is_string()) user_error("{}: {}: expected a text", record.where(), name);

@@ -4,13 +4,14 @@
 #include <memory>
 
 #include "base/error.h"
+#include "data/formats/format.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
 namespace temper {
 
 std::vector<Example> read_examples(const std::string& folder, const ExampleFiles& from) {
-  std::vector<Record> records = read_jsonl(from.files);
+  std::vector<Record> records = read_data(from.files);
   if (from.limit > 0 && records.size() > static_cast<size_t>(from.limit))
     records.resize(static_cast<size_t>(from.limit));
   const auto tokenizer = Tokenizer::load(folder);

@@ -148,8 +148,7 @@ class Decoder : public Model {
     VirtualRows rows;
     PassMath math;
     RouterCounts* counts = nullptr;  // until the pass is over: recomputed blocks do not count again
-    Tensor balance_gradient, token_weight;
-    Tensor routes;  // see ForwardOptions
+    Tensor balance_gradient, token_weight, routes;  // see ForwardOptions
     bool replay = false;
   };
 

@@ -45,7 +45,8 @@ class ChatTemplate {
   // never does. The assistant mask comes from generation spans, each with the special token that ends its
   // turn even when the span stops before it. Where a template has none, a turn reaches from behind the
   // generation prompt (behind as much of it as stored turns have) up to and with the turn's last special
-  // token; both are told from the renderings of the chat's beginnings. Time is near linear in the messages.
+  // token; both are told from the renderings of the chat's beginnings. Of a message whose "weight" is 0
+  // nothing is marked (OpenAI's fine-tuning). Time is near linear in the messages.
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt,
                      const Json& extra) const;
   EncodedChat encode(const Tokenizer& tokenizer, const Json& messages, bool generation_prompt) const;

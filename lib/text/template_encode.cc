@@ -12,8 +12,17 @@ namespace {
 
 using jinja::Text;
 
-bool is_assistant(const Json& message) {
-  return message.contains("role") && message["role"] == "assistant";
+bool is_unlearnt(const Json& message) {
+  return message.contains("weight") && message["weight"] == 0;
+}
+
+// Whether its turn is marked.
+bool is_marked(const Json& message) {
+  return message.contains("role") && message["role"] == "assistant" && !is_unlearnt(message);
+}
+
+bool has_unlearnt(const Json& messages) {
+  return std::any_of(messages.begin(), messages.end(), is_unlearnt);
 }
 
 // Marks what the assistant wrote in an encoded chat.
@@ -27,8 +36,13 @@ class Marker {
         places_(tokenizer, chat.text, plain, chat.ids) {}
 
   // The generation spans, each with the special token that ends its turn even where the span stops before it.
-  void mark_spans() {
+  void mark_spans(const Json& messages) {
+    const bool some_unlearnt = has_unlearnt(messages);
     for (const auto& [begin, end] : spans_of(text_, jinja::kGeneration)) {
+      if (some_unlearnt) {
+        const size_t message = turns_.message_in(begin, end);
+        if (message == std::string::npos || is_unlearnt(messages[message])) continue;
+      }
       const size_t first = places_.first(begin);
       size_t last = places_.last(end);
       if (special(last) && !ends_with_special(first, last)) {
@@ -218,11 +232,11 @@ EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, const Json& message
   Turns turns(tokenizer, text, messages, generation_prompt, render);
   Marker marker(tokenizer, text, plain, out, turns);
   if (has_generation_spans()) {
-    marker.mark_spans();
+    marker.mark_spans(messages);
     return out;
   }
   for (size_t i = 0; i < messages.size(); ++i) {
-    if (!is_assistant(messages[i])) continue;
+    if (!is_marked(messages[i])) continue;
     const std::string lost = marker.mark_turn(i, {});
     if (lost.empty()) continue;
     out.assistant_mask.clear();
@@ -267,14 +281,24 @@ EncodedChat ChatTemplate::encode_answer(const Tokenizer& tokenizer, const Json& 
   }
 
   if (has_generation_spans()) {
-    marker.mark_spans();
+    marker.mark_spans(messages);
     marker.unmark(begin);
     return out;
   }
   for (size_t i = answer; i < messages.size(); ++i) {
-    if (!is_assistant(messages[i])) continue;
+    if (!is_marked(messages[i])) continue;
     const std::string lost = marker.mark_turn(i, i == answer ? std::optional(begin) : std::nullopt);
     if (lost.empty()) continue;
+    if (has_unlearnt(messages)) {
+      out.assistant_mask.clear();
+      out.unmarked = fmt::format(
+          "{}: the {} of the assistant's turn in message {} cannot be found, so that messages of \"weight\" "
+          "0 "
+          "cannot be told from the others; give a template with {{% generation %}} around what the assistant "
+          "writes",
+          impl_->where, lost, i);
+      break;
+    }
     marker.mark_rest(begin);
     break;
   }

@@ -23,7 +23,7 @@ std::vector<Ids> drawn(const Session& s, const std::vector<Record>& all, int64_t
 
 std::vector<Ids> sample_ids(const Session& s, const std::vector<std::string>& files, int64_t count) {
   if (!files.empty()) {
-    return drawn(s, unpacked(read_jsonl(files)), count, [&](const Record& record) {
+    return drawn(s, unpacked(s.config.data.read(files)), count, [&](const Record& record) {
       return record_kind(record) == RecordKind::kPrompt ? s.encoder->prompt(record)
                                                         : s.encoder->supervised(record).ids;
     });

@@ -54,7 +54,7 @@ std::vector<LossSet> read_loss_sets(const Session& s) {
   const RunConfig& c = s.config;
   std::vector<LossSet> out;
   for (const LossFiles& entry : c.eval.losses) {
-    LossSet set{entry.name, read_jsonl(entry.files), {}};
+    LossSet set{entry.name, c.data.read(entry.files), {}};
     if (c.eval.limit > 0 && static_cast<int64_t>(set.records.size()) > c.eval.limit)
       set.records.resize(static_cast<size_t>(c.eval.limit));
     c.data.adapt(set.records);

@@ -107,11 +107,12 @@ int64_t ModelSection::checkpoint_every() const {
 void DataSection::fields(FieldVisitor& v) {
   v.section("make", make, "problems that are made to train on, in the place of files");
   v.section("make_eval", make_eval, "held-out problems, none of which any \"make\" gives");
-  v.field("train", train,
-          {.help = "JSONL files to train on",
-           .required = !make.on() && (!task || task->needs_train_data()),
-           .path = true});
-  v.field("eval", eval, {.help = "held-out JSONL files", .path = true});
+  v.field(
+      "train", train,
+      {.help = "files to train on: JSONL, a JSON array, a .csv or .tsv table, any of them under gzip or zstd",
+       .required = !make.on() && (!task || task->needs_train_data()),
+       .path = true});
+  v.field("eval", eval, {.help = "held-out files, as those of \"train\"", .path = true});
   v.field("eval_share", eval_share,
           {.help = "share of train's records, chosen at random, that are held out and not trained on, in the "
                    "place of eval",
@@ -119,7 +120,12 @@ void DataSection::fields(FieldVisitor& v) {
            .max = 0.9});
   v.field("template", chat_template,
           {.help = "chat template: auto (the tokenizer's), chatml, or a .jinja file"});
-  v.field("prompt_column", prompt_column, {.help = "the column that holds the prompt, such as \"question\""});
+  v.field("format", format.name,
+          {.help = "the format of the records; auto: told by their content, or by LLaMA-Factory's "
+                   "dataset_info.json beside a file (temper-inspect list format)",
+           .choices = data_format_names()});
+  v.section("columns", format.columns, "what the files call the columns that are read");
+  v.section("tags", format.tags, "what the files' messages call their parts and roles");
   v.field("chat_prompts", chat_prompts,
           {.help = "a prompt that is a string is asked as a user's chat message, and answered as the "
                    "assistant's"});
@@ -177,14 +183,21 @@ std::vector<Record> DataSection::take_held_out(std::vector<Record>& train, uint6
   return out;
 }
 
+std::vector<Record> DataSection::read(const std::vector<std::string>& files) const {
+  return read_data(files, format);
+}
+
+std::vector<Record> DataSection::called(std::vector<Record> made) const {
+  for (Record& record : made) record.json = mapped(record, format);
+  return made;
+}
+
 std::vector<Record> DataSection::train_records() const {
-  if (make.on()) return make_problems(make, false, train_field());
-  return train.empty() ? std::vector<Record>() : read_jsonl(train);
+  return make.on() ? called(make_problems(make, false, train_field())) : read(train);
 }
 
 std::vector<Record> DataSection::eval_records() const {
-  if (make_eval.on()) return make_problems(make_eval, true, eval_field());
-  return eval.empty() ? std::vector<Record>() : read_jsonl(eval);
+  return make_eval.on() ? called(make_problems(make_eval, true, eval_field())) : read(eval);
 }
 
 EncodeSettings DataSection::encoding() const {
@@ -229,15 +242,8 @@ void as_chat(Json& record) {
 }  // namespace
 
 void DataSection::adapt(std::vector<Record>& records) const {
-  for (Record& record : records) {
-    if (prompt_column != "prompt") {
-      if (!has_column(record.json, prompt_column)) {
-        user_error("{}: has no column \"{}\", which data.prompt_column names", record.where(), prompt_column);
-      }
-      record.json["prompt"] = record.json[prompt_column];
-    }
-    if (chat_prompts) as_chat(record.json);
-  }
+  if (!chat_prompts) return;
+  for (Record& record : records) as_chat(record.json);
 }
 
 void RolloutSection::fields(FieldVisitor& v) {

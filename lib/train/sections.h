@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "data/formats/format.h"
 #include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
@@ -54,9 +55,9 @@ struct DataSection : Fields {
   double eval_share = 0;          // of the records of `train`, in the place of `eval`
   ProblemSource make, make_eval;  // in their places
   std::string chat_template = "auto";
-  std::string prompt_column = "prompt";  // the column that holds the prompt
-  bool chat_prompts = false;             // a string prompt becomes a user's message
-  std::string prefix;                    // text before all, such as a control token
+  RecordFormat format;        // "format", "columns", "tags"
+  bool chat_prompts = false;  // a string prompt becomes a user's message
+  std::string prefix;         // text before all, such as a control token
   int64_t max_tokens = 1024;
   std::string overlong = "drop", targets = "auto", special_tokens = "auto";
   std::string order_kind = "shuffle";
@@ -74,13 +75,17 @@ struct DataSection : Fields {
   int64_t held_out(int64_t records) const;
   // Takes them, a random choice of the seed's, out of `train` and gives them, both in the order of the files.
   std::vector<Record> take_held_out(std::vector<Record>& train, uint64_t seed) const;
-  // The records of files, or made. Throws UserError.
+  // The records of files in the kinds of records.h, by format, columns and tags. Throws UserError.
+  std::vector<Record> read(const std::vector<std::string>& files) const;
+  // The records of files, or made, their columns called as `columns` says. Throws UserError.
   std::vector<Record> train_records() const;
   std::vector<Record> eval_records() const;
   EncodeSettings encoding() const;
   // Of what is drawn in epochs, whatever order the records have: RecordOrder's.
   std::string epochs() const { return order_kind == "sequential" ? "sequential" : "shuffle"; }
-  // Puts prompts where the record formats expect them. Throws UserError for a record without the column.
+  // Problems that were made, their columns called as `columns` says.
+  std::vector<Record> called(std::vector<Record> made) const;
+  // Makes chats of string prompts where chat_prompts says so.
   void adapt(std::vector<Record>& records) const;
 };
 

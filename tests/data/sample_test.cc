@@ -12,8 +12,8 @@ namespace {
 const std::string kData = TEMPER_SOURCE_DIR "/data/";
 
 void check_split(const std::string& folder) {
-  const auto train = read_jsonl({kData + folder + "/train.jsonl"});
-  const auto test = read_jsonl({kData + folder + "/test.jsonl"});
+  const auto train = read_records({kData + folder + "/train.jsonl"});
+  const auto test = read_records({kData + folder + "/test.jsonl"});
   CHECK(train.size() >= 1000);
   CHECK(test.size() >= 100);
   std::set<std::string> asked;

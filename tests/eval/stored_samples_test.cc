@@ -54,7 +54,7 @@ struct Drawn {
 };
 
 StoredSamples stored(const TempFolder& folder, const std::string& text) {
-  return stored_samples(read_jsonl({folder.write("samples.jsonl", text)}));
+  return stored_samples(read_records({folder.write("samples.jsonl", text)}));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // that the encoder takes for a prompt, and its answer is there.
 #include "data/benchmarks.h"
 
+#include "data/source/csv.h"
+
 #include "fuzz.h"
 
 using namespace temper;

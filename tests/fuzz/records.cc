@@ -40,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       "{% endif %}");
   const std::string file = fuzz::scratch().write("r.jsonl", std::string(fuzz::text_of(data, size)));
   std::vector<Record> records;
-  if (!fuzz::reads([&] { records = read_jsonl({file}); })) return 0;
+  if (!fuzz::reads([&] { records = read_records({file}); })) return 0;
   encode_all({*tokenizer, &chatml, {.max_tokens = 40, .overlong = "truncate"}}, records);
   encode_all({*tokenizer, &chatml, {.max_tokens = 4000, .overlong = "drop", .prefix = "<s>x"}}, records);
   encode_all({*tokenizer, &plain, {.max_tokens = 4000, .overlong = "error", .targets = "assistant"}},

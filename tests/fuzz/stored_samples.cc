@@ -10,7 +10,7 @@ using namespace temper;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string file = fuzz::scratch().write("s.jsonl", std::string(fuzz::text_of(data, size)));
   StoredSamples stored;
-  if (!fuzz::reads([&] { stored = stored_samples(read_jsonl({file})); })) return 0;
+  if (!fuzz::reads([&] { stored = stored_samples(read_records({file})); })) return 0;
   fuzz::reads([&] { compare_samples(stored, stored, 0.95, 1); });
   EvalOptions options;
   options.by = {"level"};
@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const EvalSample& sample : stored.result.samples)
     again += dump_line(stored.result.sample_json(sample, stored.prompts, stored.has_ids)) + "\n";
   fuzz::reads([&] {
-    StoredSamples second = stored_samples(read_jsonl({fuzz::scratch().write("again.jsonl", again)}));
+    StoredSamples second = stored_samples(read_records({fuzz::scratch().write("again.jsonl", again)}));
     measure_stored(second, {});
     fuzz::promise(fuzz::dumped(second.result.to_json()["figures"]["accuracy"]) ==
                       fuzz::dumped(stored.result.to_json()["figures"]["accuracy"]),

@@ -111,7 +111,7 @@ TEST_CASE("atlas: the first step goes down the gradient that differences of the 
     double nll = 0;
     int64_t targets = 0;
     const auto tokenizer = Tokenizer::load(world.base);
-    for (const Record& record : read_jsonl({world.data})) {
+    for (const Record& record : read_records({world.data})) {
       const Example example = RecordEncoder(*tokenizer, nullptr, {}).supervised(record);
       Packer packer;
       packer.add_targets(packer.add_segment(example.ids), 0, static_cast<int64_t>(example.ids.size()), 0);

@@ -121,7 +121,7 @@ TEST_CASE("a student learns from a teacher's drawn tokens, for any micro-batch")
     EncodeSettings settings{.max_tokens = 100, .overlong = "drop"};
     const RecordEncoder encoder(*tokenizer, nullptr, settings);
     std::vector<Example> examples;
-    for (const Record& record : read_jsonl({data})) examples.push_back(encoder.supervised(record));
+    for (const Record& record : read_records({data})) examples.push_back(encoder.supervised(record));
     write_teacher_cache(file, *model, teacher, examples,
                         cache_identity(*tokenizer, examples, {data}, settings, "auto"), {}, [](int64_t) {});
   }

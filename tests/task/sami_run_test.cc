@@ -33,7 +33,7 @@ TEST_CASE("sami: the mean is over a response without its end token") {
   const auto model = Model::load(folder, make_precision("f32", "cpu"));
   const RecordEncoder encoder(*tokenizer, nullptr, {});
   double loss = 0;
-  const auto records = read_jsonl({(runs.folder() / "constitutions.jsonl").string()});
+  const auto records = read_records({(runs.folder() / "constitutions.jsonl").string()});
   for (const Record& record : records) {
     const PromptedAnswers all = prompted_answers(record);
     at::Tensor m = at::zeros({2, 2}, at::kDouble);

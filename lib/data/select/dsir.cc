@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "data/formats/format.h"
 #include "data/select/rules.h"
 #include "data/select/text.h"
 
@@ -46,7 +47,7 @@ struct Dsir : SelectOptions {
 
   void fields(FieldVisitor& v) override {
     v.field("target", target,
-            {.help = "JSONL files with texts like those that are wanted", .required = true, .path = true});
+            {.help = "files with texts like those that are wanted", .required = true, .path = true});
     v.field("count", count, {.help = "records that are kept; all where there are no more", .min = 1});
     v.field("buckets", buckets,
             {.help = "that words and pairs of words are hashed into", .min = 1, .max = 1e8});
@@ -55,7 +56,7 @@ struct Dsir : SelectOptions {
   }
 
   std::vector<Record> select(std::vector<Record> in, SelectContext& context) const override {
-    std::vector<double> weight = importance_log_weights(texts_of(in), texts_of(read_jsonl(target)), buckets);
+    std::vector<double> weight = importance_log_weights(texts_of(in), texts_of(read_data(target)), buckets);
     std::vector<size_t> order(in.size());
     std::iota(order.begin(), order.end(), size_t{0});
     if (noise) {

@@ -35,7 +35,7 @@ std::vector<std::string> passages_of(const std::vector<std::string>& files, cons
       for (std::string& passage : paragraphs(file)) out.push_back(std::move(passage));
       continue;
     }
-    for (const Record& record : read_jsonl({file})) {
+    for (const Record& record : read_records({file})) {
       std::string text = text_column(record, column, "tool search");
       if (has_column(record.json, "title")) text = text_column(record, "title", "tool search") + "\n" + text;
       out.push_back(std::move(text));

@@ -69,7 +69,7 @@ std::vector<Record> AskOptions::records(const PhaseWork& w) const {
     all = read_lines(w.done.lines(prompts, w.round, w.index));
     if (all.empty()) user_error("{}: phase \"{}\" left no lines to ask", w.where(), prompts);
   } else {
-    all = !files.empty() ? read_jsonl(files) : held_out ? data.eval_records() : data.train_records();
+    all = !files.empty() ? data.read(files) : held_out ? data.eval_records() : data.train_records();
     data.adapt(all);
   }
   if (count == 0 || count >= static_cast<int64_t>(all.size())) return all;

@@ -129,7 +129,7 @@ void RoundsFolder::forget_models(int64_t keep, int64_t round, size_t index) cons
 std::vector<Record> read_lines(const std::string& file) {
   std::error_code error;
   if (fs::file_size(file, error) == 0 && !error) return {};
-  return read_jsonl({file});
+  return read_records({file});
 }
 
 void write_lines(const std::string& file, const std::vector<Record>& records) {

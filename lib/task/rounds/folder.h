@@ -47,7 +47,7 @@ class RoundsFolder {
   const RoundsTask& task_;
 };
 
-// The lines of a file, which may have none. Throws as read_jsonl.
+// The lines of a file, which may have none. Throws as read_records.
 std::vector<Record> read_lines(const std::string& file);
 void write_lines(const std::string& file, const std::vector<Record>& records);
 

@@ -1,0 +1,26 @@
+// Tables as text: CSV and TSV.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/records.h"
+
+namespace temper {
+
+// The rows of CSV as RFC 4180 has it: quoted fields may hold separators, line ends and doubled quotes. Lines
+// without anything are passed over. `where` names the text. Throws UserError for a quote that does not close.
+struct CsvRow {
+  std::vector<std::string> fields;
+  int64_t line = 0;  // on which it begins, from 1
+};
+std::vector<CsvRow> read_csv(const std::string& text, const std::string& where, char separator = ',');
+
+// The rows behind the first one, which names the columns, as records. A cell is text, whatever it looks like,
+// so that an answer "3" stays one; an empty cell is null; one that holds a chat as JSON ([{"role": ...}]) is
+// that chat. A column without a name (the row numbers that pandas writes) is left out. Throws UserError with
+// file and line for rows of another length than the first, names that stand twice and invalid UTF-8.
+std::vector<Record> csv_records(const std::string& text, const std::string& file, char separator);
+
+}  // namespace temper

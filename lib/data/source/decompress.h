@@ -1,0 +1,22 @@
+// Files that gzip or zstd made smaller.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace temper {
+
+// A small file must not fill the memory: it may become this many times as large, or kUnpackedAlways bytes,
+// and none more than kUnpackedMost.
+constexpr uint64_t kUnpackedRatio = 200;
+constexpr uint64_t kUnpackedAlways = 64ULL << 20;
+constexpr uint64_t kUnpackedMost = 4ULL << 30;
+
+// What a gzip or zstd file holds, all of its members or frames; nullopt: it begins like neither. Throws
+// UserError, naming `where`, for one that is cut short or damaged, for bytes behind its end, and for more
+// than the bounds above.
+std::optional<std::string> decompressed(std::string_view bytes, const std::string& where);
+
+}  // namespace temper
