@@ -8,7 +8,7 @@
 namespace temper {
 
 struct NewConfig {
-  std::string task;                // "sft", "preference", "reward_model", "rl"
+  std::string task;                // one that has a first_config()
   std::vector<std::string> files;  // of data
   std::string model;               // a folder
   std::string run;                 // the run's folder

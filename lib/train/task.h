@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "data/records.h"
 #include "model/model.h"
 #include "run/health.h"
+#include "train/first_config.h"
 #include "train/sections.h"
 
 namespace temper {
@@ -85,6 +87,9 @@ struct Task : Fields {
   virtual void run(const RunConfig& config, const RunOptions& options) const;
   // The loop of one training, from wherever the session's state stands to the last step. Throws as run().
   virtual void train(Session& session) const {}
+
+  // What temper-train --new begins with; nothing: such a config is written by hand.
+  virtual std::optional<FirstConfig> first_config() const { return std::nullopt; }
 
   // For people: what the loss is called and where it comes from; empty: the task is more than one.
   virtual std::string method() const { return ""; }

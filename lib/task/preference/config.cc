@@ -183,4 +183,17 @@ std::string PreferenceTask::method() const {
   return method_text(objective::preference_registry(), algorithm_name);
 }
 
+std::optional<FirstConfig> PreferenceTask::first_config() const {
+  return FirstConfig{
+      .kinds = {RecordKind::kPreference, RecordKind::kUnpaired},
+      .lines = "{\"prompt\", \"chosen\", \"rejected\"} or {\"prompt\", \"completion\", \"label\"}",
+      .full_lr = 1e-6,
+      .adapter_lr = 1e-5,
+      .tokens = longest_answer,
+      .sections = [](const Record& first, int64_t, int64_t) -> FirstConfig::Sections {
+        if (record_kind(first) != RecordKind::kUnpaired) return {};
+        return {{{"algorithm", {{"name", "kto"}}}, "labelled answers"}};
+      }};
+}
+
 }  // namespace temper

@@ -49,6 +49,7 @@ struct PreferenceTask : Task {
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
   std::string method() const override;
+  std::optional<FirstConfig> first_config() const override;
   void train(Session& session) const override;  // preference.cc
 
   // Whether completions are sampled during training and scored by the run's rewards.

@@ -37,8 +37,8 @@ Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>*
   const objective::RewardObjective losses(*algorithm);
   std::vector<std::string> rated;
   if (losses.wants(objective::RewardRows::kRated)) {
-    rated = rated_attributes(in_forms(records != nullptr ? *records : config.data.read(config.data.train), losses,
-                                      *this, static_cast<uint64_t>(config.seed)));
+    rated = rated_attributes(in_forms(records != nullptr ? *records : config.data.read(config.data.train),
+                                      losses, *this, static_cast<uint64_t>(config.seed)));
   }
   const bool named = !rated.empty() && !rated[0].empty();
   heads.causal = false;
@@ -63,6 +63,14 @@ Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>*
 
 std::string RewardModelTask::method() const {
   return method_text(objective::reward_algorithm_registry(), algorithm_name);
+}
+
+std::optional<FirstConfig> RewardModelTask::first_config() const {
+  return FirstConfig{.kinds = {RecordKind::kPreference},
+                     .lines = "{\"prompt\", \"chosen\", \"rejected\"}",
+                     .full_lr = 1e-5,
+                     .adapter_lr = 1e-4,
+                     .tokens = longest_answer};
 }
 
 }  // namespace temper

@@ -32,6 +32,7 @@ struct RewardModelTask : Task {
               const Tokenizer* tokenizer) const override;
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   std::string method() const override;
+  std::optional<FirstConfig> first_config() const override;
   void train(Session& session) const override;  // reward_model.cc
 };
 

@@ -277,4 +277,43 @@ std::string RlTask::method() const {
   return method_text(objective::policy_registry(), algorithm_name);
 }
 
+namespace {
+
+// A reward that the records have a reference for.
+Json reward_with_a_reference(const Record& record) {
+  for (const char* column : {"answer", "solution", "ground_truth", "target"}) {
+    if (!has_column(record.json, column)) continue;
+    Json reward = {{"kind", "math"}};
+    if (std::string(column) != "answer") reward["column"] = column;
+    return reward;
+  }
+  user_error(
+      "{}: no column says what a right answer is (looked for answer, solution, ground_truth, target); write "
+      "the "
+      "config by hand with a reward of \"temper-inspect list reward\"",
+      record.where());
+}
+
+}  // namespace
+
+std::optional<FirstConfig> RlTask::first_config() const {
+  return FirstConfig{
+      .kinds = {RecordKind::kPrompt, RecordKind::kPromptCompletion},
+      .lines = "{\"prompt\", ...} with what a reward reads, such as \"answer\"",
+      .full_lr = 1e-6,
+      .adapter_lr = 1e-5,
+      .tokens = [](const RecordEncoder& encoder,
+                   const Record& record) { return static_cast<int64_t>(encoder.prompt(record).size()); },
+      .sections = [](const Record& first, int64_t max_tokens, int64_t positions) -> FirstConfig::Sections {
+        return {{{"rollout",
+                  {{"prompts_per_step", 8},
+                   {"group_size", 8},
+                   {"max_new_tokens", std::min<int64_t>(256, positions - max_tokens)}}},
+                 "prompts a step, answers to each, and how long these may get"},
+                {{"rewards", Json::array({reward_with_a_reference(first)})},
+                 "others: temper-inspect list reward"},
+                {{"algorithm", {{"name", "grpo"}}}, "others: temper-inspect list objective"}};
+      }};
+}
+
 }  // namespace temper

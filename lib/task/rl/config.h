@@ -74,6 +74,7 @@ struct RlTask : Task {
   bool replays_routes() const override { return rollout.routing == "replay"; }
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;
   std::string method() const override;
+  std::optional<FirstConfig> first_config() const override;
   void train(Session& session) const override;  // rl.cc
   std::vector<Advice> advise(const MetricsRow& row) const override;
 };

@@ -83,4 +83,16 @@ std::string SftTask::method() const {
   return method_text(objective::supervised_registry(), loss_name);
 }
 
+std::optional<FirstConfig> SftTask::first_config() const {
+  using K = RecordKind;
+  return FirstConfig{.kinds = {K::kText, K::kPromptCompletion, K::kMessages},
+                     .lines = "{\"prompt\", \"completion\"}, {\"messages\"} or {\"text\"}",
+                     .full_lr = 2e-5,
+                     .adapter_lr = 2e-4,
+                     .most_epochs = 3,
+                     .tokens = [](const RecordEncoder& encoder, const Record& record) {
+                       return static_cast<int64_t>(encoder.supervised(record).ids.size());
+                     }};
+}
+
 }  // namespace temper

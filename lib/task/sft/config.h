@@ -36,6 +36,7 @@ struct SftTask : Task {
   Heads heads(const RunConfig& config, const std::vector<Record>* records,
               const Tokenizer* tokenizer) const override;
   std::string method() const override;
+  std::optional<FirstConfig> first_config() const override;
   void train(Session& session) const override;  // sft.cc
 };
 
