@@ -155,8 +155,8 @@ std::string target_at(const std::string& path, const std::vector<std::string>& p
                        [&](const std::string& entry) { return path_ends_with(name, entry); });
   };
   if (path.ends_with(".experts" + inner)) return path.substr(0, path.size() - inner.size()) + ".gate_up_proj";
-  for (const char* end : {".down_proj", ".gate_up_proj", ".weight"})
-    if (named(path + end)) return path + end;
+  if (path.ends_with(".experts")) return path + (named(path + ".down_proj") ? ".down_proj" : ".gate_up_proj");
+  if (named(path + ".weight")) return path + ".weight";
   return path;
 }
 

@@ -21,6 +21,12 @@ KINDS = [
     {"kind": "lora", "targets": ["embed_tokens", "lm_head", "q_proj"]}, {"kind": "dora", "targets": ["lm_head"]},
     {"kind": "pissa", "targets": ["lm_head", "v_proj"]}, {"kind": "ist"}, {"kind": "vera"}, {"kind": "ia3"}, {"kind": "prompt"}, {"kind": "prefix"},
 ]  # fmt: skip
+# Where there are experts, which take plain LoRA alone.
+OF_MIXTURES = [
+    {"kind": "lora"}, {"kind": "rslora"}, {"kind": "dora", "targets": ["o_proj"]}, {"kind": "lora_plus"}, {"kind": "lora_fa"}, {"kind": "increlora"},
+    {"kind": "lora", "targets": [], "target_parameters": ["experts.down_proj"]}, {"kind": "lora", "target_parameters": ["experts.gate_up_proj"]},
+    {"kind": "ist"}, {"kind": "prompt"},
+]  # fmt: skip
 
 
 def run(*command):
@@ -43,9 +49,11 @@ def main():
             "checkpoint": {"every": 0}, "run": "unset",
         }  # fmt: skip
         json.dump(config, open(f"{work}/config.json", "w"))
-        ids = [[(i * 7919 + 13 * k + 3) % 300 for i in range(40)] for k in range(4)]
+        shape = json.load(open(f"{model}/config.json"))
+        kinds = OF_MIXTURES if any(key in shape for key in ("num_experts", "num_local_experts", "n_routed_experts")) else KINDS
+        ids = [[(i * 7919 + 13 * k + 3) % min(300, shape["vocab_size"]) for i in range(40)] for k in range(4)]
         open(f"{work}/ids.jsonl", "w").write("".join(json.dumps({"ids": x}) + "\n" for x in ids))
-        for kind in KINDS:
+        for kind in kinds:
             name = " ".join("+".join(v) if isinstance(v, list) else str(v) for k, v in kind.items() if k != "corda_data")
             if "corda_data" in kind:
                 kind["corda_data"] = [os.path.abspath(data)]

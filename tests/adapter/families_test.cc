@@ -55,7 +55,7 @@ TEST_CASE("families: LoRA on all linears changes the model, comes back from PEFT
   }
 }
 
-TEST_CASE("families: linears in 8 and 4 bits stay near the dense model") {
+TEST_CASE("families: linears and experts in 8 and 4 bits stay near the dense model") {
   for (const std::string& folder : golden_folders()) {
     CAPTURE(folder);
     const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
@@ -67,7 +67,7 @@ TEST_CASE("families: linears in 8 and 4 bits stay near the dense model") {
       const auto model = Model::load(folder, precision);
       const double error = (logp_of(*model, golden[2]) - base).abs().mean().item<double>();
       CHECK(error > 0);
-      CHECK(error < (kind == QuantFormat::Kind::kInt8 ? 0.1 : 1.0));
+      CHECK(error < (kind == QuantFormat::Kind::kInt8 ? 0.15 : 1.0));
     }
   }
 }
@@ -90,9 +90,14 @@ TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is 
     loaded->save(out.text("again"), at::kFloat);
     CHECK(read_file(out.text("again/adapter_model.safetensors")) ==
           read_file(adapter + "/adapter_model.safetensors"));
-    // PEFT's sets have no order.
+    // Sets in PEFT, without an order; the shortest names here.
     const auto names = [](const Json& list) {
-      return list.is_array() ? list.get<std::set<std::string>>() : std::set<std::string>{};
+      std::set<std::string> short_ones;
+      for (const Json& name : list) {
+        const auto text = name.get<std::string>();
+        short_ones.insert(text.substr(text.rfind('.') + 1));
+      }
+      return short_ones;
     };
     const Json again = read_json_file(out.text("again/adapter_config.json"));
     CHECK(names(again["target_parameters"]) == names(config["target_parameters"]));

@@ -129,10 +129,14 @@ TEST_CASE(
     CAPTURE(family);
     const auto ids = ids_of(family);
     const auto model = Model::load(folder_of(family), Precision{});
-    const Tensor base = logp_of(*model, ids);
+    const auto base_logp = [&] {
+      const at::NoGradGuard no_grad;
+      return logp_of(*model, ids);
+    };
+    const Tensor base = base_logp();
     {
       const auto fresh = on_mixture(family).attach(*model, 1);
-      CHECK(at::equal(logp_of(*model, ids).detach(), base));
+      CHECK(at::equal(base_logp(), base));
     }
     const auto adapter = attached(*model, on_mixture(family));
     const auto run = [&](int64_t every) {
@@ -146,10 +150,11 @@ TEST_CASE(
       return out;
     };
     const Tensors plain = run(0), recomputed = run(1);
-    for (size_t i = 0; i < plain.size(); ++i) CHECK(at::equal(plain[i], recomputed[i]));
+    // The first block's input takes gradients where it is recomputed: attention rounds otherwise.
+    for (size_t i = 0; i < plain.size(); ++i) CHECK(worst(plain[i], recomputed[i]) < 5e-6);
     CHECK(worst(logp_of(*model, ids).detach(), base) > 1e-3);
     adapter->set_enabled(false);
-    CHECK(at::equal(logp_of(*model, ids), base));
+    CHECK(at::equal(base_logp(), base));
   }
 }
 
@@ -208,15 +213,14 @@ TEST_CASE("all-linear is what PEFT makes of it: routers and experts where files 
     if (!linears) continue;
     CHECK(config["rank_pattern"] == Json({{R"(.*\.gate_up_proj)", 4}}));
     CHECK(config["alpha_pattern"] == Json({{R"(.*\.gate_up_proj)", 64}}));
-    const bool dense = family == "deepseek_v3" || family == "glm4_moe";
     std::set<std::string> parameters = config["target_parameters"].get<std::set<std::string>>();
     std::set<std::string> expected = {"gate.weight", "gate_up_proj", "down_proj"};
     // The linears that PEFT can target by their weights alone.
-    if (dense) expected.insert({"gate_proj.weight", "up_proj.weight", "down_proj.weight"});
+    if (family != "mixtral") expected.insert({"gate_proj.weight", "up_proj.weight", "down_proj.weight"});
     CHECK(parameters == expected);
   }
   // As the user names them.
-  const auto [some, config] = names("qwen3_moe", {"q_proj", "gate_proj", "up_proj"});
+  const auto [some, config] = names("mixtral", {"q_proj", "w1", "w3"});
   CHECK(has(some, ".mlp.experts.lora_A"));
   CHECK(!has(some, "base_layer"));
   CHECK(!has(some, ".mlp.gate."));
@@ -245,7 +249,8 @@ TEST_CASE("lora on routers and experts: what cannot be is refused in one line") 
   options = on_mixture("qwen3_moe");
   options.target_parameters = {"gate_up_proj_bias"};
   has(refusal("qwen3_moe", options),
-      "is called \"gate_up_proj_bias\"; there are down_proj, gate.weight, gate_up_proj");
+      "is called \"gate_up_proj_bias\"; there are down_proj, down_proj.weight, gate.weight, "
+      "gate_proj.weight, gate_up_proj");
   options = {};
   options.targets = Json::array({"gate_proj"});
   has(refusal("qwen3_moe", options), "the experts' gate_proj and up_proj are one tensor");

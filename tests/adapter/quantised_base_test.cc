@@ -107,7 +107,7 @@ TEST_CASE("experts in few bits: log-probs and LoRA's gradients are those of the 
         const auto ours = adapter->trainable(), theirs = other->trainable();
         for (size_t i = 0; i < ours.size(); ++i) {
           CAPTURE(ours[i].first);
-          CHECK(worst(ours[i].second.grad(), theirs[i].second.grad()) < 1e-5);
+          CHECK(worst(ours[i].second.grad(), theirs[i].second.grad()) < 1e-4);
         }
       }
     }

@@ -185,8 +185,10 @@ LoraModule LoraAdapter::module_of(const std::string& path, const std::string& ta
     const auto options_of_work = at::TensorOptions()
                                      .dtype(precise ? at::kFloat : model_.precision().compute)
                                      .device(model_.precision().device);
-    m.a_work = at::empty({m.rank, in}, options_of_work);
-    m.b_work = at::empty({out, m.rank}, options_of_work);
+    std::vector<int64_t> a = {m.rank, in}, b = {out, m.rank};
+    if (m.experts > 0) a.insert(a.begin(), m.experts), b.insert(b.begin(), m.experts);
+    m.a_work = at::empty(a, options_of_work);
+    m.b_work = at::empty(b, options_of_work);
   }
   const int64_t rows = m.rank * std::max<int64_t>(m.experts, 1);  // of A
   if (options_.init == "pissa") {
