@@ -22,11 +22,13 @@ class Ia3Adapter : public LinearVectors {
       : LinearVectors(model, paths), feedforward_(options.feedforward) {
     for (const std::string& path : paths) {
       const int64_t out = base_weight(path).size(0), in = base_weight(path).size(1);
-      if (scales_input(path) && !path_ends_with(path, "o_proj") && !path_ends_with(path, "down_proj")) {
+      const auto ends_so = [&](const char* name) { return path_ends_with(path, name); };
+      const auto alone = {"o_proj", "down_proj", "out_proj", "w2"};
+      if (scales_input(path) && std::none_of(alone.begin(), alone.end(), ends_so)) {
         user_error(
             "{}: the input of {} is that of its neighbours too (q, k, v; gate, up) and cannot be scaled for "
             "it alone; "
-            "expected o_proj or down_proj",
+            "expected o_proj or down_proj (of LFM2: out_proj or w2)",
             where, path);
       }
       add(path + ".ia3_l", scales_input(path) ? at::ones({1, in}) : at::ones({out, 1}));

@@ -6,6 +6,7 @@
 
 #include "adapter/layers.h"
 #include "base/error.h"
+#include "model/families.h"
 
 namespace temper {
 
@@ -76,9 +77,11 @@ void LisaAdapter::set_blocks(int64_t interval) {
 bool LisaAdapter::is_active(const std::string& name) const {
   const int64_t layer = layer_of(name);
   if (layer >= 0) return std::binary_search(blocks_.begin(), blocks_.end(), layer);
-  if (name == "model.embed_tokens.weight") return options_.embedding;
+  // Also what makes the layers' own embeddings (Gemma 4).
+  if (name == "model.embed_tokens.weight" || name.find("per_layer") != std::string::npos)
+    return options_.embedding;
   if (name == "lm_head.weight") return options_.head;
-  if (name == "model.norm.weight") return options_.norm;
+  if (name == std::string(family_of(model_.config()).parts.last_norm) + ".weight") return options_.norm;
   return true;  // a score head
 }
 

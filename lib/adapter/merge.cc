@@ -55,22 +55,32 @@ double changed_folder(const std::string& base, const std::string& adapter, const
   if (change == unmerge_adapter) loaded->set_enabled(false);  // the base alone is written
   const ModelFiles files(base, model->config().tied);
   const auto parameters = model->stored();
+  const at::ScalarType embeddings = files.find("model.embed_tokens.weight")->dtype;
   std::vector<TensorSpec> specs;
+  std::vector<at::Tensor> values;  // of the parameters as the family's files have them: views
   for (const Parameter* p : parameters) {
     const TensorInfo* stored = files.find(p->name);  // a score head comes with the adapter, an untied one too
-    const auto own = stored != nullptr ? stored->dtype : files.find("model.norm.weight")->dtype;
-    specs.push_back({p->name, dtype.value_or(own), p->master.sizes().vec()});
+    const auto own = stored != nullptr ? stored->dtype : embeddings;
+    for (const auto& [name, part] : stored_parts(model->config(), p->name, p->master.detach())) {
+      specs.push_back({name, is_fp32_constant(name) ? own : dtype.value_or(own), part.sizes().vec()});
+      values.push_back(part);
+    }
   }
   Json config = config_with_dtype(base, dtype);
   // An adapter of the embedding or the head alone unties them, and one may bring tokens of its own.
   if (before.tied != model->config().tied) config["tie_word_embeddings"] = false;
   if (before.vocab != model->config().vocab) config["vocab_size"] = model->config().vocab;
+  config.erase("quantization_config");  // what is written is dense
   const Json heads = model->config().to_json();
-  for (const char* key : {"architectures", "id2label", "label2id"}) {
+  if (config.contains("text_config")) {  // of several parts the text's alone is written
+    config = heads;
+    config["dtype"] = c10::getDtypeNames(dtype.value_or(embeddings)).first;
+    config["torch_dtype"] = config["dtype"];
+  }
+  for (const char* key : {"architectures", "id2label", "label2id", "vocab_size_per_layer_input"}) {
     if (heads.contains(key)) config[key] = heads[key];
   }
-  save_pretrained(to, config, generation_json(model->config()), specs,
-                  [&](size_t i) { return parameters[i]->master.detach(); });
+  save_pretrained(to, config, generation_json(model->config()), specs, [&](size_t i) { return values[i]; });
   copy_side_files(base, to);
   // The adapter's own tokenizer, which has the tokens that were added for it.
   if (has_tokenizer(adapter)) {

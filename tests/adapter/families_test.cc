@@ -6,10 +6,12 @@
 #include <set>
 
 #include "adapter/lora/lora.h"
+#include "adapter/merge.h"
 #include "adapter/peft_files.h"
 #include "base/file.h"
 #include "model/golden_families.h"
 #include "temp_folder.h"
+#include "tensor/safetensors.h"
 #include "test.h"
 
 using namespace temper;
@@ -105,4 +107,40 @@ TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is 
       CHECK(again[key] == config[key]);
   }
   CHECK(compared >= 29);
+}
+
+TEST_CASE("families: a merged folder has its family's names, and is the model with the adapter") {
+  const auto merged_is_the_same = [](const std::string& folder, const std::string& adapter) {
+    CAPTURE(folder);
+    const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
+    const auto model = Model::load(folder, Precision{});
+    const auto loaded = load_adapter(*model, adapter);
+    const TempFolder out;
+    merge_folder(folder, adapter, out.text("merged"), at::kFloat);
+    const auto merged = Model::load(out.text("merged"), Precision{});
+    CHECK((logp_of(*merged, golden[2]) - logp_of(*model, golden[2])).abs().max().item<double>() < 1e-4);
+    return SafetensorsFolder(out.text("merged")).names();
+  };
+  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const auto of = [&](const std::string& name) {
+    return merged_is_the_same(test_file("model/golden/families/" + name),
+                              test_file("adapter/golden/families/" + name));
+  };
+  CHECK(has(of("gemma4_moe"), "model.layers.0.router.per_expert_scale"));
+  CHECK(has(of("mixtral"), "model.layers.0.block_sparse_moe.experts.3.w2.weight"));
+  CHECK(has(of("gpt_oss"), "model.layers.1.mlp.router.bias"));
+  CHECK(has(of("lfm2"), "model.embedding_norm.weight"));
+  // The text's part of a model of several.
+  const std::string whole = test_file("model/golden/families/gemma4");
+  const TempFolder out;
+  {
+    const auto model = Model::load(whole, Precision{});
+    LoraOptions options;
+    options.rank = 2;
+    const auto adapter = options.attach(*model, 1);
+    adapter->save(out.text("adapter"), at::kFloat);
+  }
+  CHECK(has(merged_is_the_same(whole, out.text("adapter")), "model.layers.2.layer_scalar"));
 }

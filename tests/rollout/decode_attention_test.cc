@@ -151,7 +151,7 @@ TEST_CASE("a row's attention depends neither on its neighbours nor on the thread
 }
 
 TEST_CASE("blocks are reused") {
-  KvPool pool({2, 1, 8, at::TensorOptions().dtype(at::kFloat)});
+  KvPool pool(KvShape::alike(2, {1, 8}, at::TensorOptions().dtype(at::kFloat)));
   {
     KvRun a(pool), b(pool);
     a.extend(65);
