@@ -8,6 +8,7 @@
 
 #include "base/config_layers.h"
 #include "base/file.h"
+#include "base/hub.h"
 #include "base/json.h"
 #include "common.h"
 #include "data/problems/problem.h"
@@ -66,18 +67,18 @@ int main(int argc, char** argv) {
   schedule->add_option("--weights", weights, "of --from")->check(CLI::IsMember({"adam", "sgd"}));
   schedule->add_option("--output", output, "the drawing (.svg), or the file of --from (.json)");
   auto* tokenize = app.add_subcommand("tokenize", "ids, pieces and the decoded text, a line each");
-  tokenize->add_option("--model", model, "a Hugging Face folder")->required();
+  tokenize->add_option("--model", model, "a Hugging Face folder")->transform(model_folder)->required();
   auto* text_option = tokenize->add_option("--text", text);
   tokenize->add_option("--input", input, "JSONL with \"text\"")->excludes(text_option);
   tokenize->add_flag("--special", special, "special tokens in the text are special");
   tokenize->add_flag("--add-special", add_special, "add begin and end tokens");
   auto* render = app.add_subcommand("template", "a chat as the model sees it");
-  render->add_option("--model", model, "a Hugging Face folder")->required();
+  render->add_option("--model", model, "a Hugging Face folder")->transform(model_folder)->required();
   render->add_option("--input", input, "JSON: messages, or {\"messages\", further variables}")->required();
   render->add_option("--template", chat_template, "auto, chatml, or a .jinja file");
   render->add_flag("--generation-prompt", generation_prompt);
   auto* logprob = app.add_subcommand("logprob", "log p(ids[t] | ids[<t]) for t >= 1, a line each");
-  logprob->add_option("--model", model, "a Hugging Face folder")->required();
+  logprob->add_option("--model", model, "a Hugging Face folder")->transform(model_folder)->required();
   logprob->add_option("--adapter", adapter, "an adapter folder");
   logprob->add_option("--dtype", dtype)->check(CLI::IsMember({"f32", "bf16", "auto"}));
   logprob->add_option("--input", input, "JSONL with \"ids\"")->required();
@@ -105,7 +106,7 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   data->add_option("--model", model, "a folder: its tokens of the records, and which are learnt");
   auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
-  shapes->add_option("folder", file)->required();
+  shapes->add_option("folder", file)->transform(model_folder)->required();
   auto* run = app.add_subcommand("run", "state, last metrics, checkpoints and whether each is whole");
   run->add_option("folder", file)->required();
   auto* runs =

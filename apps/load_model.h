@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/hub.h"
 #include "base/log.h"
 #include "model/model.h"
 
@@ -25,7 +26,7 @@ inline std::unique_ptr<Model> load_model(const ModelArguments& a) {
 
 // Whether --model must be given is for the program to say, by what is returned.
 inline CLI::Option* add_model_options(CLI::App& app, ModelArguments& a) {
-  CLI::Option* model = app.add_option("--model", a.path, "a Hugging Face folder");
+  CLI::Option* model = app.add_option("--model", a.path, "a Hugging Face folder")->transform(model_folder);
   app.add_option("--dtype", a.dtype, "[auto]")->check(CLI::IsMember({"auto", "f32", "bf16"}));
   app.add_option("--quantise", a.quantise, "weights of linears and experts, as in training [none]")
       ->check(CLI::IsMember({"none", "int8", "nf4"}));

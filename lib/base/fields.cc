@@ -9,6 +9,7 @@
 #include "base/config_layers.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hub.h"
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -97,7 +98,8 @@ class Reader : public FieldVisitor {
         std::find(info.choices.begin(), info.choices.end(), text) == info.choices.end()) {
       return wrong(name, "one of " + join(info.choices), *j, nearest_name(text, info.choices));
     }
-    value = info.path ? resolve(text) : text;
+    // A field called "path" is a model's folder, or its name on the hub.
+    value = !info.path ? text : std::string(name) == "path" ? resolve_model(text) : resolve(text);
   }
   void field(const char* name, std::vector<std::string>& value, const FieldInfo& info) override {
     const Json* j = take(name, info);
@@ -332,6 +334,16 @@ class Reader : public FieldVisitor {
   std::string resolve(const std::string& path) const {
     if (path.empty() || fs::path(path).is_absolute()) return path;
     return (fs::path(frames_.back().folder) / path).lexically_normal().string();
+  }
+
+  // A name of the hub that is no path beside the config is the cached folder, or stays as it is where there is
+  // none.
+  std::string resolve_model(const std::string& text) const {
+    const std::string beside = resolve(text);
+    std::error_code error;
+    if (!is_hub_name(text) || fs::exists(beside, error)) return beside;
+    const std::string cached = cached_model(text);
+    return cached.empty() ? text : cached;
   }
 
   void wrong(const char* name, const std::string& expected, const Json& found, const std::string& near = "") {

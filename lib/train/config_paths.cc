@@ -3,7 +3,9 @@
 #include "base/error.h"
 #include "base/fields.h"
 #include "base/file.h"
+#include "base/hub.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "train/config.h"
 
 namespace temper {
@@ -78,6 +80,10 @@ std::vector<std::string> missing_paths(const RunConfig& config) {
   for (const auto& [field, path] : config_paths(config)) {
     std::error_code error;
     if (fs::exists(path, error)) continue;
+    if ((field == "path" || field.ends_with(".path")) && is_hub_name(path)) {
+      out.push_back(fmt::format("{}: {}: {}", field, path, not_cached(path)));
+      continue;
+    }
     out.push_back(
         fmt::format("{}: {}: {}", field, path, error ? error.message() : "there is no such file or folder"));
   }
@@ -97,6 +103,10 @@ void load_startable_config(RunConfig& config, const std::string& path, const std
     problems += fmt::format("{}{}: {}", problems.empty() ? "" : "\n", path, line);
   if (!problems.empty()) throw UserError(problems);
   load_run_config(config, path, sets, processes);
+  for (const auto& [field, folder] : config_paths(config)) {
+    const std::string cached = hub_name_of(folder);
+    if (!cached.empty()) log_info("{}: {} from the hub's cache, {}", field, cached, folder);
+  }
 }
 
 }  // namespace temper
