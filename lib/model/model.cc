@@ -45,7 +45,7 @@ at::Tensor Parameter::values() const {
 
 void Parameter::assign(const at::Tensor& values) {
   if (quantised)
-    quantise(values.view({quantised->rows, quantised->columns}), *quantised);
+    quantise(values.reshape({quantised->rows, quantised->columns}), *quantised);
   else
     compute.copy_(values);
 }

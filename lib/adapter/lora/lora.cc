@@ -53,10 +53,9 @@ void LoraOptions::fields(FieldVisitor& v) {
       "targets", targets,
       {.help =
            "\"all-linear\" (of the blocks), an array of module names (embed_tokens and lm_head too), or a "
-           "regular expression of whole module paths; routers and experts of Mixtral, Qwen3-MoE, GLM-4.5 and "
-           "DeepSeek-V3 are among them, as \"gate\", \"gate_proj\", \"up_proj\", \"down_proj\" (\"w1\", "
-           "\"w3\", "
-           "\"w2\")"});
+           "regular expression of whole module paths; of Mixtral, Qwen3-MoE, GLM-4.5 and DeepSeek-V3 they "
+           "have routers and experts too: \"gate\", \"gate_proj\" and \"up_proj\", \"down_proj\" "
+           "(\"w1\" and \"w3\", \"w2\")"});
   v.field(
       "target_parameters", target_parameters,
       {.help =
