@@ -51,8 +51,8 @@ std::vector<std::string> family_traits(const Family& family) {
   add(family.scales_embeddings, "embeddings times sqrt(hidden_size)");
   add(family.scales_layers, "blocks' results times a stored number");
   add(family.grows_queries, "queries grow with the position");
-  const bool always = !reads_key(family, "enable_moe_block");
-  add(family.expert_files != nullptr, always ? "a mixture of experts" : "experts beside the MLP or none");
+  // Gemma 4's config says whether it has one; see used_knobs().
+  add(family.expert_files != nullptr && !reads_key(family, "enable_moe_block"), "a mixture of experts");
   return out;
 }
 
@@ -91,6 +91,7 @@ std::vector<std::string> used_knobs(const ModelConfig& c) {
   add(c.experts.count > 0, fmt::format("{} of {} experts a token in {}", c.experts.chosen, c.experts.count,
                                        layers_text(c, sparse)));
   add(c.experts.shared_intermediate > 0, "an expert that all tokens go through");
+  add(c.experts.beside_mlp, "experts beside the layer's MLP");
   add(c.linear.key_heads > 0, "linear attention (gated delta rule) in " + layers_text(c, linear));
   add(c.short_conv.kernel > 0,
       fmt::format("a gated convolution of {} taps in {}", c.short_conv.kernel, layers_text(c, convolved)));
