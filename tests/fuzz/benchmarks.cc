@@ -3,7 +3,6 @@
 #include "data/benchmarks.h"
 
 #include "data/source/csv.h"
-
 #include "fuzz.h"
 
 using namespace temper;

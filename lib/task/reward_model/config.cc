@@ -37,8 +37,8 @@ Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>*
   const objective::RewardObjective losses(*algorithm);
   std::vector<std::string> rated;
   if (losses.wants(objective::RewardRows::kRated)) {
-    rated = rated_attributes(in_forms(records != nullptr ? *records : config.data.read(config.data.train), losses,
-                                      *this, static_cast<uint64_t>(config.seed)));
+    rated = rated_attributes(in_forms(records != nullptr ? *records : config.data.read(config.data.train),
+                                      losses, *this, static_cast<uint64_t>(config.seed)));
   }
   const bool named = !rated.empty() && !rated[0].empty();
   heads.causal = false;
