@@ -94,6 +94,17 @@ learn mine.json
 says "dataset_info.json" "told['format'] == 'alpaca' and 'mine in' in told['why']"
 learn mine.json --set data.format=llamafactory
 
+# ---- columns, where the module that reads them was built
+columns=$source/tests/data/golden/columns
+if [ -f "$bin/../lib/libtemper_columns.so" ]; then
+  learn "$columns/zstd.parquet"
+  says "Parquet" "told['format'] == 'verl' and first['record']['answer'] == '3' and first['record']['score'] == 0.5"
+  learn "$columns/saved"
+  says "a saved folder" "told['format'] == 'alpaca' and told['records'] == 4"
+else
+  expect 'zstd.parquet: Parquet, which this build cannot read' "$bin/temper-inspect" data "$columns/zstd.parquet"
+fi
+
 # ---- what is wrong
 wrong() {  # WORDS FILE [--set ...]
   local words=$1 file=$2 sets=() set
