@@ -52,8 +52,7 @@ int main(int argc, char** argv) {
   uint64_t seed = 1;
 
   auto* list = app.add_subcommand(
-      "list",
-      "objectives, rewards, problems, adapters, optimizers, schedules, samplers, families, formats ...");
+      "list", "objectives, rewards, problems, adapters, optimizers, families, formats ...");
   list->add_option("kind", file, "one kind only");
   list->add_option("name", name, "one entry only, with its fields");
   auto* config = app.add_subcommand("config", "the resolved config, or every problem in it");
@@ -101,9 +100,7 @@ int main(int argc, char** argv) {
   auto* data = app.add_subcommand("data", "the first records of a file as a run would read them");
   data->add_option("file", file)->required();
   data->add_option("--format", name, "as data.format of a config: auto, alpaca, sharegpt ...");
-  data->add_option("--set", sets, "field=value of a config's data: columns.prompt=question ...")
-      ->type_size(1)
-      ->allow_extra_args(false);
+  data->add_option("--set", sets, "field=value of \"data\"")->type_size(1)->allow_extra_args(false);
   data->add_option("--model", model, "a folder: its tokens of the records, and which are learnt");
   auto* shapes = app.add_subcommand("model", "family, shapes, parameters, missing and unexpected tensors");
   shapes->add_option("folder", file)->transform(model_folder)->required();

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Sets everything up and builds: Debian packages, LibTorch into the cache, CMake, Ninja.
-#   scripts/setup.sh [--torch VERSION] [--libtorch FOLDER] [--cuda] [--programs] [--no-build]
+#   scripts/setup.sh [--torch VERSION] [--libtorch FOLDER] [--cuda] [--programs] [--no-arrow] [--no-build]
 # --torch      2.15.0 (default) or 2.11.0
 # --libtorch   an existing LibTorch folder (include/, lib/) to use instead of fetching one
 # --cuda       fetches what "device": "cuda" loads at run time too: LibTorch's CUDA part and NVIDIA's libraries, 2.7 GB
 # --programs   builds the five programs alone, without tests and fuzz targets
-# --no-build   only packages and LibTorch
+# --no-arrow   does without Arrow (55 MB), which reads Parquet and Arrow files
+# --no-build   only packages and libraries
 # TEMPER_CACHE says where downloads are kept (default ~/.cache/temper), TEMPER_BUILD the build folder (default build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +18,7 @@ torch_version=2.15.0
 libtorch=
 build=1
 cuda=0
+arrow=1
 targets=()
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -24,8 +26,9 @@ while [ $# -gt 0 ]; do
     --libtorch) libtorch=${2:?--libtorch needs a folder}; shift 2 ;;
     --cuda) cuda=1; shift ;;
     --programs) targets=(--target temper-train temper-generate temper-eval temper-convert temper-inspect); shift ;;
+    --no-arrow) arrow=0; shift ;;
     --no-build) build=0; shift ;;
-    *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --cuda, --programs, --no-build)" ;;
+    *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --cuda, --programs, --no-arrow, --no-build)" ;;
   esac
 done
 
@@ -113,6 +116,42 @@ fi
 [ -f "$libtorch/lib/libtorch_cpu.so" ] || fail "$libtorch/lib/libtorch_cpu.so not found; --libtorch wants a folder with include/ and lib/"
 libtorch=$(cd "$libtorch" && pwd)
 
+# Arrow and Parquet, with the wheel's headers.
+arrow_folder=OFF
+if [ "$arrow" = 1 ]; then
+  arrow_folder=$cache/arrow-26.0.1
+  if [ ! -f "$arrow_folder/DONE" ]; then
+    say "fetching Arrow 26.0.1 into $arrow_folder"
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    fetch "$work" "pyarrow==26.0.1 --hash=sha256:39cb0f2418282c24bea6ceda77b03e5a8f0a5766b63a8bf194d4e2a2c423548c" \
+      || fail "could not fetch Arrow from PyPI (network, or a checksum that does not match); --no-arrow does without"
+    python3 - "$work" <<'PY'
+import glob, os, sys, zipfile
+work = sys.argv[1]
+with zipfile.ZipFile(glob.glob(work + "/*.whl")[0]) as z:
+    for name in z.namelist():
+        base = os.path.basename(name)
+        if name.startswith("pyarrow/include/") and base:
+            out = os.path.join(work, "tree", name[len("pyarrow/"):])
+        elif base in ("libarrow.so.2600", "libparquet.so.2600"):
+            out = os.path.join(work, "tree/lib", base)
+        else:
+            continue
+        os.makedirs(os.path.dirname(out), exist_ok=True)
+        with open(out, "wb") as f:
+            f.write(z.read(name))
+PY
+    touch "$work/tree/DONE"
+    rm -rf "$arrow_folder"
+    mv "$work/tree" "$arrow_folder"
+    rm -rf "$work"
+    trap - EXIT
+  fi
+  arrow_folder=$(cd "$arrow_folder" && pwd)
+fi
+
 # LibTorch's CUDA part goes beside libtorch_cpu, NVIDIA's libraries where it looks for them: ../../nvidia from there.
 if [ "$cuda" = 1 ] && [ ! -f "$libtorch/CUDA_DONE" ]; then
   [ "$libtorch" = "$(cd "$cache" && pwd)/libtorch-2.15.0" ] || fail "--cuda is for LibTorch 2.15.0 in $cache; another one, from pip install torch, has CUDA already: --libtorch FOLDER"
@@ -159,7 +198,7 @@ fi
 
 [ "$build" = 1 ] || exit 0
 out=${TEMPER_BUILD:-build}
-cmake -S . -B "$out" -G Ninja -DTEMPER_LIBTORCH="$libtorch" >"${TMPDIR:-/tmp}/temper-cmake.$$" 2>&1 \
+cmake -S . -B "$out" -G Ninja -DTEMPER_LIBTORCH="$libtorch" -DTEMPER_ARROW="$arrow_folder" >"${TMPDIR:-/tmp}/temper-cmake.$$" 2>&1 \
   || { cat "${TMPDIR:-/tmp}/temper-cmake.$$" >&2; fail "cmake failed (output above)"; }
 rm -f "${TMPDIR:-/tmp}/temper-cmake.$$"
 cmake --build "$out" "${targets[@]}" >&2 || fail "the build failed (output above)"

@@ -25,9 +25,10 @@ struct Record {
 };
 
 // Reads files in order, each told by its content: JSONL, or one JSON array of objects, either of them also
-// under gzip or zstd (data/source/decompress.h has the bounds); by its name a table with a header, .csv or
-// .tsv (data/source/csv.h). Throws UserError with file and line: not an object, invalid JSON, invalid UTF-8,
-// an empty file, or no file. Blank lines are passed over.
+// under gzip or zstd (data/source/decompress.h has the bounds), Parquet and Arrow (data/columns/columns.h);
+// by its name a table with a header, .csv or .tsv (data/source/csv.h); and a folder that datasets'
+// save_to_disk wrote. Throws UserError with file and line: not an object, invalid JSON, invalid UTF-8, an
+// empty file, or no file. Blank lines are passed over.
 std::vector<Record> read_records(const std::vector<std::string>& files);
 
 // Whether the record has the column: one that is null counts as absent, as tables of mixed records fill their

@@ -94,11 +94,14 @@ Json inspect_data(const std::string& file, const std::string& model, const Json&
 
   std::vector<Record> records = read_records({file});
   const size_t all = records.size();
-  const ToldFormat told = apply_format(records, data.format).begin()->second;
+  const auto files = apply_format(records, data.format);  // several of a folder
+  const ToldFormat& told = files.begin()->second;
+  size_t left_out = 0;
+  for (const auto& [name, of_file] : files) left_out += of_file.left_out;
   data.adapt(records);
-  Json out = {
-      {"file", file},    {"records", all},        {"left_out", told.left_out}, {"format", told.format->name},
-      {"why", told.why}, {"first", Json::array()}};
+  Json out = {{"file", file},         {"records", all},
+              {"left_out", left_out}, {"format", told.format->name},
+              {"why", told.why},      {"first", Json::array()}};
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat;
   std::unique_ptr<RecordEncoder> encoder;

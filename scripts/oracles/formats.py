@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/data/golden/formats.json: records of other tools, and what the tools' own code makes of them.
+"""Writes tests/data/golden/formats.json, lines.jsonl.zst and columns/: records of other tools, and what the tools' own code makes of them.
 
 - alpaca, sharegpt and entries of dataset_info.json: the converters of LLaMA-Factory (llamafactory/data/converter.py and
   parser.py), whose _prompt, _response, _system and _tools are put together as a record here. A function's call is JSON in
   its words, which LLaMA-Factory's FunctionFormatter reads when it renders it; it is read in the same way here.
 - h4: TRL's data_utils.maybe_extract_prompt.
 - hh: the function of TRL's examples/datasets/hh-rlhf-helpful-base.py, which the package does not hold.
+- lines.jsonl.zst: pyarrow's zstd. columns/: pyarrow's Parquet, with every compression that its wheel writes, and datasets'
+  save_to_disk; the rows are those of pyarrow's to_pylist, without the nulls that structs of other rows bring along.
 - tables: Hugging Face datasets, load_dataset("csv"), every cell as text.
 
 Needs trl 1.16, datasets 5.2 and the unpacked wheel of llamafactory 0.9.5 (its dependencies are not used):
@@ -13,8 +15,10 @@ Needs trl 1.16, datasets 5.2 and the unpacked wheel of llamafactory 0.9.5 (its d
 """
 import importlib
 import json
+import math
 import os
 import re
+import shutil
 import sys
 import tempfile
 import types
@@ -163,7 +167,52 @@ def tables():
             yield {"name": name, "text": text, "rows": list(rows)}
 
 
+def without_nulls(value):
+    if isinstance(value, list):
+        return [without_nulls(v) for v in value]
+    return {k: without_nulls(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+ROWS = [
+    {"data_source": "openai/gsm8k", "prompt": [{"role": "user", "content": "2+1?", "name": None}, {"role": "assistant", "content": "é", "name": "b"}],
+     "reward_model": {"style": "rule", "ground_truth": "3"}, "extra_info": {"index": 0, "split": "train"}, "score": 0.5, "good": True,
+     "ids": [1, 2, 3], "none": None, "empty": []},
+    {"data_source": "b", "prompt": [{"role": "user", "content": "3+1?", "name": None}], "reward_model": {"style": "rule", "ground_truth": "4"},
+     "extra_info": None, "score": None, "good": False, "ids": [], "none": None, "empty": []},
+]
+
+
+def columns():
+    """(name below columns/, its rows), each written."""
+    import datasets
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = os.path.join(os.path.dirname(OUT), "columns")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    rows = [{k: without_nulls(v) for k, v in row.items()} for row in ROWS]
+    table = pyarrow.Table.from_pylist(ROWS)
+    for compression in ("none", "snappy", "gzip", "zstd", "brotli", "lz4"):
+        pyarrow.parquet.write_table(table, os.path.join(folder, compression + ".parquet"), compression=compression, row_group_size=1, store_schema=False)
+        yield compression + ".parquet", rows
+    with pyarrow.ipc.new_file(os.path.join(folder, "file.arrow"), table.schema) as out:
+        out.write_table(table, max_chunksize=1)
+    yield "file.arrow", rows
+    odd = pyarrow.table({"prompt": pyarrow.array(["a", "b", "a"]).dictionary_encode(), "completion": pyarrow.array(["c", "d", "e"], pyarrow.large_string()),
+                         "half": pyarrow.array([1.5, float("nan"), float("inf")]), "big": pyarrow.array([2**63, 0, 1], pyarrow.uint64()),
+                         "pair": pyarrow.array([[1, 2], [3, 4], [5, 6]], pyarrow.list_(pyarrow.int8(), 2))})
+    with pyarrow.ipc.new_stream(os.path.join(folder, "odd.arrow"), odd.schema) as out:
+        out.write_table(odd)
+    finite = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in odd.to_pylist()]
+    yield "odd.arrow", finite
+    data = datasets.Dataset.from_list([{"instruction": f"{a}+1?", "input": "", "output": str(a + 1)} for a in range(4)])
+    data.save_to_disk(os.path.join(folder, "saved"), num_shards=2)
+    yield "saved", list(data)
+
+
 def main():
+    import pyarrow
     from trl.data_utils import maybe_extract_prompt
 
     modules = llamafactory(sys.argv[1])
@@ -172,8 +221,11 @@ def main():
     cases += [{"format": "h4", "record": r, "expected": maybe_extract_prompt(r)} for r in h4_records()]
     cases += [{"format": "hh", "record": r, "expected": hh(r)} for r in hh_records()]
     with open(OUT, "w", encoding="utf-8") as f:
-        json.dump({"cases": cases, "tables": list(tables())}, f, ensure_ascii=False, indent=1)
+        json.dump({"cases": cases, "tables": list(tables()), "columns": [{"name": n, "rows": r} for n, r in columns()]}, f, ensure_ascii=False, indent=1)
         f.write("\n")
+    lines = "".join(json.dumps({"prompt": f"{a}+1?", "completion": str(a + 1)}) + "\n" for a in range(8))
+    with open(os.path.join(os.path.dirname(OUT), "lines.jsonl.zst"), "wb") as f:
+        f.write(pyarrow.compress(lines.encode(), codec="zstd", asbytes=True))
 
 
 if __name__ == "__main__":

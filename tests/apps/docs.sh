@@ -17,6 +17,8 @@ same() {  # SCRIPT PAGE: what the script prints is the page
 
 same families.py lib/model/README.md
 [ "$(grep -c '^| `' "$work/page.md")" -ge 15 ] || { echo "FAIL: it has too few families"; exit 1; }
+same formats.py lib/data/README.md
+[ "$(grep -c '^| `' "$work/page.md")" -ge 11 ] || { echo "FAIL: it has too few formats"; exit 1; }
 same objectives.py lib/objective/README.md
 [ "$(grep -c '^### ' "$work/page.md")" -ge 60 ] || { echo "FAIL: it has too few objectives"; exit 1; }
 echo "ok"

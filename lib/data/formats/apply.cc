@@ -20,9 +20,10 @@ struct FileRecords {
   Record* end;
 };
 
-// A column that may lack in a record must be in one.
+// What a record may lack, one of the file must have.
 void check_columns(const FileRecords& file, const RecordFormat& format) {
   for (const auto& [name, column] : format.columns.given()) {
+    if (name != "system" && name != "tools") continue;  // mapped() looks at each record
     const auto has = [&column = column](const Record& record) { return record.json.contains(column); };
     if (std::none_of(file.begin, file.end, has)) {
       user_error("{}: no record has the column \"{}\", which data.columns.{} names; the first has {}",

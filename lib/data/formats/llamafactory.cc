@@ -90,7 +90,8 @@ std::optional<ListedFile> find_listed(const std::string& file) {
   const fs::path folder = fs::absolute(file).parent_path();
   for (const fs::path& at : {folder, folder.parent_path()}) {
     const std::string info = (at / kInfo).string();
-    if (!fs::is_regular_file(info)) continue;
+    std::error_code none;
+    if (!fs::is_regular_file(info, none)) continue;
     const Json json = read_json_file(info);
     if (!json.is_object())
       user_error("{}: expected an object of data sets, found {}", info, json.type_name());

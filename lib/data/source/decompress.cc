@@ -17,9 +17,7 @@ constexpr size_t kChunk = 1 << 18;  // bytes that are unpacked at a time
 class Unpacked {
  public:
   Unpacked(uint64_t packed, const std::string& where)
-      : packed_(packed),
-        most_(std::min(kUnpackedMost, std::max(kUnpackedAlways, packed * kUnpackedRatio))),
-        where_(where) {}
+      : packed_(packed), most_(most_unpacked(packed)), where_(where) {}
 
   char* chunk() { return chunk_.get(); }
   void take(size_t bytes) {
@@ -91,6 +89,10 @@ std::string unzstd(std::string_view bytes, const std::string& where) {
 }
 
 }  // namespace
+
+uint64_t most_unpacked(uint64_t packed_bytes) {
+  return std::min(kUnpackedMost, std::max(kUnpackedAlways, packed_bytes * kUnpackedRatio));
+}
 
 std::optional<std::string> decompressed(std::string_view bytes, const std::string& where) {
   if (bytes.starts_with("\x1f\x8b")) return gunzip(bytes, where);

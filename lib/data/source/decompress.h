@@ -14,6 +14,9 @@ constexpr uint64_t kUnpackedRatio = 200;
 constexpr uint64_t kUnpackedAlways = 64ULL << 20;
 constexpr uint64_t kUnpackedMost = 4ULL << 30;
 
+// The bound for a file of so many bytes.
+uint64_t most_unpacked(uint64_t packed_bytes);
+
 // What a gzip or zstd file holds, all of its members or frames; nullopt: it begins like neither. Throws
 // UserError, naming `where`, for one that is cut short or damaged, for bytes behind its end, and for more
 // than the bounds above.
