@@ -86,17 +86,17 @@ cat > adapter_config.json <<'JSON'
 {"peft_type": "LORA", "base_model_name_or_path": "sft/final", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "bias": "none"}
 JSON
 
-# FILE SOURCE SETTINGS...: converted into out/, taken, run for two steps.
+# FILE SOURCE SETTINGS...: converted into made/, taken, run for two steps.
 runs() {
   local file=$1 source_name=$2 name=${1%.*}
   shift 2
-  "$convert" config "$file" --output "out/$name.json" 2> err || { fail "$file: $(cat err)"; return; }
+  "$convert" config "$file" --output "made/$name.json" 2> err || { fail "$file: $(cat err)"; return; }
   grep -qF "taken for a config of $source_name" err || fail "$file: $(cat err)"
-  "$bin/temper-inspect" config "out/$name.json" "$@" > resolved 2> err || fail "$file is not taken: $(cat err)"
-  "$bin/temper-train" "out/$name.json" "$@" --set threads=1 --run "runs/$name" --quiet 2> err || fail "$file does not train: $(cat err)"
+  "$bin/temper-inspect" config "made/$name.json" "$@" > resolved 2> err || fail "$file is not taken: $(cat err)"
+  "$bin/temper-train" "made/$name.json" "$@" --set threads=1 --run "runs/$name" --quiet 2> err || fail "$file does not train: $(cat err)"
   [ "$(wc -l < "runs/$name/metrics.jsonl")" = 2 ] || fail "$file: $(cat "runs/$name/metrics.jsonl")"
 }
-mkdir out
+mkdir made
 runs trl-sft.yaml "TRL (sft)"
 runs trl-dpo.yaml "TRL (dpo)"
 runs trl-kto.yaml "TRL (kto)"
@@ -108,7 +108,7 @@ runs adapter_config.json "PEFT (LORA)" --set 'data.train=["data/sums.jsonl"]' --
 "$convert" config trl-sft.yaml 2> err | cmp - <("$bin/temper-convert" config trl-sft.yaml 2> /dev/null) || fail "standard output: $(cat err)"
 
 # Refused, in one line and without a config.
-expect "nothing is overwritten" "$convert" config trl-sft.yaml -o out/trl-sft.json
+expect "nothing is overwritten" "$convert" config trl-sft.yaml -o made/trl-sft.json
 expect "no such file" "$convert" config nowhere.yaml
 printf 'a: 1\nb: [1,\n' > bad.yaml
 expect "not valid YAML at line" "$convert" config bad.yaml
@@ -128,14 +128,14 @@ mkdir -p hf/hub/models--tiny--sums/refs hf/hub/models--tiny--sums/snapshots
 mv model hf/hub/models--tiny--sums/snapshots/0a1b
 printf 0a1b > hf/hub/models--tiny--sums/refs/main
 export HF_HOME=$work/hf
-"$bin/temper-train" out/trl-sft.json --set model.path=tiny/sums --set threads=1 --run runs/hub 2> err || fail "a model of the hub's cache: $(cat err)"
+"$bin/temper-train" made/trl-sft.json --set model.path=tiny/sums --set threads=1 --run runs/hub 2> err || fail "a model of the hub's cache: $(cat err)"
 [ "$(grep -c "model.path: tiny/sums from the hub's cache" err)" = 1 ] || fail "the cached folder is not told once: $(cat err)"
 "$bin/temper-generate" --model tiny/sums --dtype f32 --prompt 2+2 --max-new-tokens 1 > text 2> err || fail "temper-generate: $(cat err)"
 grep -q "tiny/sums: from the hub's cache" err || fail "temper-generate does not tell: $(cat err)"
 "$bin/temper-inspect" model tiny/sums > /dev/null 2> err || fail "temper-inspect: $(cat err)"
 "$convert" tiny/sums copy 2> err || fail "temper-convert: $(cat err)"
 fetch='`hf download tiny/other --local-dir models/other`'
-expect "$fetch" "$bin/temper-train" out/trl-sft.json --set model.path=tiny/other --run run
+expect "$fetch" "$bin/temper-train" made/trl-sft.json --set model.path=tiny/other --run run
 expect "$fetch" "$bin/temper-generate" --model tiny/other --prompt x
 expect "$fetch" "$bin/temper-eval" --model tiny/other --data data/sums.jsonl --reward math
 expect "$fetch" "$convert" tiny/other copy2
