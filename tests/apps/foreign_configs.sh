@@ -109,7 +109,7 @@ runs adapter_config.json "PEFT (LORA)" --set 'data.train=["data/sums.jsonl"]' --
 
 # Refused, in one line and without a config.
 expect "nothing is overwritten" "$convert" config trl-sft.yaml -o made/trl-sft.json
-expect "no such file" "$convert" config nowhere.yaml
+expect "No such file or directory" "$convert" config nowhere.yaml
 printf 'a: 1\nb: [1,\n' > bad.yaml
 expect "not valid YAML at line" "$convert" config bad.yaml
 printf 'x: 1\n' > stranger.yaml
