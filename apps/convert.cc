@@ -1,5 +1,5 @@
 // temper-convert: changes a model's dtype, merges adapters into it or models with it, and goes between
-// Hugging Face folders and GGUF.
+// Hugging Face folders and GGUF; with "config", makes Temper's config of another program's.
 #include "model/convert.h"
 
 #include <ATen/ATen.h>
@@ -14,9 +14,11 @@
 #include "adapter/adapter_set.h"
 #include "adapter/merge.h"
 #include "base/file.h"
+#include "base/hub.h"
 #include "base/output.h"
 #include "common.h"
 #include "folder_vocabulary.h"
+#include "foreign_config.h"
 #include "merge_arguments.h"
 #include "model/gguf/gguf_mixture.h"
 #include "model/gguf/import_gguf.h"
@@ -120,7 +122,9 @@ int main(int argc, char** argv) {
   Adapters adapters;
   bool modelfile = false;
   MergeArguments merge;
-  app.add_option("SRC", source, "a Hugging Face folder or a GGUF file")->required();
+  ForeignConfig foreign;
+  const CLI::App* config = add_foreign_config(app, foreign);
+  app.add_option("SRC", source, "a Hugging Face folder or a GGUF file");
   app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet");
   app.add_option("--adapter", adapters.texts,
                  "an adapter folder to merge into the weights: DIR or DIR@WEIGHT; several are summed")
@@ -138,13 +142,16 @@ int main(int argc, char** argv) {
   app.add_flag("--modelfile", modelfile,
                "with --to gguf: also a Modelfile beside DST, for \"ollama create\"");
   add_merge_options(app, merge);
-  return run_app(app, argc, argv, [&] {
+  return run_app(app, argc, argv, [&]() -> int {
+    if (*config) return convert_config(foreign);
+    if (source.empty()) user_error("SRC: missing; expected SRC and DST");
     if (merge.recipe()) {  // which says what is read: the one name is DST
       if (!target.empty())
         user_error("--merge {}: takes DST alone, found {} and {}", merge.merge, source, target);
       target = std::exchange(source, "");
     }
     if (target.empty()) user_error("DST: missing; expected SRC and DST");
+    if (!merge.recipe()) source = model_folder(source);
     convert(source, target, adapters, dtype, to == "gguf", modelfile, merge);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;

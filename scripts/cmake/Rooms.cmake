@@ -1,6 +1,6 @@
 # temper_room(NAME [ROOMS r...] [FOLDERS f...] [LIBS l...] [TORCH]): the static library temper_NAME from lib/NAME/*.cc and
 # lib/NAME/<folder>/*.cc. A room inside a room ("task/rl") is the library temper_task_rl.
-# temper_app(NAME): the program temper-NAME from apps/NAME.cc.
+# temper_app(NAME [ROOMS r...]): the program temper-NAME from apps/NAME.cc, with those rooms beside temper_inspect.
 # temper_export(NAMES...): makes rooms and programs known to find_package(Temper).
 
 # The uninitialised-value warnings are false alarms inside gcc 12's own AVX-512 headers.
@@ -95,19 +95,24 @@ endfunction()
 # temper_app(NAME) also gives the library Temper::NAME_program, the program's main in an archive: a project of your own links it
 # to build the program with objectives and rewards of its own (lib/objective/extend.h).
 function(temper_app name)
+  cmake_parse_arguments(ARG "" "" "ROOMS" ${ARGN})
+  set(rooms temper_inspect)
+  foreach(room ${ARG_ROOMS})
+    list(APPEND rooms temper_${room})
+  endforeach()
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
     return()
   endif()
   set(main temper_${name}_main)
   add_library(${main} OBJECT ${CMAKE_SOURCE_DIR}/apps/${name}.cc)
-  target_link_libraries(${main} PUBLIC temper_inspect CLI11::CLI11)
+  target_link_libraries(${main} PUBLIC ${rooms} CLI11::CLI11)
   target_compile_options(${main} PRIVATE ${TEMPER_WARNINGS})
   temper_torch(${main})
   add_executable(temper-${name} $<TARGET_OBJECTS:${main}>)
-  target_link_libraries(temper-${name} PRIVATE temper_inspect CLI11::CLI11 ${TEMPER_MALLOC})
+  target_link_libraries(temper-${name} PRIVATE ${rooms} CLI11::CLI11 ${TEMPER_MALLOC})
   install(TARGETS temper-${name} RUNTIME DESTINATION bin)
   add_library(temper_${name}_program STATIC $<TARGET_OBJECTS:${main}>)
-  target_link_libraries(temper_${name}_program PUBLIC temper_inspect CLI11::CLI11 ${TEMPER_MALLOC})
+  target_link_libraries(temper_${name}_program PUBLIC ${rooms} CLI11::CLI11 ${TEMPER_MALLOC})
 endfunction()
 
 # find_package(Temper), from the build folder or from an install prefix: Temper::<room> and Temper::<app>_program, with what they
