@@ -17,6 +17,7 @@
 #include "base/hub.h"
 #include "base/output.h"
 #include "common.h"
+#include "convert_adapters.h"
 #include "folder_vocabulary.h"
 #include "foreign_config.h"
 #include "merge_arguments.h"
@@ -27,12 +28,6 @@
 using namespace temper;
 
 namespace {
-
-// --adapter, as often as wished, with --unmerge or --adapter-only.
-struct Adapters {
-  std::vector<std::string> texts;
-  bool unmerge = false, only = false;
-};
 
 void convert(const std::string& source, const std::string& target, const Adapters& adapters,
              const std::string& dtype_text, bool to_gguf, bool modelfile, const MergeArguments& merge) {
@@ -126,13 +121,7 @@ int main(int argc, char** argv) {
   const CLI::App* config = add_foreign_config(app, foreign);
   app.add_option("SRC", source, "a Hugging Face folder or a GGUF file");
   app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet");
-  app.add_option("--adapter", adapters.texts,
-                 "an adapter folder to merge into the weights: DIR or DIR@WEIGHT; several are summed")
-      ->type_size(1)
-      ->allow_extra_args(false);
-  app.add_flag("--unmerge", adapters.unmerge, "SRC has the adapter merged in: take it out again");
-  app.add_flag("--adapter-only", adapters.only,
-               "DST becomes the weighted sum of the adapters, as one adapter folder");
+  add_adapter_options(app, adapters);
   app.add_option(
       "--dtype", dtype,
       fmt::format(
