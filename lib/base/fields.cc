@@ -336,8 +336,8 @@ class Reader : public FieldVisitor {
     return (fs::path(frames_.back().folder) / path).lexically_normal().string();
   }
 
-  // A name of the hub that is no path beside the config is the cached folder, or stays as it is where there is
-  // none.
+  // A name of the hub that is no path beside the config is the cached folder, or stays as it is where there
+  // is none.
   std::string resolve_model(const std::string& text) const {
     const std::string beside = resolve(text);
     std::error_code error;
