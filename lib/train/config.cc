@@ -210,12 +210,18 @@ Json with_missing(const Json& json, const Json& more) {
 
 Json completed_config(const Json& before, const Registry<Task>& tasks) {
   Json out = before;
+  // What is called otherwise since.
+  if (out.contains("data") && out["data"].is_object() && out["data"].contains("prompt_column")) {
+    Json& data = out["data"];
+    if (data["prompt_column"] != "prompt") data["columns"]["prompt"] = data["prompt_column"];
+    data.erase("prompt_column");
+  }
   try {
     RunConfig config(tasks);
-    read_fields(config, before, "config.json", "");
+    read_fields(config, out, "config.json", "");
     Json now = dump_fields(config);
     now.erase("run");
-    out = with_missing(before, now);
+    out = with_missing(out, now);
   } catch (const UserError&) {
     // The difference from today's config says what cannot be read.
   }

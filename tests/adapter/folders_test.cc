@@ -26,7 +26,6 @@ namespace {
 const std::map<std::string, std::string> kRefused = {
     {"lora_bias", "lora_bias: true is not supported; expected false"},
     {"layer_replication", "layer_replication: [[0,2],[1,3]] is not supported; expected null"},
-    {"target_parameters", "target_parameters: [\"q_proj.weight\"] is not supported; expected null"},
     {"alora", "alora_invocation_tokens: [5,6] is not supported; expected null"},
     {"saved_linear",
      "modules_to_save: \"down_proj\" is a linear that targets should name; whole modules are embed_tokens, "
