@@ -97,6 +97,9 @@ TEST_CASE("a run of an earlier version goes on, with new fields at their default
   older(run / "config.json", [](Json& json) {
     json.erase("samples_logged");
     json["data"].erase("special_tokens");
+    json["data"].erase("columns");
+    json["data"]["prompt_column"] = "prompt";
+    json["train"].erase("epochs");
   });
   older(run / "data.json", [](Json&) {});
   tear(run, 4, 6);
