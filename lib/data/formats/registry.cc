@@ -64,7 +64,8 @@ const std::vector<DataFormat>& data_formats() {
        parsed(
            R"({"prompt": "2+1?", "chosen": [{"role": "user", "content": "2+1?"}, {"role": "assistant", "content": "3"}],
                   "rejected": [{"role": "user", "content": "2+1?"}, {"role": "assistant", "content": "4"}],
-                  "score_chosen": 8.0, "score_rejected": 2.0})")},
+                  "score_chosen": 8.0, "score_rejected": 2.0})"),
+       true},  // a preference of records.h but for its prompt
       {"hh", "two dialogues as text", "Bai et al., HH-RLHF (arXiv 2204.05862); TRL's hh-rlhf example",
        "\"chosen\" and \"rejected\" that begin with an empty line and \"Human:\"",
        "prompt, chosen and rejected", fits_hh, from_hh,
