@@ -119,7 +119,6 @@ std::string loading(const CardFacts& facts, const std::string& base) {
 
 std::string model_card(const std::string& run_folder, const CardFacts& facts) {
   const fs::path folder(run_folder);
-  const std::string name = fs::absolute(folder).lexically_normal().filename().string();
   const Json config = read_json_file((folder / "config.json").string());
   std::vector<MetricsRow> train, eval;
   for (MetricsRow& row : read_metrics((folder / MetricsLog::kMetricsFile).string()))
@@ -133,7 +132,8 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
   // JSON strings are YAML's, too.
   if (!base.empty()) out += fmt::format("base_model: {}\n", dump_line(base));
   if (!licence.empty()) out += fmt::format("license: {}\n", licence);
-  out += fmt::format("tags: [temper, {}]\n---\n\n# {}\n\n", task, plain(name));
+  out += fmt::format("tags: [temper, {0}]\n---\n\n# {1}{0}\n\n", task,
+                     base_name.empty() ? "" : plain(base_name) + ", ");
 
   out += base.empty()
              ? "Trained from random weights"
@@ -146,9 +146,6 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
     out += fmt::format("\n{} steps", last.step);
     if (const auto tokens = last.find("tokens"))
       out += fmt::format(", {} tokens", format_count(std::llround(*tokens)));
-    double seconds = 0;
-    for (const MetricsRow& row : train) seconds += row.find("seconds").value_or(0);
-    if (seconds > 0) out += fmt::format(", {}", format_duration(seconds));
     out += ".\n";
   }
   out += "\n## Load it\n\n" + loading(facts, base);

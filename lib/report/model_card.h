@@ -17,7 +17,9 @@ struct CardFacts {
 };
 
 // Markdown with the front matter that model hubs read. Reads config.json and metrics.jsonl of the run folder,
-// and the README.md of the base model, whose licence the card repeats. Throws UserError when one is broken.
+// and the README.md of the base model, whose licence the card repeats. The same run gives the same bytes,
+// whatever its folder is called, how long it took and how often it was continued. Throws UserError when a
+// file is broken.
 std::string model_card(const std::string& run_folder, const CardFacts& facts);
 
 }  // namespace temper

@@ -33,10 +33,10 @@ TEST_CASE("model card: base, method, figures with intervals, licence and how to 
     CHECK(card.find(part) != std::string::npos);
   };
   has("---\nlibrary_name: peft\nbase_model: \"" + (folder / "base").string() + "\"\nlicense: apache-2.0\n");
-  has("# my\\|run");
+  has("# base, rl\n");
   has("An adapter of base by Temper: task `rl`, grpo: group means (Shao et al.).");
   has("| accuracy | 25.0 % (95 %: 20.0 % to 31.0 %) | 50.0 % (95 %: 45.0 % to 55.0 %) |");
-  has("1 steps, 1,200 tokens, 1m 01s.");
+  has("1 steps, 1,200 tokens.");
   has("PeftModel.from_pretrained");
   has("- sums.jsonl");
   has("apache-2.0, as the base model's card says");

@@ -106,6 +106,11 @@ void RlTask::train(Session& s) const {
   const objective::PolicyAlgorithm& algorithm = *this->algorithm;
   const objective::Needs needs = algorithm.needs();
   const auto objective = algorithm.objective->make();
+  const bool mixture = s.model->config().experts.count > 0,
+             keeps_routes = mixture && rollout.routing != "own";
+  if (!mixture && replays_routes())
+    user_error("rollout.routing: {} is a dense model and has no routers; leave it out", c.model.path);
+
   for (const std::string& line : objective::departures(algorithm))
     s.progress->message("departs from the paper: " + line);
 
@@ -132,11 +137,6 @@ void RlTask::train(Session& s) const {
   // update's own pass.
   const bool old_pass =
       updates_per_rollout * parts > 1 || needs.step_logp || algorithm.kl_in == "reward" || off_policy;
-
-  const bool mixture = s.model->config().experts.count > 0,
-             keeps_routes = mixture && rollout.routing != "own";
-  if (!mixture && replays_routes())
-    user_error("rollout.routing: {} is a dense model and has no routers; leave it out", c.model.path);
 
   bool warned = false;
 
