@@ -81,7 +81,7 @@ per_device_train_batch_size: 2
 learning_rate: 1.0e-4
 bf16: false
 YAML
-echo '{"pairs": {"file_name": "pairs.jsonl", "ranking": true}}' > data/dataset_info.json
+echo '{"pairs": {"file_name": "pairs.jsonl", "ranking": true, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}}}' > data/dataset_info.json
 cat > adapter_config.json <<'JSON'
 {"peft_type": "LORA", "base_model_name_or_path": "sft/final", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "bias": "none"}
 JSON
