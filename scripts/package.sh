@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { echo "package: $*" >&2; exit 2; }
 
+command -v patchelf > /dev/null || fail "needs patchelf: apt-get install patchelf"
 build=${TEMPER_BUILD:-build} to=${1:-dist}
 [ -x "$build/bin/temper-train" ] || fail "$build/bin/temper-train is not there; run scripts/setup.sh --programs"
 version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$build/CMakeCache.txt")
@@ -19,14 +20,16 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/$name/bin" "$work/$name/lib"
 cp "$build"/bin/temper-{train,generate,eval,convert,inspect} "$work/$name/bin/"
 strip "$work/$name"/bin/*
+# The reader of Parquet and Arrow files, which programs load when they meet one.
+[ ! -f "$build/lib/libtemper_columns.so" ] || cp "$build/lib/libtemper_columns.so" "$work/$name/lib/"
 # What every Debian has is left out, the rest goes along.
-ldd "$work/$name"/bin/* | awk '$2 == "=>" {print $3}' | sort -u | while read -r library; do
+ldd "$work/$name"/bin/* "$work/$name"/lib/* | awk '$2 == "=>" {print $3}' | sort -u | while read -r library; do
   case $(basename "$library") in
     libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.* | libutil.so.* | libgcc_s.so.* | libstdc++.so.*) ;;
     *) cp -L "$library" "$work/$name/lib/" ;;
   esac
 done
-missing=$(ldd "$work/$name"/bin/* | grep 'not found' || true)
+missing=$(ldd "$work/$name"/bin/* "$work/$name"/lib/* | grep 'not found' || true)
 [ -z "$missing" ] || fail "a library is missing here: $missing"
 # Programs look for their libraries in ../lib, and libraries for theirs beside them.
 patchelf --force-rpath --set-rpath '$ORIGIN/../lib' "$work/$name"/bin/*
