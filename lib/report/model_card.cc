@@ -47,6 +47,29 @@ std::string licence_of(const fs::path& base) {
   return "";
 }
 
+// What a path of this machine says to others: its last name, or that of a model in the hub's cache,
+// .../models--org--name/snapshots/REVISION.
+std::string public_name(const std::string& path) {
+  const fs::path at = fs::path(path).lexically_normal();
+  const fs::path named = at.has_filename() ? at : at.parent_path();
+  const std::string cached = named.parent_path().parent_path().filename().string(), mark = "models--";
+  if (named.parent_path().filename() != "snapshots" || cached.rfind(mark, 0) != 0)
+    return named.filename().string();
+  std::string out = cached.substr(mark.size());
+  if (const size_t parting = out.find("--"); parting != std::string::npos) out.replace(parting, 2, "/");
+  return out;
+}
+
+// The config with public names in the place of absolute paths.
+Json public_settings(const Json& config) {
+  if (config.is_string() && config.get<std::string>().rfind('/', 0) == 0)
+    return public_name(config.get<std::string>());
+  if (!config.is_structured()) return config;
+  Json out = config;
+  for (Json& value : out) value = public_settings(value);
+  return out;
+}
+
 std::string number_text(const std::string& key, double value) {
   if (key == "accuracy" || key == "truncated") return fmt::format("{:.1f} %", 100 * value);
   return format_value(value);
@@ -124,13 +147,13 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
   for (MetricsRow& row : read_metrics((folder / MetricsLog::kMetricsFile).string()))
     (row.split == "eval" ? eval : train).push_back(std::move(row));
   const std::string task = config.value("task", ""), base = config["model"].value("path", "");
-  const std::string base_name = fs::path(base).lexically_normal().filename().string();
+  const std::string base_name = base.empty() ? "" : public_name(base);
   const std::string licence = licence_of(base);
 
   std::string out = "---\n";
   out += fmt::format("library_name: {}\n", facts.adapter && facts.peft ? "peft" : "transformers");
   // JSON strings are YAML's, too.
-  if (!base.empty()) out += fmt::format("base_model: {}\n", dump_line(base));
+  if (!base.empty()) out += fmt::format("base_model: {}\n", dump_line(base_name));
   if (!licence.empty()) out += fmt::format("license: {}\n", licence);
   out += fmt::format("tags: [temper, {0}]\n---\n\n# {1}{0}\n\n", task,
                      base_name.empty() ? "" : plain(base_name) + ", ");
@@ -148,7 +171,7 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
       out += fmt::format(", {} tokens", format_count(std::llround(*tokens)));
     out += ".\n";
   }
-  out += "\n## Load it\n\n" + loading(facts, base);
+  out += "\n## Load it\n\n" + loading(facts, base_name);
   if (const auto lines = data_lines(config); !lines.empty()) {
     out += "\n## Data\n\n";
     for (const std::string& line : lines) out += fmt::format("- {}\n", plain(line));
@@ -157,7 +180,7 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
   out += !licence.empty() ? fmt::format("{}, as the base model's card says.\n", licence)
          : base.empty()   ? "Not stated.\n"
                           : "That of the base model, whose folder names none.\n";
-  std::string settings = config.dump(2, ' ', false, Json::error_handler_t::replace);
+  std::string settings = public_settings(config).dump(2, ' ', false, Json::error_handler_t::replace);
   return out + "\n## Settings\n\n```json\n" + settings + "\n```\n";
 }
 
