@@ -180,7 +180,11 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
   out += !licence.empty() ? fmt::format("{}, as the base model's card says.\n", licence)
          : base.empty()   ? "Not stated.\n"
                           : "That of the base model, whose folder names none.\n";
-  std::string settings = public_settings(config).dump(2, ' ', false, Json::error_handler_t::replace);
+  // Where processes were, and how many shared the work, is not the model's.
+  Json shown = public_settings(config);
+  shown.erase("dist");
+  shown.erase("ranks");
+  std::string settings = shown.dump(2, ' ', false, Json::error_handler_t::replace);
   return out + "\n## Settings\n\n```json\n" + settings + "\n```\n";
 }
 
