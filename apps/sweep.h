@@ -95,7 +95,7 @@ inline std::vector<SweptRun> swept_runs(const std::vector<SweptField>& fields) {
 struct SweepOptions {
   std::string config_file, run, resume;
   std::vector<std::string> sets, sweep;
-  bool quiet = false, accept_changed_data = false;
+  bool accept_changed_data = false;
 };
 
 // Every combination one after the other, each a run of its own in a folder below the sweep's. What has ended

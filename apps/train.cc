@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
     if (!sweep.empty()) {
       Console console({.quiet = quiet});
       const StopSignal stop;
-      train_sweep({config_file, run, resume, sets, sweep, quiet, accept_changed_data}, stop, console);
+      train_sweep({config_file, run, resume, sets, sweep, accept_changed_data}, stop, console);
       return kExitDone;
     }
     RunConfig config(task_registry());
