@@ -32,7 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kLook(10), kGone(1000);
+constexpr std::chrono::milliseconds kLook(10), kGone(30000);
 constexpr int kMemoryOnly = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 // What any interpreter reads; the rest of /etc and all of /proc, /home, /root and /var stay out.
 constexpr const char* kSystem[] = {"/usr",
@@ -244,18 +244,17 @@ bool drain(Descriptor& end, std::string& text, int64_t most) {
   return true;
 }
 
-// The group is killed before its leader is reaped, so its number cannot be another's yet. What the leader
-// left is reaped by the system's first process, or by this one where it is that.
+// The leader is reaped last, so the group's number cannot become another's while it is being killed. One signal
+// may miss who is being forked at that moment, and a busy machine takes its time to end those that it reached.
+// What the leader left is reaped by the system's first process, or by this one where it is that.
 int end_group(pid_t group, rusage* used = nullptr) {
-  ::kill(-group, SIGKILL);
+  const auto give_up = Clock::now() + kGone;
+  while (::kill(-group, SIGKILL) == 0 && threads_of_group(group) > 0 && Clock::now() < give_up)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   int status = 0;
   while (::wait4(group, &status, 0, used) < 0 && errno == EINTR) {
   }
-  const auto give_up = Clock::now() + kGone;
-  while (::kill(-group, 0) == 0 && Clock::now() < give_up) {
-    if (::waitpid(-group, nullptr, WNOHANG) > 0) continue;
-    if (threads_of_group(group) == 0) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (::waitpid(-group, nullptr, WNOHANG) > 0) {
   }
   return status;
 }
