@@ -20,11 +20,11 @@
 namespace temper {
 
 struct ServiceLimits {
-  int64_t max_batch = 32;     // sequences decoded together
-  int64_t queue = 256;        // samples that wait for a place; one more is refused
-  int64_t context = 0;        // tokens of prompt and completion; 0: what the model has positions for
-  int64_t max_samples = 16;   // of one request
-  double request_s = 600;     // a request that takes longer ends as it is
+  int64_t max_batch = 32;              // sequences decoded together
+  int64_t queue = 256;                 // samples that wait for a place; one more is refused
+  int64_t context = 0;                 // tokens of prompt and completion; 0: what the model has positions for
+  int64_t max_samples = 16;            // of one request
+  double request_s = 600;              // a request that takes longer ends as it is
   int64_t kept_prompt_tokens = 32768;  // of prompts whose keys and values are kept for those that begin alike
 };
 
@@ -37,11 +37,6 @@ struct ServiceRequest {
   SamplingOptions sampling;
   // Of each token, so many of the likeliest tokens at its place; nullopt: none, and no log-probs.
   std::optional<int64_t> top_logprobs;
-};
-
-struct TokenLogprob {
-  int64_t id = 0;
-  float logp = 0;  // of the model's own distribution: temperature 1, nothing ruled out
 };
 
 // A token as it came, or a sample's end.
