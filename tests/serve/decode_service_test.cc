@@ -150,7 +150,7 @@ TEST_CASE("service: requests that come and go are answered as each would be alon
 TEST_CASE("service: log-probs are those of the model's own distribution, with the likeliest tokens") {
   const auto service = service_of();
   ServiceRequest r = asked("abc", 12, 7);
-  r.sampling.temperature = 1.7, r.sampling.top_k = 8;
+  r.sampling.temperature = 1.7, r.sampling.top_k = 8, r.sampling.min_new_tokens = 6;
   r.top_logprobs = 4;
   const Heard heard = hear(*service->ask(r), 1);
   const auto model = tiny_model("llama");
