@@ -173,7 +173,8 @@ TEST_CASE("service: log-probs are those of the model's own distribution, with th
     ids.push_back(e.id);
   }
   r.top_logprobs = std::nullopt;
-  for (const ServiceEvent& e : hear(*service->ask(r), 1).tokens[0]) CHECK(e.top.empty());
+  const Heard unranked = hear(*service->ask(r), 1);
+  for (const ServiceEvent& e : unranked.tokens[0]) CHECK(e.top.empty());
 }
 
 TEST_CASE("service: adapters answer side by side, each as it does alone; loaded and unloaded meanwhile") {
