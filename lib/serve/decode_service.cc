@@ -172,7 +172,8 @@ class Service : public DecodeService {
   ServiceFigures figures() const override {
     std::lock_guard lock(mutex_);
     ServiceFigures out = figures_;
-    out.waiting = std::max<int64_t>(0, open_ - out.active);
+    out.active = std::min(out.active, open_);
+    out.waiting = open_ - out.active;
     return out;
   }
 
@@ -326,16 +327,19 @@ class Service : public DecodeService {
       jobs_.at(number)->tell(std::move(event));
     };
     events.on_completion = [this](size_t number, int64_t place, Completion&& completion) {
-      Job& job = *jobs_.at(number);
+      const std::shared_ptr<Job> job = jobs_.at(number);
       ServiceEvent event{place};
       event.completion = std::move(completion);
-      job.tell(std::move(event));
-      std::lock_guard lock(mutex_);
-      --open_;
-      if (++ended_[number] < job.asked.samples) return;
-      ended_.erase(number);
-      jobs_.erase(number);
-      if (open_ == 0) idle_.notify_all();
+      {
+        std::lock_guard lock(mutex_);
+        --open_;
+        if (++ended_[number] == job->asked.samples) {
+          ended_.erase(number);
+          jobs_.erase(number);
+        }
+        if (open_ == 0) idle_.notify_all();
+      }
+      job->tell(std::move(event));
     };
     events.on_failure = [this](size_t number, std::exception_ptr why) {
       try {
@@ -395,13 +399,16 @@ class Service : public DecodeService {
   // The request is over without an answer.
   void leave(size_t number, const ServiceRefusal& why) {
     const std::shared_ptr<Job> job = jobs_.at(number);
+    const bool given_up = job->given_up;
+    {
+      std::lock_guard lock(mutex_);
+      ++(given_up ? figures_.cancelled : figures_.refused);
+      open_ -= job->asked.samples - ended_[number];
+      ended_.erase(number);
+      jobs_.erase(number);
+      if (open_ == 0) idle_.notify_all();
+    }
     job->refuse(why);
-    std::lock_guard lock(mutex_);
-    ++(job->given_up ? figures_.cancelled : figures_.refused);
-    open_ -= job->asked.samples - ended_[number];
-    ended_.erase(number);
-    jobs_.erase(number);
-    if (open_ == 0) idle_.notify_all();
   }
 
   // Adapters that were unloaded, once they have answered.
