@@ -218,6 +218,11 @@ def logprobs(world):
     expect(page.text(f"{LAST} .tip").strip() != "" and page.seen(f"{LAST} .tip"), "the keyboard reaches them, too")
     page.click("#logprobs")
     expect(page.seen(f"{LAST} .text") and not page.seen(f"{LAST} .tokens"), "and they go again")
+    dark = world.chat(dark=True)
+    dark.click("#logprobs")
+    ask(dark, "how sure are you of this?")
+    answered(dark)
+    world.picture(dark, "chat-logprobs-dark")
 
 
 def errors(world):

@@ -7,7 +7,7 @@ export function emptyAnswer(model) {
     role: "assistant", model,
     content: "", reasoning: "",
     toolCalls: [],  // {id, name, arguments}
-    tokens: [],     // with log-probs: {token, logprob, top: [{token, logprob}]}
+    tokens: [],     // with log-probs: {token, bytes, logprob, top: [{token, logprob}]}
     finish: null,   // the server's word, or "stopped"
     usage: null, pieces: 0,
     firstAt: 0, lastAt: 0,  // when pieces came, ms
@@ -46,7 +46,9 @@ function takeChoice(choice, answer) {
   answer.reasoning += delta.reasoning_content ?? "";
   for (const call of delta.tool_calls ?? []) takeCall(call, answer.toolCalls);
   for (const token of choice.logprobs?.content ?? []) {
-    answer.tokens.push({token: token.token, logprob: token.logprob, top: token.top_logprobs ?? []});
+    answer.tokens.push({
+      token: token.token, bytes: token.bytes, logprob: token.logprob, top: token.top_logprobs ?? [],
+    });
   }
   if (choice.finish_reason) answer.finish = choice.finish_reason;
   if (content || delta.tool_calls || delta.reasoning_content) {

@@ -6,9 +6,10 @@ import {logTicks, nearest, niceTicks, smoothed, thinned} from "./series.js";
 
 const kLeft = 46, kRight = 12, kTop = 8, kBottom = 34;
 const kMaxPoints = 900;
+const kMaxMarks = 60;  // more of them are one smear
 
 export class Chart {
-  constructor() {
+  constructor(wide) {
     this.logWanted = null;  // null: as the values are
     this.at = null;         // the step whose values are told
     this.title = el("b");
@@ -21,30 +22,25 @@ export class Chart {
       onpointermove: (event) => this.#point(event), onpointerdown: (event) => this.#point(event),
       onpointerleave: () => this.#tell(null), onblur: () => this.#tell(null), onkeydown: (event) => this.#key(event),
     });
-    this.node = el("figure.chart", {}, el("figcaption", {}, this.title, this.unit, this.logButton, this.legend), this.svg, this.help);
+    this.node = el(`figure.chart${wide ? ".wide" : ""}`, {}, el("figcaption", {}, this.title, this.unit, this.logButton, this.legend), this.svg, this.help);
   }
 
   // about: {title, unit, help, share, log, wide}; xs: [first, last] of all charts; calm: the smoothing's strength, 1: as in
-  // report.html.
-  draw(about, series, xs, calm) {
-    Object.assign(this, {about, series, xs, calm});
+  // report.html; width: of the place for the drawing, in pixels.
+  draw(about, series, xs, calm, width) {
+    Object.assign(this, {about, series, xs, calm, width});
     const log = this.#isLog();
-    this.node.classList.toggle("wide", about.wide === true);
     this.title.textContent = about.title;
     this.help.textContent = about.help ?? "";
     this.unit.textContent = [about.unit, log ? "log scale" : ""].filter(Boolean).join(", ");
     this.logButton.hidden = about.share === true;
     this.logButton.setAttribute("aria-pressed", String(log));
-    this.frame = frameOf(series, xs, {log, share: about.share, width: this.#width()});
+    this.frame = frameOf(series, xs, {log, share: about.share, width});
     this.cursor = svg("g.cursor");
     this.svg.setAttribute("viewBox", `0 0 ${this.frame.width} ${this.frame.height}`);
     this.svg.replaceChildren(...axes(this.frame, about.share), ...series.map((one) => line(this.frame, one, calm)), this.cursor);
     this.svg.setAttribute("aria-label", `${about.title}. ${series.map((one) => this.#spoken(one)).join(". ")}. Arrow keys tell values.`);
     this.#tell(this.at);
-  }
-
-  #width() {
-    return this.about.wide && this.node.clientWidth > 640 ? 880 : 440;
   }
 
   #isLog() {
@@ -53,7 +49,7 @@ export class Chart {
 
   #toggleLog() {
     this.logWanted = !this.#isLog();
-    this.draw(this.about, this.series, this.xs, this.calm);
+    this.draw(this.about, this.series, this.xs, this.calm, this.width);
   }
 
   #format(value) {
@@ -129,9 +125,9 @@ function spansDecades(series) {
   return low > 0 && high > 100 * low;
 }
 
-// Where things stand on the paper.
+// Where things stand on the paper, which is as wide as its place on the page, so that texts have their size.
 function frameOf(series, [xLow, xHigh], {log, share, width}) {
-  const height = width > 600 ? 230 : 210;
+  const height = width > 600 ? 260 : 190;
   let low = Infinity, high = -Infinity;
   for (const one of series) {
     for (const values of [one.y, one.low, one.high]) {
@@ -166,7 +162,7 @@ function axes(frame, share) {
     out.push(svg("path.grid", {d: `M${kLeft} ${y}H${width - kRight}`}),
       svg("text.tick.end", {x: kLeft - 6, y: y + 4}, tickLabel(tick, share)));
   }
-  for (const tick of niceTicks(frame.xLow, frame.xHigh, width > 600 ? 10 : 5)) {
+  for (const tick of niceTicks(frame.xLow, frame.xHigh, width > 600 ? 10 : 4)) {
     if (tick < frame.xLow || tick > frame.xHigh || !Number.isInteger(tick)) continue;
     out.push(svg("text.tick.mid", {x: frame.x(tick), y: height - kBottom + 16}, tickLabel(tick, false)));
   }
@@ -177,18 +173,30 @@ function axes(frame, share) {
 function line(frame, one, calm) {
   const which = thinned(one.y, kMaxPoints), group = svg(`g.s${one.colour}`);
   const over = one.smooth && calm > 0 && one.y.length >= 10;
-  for (const i of one.low.length > 0 ? which : []) {
-    if (!drawable(one.low[i], frame.log) || !drawable(one.high[i], frame.log)) continue;
-    group.append(svg("path.whisker", {d: `M${frame.x(one.x[i])} ${frame.y(one.low[i])}V${frame.y(one.high[i])}`}));
-  }
+  const marks = which.length <= kMaxMarks && (one.points || one.y.length === 1);
+  if (one.low.length > 0) group.append(...(marks ? whiskers(frame, one, which) : [svg("path.band", {d: bandOf(frame, one, which)})]));
   group.append(svg(over ? "path.raw" : "path.line", {d: pathOf(frame, one.x, one.y, which)}));
   if (over) group.append(svg("path.line", {d: pathOf(frame, one.x, calmed(one.y, frame.log, calm), which)}));
-  if (one.points) {
-    for (const i of which) {
-      if (drawable(one.y[i], frame.log)) group.append(svg("circle", {cx: frame.x(one.x[i]), cy: frame.y(one.y[i]), r: 3.5}));
-    }
+  for (const i of marks ? which : []) {
+    if (drawable(one.y[i], frame.log)) group.append(svg("circle", {cx: frame.x(one.x[i]), cy: frame.y(one.y[i]), r: 3.5}));
   }
   return group;
+}
+
+// Intervals, while there is room for each, and the area that they cover.
+function whiskers(frame, one, which) {
+  return which.filter((i) => hasInterval(frame, one, i)).map((i) =>
+    svg("path.whisker", {d: `M${frame.x(one.x[i])} ${frame.y(one.low[i])}V${frame.y(one.high[i])}`}));
+}
+
+function bandOf(frame, one, which) {
+  const there = which.filter((i) => hasInterval(frame, one, i)), at = (i, y) => `${frame.x(one.x[i]).toFixed(1)} ${frame.y(y[i]).toFixed(1)}`;
+  const along = [...there.map((i) => at(i, one.high)), ...there.toReversed().map((i) => at(i, one.low))];
+  return along.length > 0 ? `M${along.join("L")}Z` : "";
+}
+
+function hasInterval(frame, one, i) {
+  return drawable(one.low[i], frame.log) && drawable(one.high[i], frame.log);
 }
 
 // Smoothed on the scale that it is drawn on, and more where there are more points.

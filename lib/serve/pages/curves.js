@@ -57,6 +57,7 @@ export class Numbers {
       if (kBookkeeping.has(key) || (value !== null && typeof value !== "number")) continue;
       if (!series.has(key)) series.set(key, {x: [], y: [], low: [], high: []});
       const one = series.get(key);
+      cutBack(one, row.step);
       one.x.push(row.step);
       one.y.push(value ?? NaN);
       one.low.push(row.low ?? NaN);
@@ -73,12 +74,18 @@ export class Numbers {
   }
 }
 
+// A run that goes on from an older checkpoint writes steps a second time: the later row counts.
+function cutBack(one, step) {
+  while (one.x.at(-1) >= step) for (const values of Object.values(one)) values.pop();
+}
+
 // The section of the charts. It makes a chart when the first number for it comes.
 export class Curves {
   constructor(node, numbers) {
     Object.assign(this, {node, numbers});
     this.charts = new Map();  // by about.id or title
     this.calm = 1;
+    new ResizeObserver(() => this.draw()).observe(node);
   }
 
   clear() {
@@ -88,19 +95,24 @@ export class Curves {
 
   draw() {
     const shown = chartsOf(this.numbers);
-    shown.forEach(({about, series}, place) => {
-      const id = about.id ?? about.title;
-      if (!this.charts.has(id)) this.#insert(id, place);
-      this.charts.get(id).draw(about, series, [this.numbers.first, this.numbers.last], this.calm);
-    });
+    const charts = shown.map(({about}, place) => this.charts.get(idOf(about)) ?? this.#insert(about, place));
+    // All are measured before any is drawn: a measure after a change makes the browser lay out the page.
+    const widths = charts.map((chart) => chart.svg.clientWidth), {first, last} = this.numbers;
+    shown.forEach(({about, series}, i) => charts[i].draw(about, series, [first, last], this.calm, widths[i]));
     if (shown.length === 0) this.node.replaceChildren(el("p.soft", {}, "No step has been finished yet."));
   }
 
-  #insert(id, place) {
+  #insert(about, place) {
     if (this.charts.size === 0) this.node.replaceChildren();
-    this.charts.set(id, new Chart());
-    this.node.insertBefore(this.charts.get(id).node, this.node.children[place] ?? null);
+    const chart = new Chart(about.wide);
+    this.charts.set(idOf(about), chart);
+    this.node.insertBefore(chart.node, this.node.children[place] ?? null);
+    return chart;
   }
+}
+
+function idOf(about) {
+  return about.id ?? about.title;
 }
 
 function chartsOf(numbers) {

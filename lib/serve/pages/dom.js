@@ -21,6 +21,11 @@ function filled(node, tag, attributes, children) {
   return node;
 }
 
+// A model's text as it may be shown: the characters that make text read backwards, and other controls, have a mark in their place.
+export function plain(text) {
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+}
+
 export const byId = (id) => document.getElementById(id);
 
 // Copies, and says so on the button for a moment.

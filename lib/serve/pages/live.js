@@ -177,5 +177,16 @@ function listen() {
   });
 }
 
+// Where only a run is watched, there is no model to chat with.
+async function showWayToChat() {
+  try {
+    await request("v1/models");
+    byId("to-chat").hidden = false;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+}
+
 listen();
+showWayToChat();
 followRun(events, showConnection);

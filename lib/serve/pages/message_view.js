@@ -1,12 +1,12 @@
 // One message of a conversation: what was said, what can be done with it, and how an answer came about.
-import {copyFrom, el} from "./dom.js";
+import {copyFrom, el, plain} from "./dom.js";
 import {figuresOf} from "./answer.js";
 import {TextView} from "./text_view.js";
 import {TokensView} from "./tokens_view.js";
 
 // A question, or a tool's result. onEdit(text): undefined for what cannot be edited.
 export function questionView(message, onEdit) {
-  const body = el("div.body", {}, el("div.text", {dir: "auto"}, el("div.prose", {}, message.content)));
+  const body = el("div.body", {}, el("div.text", {dir: "auto"}, el("div.prose", {}, plain(message.content))));
   const actions = el("div.actions", {}, copyButton(() => message.content));
   const node = el("article.message.question", {"aria-label": message.role === "tool" ? "result of a tool" : "you"},
     el("b.who", {}, message.role === "tool" ? "Tool" : "You"), body, actions);
@@ -67,7 +67,7 @@ export class AnswerView {
   add(piece) {
     this.text.add(piece);
     this.tokens.update(this.answer.tokens);
-    this.reasoning.appendData(this.answer.reasoning.slice(this.reasoning.length));
+    this.reasoning.appendData(plain(this.answer.reasoning.slice(this.reasoning.length)));
     this.thoughts.hidden = this.reasoning.length === 0;
     if (this.answer.pieces > 0) this.body.classList.remove("waiting");
     this.showTokens(this.wanted);
@@ -87,6 +87,8 @@ export class AnswerView {
     this.figures.textContent = figuresOf(this.answer);
     this.error.textContent = this.answer.error ?? "";
     this.error.hidden = !this.answer.error;
+    this.body.hidden = Boolean(this.answer.error) && this.answer.pieces === 0;
+    this.again.textContent = this.answer.error ? "Try again" : "Regenerate";
     if (this.answer.toolCalls.length > 0) this.calls.replaceChildren(...this.#callForm());
     if (!this.answer.error && this.answer.content === "" && this.answer.toolCalls.length === 0) {
       this.text.node.append(el("p.soft", {}, "(an empty answer)"));
@@ -114,7 +116,7 @@ export class AnswerView {
 
 function callView(call) {
   return el("div.call", {}, el("div.bar", {}, el("span", {}, "calls ", el("code", {}, call.name))),
-    el("pre", {tabindex: "0", role: "region", "aria-label": `arguments of ${call.name}`}, indented(call.arguments)));
+    el("pre", {tabindex: "0", role: "region", "aria-label": `arguments of ${call.name}`}, plain(indented(call.arguments))));
 }
 
 function indented(json) {

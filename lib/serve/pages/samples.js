@@ -1,5 +1,5 @@
 // Rows of a run's samples.jsonl as cards.
-import {el} from "./dom.js";
+import {el, plain} from "./dom.js";
 import {formatCount, formatValue} from "./format.js";
 
 const kMaxCharacters = 20000;
@@ -41,5 +41,5 @@ function turn(message) {
 function text(whole, label, tag = "pre") {
   const cut = whole.length - kMaxCharacters;
   const shown = cut > 0 ? `${whole.slice(0, kMaxCharacters)}\n[... ${formatCount(cut)} more characters in samples.jsonl]` : whole;
-  return el(tag, {dir: "auto", tabindex: "0", role: "region", "aria-label": label}, shown);
+  return el(tag, {dir: "auto", tabindex: "0", role: "region", "aria-label": label}, plain(shown));
 }

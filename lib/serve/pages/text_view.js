@@ -1,6 +1,6 @@
 // An answer's text as it grows: prose, and blocks of code between lines of ```. Each piece is added at the end, so that a long
 // answer costs no more the longer it gets.
-import {copyFrom, el} from "./dom.js";
+import {copyFrom, el, plain} from "./dom.js";
 
 // A new node of prose is begun at a line's end past this length: the browser lays out only the last one again.
 const kLongProse = 4000;
@@ -52,7 +52,7 @@ export class TextView {
       this.block = document.createTextNode("");
       this.node.append(el("div.prose", {}, this.block));
     }
-    this.block.appendData(text);
+    this.block.appendData(plain(text));
   }
 
   #beginCode(language) {

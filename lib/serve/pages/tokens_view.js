@@ -1,12 +1,15 @@
 // An answer's tokens, each shaded by how unlikely the model found it, with the likeliest tokens in its place as a tip: under the
 // pointer, or by the arrow keys.
-import {el} from "./dom.js";
+import {el, plain} from "./dom.js";
 import {formatShare} from "./format.js";
+
+const kGap = 5;  // pixels
 
 export class TokensView {
   constructor() {
     this.tokens = [];
     this.at = -1;  // whose tip is shown
+    this.decoder = new TextDecoder();
     this.tip = el("div.tip", {role: "tooltip", hidden: true});
     this.line = el("div.tokens", {
       tabindex: "0", role: "group", dir: "auto",
@@ -23,11 +26,16 @@ export class TokensView {
   // Those that came since the last call.
   update(tokens) {
     for (const token of tokens.slice(this.tokens.length)) {
-      const span = el("span.token", {}, visible(token.token));
-      span.style.setProperty("--doubt", `${Math.round(80 * (1 - Math.exp(token.logprob)))}%`);
+      const span = el("span.token", {}, visible(this.#textOf(token)));
+      span.style.setProperty("--doubt", `${Math.round(100 * (1 - Math.exp(token.logprob)))}%`);
       this.tokens.push(token);
       this.line.append(span);
     }
+  }
+
+  // A character may be made of several tokens: it stands at the last of them.
+  #textOf({token, bytes}) {
+    return bytes ? this.decoder.decode(Uint8Array.from(bytes), {stream: true}) : token;
   }
 
   #key(event) {
@@ -49,12 +57,12 @@ export class TokensView {
     this.#place(this.line.children[index]);
   }
 
-  // Under the token, within the width of the view.
+  // Under the token, or above it where there is no room.
   #place(span) {
-    const around = this.node.getBoundingClientRect(), box = span.getBoundingClientRect();
-    const room = around.width - this.tip.offsetWidth;
-    this.tip.style.left = `${Math.max(0, Math.min(box.left - around.left, room))}px`;
-    this.tip.style.top = `${box.bottom - around.top + 4}px`;
+    const box = span.getBoundingClientRect(), {offsetWidth: width, offsetHeight: height} = this.tip;
+    const below = box.bottom + kGap + height < window.innerHeight;
+    this.tip.style.left = `${Math.max(kGap, Math.min(box.left, window.innerWidth - width - kGap))}px`;
+    this.tip.style.top = `${below ? box.bottom + kGap : box.top - height - kGap}px`;
   }
 }
 
@@ -67,9 +75,9 @@ function tipOf(token) {
 
 // Line ends have a mark, so that one that is doubted can be seen.
 function visible(token) {
-  return token.replaceAll("\n", "⏎\n");
+  return plain(token).replaceAll("\n", "⏎\n");
 }
 
 function quoted(token) {
-  return JSON.stringify(token);
+  return plain(JSON.stringify(token));
 }
