@@ -151,7 +151,7 @@ def hostile(world):
     ask(page, "hostile")
     answered(page)
     text = page.text(f"{LAST} .text")
-    expect("<img src=x onerror=" in text and "<script>" in text and "[link](javascript:" in text and "&lt;b&gt;" in text,
+    expect("<img src=x onerror=" in text and "<script>" in text and "[link](javascript:" in text and "&lt;b&gt;" in text and "\ufffd backwards" in text,
            f"it is shown as it was written: {text}")
     page.evaluate("document.querySelector('#logprobs').click()")
     ask(page, "hostile")
@@ -218,6 +218,10 @@ def logprobs(world):
     expect(page.text(f"{LAST} .tip").strip() != "" and page.seen(f"{LAST} .tip"), "the keyboard reaches them, too")
     page.click("#logprobs")
     expect(page.seen(f"{LAST} .text") and not page.seen(f"{LAST} .tokens"), "and they go again")
+    page.click("#logprobs")
+    ask(page, "smile")
+    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden")
+    expect(page.text(f"{LAST} .tokens") == "\U0001f600" and page.count(f"{LAST} .token") == 2, "a character of two tokens is one")
     dark = world.chat(dark=True)
     dark.click("#logprobs")
     ask(dark, "how sure are you of this?")

@@ -119,6 +119,18 @@ def resumed_run(world):
     expect("step 15" not in page.text(".charts").lower(), "the old curves are gone")
 
 
+def repeated_steps(world):
+    """A step that is written a second time, as runs that are resumed do, counts once and as it was written last."""
+    run = world.mock.run
+    for _ in range(12):
+        run.take_step()
+    page = world.live()
+    wait_step(page, 12)
+    run.step = 7
+    run.take_step()
+    page.wait(f"(({title_of(page, 'Learning rate')})?.querySelector('path.line').getAttribute('d').split(/[ML]/).length - 1) === 8", "eight points")
+
+
 def long_run(world):
     """Many thousand steps stay quick."""
     run = world.mock.run
@@ -179,4 +191,4 @@ def narrow(world):
     world.picture(page, "live-dark")
 
 
-CHECKS = [growing, reading_values, stop_button, reconnecting, resumed_run, long_run, without_run, with_key, narrow]
+CHECKS = [growing, reading_values, stop_button, reconnecting, resumed_run, repeated_steps, long_run, without_run, with_key, narrow]

@@ -26,6 +26,7 @@ ANSWERS = {
     "hostile": HOSTILE,
     "code": CODE,
     "empty": "",
+    "smile": "\U0001f600",
     "huge": "".join(f"Line {i} of an answer that is far too long to be read. " + "x" * (400 if i % 500 == 0 else 0) + "\n"
                     for i in range(6000)),
     "wide": "w" * 3000,
@@ -175,7 +176,10 @@ class Handler(BaseHTTPRequestHandler):
     def _logprobs(self, piece, i):
         logp = [-0.01, -0.7, -2.3, -5.0][i % 4]
         others = [{"token": piece, "logprob": logp}, {"token": "<b>other</b>", "logprob": -1.5}, {"token": "\n", "logprob": -4.0}]
-        return {"content": [{"token": piece, "logprob": logp, "bytes": None, "top_logprobs": others}]}
+        data = piece.encode()
+        parts = [data[:1], data[1:]] if len(data) > len(piece) else [data]  # a character beyond ASCII as two tokens
+        return {"content": [{"token": part.decode(errors="replace"), "logprob": logp, "bytes": list(part), "top_logprobs": others}
+                            for part in parts]}
 
     def _chunk(self, delta, logprobs=None, finish=None):
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
