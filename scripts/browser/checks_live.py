@@ -129,6 +129,7 @@ def repeated_steps(world):
     run.step = 7
     run.take_step()
     page.wait(f"(({title_of(page, 'Learning rate')})?.querySelector('path.line').getAttribute('d').split(/[ML]/).length - 1) === 8", "eight points")
+    wait_step(page, 8)
 
 
 def long_run(world):

@@ -50,14 +50,15 @@ export class Numbers {
 
   add(row) {
     const series = this.all[row.split] ??= new Map();
+    this.#cutBack("eval", row.step);
+    this.#cutBack("train", row.split === "eval" ? row.step + 1 : row.step);
     this.first = Math.min(this.first, row.step);
-    this.last = Math.max(this.last, row.step);
+    this.last = row.step;
     this.seconds += row.time?.seconds ?? 0;
     for (const [key, value] of [...Object.entries(row), ...Object.entries(row.time ?? {})]) {
       if (kBookkeeping.has(key) || (value !== null && typeof value !== "number")) continue;
       if (!series.has(key)) series.set(key, {x: [], y: [], low: [], high: []});
       const one = series.get(key);
-      cutBack(one, row.step);
       one.x.push(row.step);
       one.y.push(value ?? NaN);
       one.low.push(row.low ?? NaN);
@@ -65,18 +66,22 @@ export class Numbers {
     }
   }
 
+  // A run that goes on from an older checkpoint writes steps a second time: the later rows count. Of one step the evaluation comes
+  // behind the training.
+  #cutBack(split, step) {
+    for (const one of this.all[split].values()) {
+      while (one.x.at(-1) >= step) for (const values of Object.values(one)) values.pop();
+    }
+  }
+
   get(split, key) { return this.all[split].get(key); }
   keys(split) { return [...this.all[split].keys()]; }
   latest(split, key) { return this.get(split, key)?.y.at(-1); }
+
   // The number that the task is about; "" where there is none yet.
   mainKey(split) {
     return ["accuracy", "reward", "loss"].find((key) => this.all[split].has(key)) ?? this.keys(split)[0] ?? "";
   }
-}
-
-// A run that goes on from an older checkpoint writes steps a second time: the later row counts.
-function cutBack(one, step) {
-  while (one.x.at(-1) >= step) for (const values of Object.values(one)) values.pop();
 }
 
 // The section of the charts. It makes a chart when the first number for it comes.
@@ -85,7 +90,8 @@ export class Curves {
     Object.assign(this, {node, numbers});
     this.charts = new Map();  // by about.id or title
     this.calm = 1;
-    new ResizeObserver(() => this.draw()).observe(node);
+    this.width = 0;  // as it was drawn for
+    new ResizeObserver(() => { if (node.clientWidth !== this.width) this.draw(); }).observe(node);
   }
 
   clear() {
@@ -95,6 +101,7 @@ export class Curves {
 
   draw() {
     const shown = chartsOf(this.numbers);
+    this.width = this.node.clientWidth;
     const charts = shown.map(({about}, place) => this.charts.get(idOf(about)) ?? this.#insert(about, place));
     // All are measured before any is drawn: a measure after a change makes the browser lay out the page.
     const widths = charts.map((chart) => chart.svg.clientWidth), {first, last} = this.numbers;
@@ -151,12 +158,15 @@ function heldOut(numbers, key, colour = 1) {
 function curvesOf(numbers, placed, evalKey) {
   const known = new Set(kKnown.flatMap((curve) => curve.keys)), train = numbers.keys("train");
   const rewards = {title: "Rewards by part", keys: train.filter((key) => key.startsWith("reward/")), help: "Unweighted means."};
-  const losses = {title: "Held-out losses", keys: numbers.keys("eval").filter((key) => key.startsWith("loss/")),
-    unit: "nats per token", ofEval: true};
+  const heldOutKeys = numbers.keys("eval").filter((key) => key !== evalKey && key !== "seconds");
+  const losses = {title: "Held-out losses", keys: heldOutKeys.filter((key) => key.startsWith("loss/")), unit: "nats per token", ofEval: true};
+  const heldOutRewards = {title: "Held-out rewards by part", keys: heldOutKeys.filter((key) => key.startsWith("reward/")),
+    help: "Unweighted means.", ofEval: true};
   const rest = train.filter((key) => !known.has(key) && !placed.has(key) && !key.startsWith("reward/"));
-  const evalOnly = numbers.keys("eval").filter((key) => key !== evalKey && !numbers.get("train", key) && !key.startsWith("loss/"));
-  return [losses, rewards, ...kKnown, ...rest.map((key) => ({title: key, keys: [key]})),
-    ...evalOnly.filter((key) => key !== "seconds").map((key) => ({title: `Held-out ${key}`, keys: [key], ofEval: true}))];
+  // What is measured in training as well has its marks on that curve.
+  const evalOnly = heldOutKeys.filter((key) => (!numbers.get("train", key) || placed.has(key)) && !/^(loss|reward)\//.test(key));
+  return [losses, rewards, heldOutRewards, ...kKnown, ...rest.map((key) => ({title: key, keys: [key]})),
+    ...evalOnly.map((key) => ({title: `Held-out ${key}`, keys: [key], ofEval: true}))];
 }
 
 function seriesOf(numbers, curve, evalKey, placed) {

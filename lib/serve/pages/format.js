@@ -24,9 +24,8 @@ export function formatShare(value) {
   return Number.isFinite(value) ? `${short(100 * value, 3)}%` : "–";
 }
 
-// Without the zeros that toPrecision leaves at the end: 0.5, 1e-5.
+// So many figures, without zeros at the end: 0.5, 1.2e-5.
 export function short(value, figures) {
-  const text = value.toPrecision(figures);
-  if (!text.includes(".") || text.includes("e")) return String(Number(text));
-  return text.replace(/\.?0+$/, "").replace(/^-0$/, "0");
+  const rounded = Number(value.toPrecision(figures));
+  return rounded !== 0 && Math.abs(rounded) < 1e-4 ? rounded.toExponential() : String(rounded);
 }
