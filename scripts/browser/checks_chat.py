@@ -21,9 +21,10 @@ def ask(page, text):
     page.press("Enter")
 
 
-def answered(page):
-    page.wait("document.querySelector('#stop').hidden && !!document.querySelector('.answer .figures:not(:empty), .answer .notice:not([hidden])')",
-              "the answer is whole")
+def answered(page, count=1):
+    """Waits until so many answers are whole, or failed."""
+    page.wait(f"""document.querySelector('#stop').hidden && document.querySelectorAll('.answer').length === {count} &&
+      !!document.querySelector('{LAST} .figures:not(:empty), {LAST} .notice:not([hidden])')""", f"{count} answers")
 
 
 def no_sideways(page, where):
@@ -84,17 +85,23 @@ def settings(world):
     expect(page.evaluate("document.querySelector('#seed').value") == "7", "a reload keeps the settings")
     expect(page.count(".message") == 2, "a reload keeps the conversation")
     world.picture(page, "chat-settings")
+    ask(page, "count")
+    page.wait(f"document.querySelector('{LAST} .text')?.innerText.length > 5", "a piece")
+    page.reload()
+    ready(page)
+    expect("was left before" in page.text(f"{LAST} .notice"), "an answer that a reload broke off says so")
+    world.mock.asked.clear()
     page.fill("#top_p", "1.5")
     ask(page, "again")
-    expect(len(world.mock.asked) == 1 and page.count("#top_p:invalid") == 1, "a value out of range is not sent")
+    expect(len(world.mock.asked) == 0 and page.count("#top_p:invalid") == 1, "a value out of range is not sent")
     page.fill("#top_p", "1")
     page.click("#settings summary")
     page.fill("#tools", "{not json")
     page.click("#send")
-    expect(len(world.mock.asked) == 1 and page.count("#tools:invalid") == 1, "tools that are no JSON are not sent")
+    expect(len(world.mock.asked) == 0 and page.count("#tools:invalid") == 1, "tools that are no JSON are not sent")
     page.fill("#tools", '[{"type": "function", "function": {"name": "f"}}]')
     page.click("#send")
-    answered(page)
+    answered(page, 3)
     expect(world.mock.asked[-1]["tools"][0]["function"]["name"] == "f", "tools are sent as they were typed")
 
 
@@ -140,8 +147,7 @@ def stopping(world):
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 50))")
     expect(world.mock.cancelled == 1, "the server sees that the reader went away")
     ask(page, "and now?")
-    answered(page)
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden")
+    answered(page, 2)
     expect(world.mock.asked[-1]["messages"][1] == {"role": "assistant", "content": text}, "the part is history")
 
 
@@ -155,10 +161,10 @@ def hostile(world):
            f"it is shown as it was written: {text}")
     page.evaluate("document.querySelector('#logprobs').click()")
     ask(page, "hostile")
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden")
+    answered(page, 2)
     page.hover(f"{LAST} .token")
     ask(page, "<img src=x onerror=\"document.title='owned'\">")
-    page.wait("document.querySelectorAll('.answer').length === 3 && document.querySelector('#stop').hidden")
+    answered(page, 3)
     world.mock.run.take_step("<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">")
     page.reload()
     ready(page)
@@ -192,7 +198,7 @@ def tools(world):
     page.fill(f"{LAST} .results textarea:nth-of-type(1)", "sunny")
     page.fill(f"{LAST} .results textarea:nth-of-type(2)", "noon")
     page.click(f"{LAST} .results button")
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden")
+    answered(page, 2)
     messages = world.mock.asked[-1]["messages"]
     expect([m["role"] for m in messages] == ["user", "assistant", "tool", "tool"], "the results follow the calls")
     expect(messages[1]["content"] is None and messages[1]["tool_calls"][0]["function"]["arguments"] == '{"city": "Pa<b>ris"}',
@@ -220,7 +226,7 @@ def logprobs(world):
     expect(page.seen(f"{LAST} .text") and not page.seen(f"{LAST} .tokens"), "and they go again")
     page.click("#logprobs")
     ask(page, "smile")
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden")
+    answered(page, 2)
     expect(page.text(f"{LAST} .tokens") == "\U0001f600" and page.count(f"{LAST} .token") == 2, "a character of two tokens is one")
     dark = world.chat(dark=True)
     dark.click("#logprobs")
@@ -245,7 +251,7 @@ def errors(world):
     ask(page, "busy")
     answered(page)
     ask(page, "hello")
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden")
+    answered(page, 2)
     expect(world.mock.asked[-1]["messages"] == [{"role": "user", "content": "hello"}], "what failed is no history")
     page.click("#clear")
     for question, told in {"empty": "(an empty answer)", "cut": "cut off at the token limit"}.items():
@@ -299,7 +305,7 @@ def huge(world):
     expect(page.evaluate("(() => { const log = document.querySelector('.log'); return log.scrollHeight - log.scrollTop - log.clientHeight < 5 })()"),
            "the end is in sight")
     ask(page, "wide")
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden", patience=60)
+    answered(page, 2)
     no_sideways(page, "a long word")
     world.mock.delay = 0.05
     ask(page, "count")

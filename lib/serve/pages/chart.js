@@ -16,13 +16,16 @@ export class Chart {
     this.unit = el("span.unit");
     this.legend = el("span.legend", {"aria-live": "off"});
     this.help = el("p");
-    this.logButton = el("button.small", {type: "button", "aria-pressed": "false", title: "logarithmic scale", onclick: () => this.#toggleLog()}, "log");
+    this.logButton = el("button.small", {
+      type: "button", "aria-pressed": "false", title: "logarithmic scale", onclick: () => this.#toggleLog(),
+    }, "log");
     this.svg = svg("svg", {
       role: "img", tabindex: "0",
       onpointermove: (event) => this.#point(event), onpointerdown: (event) => this.#point(event),
       onpointerleave: () => this.#tell(null), onblur: () => this.#tell(null), onkeydown: (event) => this.#key(event),
     });
-    this.node = el(`figure.chart${wide ? ".wide" : ""}`, {}, el("figcaption", {}, this.title, this.unit, this.logButton, this.legend), this.svg, this.help);
+    this.node = el(`figure.chart${wide ? ".wide" : ""}`, {},
+      el("figcaption", {}, this.title, this.unit, this.logButton, this.legend), this.svg, this.help);
   }
 
   // about: {title, unit, help, share, log, wide}; xs: [first, last] of all charts; calm: the smoothing's strength, 1: as in
@@ -39,7 +42,8 @@ export class Chart {
     this.cursor = svg("g.cursor");
     this.svg.setAttribute("viewBox", `0 0 ${this.frame.width} ${this.frame.height}`);
     this.svg.replaceChildren(...axes(this.frame, about.share), ...series.map((one) => line(this.frame, one, calm)), this.cursor);
-    this.svg.setAttribute("aria-label", `${about.title}. ${series.map((one) => this.#spoken(one)).join(". ")}. Arrow keys tell values.`);
+    this.svg.setAttribute("aria-label",
+      `${about.title}. ${series.map((one) => this.#spoken(one)).join(". ")}. Arrow keys tell values.`);
     this.#tell(this.at);
   }
 
@@ -174,7 +178,8 @@ function line(frame, one, calm) {
   const which = thinned(one.y, kMaxPoints), group = svg(`g.s${one.colour}`);
   const over = one.smooth && calm > 0 && one.y.length >= 10;
   const marks = which.length <= kMaxMarks && (one.points || one.y.length === 1);
-  if (one.low.length > 0) group.append(...(marks ? whiskers(frame, one, which) : [svg("path.band", {d: bandOf(frame, one, which)})]));
+  if (one.low.length > 0 && marks) group.append(...whiskers(frame, one, which));
+  else if (one.low.length > 0) group.append(svg("path.band", {d: bandOf(frame, one, which)}));
   group.append(svg(over ? "path.raw" : "path.line", {d: pathOf(frame, one.x, one.y, which)}));
   if (over) group.append(svg("path.line", {d: pathOf(frame, one.x, calmed(one.y, frame.log, calm), which)}));
   for (const i of marks ? which : []) {
@@ -190,7 +195,8 @@ function whiskers(frame, one, which) {
 }
 
 function bandOf(frame, one, which) {
-  const there = which.filter((i) => hasInterval(frame, one, i)), at = (i, y) => `${frame.x(one.x[i]).toFixed(1)} ${frame.y(y[i]).toFixed(1)}`;
+  const there = which.filter((i) => hasInterval(frame, one, i));
+  const at = (i, y) => `${frame.x(one.x[i]).toFixed(1)} ${frame.y(y[i]).toFixed(1)}`;
   const along = [...there.map((i) => at(i, one.high)), ...there.toReversed().map((i) => at(i, one.low))];
   return along.length > 0 ? `M${along.join("L")}Z` : "";
 }

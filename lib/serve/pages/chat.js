@@ -136,8 +136,8 @@ async function showRun() {
     const {samples} = await (await request(`run/samples?last=${kSamples}`)).json();
     showSamples(state, samples);
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 401)) return;  // there is none, or it is not for us
     if (!(error instanceof ApiError)) throw error;
+    if (error.status === 404 || error.status === 401) return;  // there is none, or it is not for us
   }
   setTimeout(showRun, kSamplesEvery);
 }

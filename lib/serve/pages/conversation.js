@@ -8,7 +8,8 @@ const kNearEnd = 60;
 
 export class Conversation {
   // settings(): the fields of the request beside model and messages, with the system prompt as `system`. showTokens(): whether
-  // log-probs are shown. onChange(): the history, or whether an answer is under way, has changed. onEdit(conversation, index, text).
+  // log-probs are shown. onChange(): the history, or whether an answer is under way, has changed. onEdit(conversation, index,
+  // text): a question is to be put another way.
   constructor({settings, showTokens, onChange, onEdit}) {
     Object.assign(this, {settings, showTokens, onChange, onEdit});
     this.messages = [];
@@ -34,8 +35,10 @@ export class Conversation {
   restore(messages) {
     this.clear();
     for (const message of messages) {
+      const answer = message.role === "assistant";
+      if (answer && message.finish === null) message.error ??= "The page was left before the answer ended.";
       this.#push(message);
-      if (message.role === "assistant") this.views.at(-1).finish();
+      if (answer) this.views.at(-1).finish();
     }
     this.#markLast();
   }
@@ -135,6 +138,7 @@ export class Conversation {
   }
 
   #showHint() {
-    this.log.replaceChildren(el("p.hint", {}, "Nothing has been said yet. Enter sends a question, Shift+Enter begins a new line in it."));
+    this.log.replaceChildren(el("p.hint", {},
+      "Nothing has been said yet. Enter sends a question, Shift+Enter begins a new line in it."));
   }
 }

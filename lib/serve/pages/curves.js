@@ -7,11 +7,15 @@ const kMaxSeries = 6;  // as many as there are colours
 const kBookkeeping = new Set(["step", "split", "time", "nonfinite", "low", "high", "n"]);
 
 const kKnown = [
-  {title: "Loss", keys: ["loss"], help: "What the optimizer minimises. In reinforcement learning it stays near 0 and says little."},
-  {title: "KL to the reference", keys: ["kl"], unit: "nats per token", help: "How far the policy has moved from where it started."},
-  {title: "Entropy", keys: ["entropy"], unit: "nats per token", help: "How undecided the policy is; near 0 it no longer explores."},
+  {title: "Loss", keys: ["loss"],
+    help: "What the optimizer minimises. In reinforcement learning it stays near 0 and says little."},
+  {title: "KL to the reference", keys: ["kl"], unit: "nats per token",
+    help: "How far the policy has moved from where it started."},
+  {title: "Entropy", keys: ["entropy"], unit: "nats per token",
+    help: "How undecided the policy is; near 0 it no longer explores."},
   {title: "Answer length", keys: ["length"], unit: "tokens", help: "Mean over the sampled answers."},
-  {title: "Cut off", keys: ["truncated"], unit: "share of answers", share: true, help: "Answers that hit the token limit before they ended."},
+  {title: "Cut off", keys: ["truncated"], unit: "share of answers", share: true,
+    help: "Answers that hit the token limit before they ended."},
   {title: "Groups with a signal", keys: ["groups_kept"], unit: "share of groups", share: true,
     help: "Groups whose answers did not all get the same reward."},
   {title: "Reward spread", keys: ["reward_std"], help: "Standard deviation of the reward over the step's answers."},
@@ -19,8 +23,10 @@ const kKnown = [
     help: "Tokens whose ratio the clip held back, on each side."},
   {title: "Ratio", keys: ["ratio"], help: "Mean of the new policy's probability over the old one's."},
   {title: "Advantage", keys: ["advantage_abs"], help: "Mean size of the advantages."},
-  {title: "Change of the policy", keys: ["approx_kl"], unit: "nats per token", help: "From the policy that sampled to the one being trained."},
-  {title: "Rollout gap", keys: ["rollout_gap"], unit: "nats per token", help: "How much sampling and training disagree about the same tokens."},
+  {title: "Change of the policy", keys: ["approx_kl"], unit: "nats per token",
+    help: "From the policy that sampled to the one being trained."},
+  {title: "Rollout gap", keys: ["rollout_gap"], unit: "nats per token",
+    help: "How much sampling and training disagree about the same tokens."},
   {title: "Gradient norm", keys: ["grad_norm"], help: "Before clipping.", log: true},
   {title: "Learning rate", keys: ["lr"], exact: true},
   {title: "Busiest expert", keys: ["router_load"], unit: "times the mean",
@@ -28,8 +34,10 @@ const kKnown = [
   {title: "Routers of decoding and training", keys: ["router_agreement"], unit: "share of choices", share: true,
     help: "Experts that decoding chose and the update's pass chooses, too."},
   {title: "Router entropy", keys: ["router_entropy"], unit: "nats", help: "Of the experts' probabilities, a token and layer."},
-  {title: "Skipped updates", keys: ["skipped"], unit: "per step", help: "Unhealthy ones: not a number, or far outside the running band."},
-  {title: "Answers without a reward", keys: ["null_rewards"], unit: "share of answers", help: "The reward could not tell; left out of the means."},
+  {title: "Skipped updates", keys: ["skipped"], unit: "per step",
+    help: "Unhealthy ones: not a number, or far outside the running band."},
+  {title: "Answers without a reward", keys: ["null_rewards"], unit: "share of answers",
+    help: "The reward could not tell; left out of the means."},
   {title: "Tokens trained on", keys: ["tokens"], unit: "so far", exact: true},
   {title: "Speed", keys: ["tokens_per_s"], unit: "tokens per second"},
   {title: "Time", keys: ["rollout_s", "scoring_s", "train_s", "optimizer_s"], unit: "seconds per step",
@@ -125,7 +133,9 @@ function idOf(about) {
 function chartsOf(numbers) {
   const trainKey = numbers.mainKey("train"), main = mainChart(numbers, trainKey), placed = new Set(["seconds", ...main.trainKeys]);
   const out = [main];
-  for (const curve of curvesOf(numbers, placed, main.evalKey)) out.push({about: curve, series: seriesOf(numbers, curve, main.evalKey, placed)});
+  for (const curve of curvesOf(numbers, placed, main.evalKey)) {
+    out.push({about: curve, series: seriesOf(numbers, curve, main.evalKey, placed)});
+  }
   return out.filter(({series}) => series.some((one) => one.y.some(Number.isFinite)));
 }
 
@@ -159,7 +169,8 @@ function curvesOf(numbers, placed, evalKey) {
   const known = new Set(kKnown.flatMap((curve) => curve.keys)), train = numbers.keys("train");
   const rewards = {title: "Rewards by part", keys: train.filter((key) => key.startsWith("reward/")), help: "Unweighted means."};
   const heldOutKeys = numbers.keys("eval").filter((key) => key !== evalKey && key !== "seconds");
-  const losses = {title: "Held-out losses", keys: heldOutKeys.filter((key) => key.startsWith("loss/")), unit: "nats per token", ofEval: true};
+  const losses = {title: "Held-out losses", keys: heldOutKeys.filter((key) => key.startsWith("loss/")),
+    unit: "nats per token", ofEval: true};
   const heldOutRewards = {title: "Held-out rewards by part", keys: heldOutKeys.filter((key) => key.startsWith("reward/")),
     help: "Unweighted means.", ofEval: true};
   const rest = train.filter((key) => !known.has(key) && !placed.has(key) && !key.startsWith("reward/"));

@@ -58,7 +58,7 @@ function draw() {
 }
 
 function drawHeader() {
-  const step = Math.max(state.step ?? 0, numbers.last);
+  const step = numbers.last || (state.step ?? 0);
   byId("over").textContent = ["Temper", state.task, state.algorithm].filter(Boolean).join(" · ");
   byId("name").textContent = state.name;
   byId("state").textContent = state.state;
@@ -76,7 +76,7 @@ function drawHeader() {
 
 function factsOf(step) {
   const left = state.state === "training" ? state.left_s ?? reckonedLeft(step) : null;
-  const tokens = numbers.latest("train", "tokens"), speed = numbers.latest("train", "tokens_per_s"), memory = numbers.latest("train", "memory_gb");
+  const [tokens, speed, memory] = ["tokens", "tokens_per_s", "memory_gb"].map((key) => numbers.latest("train", key));
   return [
     ["Step", `${formatCount(step)}${state.steps ? ` of ${formatCount(state.steps)}` : ""}`],
     ["Time left", Number.isFinite(left) ? formatDuration(left) : null],
