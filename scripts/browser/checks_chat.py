@@ -284,7 +284,7 @@ def api_key(world):
     ready(page)
     page.click("#double")
     ask(page, "hello")
-    answered(page)
+    answered(page, 2)
     page.reload()
     ready(page)
     expect(page.count("dialog") == 0, "a reload does not ask")
