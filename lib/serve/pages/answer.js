@@ -70,7 +70,7 @@ function takeCall(piece, calls) {
 // What is said under an answer: "stopped", how many tokens and how fast. The first token's wait is the prompt's, so the speed is
 // of those behind it.
 export function figuresOf(answer) {
-  const words = {stop: "", length: "cut off at the token limit", tool_calls: "calls tools", content_filter: "filtered",
+  const words = {stop: "finished", length: "cut off at the token limit", tool_calls: "calls tools", content_filter: "filtered",
     stopped: "stopped by you"};
   const tokens = answer.usage?.completion_tokens ?? answer.pieces, seconds = (answer.lastAt - answer.firstAt) / 1000;
   const out = [words[answer.finish] ?? answer.finish ?? ""];

@@ -13,7 +13,7 @@ const kSamples = 12;
 
 const settings = new Settings(() => columns.forEach((column) => column.setShowTokens(settings.showTokens)));
 const columns = [0, 1].map(() => new Conversation({
-  settings: () => settings.fields(), showTokens: () => settings.showTokens, onChange: changed, onEdit: edited,
+  settings: () => settings.fields(), settingsValid, showTokens: () => settings.showTokens, onChange: changed, onEdit: edited,
 }));
 let models = [];
 
@@ -25,8 +25,7 @@ const shown = () => columns.filter((column) => !column.node.hidden);
 function ask() {
   const text = byId("question").value;
   if (text.trim() === "" || shown().some((column) => column.busy) || models.length === 0) return;
-  if (!settings.form.checkValidity()) showPanel(true);
-  if (!settings.valid()) return;
+  if (!settingsValid()) return;
   byId("question").value = "";
   fitQuestion();
   for (const column of shown()) column.ask(text);
@@ -35,11 +34,18 @@ function ask() {
 // A question that both columns were asked at the same place is edited in both.
 function edited(column, index, text) {
   const before = column.messages[index].content;
-  if (text.trim() === "" || !settings.valid()) return;
+  if (text.trim() === "" || !settingsValid()) return;
   for (const other of shown()) {
     const message = other.messages[index];
     if (other === column || (message?.role === "user" && message.content === before)) other.askAgain(index, text);
   }
+}
+
+// Says what is wrong with them where they can be seen.
+function settingsValid() {
+  if (settings.valid()) return true;
+  showPanel(true);
+  return settings.report();
 }
 
 function changed() {

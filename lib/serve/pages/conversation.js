@@ -7,11 +7,12 @@ import {AnswerView, questionView} from "./message_view.js";
 const kNearEnd = 60;
 
 export class Conversation {
-  // settings(): the fields of the request beside model and messages, with the system prompt as `system`. showTokens(): whether
+  // settings(): the fields of the request beside model and messages, with the system prompt as `system`; settingsValid(): whether
+  // they can be sent, having said so otherwise. showTokens(): whether
   // log-probs are shown. onChange(): the history, or whether an answer is under way, has changed. onEdit(conversation, index,
   // text): a question is to be put another way.
-  constructor({settings, showTokens, onChange, onEdit}) {
-    Object.assign(this, {settings, showTokens, onChange, onEdit});
+  constructor({settings, settingsValid, showTokens, onChange, onEdit}) {
+    Object.assign(this, {settings, settingsValid, showTokens, onChange, onEdit});
     this.messages = [];
     this.views = [];       // of the messages, in step with them
     this.aborting = null;  // while an answer is under way
@@ -70,12 +71,14 @@ export class Conversation {
   }
 
   #regenerate() {
+    if (!this.settingsValid()) return undefined;
     this.stop();
     this.#cut(this.messages.length - 1);
     return this.#answer();
   }
 
   #giveResults(answer, results) {
+    if (!this.settingsValid()) return undefined;
     results.forEach((content, i) => this.#push({role: "tool", callId: answer.toolCalls[i].id, content}));
     return this.#answer();
   }

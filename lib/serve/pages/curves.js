@@ -47,9 +47,7 @@ const kKnown = [
 
 // All numbers of a run by split and name, in arrays that grow.
 export class Numbers {
-  constructor() { this.clear(); }
-
-  clear() {
+  constructor() {
     this.all = {train: new Map(), eval: new Map()};
     this.first = Infinity;
     this.last = 0;
@@ -102,19 +100,23 @@ export class Curves {
     new ResizeObserver(() => { if (node.clientWidth !== this.width) this.draw(); }).observe(node);
   }
 
-  clear() {
-    this.charts.clear();
-    this.node.replaceChildren();
-  }
-
   draw() {
     const shown = chartsOf(this.numbers);
     this.width = this.node.clientWidth;
+    this.#keepOnly(new Set(shown.map(({about}) => idOf(about))));
     const charts = shown.map(({about}, place) => this.charts.get(idOf(about)) ?? this.#insert(about, place));
     // All are measured before any is drawn: a measure after a change makes the browser lay out the page.
     const widths = charts.map((chart) => chart.svg.clientWidth), {first, last} = this.numbers;
     shown.forEach(({about, series}, i) => charts[i].draw(about, series, [first, last], this.calm, widths[i]));
     if (shown.length === 0) this.node.replaceChildren(el("p.soft", {}, "No step has been finished yet."));
+  }
+
+  #keepOnly(ids) {
+    for (const [id, chart] of this.charts) {
+      if (ids.has(id)) continue;
+      chart.node.remove();
+      this.charts.delete(id);
+    }
   }
 
   #insert(about, place) {

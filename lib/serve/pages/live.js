@@ -21,13 +21,8 @@ const events = {
   state: (row) => { state = row; drawSoon(); },
   metrics: (row) => { numbers.add(row); drawSoon(); },
   samples: (row) => { samples = [row, ...samples].slice(0, kSamples); samplesChanged = true; drawSoon(); },
-  reset: () => {
-    numbers.clear();
-    curves.clear();
-    samples = [];
-    samplesChanged = true;
-    drawSoon();
-  },
+  // The files were cut back and come anew. The numbers need no word of it: rows of earlier steps take the later ones' place.
+  reset: () => { samples = []; samplesChanged = true; drawSoon(); },
 };
 
 function showConnection(trouble) {
@@ -177,6 +172,15 @@ function listen() {
   });
 }
 
+// The state of the start, as the stream may have much to tell before its own. What is wrong is the stream's to say.
+async function showState() {
+  try {
+    events.state(await (await request("run/state")).json());
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+}
+
 // Where only a run is watched, there is no model to chat with.
 async function showWayToChat() {
   try {
@@ -188,5 +192,6 @@ async function showWayToChat() {
 }
 
 listen();
+showState();
 showWayToChat();
 followRun(events, showConnection);

@@ -22,7 +22,7 @@ function showEditor(node, body, message, onEdit) {
   field.value = message.content;
   const close = () => { form.remove(); body.hidden = false; };
   const form = el("form.editor", {
-    onsubmit: (event) => { event.preventDefault(); close(); onEdit(field.value); },
+    onsubmit: (event) => { event.preventDefault(); onEdit(field.value); },
     onkeydown: (event) => {
       if (event.key === "Escape") close();
       if (sends(event)) { event.preventDefault(); form.requestSubmit(); }

@@ -21,9 +21,14 @@ export class Settings {
 
   get showTokens() { return this.logprobs.checked; }
 
-  // Shows what is wrong, and says whether nothing is.
   valid() {
     this.#checkTools();
+    return this.form.checkValidity();
+  }
+
+  // Shows what is wrong, which must be in sight.
+  report() {
+    for (const field of this.form.querySelectorAll("details :invalid")) field.closest("details").open = true;
     return this.form.reportValidity();
   }
 
