@@ -358,6 +358,48 @@ def narrow(world):
         world.picture(page, f"phone-double{'-dark' if dark else ''}")
 
 
+# Texts that stand out from what is behind them by less than WCAG's 4.5, as "text: ratio".
+PALE = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const over = (colours) => {  // painted one over the other
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => rgb.map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const out = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const text = [...node.childNodes].filter((child) => child.nodeType === 3).map((child) => child.data).join("").trim();
+    if (text === "" || !node.checkVisibility() || node.closest("noscript, .unseen, option, :disabled")) continue;
+    const behind = [];
+    for (let at = node; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
+    const style = getComputedStyle(node), colour = node.closest("svg") ? style.fill : style.color;
+    const [high, low] = [over(behind), over([...behind, colour])].map(light).sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) out.push(`${text.slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return out.slice(0, 5).join("; ");
+})()"""
+
+
+def contrast(world):
+    """Texts can be read in both schemes of colour."""
+    for _ in range(12):
+        world.mock.run.take_step()
+    for dark in (False, True):
+        page = world.chat(dark=dark)
+        page.click("#logprobs")
+        page.wait("document.querySelectorAll('.sample').length === 12")
+        for count, question in enumerate(("hostile", "tools", "busy"), 1):
+            ask(page, question)
+            answered(page, count)
+        live = world.live(dark=dark)
+        live.wait("document.querySelectorAll('.chart').length > 10 && document.querySelectorAll('.sample').length === 12")
+        for where in (page, live):
+            expect((pale := where.evaluate(PALE)) == "", f"{'dark' if dark else 'light'}: {pale}")
+
+
 def named(world):
     """Whatever can be used has a name for those who cannot see it."""
     world.mock.run.take_step()
@@ -370,4 +412,4 @@ def named(world):
 
 
 CHECKS = [streaming, keyboard, settings, side_by_side, stopping, hostile, code, tools, logprobs, errors, lost_server, api_key, huge, samples,
-          narrow, named]
+          narrow, contrast, named]
