@@ -1,10 +1,13 @@
 """What a user of the live page sees."""
 
 from checks_chat import expect, no_sideways
+from mock_server import TOKENS
 
 
 def wait_step(page, step):
-    page.wait(f"document.querySelector('#facts')?.innerText.includes('{step} of ')", f"step {step}")
+    """Until the row of a step is there: the state alone may be ahead of it."""
+    page.wait(f"""((text) => text?.includes('{step:,} of ') && text.includes('{TOKENS * step:,}'))
+      (document.querySelector('#facts')?.innerText)""", f"step {step}", patience=60)
 
 
 def title_of(page, title):
@@ -139,7 +142,7 @@ def long_run(world):
     for _ in range(20000):
         run.take_step()
     page = world.live()
-    page.wait("document.querySelector('#facts')?.innerText.includes('20,000 of ')", "all steps", patience=60)
+    wait_step(page, 20000)
     longest = page.evaluate("Math.max(...[...document.querySelectorAll('.chart path')].map((node) => node.getAttribute('d').length))")
     expect(longest < 20000, f"curves are thinned: {longest} characters")
     took = page.evaluate("""new Promise((resolve) => {

@@ -19,6 +19,8 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 POLICY = ("default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:; "
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
+TOKENS = 8192  # of a step
+
 HOSTILE = ('<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
            '\n```html\n<img src=x onerror="document.title=\'owned\'">\n```\n[link](javascript:alert(1)) &lt;b&gt; \u202e backwards')
 CODE = "Here it is:\n\n```python\ndef add(a, b):\n    return a + b\n```\n\nand `add(1, 2)` is 3."
@@ -71,7 +73,7 @@ class Run:
             self.metrics.append({
                 "step": self.step, "split": "train", "loss": rng.gauss(0, 0.02), "reward": share + rng.gauss(0, 0.08),
                 "reward/math": share, "reward/format": min(1, 2 * share), "reward_std": 0.3, "grad_norm": 0.1 * 10 ** rng.uniform(0, 3),
-                "lr": 1e-5 * math.sin(math.pi * share / 2), "tokens": 8192 * self.step, "kl": None if self.step == 3 else 0.001 * self.step,
+                "lr": 1e-5 * math.sin(math.pi * share / 2), "tokens": TOKENS * self.step, "kl": None if self.step == 3 else 0.001 * self.step,
                 "entropy": 1.2 - share, "length": 40 + 20 * share, "truncated": max(0, 0.3 - share), "clip_low": 0.01, "clip_high": 0.02,
                 "own/number": rng.random(), **({"nonfinite": ["kl"]} if self.step == 3 else {}),
                 "time": {"seconds": 2.5, "tokens_per_s": 3300 + rng.gauss(0, 100), "memory_gb": 1.75, "rollout_s": 1.5, "train_s": 0.9}})
