@@ -8,6 +8,7 @@ import {followRun} from "./run_stream.js";
 import {rewardRange, sampleCard} from "./samples.js";
 
 const kDrawEvery = 500;    // ms, at most
+const kRest = 4;           // times what drawing took
 const kSamples = 12;       // newest, on the page
 const kRecentSteps = 20;   // whose time tells the time that is left
 
@@ -33,13 +34,18 @@ function showConnection(trouble) {
 
 // ---- drawing --------------------------------------------------------------------------------------------------------------------
 
-let drawing = false, samplesChanged = false;
+let drawing = false, samplesChanged = false, tookToDraw = 0;
 
-// However fast rows come, the page is drawn twice a second.
+// However fast rows come, the page is drawn twice a second; less often where drawing takes its time.
 function drawSoon() {
   if (drawing) return;
   drawing = true;
-  setTimeout(() => { drawing = false; draw(); }, numbers.last === 0 ? 0 : kDrawEvery);
+  setTimeout(() => {
+    const begun = performance.now();
+    drawing = false;
+    draw();
+    tookToDraw = performance.now() - begun;
+  }, numbers.last === 0 ? 0 : Math.max(kDrawEvery, kRest * tookToDraw));
 }
 
 function draw() {
