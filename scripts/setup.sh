@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
     --torch) torch_version=${2:?--torch needs a version}; shift 2 ;;
     --libtorch) libtorch=${2:?--libtorch needs a folder}; shift 2 ;;
     --cuda) cuda=1; shift ;;
-    --programs) targets=(--target temper-train temper-generate temper-eval temper-convert temper-inspect); shift ;;
+    --programs) targets=(--target temper-train temper-generate temper-eval temper-convert temper-inspect temper-serve); shift ;;
     --no-arrow) arrow=0; shift ;;
     --no-build) build=0; shift ;;
     *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --cuda, --programs, --no-arrow, --no-build)" ;;
