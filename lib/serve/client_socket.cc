@@ -35,7 +35,7 @@ ClientSocket::~ClientSocket() {
   ::shutdown(socket_, SHUT_WR);
   const auto until = in(kLinger_s);
   char buffer[kBuffer];
-  for (size_t n = 0; n < kLingerBytes && ready(POLLIN, until);) {
+  for (size_t n = 0; unread_ && n < kLingerBytes && ready(POLLIN, until);) {
     const ssize_t got = ::recv(socket_, buffer, sizeof buffer, MSG_DONTWAIT);
     if (got <= 0) break;
     n += static_cast<size_t>(got);

@@ -17,7 +17,7 @@ class ClientSocket {
   using Clock = std::chrono::steady_clock;
   // aborts: looked at ten times a second while something is waited for; true: all of it ends.
   ClientSocket(int socket, double write_s, const std::atomic<bool>& aborts);
-  ~ClientSocket();  // closes it, after what was answered could be read
+  ~ClientSocket();  // closes it
   ClientSocket(const ClientSocket&) = delete;
   ClientSocket& operator=(const ClientSocket&) = delete;
 
@@ -31,6 +31,8 @@ class ClientSocket {
   ssize_t read(char* to, size_t size);
   // All of it; false: nobody has read for write_s.
   bool write(const char* from, size_t size);
+  // Not all that was sent has been read: closing waits a moment, so that the answer is.
+  void leave_unread() { unread_ = true; }
   // Whether the other side has gone. One that has only said that it sends nothing more counts as gone: no
   // HTTP client does so while it waits.
   bool gone() const;
@@ -42,6 +44,7 @@ class ClientSocket {
   const std::atomic<bool>& aborts_;
   Clock::time_point until_;
   size_t bytes_left_ = 0;
+  bool unread_ = false;
   std::string buffer_;
   size_t taken_ = 0;  // of buffer_
 };

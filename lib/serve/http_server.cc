@@ -96,6 +96,7 @@ class HttpServer::Impl : public httplib::Server {
     set_error_handler([](const httplib::Request&, httplib::Response& response) {
       if (!response.body.empty()) return;
       current->last = true;
+      current->socket.leave_unread();
       answer_error(response, {response.status, "invalid_request_error", "this is no HTTP request", "", ""});
     });
   }
@@ -172,7 +173,7 @@ class HttpServer::Impl : public httplib::Server {
     for (bool first = true; !client.last; first = false) {
       const auto since = Clock::now();
       const auto in_the_way = [&] {
-        const bool long_enough = !first || Clock::now() - since > std::chrono::seconds(1);
+        const bool long_enough = !first || Clock::now() - since > std::chrono::milliseconds(500);
         return owner_.stopping_ || (crowded_ && long_enough);
       };
       if (!client.socket.wait(first ? limits_.read_s : limits_.keep_alive_s, in_the_way)) break;
@@ -218,7 +219,10 @@ class HttpServer::Impl : public httplib::Server {
       client.refused = current_error();
     }
     // What follows a body that is not read is no request.
-    if (has_body && (client.refused || raw.method != "POST")) client.last = true;
+    if (has_body && (client.refused || raw.method != "POST")) {
+      client.last = true;
+      client.socket.leave_unread();
+    }
     if (client.refused) raw.headers.erase("Expect");
     for (const char* name : {"Range", "Accept-Encoding", "Content-Type"}) raw.headers.erase(name);
     raw.ranges.clear();
@@ -255,6 +259,7 @@ class HttpServer::Impl : public httplib::Server {
     });
     if (whole) return respond(response);
     current->last = true;
+    current->socket.leave_unread();
     answer_error(response, large ? body_too_large()
                                  : ApiError(408, "invalid_request_error", "the body did not come in whole",
                                             "", "request_timeout"));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "serve/service.h"
 #include "text/fake_tokenizer.h"
 
@@ -39,43 +40,44 @@ class SpokenTokenizer : public FakeTokenizer {
   }
 };
 
+// Where a stop string begins in the text that is shown; npos: there is none.
+inline size_t stop_in(const FakeTokenizer& tokenizer, const std::vector<int64_t>& ids,
+                      const std::vector<std::string>& stops) {
+  size_t cut = std::string::npos;
+  const std::string shown = tokenizer.decode(ids, false), raw = tokenizer.decode(ids, true);
+  for (const std::string& stop : stops) {
+    cut = std::min(cut, shown.find(stop));
+    size_t left = raw.find(stop), place = 0;
+    if (left == std::string::npos) continue;
+    for (const int64_t token : ids) {  // what stands before it without special tokens
+      const size_t taken = std::min(left, tokenizer.piece(token).size());
+      if (!tokenizer.is_special(token)) place += taken;
+      left -= taken;
+    }
+    cut = std::min(cut, place);
+  }
+  return cut;
+}
+
 // What the decode engine makes of tokens: up to the end token, a stop string or the limit.
 inline Completion completed(const FakeTokenizer& tokenizer, const std::vector<int64_t>& ids,
                             const std::vector<int64_t>& end_ids, const std::vector<std::string>& stops,
                             int64_t limit) {
   Completion out;
+  size_t cut = std::string::npos;
+  bool ended = false;
   for (const int64_t id : ids) {
     out.ids.push_back(id);
-    if (std::count(end_ids.begin(), end_ids.end(), id) > 0) {
-      out.finish = FinishReason::kEnd;
-      out.text = tokenizer.decode({out.ids.begin(), out.ids.end() - 1}, false);
-      break;
-    }
-    out.text = tokenizer.decode(out.ids, false);
-    const std::string raw = tokenizer.decode(out.ids, true);
-    size_t cut = std::string::npos;
-    for (const std::string& stop : stops) {
-      cut = std::min(cut, out.text.find(stop));
-      // The raw text's place in the text that is shown: what stands before it without special tokens.
-      if (size_t left = raw.find(stop); left != std::string::npos) {
-        size_t shown = 0;
-        for (const int64_t token : out.ids) {
-          const std::string piece = tokenizer.piece(token);
-          const size_t taken = std::min(left, piece.size());
-          if (!tokenizer.is_special(token)) shown += taken;
-          left -= taken;
-        }
-        cut = std::min(cut, shown);
-      }
-    }
-    if (cut != std::string::npos) {
-      out.finish = FinishReason::kStop;
-      out.text.resize(std::min(cut, out.text.size()));
-      break;
-    }
-    out.finish = FinishReason::kLength;
-    if (static_cast<int64_t>(out.ids.size()) == limit) break;
+    ended = std::count(end_ids.begin(), end_ids.end(), id) > 0;
+    if (!ended && !stops.empty()) cut = stop_in(tokenizer, out.ids, stops);
+    if (ended || cut != std::string::npos || static_cast<int64_t>(out.ids.size()) == limit) break;
   }
+  out.finish = ended                      ? FinishReason::kEnd
+               : cut != std::string::npos ? FinishReason::kStop
+                                          : FinishReason::kLength;
+  out.text = tokenizer.decode({out.ids.begin(), out.ids.end() - (ended ? 1 : 0)}, false).substr(0, cut);
+  // A character that the limit has cut, as real tokenizers tell it.
+  out.text = Json::parse(dump_line(out.text)).get<std::string>();
   out.raw_text = tokenizer.decode(out.ids, true);
   return out;
 }
