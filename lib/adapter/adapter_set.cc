@@ -76,23 +76,34 @@ std::string tokenizer_folder(const std::string& model, const std::vector<std::st
 
 AdapterSet::AdapterSet(Model& model, const std::vector<AdapterEntry>& entries) : model_(model) {
   std::vector<std::pair<std::string, double>> weights;
-  bool plain = true;  // none so far holds the embedding or the head
   for (const AdapterEntry& entry : entries) {
-    const int64_t vocab = model.config().vocab;
-    const bool tied = model.config().tied;
-    adapters_.emplace_back(entry.name, load_adapter(model, entry.folder));
-    if (!plain && (vocab != model.config().vocab || tied != model.config().tied)) {
-      user_error(
-          "{}: changes the base's vocabulary or unties its head, which an adapter before it holds; name it "
-          "first",
-          entry.folder);
-    }
-    adapters_.back().second->set_enabled(false);
-    const auto* lora = dynamic_cast<LoraAdapter*>(adapters_.back().second.get());
-    plain = plain && (lora == nullptr || lora->alone());
+    add(entry.name, entry.folder);
     weights.emplace_back(entry.name, entry.weight);
   }
   use(weights);
+}
+
+void AdapterSet::add(const std::string& name, const std::string& folder) {
+  for (const auto& [other, adapter] : adapters_) {
+    if (other == name) user_error("{}: there is an adapter \"{}\" already", folder, name);
+  }
+  const int64_t vocab = model_.config().vocab;
+  const bool tied = model_.config().tied;
+  std::unique_ptr<Adapter> adapter = load_adapter(model_, folder);
+  if (!plain_ && (vocab != model_.config().vocab || tied != model_.config().tied)) {
+    user_error(
+        "{}: changes the base's vocabulary or unties its head, which an adapter before it holds; name it "
+        "first",
+        folder);
+  }
+  adapter->set_enabled(false);
+  const auto* lora = dynamic_cast<LoraAdapter*>(adapter.get());
+  plain_ = plain_ && (lora == nullptr || lora->alone());
+  adapters_.emplace_back(name, std::move(adapter));
+}
+
+bool AdapterSet::remove(const std::string& name) {
+  return std::erase_if(adapters_, [&](const auto& held) { return held.first == name; }) > 0;
 }
 
 AdapterSet::~AdapterSet() {

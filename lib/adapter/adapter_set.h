@@ -33,6 +33,11 @@ class AdapterSet : public LinearDelta {
   AdapterSet(Model& model, const std::vector<AdapterEntry>& entries);
   ~AdapterSet() override;
 
+  // Loads one more. The base model is in place afterwards, until the next use(). Throws UserError: the name
+  // is taken, or the folder does not fit the model.
+  void add(const std::string& name, const std::string& folder);
+  // Takes one away that is not in use; false: there is none.
+  bool remove(const std::string& name);
   // Puts one in place alone, with weight 1; "": the base model. Throws UserError on an unknown name.
   void use(const std::string& name);
   // The weighted sum of these updates. One adapter of weight 1 may be of any kind; sums are of plain LoRA and
@@ -49,6 +54,7 @@ class AdapterSet : public LinearDelta {
   Model& model_;
   std::vector<std::pair<std::string, std::unique_ptr<Adapter>>> adapters_;
   std::vector<std::pair<LinearDelta*, double>> active_;
+  bool plain_ = true;  // none so far has held the embedding or the head
 };
 
 // Writes one plain LoRA whose update is the weighted sum of those of LoRA folders of one base: their A below

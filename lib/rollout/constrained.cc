@@ -16,7 +16,8 @@
 namespace temper {
 namespace {
 
-constexpr int kRefusals = 16;  // after which looking up what is allowed is cheaper
+constexpr size_t kKnown = 256;  // requests' constraints, before those that nobody holds are forgotten
+constexpr int kRefusals = 16;   // after which looking up what is allowed is cheaper
 
 // The largest logit that the constraint allows.
 SampledToken largest_allowed(TokenDistribution& p, float* logits, int64_t vocab,
@@ -79,6 +80,7 @@ Constraints::Constraints(const SamplingOptions& options, const Tokenizer& tokeni
 
 std::shared_ptr<const Constraint> Constraints::of(const TextConstraint* own) {
   if (own == nullptr) return of_all_;
+  if (known_.size() >= kKnown) std::erase_if(known_, [](const auto& k) { return k.second.expired(); });
   std::weak_ptr<const Constraint>& known = known_[dump_line(Json::array({own->regex, own->json_schema}))];
   std::shared_ptr<const Constraint> out = known.lock();
   if (out == nullptr) known = out = made(*own);

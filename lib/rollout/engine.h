@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct GenerateRequest {
   // What the completions' texts must be (constrained.h), where the sampling options name a column of
   // constraints, and only there; null: what the options say of all.
   std::shared_ptr<const TextConstraint> constraint = nullptr;
+  std::optional<uint64_t> seed = {};  // in the place of EngineOptions::seed
 };
 
 struct EngineOptions {

@@ -43,28 +43,32 @@ void check_requests(Model& model, const std::vector<GenerateRequest>& requests,
           "out");
     if (!sampling.constrains_by_record() && requests[r].constraint != nullptr)
       bug("generate: request {} has a constraint of its own, and the sampling options name no column", r);
-    const auto& prompt = requests[r].prompt;
     if (requests[r].samples < 0)
       user_error("generate: request {} asks for {} samples", r, requests[r].samples);
-    if (prompt.empty())
-      user_error("generate: prompt {} is empty: its text has no token, and the tokenizer adds no begin token",
-                 r);
-    for (const int64_t id : prompt) {
-      if (id < 0 || id >= config.vocab) {
-        user_error("generate: prompt {} holds id {}, but the model has ids 0 to {}; is this its tokenizer?",
-                   r, id, config.vocab - 1);
-      }
-    }
-    const auto before = static_cast<int64_t>(model.virtual_ids().size() + prompt.size());
-    const int64_t length = before + sampling.max_new_tokens;
-    if (length > config.max_positions) {
-      user_error(
-          "generate: prompt {} has {} tokens and may grow by {} (max_new_tokens), but the model has {} "
-          "positions; "
-          "lower max_new_tokens or shorten the prompt",
-          r, before, sampling.max_new_tokens, config.max_positions);
+    const std::string problem =
+        prompt_problem(model, requests[r].prompt, sampling.max_new_tokens, std::to_string(r));
+    if (!problem.empty()) user_error("generate: {}", problem);
+  }
+}
+
+std::string prompt_problem(const Model& model, const std::vector<int64_t>& prompt, int64_t max_new_tokens,
+                           const std::string& name) {
+  const ModelConfig& config = model.config();
+  if (prompt.empty())
+    return fmt::format("prompt {} is empty: its text has no token, and the tokenizer adds no begin token",
+                       name);
+  for (const int64_t id : prompt) {
+    if (id < 0 || id >= config.vocab) {
+      return fmt::format("prompt {} holds id {}, but the model has ids 0 to {}; is this its tokenizer?", name,
+                         id, config.vocab - 1);
     }
   }
+  const auto before = static_cast<int64_t>(model.virtual_ids().size() + prompt.size());
+  if (before + max_new_tokens <= config.max_positions) return {};
+  return fmt::format(
+      "prompt {} has {} tokens and may grow by {} (max_new_tokens), but the model has {} positions; lower "
+      "max_new_tokens or shorten the prompt",
+      name, before, max_new_tokens, config.max_positions);
 }
 
 }  // namespace temper

@@ -41,6 +41,12 @@ struct SamplingOptions : Fields {
   bool constrains_by_record() const { return !regex_column.empty() || !json_schema_column.empty(); }
 };
 
+// A token and its log-prob under the model's own distribution: temperature 1, nothing ruled out.
+struct TokenLogprob {
+  int64_t id = 0;
+  float logp = 0;
+};
+
 struct SampledToken {
   int64_t id = 0;
   // Log-prob under the distribution that was sampled: penalties, temperature, truncation; greedy: logp_full.
@@ -50,6 +56,8 @@ struct SampledToken {
   // Of a constrained draw, the log of what the constraint allows of the probability, or of an unbiased
   // estimate of it (constrained.h).
   double log_weight = 0;
+  // Where it is asked for (TokenDraws): the token itself, and then the likeliest ones in its place.
+  std::vector<TokenLogprob> ranked = {};
 };
 
 // The ids of prompt and output so far, each with the number of times it stands in the output: the repetition

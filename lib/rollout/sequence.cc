@@ -4,23 +4,22 @@
 #include <limits>
 
 #include "base/error.h"
+#include "rollout/draws.h"
 
 namespace temper {
 
 DecodedSequence::DecodedSequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt,
                                  KvPool& pool, RandomStream random, const Tokenizer& tokenizer,
-                                 const SamplingOptions& sampling, const std::vector<int64_t>& end_ids,
-                                 bool watches_text)
+                                 const TokenDraws& draws)
     : request_(request),
       sample_(sample),
       prompt_(std::move(prompt)),
       own_(pool),
       random_(random),
       tokenizer_(tokenizer),
-      sampling_(sampling),
-      end_ids_(end_ids),
-      watches_text_(watches_text),
-      mirostat_mu_(2 * sampling.mirostat_tau) {}
+      draws_(draws),
+      sampling_(draws.sampling()),
+      mirostat_mu_(2 * sampling_.mirostat_tau) {}
 
 void DecodedSequence::begin_turn(int64_t tokens, std::string own_end) {
   turn_begin_ = length();
@@ -31,7 +30,7 @@ void DecodedSequence::begin_turn(int64_t tokens, std::string own_end) {
   if (constraint_ != nullptr) constrained_.emplace(constraint_);
   stream_.reset(), raw_stream_.reset();
   const bool looks_for_ends = !sampling_.stop.empty() || !own_end_.empty();
-  if (looks_for_ends || watches_text_) stream_.emplace(tokenizer_);
+  if (looks_for_ends || draws_.watches_text()) stream_.emplace(tokenizer_);
   if (looks_for_ends) raw_stream_.emplace(tokenizer_, /*special=*/true);
 }
 
@@ -54,7 +53,8 @@ std::optional<FinishReason> DecodedSequence::accept(const SampledToken& token) {
     constrained_->accept(token.id);
     if (sampling_.temperature > 0) out_.log_weight = out_.log_weight.value_or(0.0) + token.log_weight;
   }
-  if (std::find(end_ids_.begin(), end_ids_.end(), token.id) != end_ids_.end()) return FinishReason::kEnd;
+  const std::vector<int64_t>& ends = draws_.end_ids();
+  if (std::find(ends.begin(), ends.end(), token.id) != ends.end()) return FinishReason::kEnd;
   read_text();
   if (const auto stop = find_stop()) {
     streamed_.resize(*stop);

@@ -18,12 +18,13 @@
 
 namespace temper {
 
+class TokenDraws;
+
 class DecodedSequence {
  public:
-  // watches_text: banned texts need text_so_far().
+  // draws: how its tokens are drawn; outlives it, as the tokenizer does.
   DecodedSequence(size_t request, int64_t sample, std::shared_ptr<const KvRun> prompt, KvPool& pool,
-                  RandomStream random, const Tokenizer& tokenizer, const SamplingOptions& sampling,
-                  const std::vector<int64_t>& end_ids, bool watches_text);
+                  RandomStream random, const Tokenizer& tokenizer, const TokenDraws& draws);
 
   // What each turn's text must be, from the next turn on; null: anything.
   void constrain(std::shared_ptr<const Constraint> constraint) { constraint_ = std::move(constraint); }
@@ -53,6 +54,7 @@ class DecodedSequence {
   const KvRun& prompt() const { return *prompt_; }
   KvRun& own() { return own_; }
   RandomStream& random() { return random_; }
+  const TokenDraws& draws() const { return draws_; }
   const std::vector<int64_t>& ids() const { return out_.ids; }
   const SeenTokens& seen() const { return seen_; }
   SeenTokens& seen() { return seen_; }
@@ -80,9 +82,8 @@ class DecodedSequence {
   KvRun own_;
   RandomStream random_;
   const Tokenizer& tokenizer_;
+  const TokenDraws& draws_;
   const SamplingOptions& sampling_;
-  const std::vector<int64_t>& end_ids_;
-  bool watches_text_;
   Completion out_;
   SeenTokens seen_;
   int64_t turn_begin_ = 0, turn_limit_ = 0;  // tokens

@@ -39,11 +39,6 @@ struct ServiceRequest {
   std::optional<int64_t> top_logprobs;
 };
 
-struct TokenLogprob {
-  int64_t id = 0;
-  float logp = 0;  // of the model's own distribution: temperature 1, nothing ruled out
-};
-
 // A token as it came, or a sample's end.
 struct ServiceEvent {
   int64_t sample = 0;

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include "rollout/distribution.h"
+#include "rollout/draws.h"
 #include "rollout/reading.h"
 
 namespace temper {
@@ -29,7 +30,7 @@ struct Verified {
 
 }  // namespace
 
-SpeculationCount speculative_step(Model& model, Speculator& speculator, const TokenDraws& draws,
+SpeculationCount speculative_step(Model& model, Speculator& speculator,
                                   const std::vector<DecodedSequence*>& sequences,
                                   const std::function<bool(DecodedSequence&, const SampledToken&)>& accept) {
   const std::vector<Draft> drafts = speculator.draft(sequences);
@@ -54,7 +55,7 @@ SpeculationCount speculative_step(Model& model, Speculator& speculator, const To
       for (int64_t i = begin; i < end; ++i) {
         const Verified& v = *open[i];
         DecodedSequence& s = *v.sequence;
-        const TokenDistribution p = draws.distribution(rows + (v.row + v.given) * vocab, vocab, s);
+        const TokenDistribution p = s.draws().distribution(rows + (v.row + v.given) * vocab, vocab, s);
         next[i] = next_token(p, *v.draft, static_cast<size_t>(v.given), s.random());
       }
     });

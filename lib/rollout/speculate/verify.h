@@ -5,7 +5,6 @@
 #include <functional>
 #include <vector>
 
-#include "rollout/draws.h"
 #include "rollout/speculate/speculator.h"
 
 namespace temper {
@@ -21,7 +20,7 @@ struct SpeculationCount {
 // without a draft, and they are accepted where it is the same one. Either way tokens have the distribution,
 // and their log-probs, that they have without drafts. accept: takes a token; false when the sequence's turn
 // has ended with it, and then no more of its tokens come.
-SpeculationCount speculative_step(Model& model, Speculator& speculator, const TokenDraws& draws,
+SpeculationCount speculative_step(Model& model, Speculator& speculator,
                                   const std::vector<DecodedSequence*>& sequences,
                                   const std::function<bool(DecodedSequence&, const SampledToken&)>& accept);
 
