@@ -18,7 +18,7 @@ mkdir -p "$to"
 work=$(mktemp -d "$to/package.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/$name/bin" "$work/$name/lib"
-cp "$build"/bin/temper-{train,generate,eval,convert,inspect} "$work/$name/bin/"
+cp "$build"/bin/temper-{train,generate,eval,convert,inspect,serve} "$work/$name/bin/"
 strip "$work/$name"/bin/*
 # The reader of Parquet and Arrow files, which programs load when they meet one.
 [ ! -f "$build/lib/libtemper_columns.so" ] || cp "$build/lib/libtemper_columns.so" "$work/$name/lib/"

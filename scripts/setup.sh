@@ -4,7 +4,7 @@
 # --torch      2.15.0 (default) or 2.11.0
 # --libtorch   an existing LibTorch folder (include/, lib/) to use instead of fetching one
 # --cuda       fetches what "device": "cuda" loads at run time too: LibTorch's CUDA part and NVIDIA's libraries, 2.7 GB
-# --programs   builds the five programs alone, without tests and fuzz targets
+# --programs   builds the six programs alone, without tests and fuzz targets
 # --no-arrow   does without Arrow (55 MB), which reads Parquet and Arrow files
 # --no-build   only packages and libraries
 # TEMPER_CACHE says where downloads are kept (default ~/.cache/temper), TEMPER_BUILD the build folder (default build).

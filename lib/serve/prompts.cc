@@ -35,15 +35,34 @@ Json results_by_user(const Json& messages) {
   return out;
 }
 
+// References of a tool's schema into itself, from where it stands now.
+void move_references(Json& schema, const std::string& place) {
+  if (schema.is_array()) {
+    for (Json& one : schema) move_references(one, place);
+  }
+  if (!schema.is_object()) return;
+  for (auto& [key, value] : schema.items()) {
+    if (key == "$ref" && value.is_string() && value.get_ref<const std::string&>().starts_with('#'))
+      value = "#" + place + value.get<std::string>().substr(1);
+    else
+      move_references(value, place);
+  }
+}
+
 }  // namespace
 
 ForcedCall forced_call(ToolFormat format, const Json& tools, const std::string& function) {
-  const char* arguments = format == ToolFormat::kLlama3 ? "parameters" : "arguments";
+  const std::string arguments = format == ToolFormat::kLlama3 ? "parameters" : "arguments";
+  const std::string place = format == ToolFormat::kMistral ? "/items" : "";
+  const bool several = function.empty() && tools.size() > 1;
   Json calls = Json::array();
   for (const Json& tool : tools) {
     const Json& said = tool["function"];
     if (!function.empty() && said["name"] != function) continue;
     Json parameters = said["parameters"];
+    move_references(parameters,
+                    fmt::format("{}{}/properties/{}", place,
+                                several ? fmt::format("/anyOf/{}", calls.size()) : "", arguments));
     if (!parameters.contains("type")) parameters["type"] = "object";
     calls.push_back({{"type", "object"},
                      {"properties", {{"name", {{"const", said["name"]}}}, {arguments, parameters}}},

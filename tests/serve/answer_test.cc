@@ -186,6 +186,25 @@ TEST_CASE("answer: tools, as the model writes them") {
   CHECK(refusal([&] { answerer.chat(request); }).param == "tool_choice");
 }
 
+TEST_CASE("answer: a tool's schema may refer to itself") {
+  ServedFake fake;
+  const Answerer answerer(fake.model);
+  const Json tool =
+      Json::parse(R"({"type": "function", "function": {"name": "add", "parameters": {"type": "object",
+      "properties": {"a": {"$ref": "#/$defs/digit"}}, "required": ["a"],
+      "$defs": {"digit": {"type": "integer", "minimum": 0, "maximum": 9}}}}})");
+  Json other = tool;
+  other["function"]["name"] = "subtract";
+  Json request{{"messages", user_says("hi")}, {"tools", {tool, other}}, {"tool_choice", "required"}};
+  answerer.chat(request);
+  CHECK(fake.service.last().sampling.json_schema["anyOf"][1]["properties"]["arguments"]["properties"]["a"]
+                                                ["$ref"] == "#/anyOf/1/properties/arguments/$defs/digit");
+  request["tool_choice"] = {{"type", "function"}, {"function", {{"name", "subtract"}}}};
+  answerer.chat(request);
+  CHECK(fake.service.last().sampling.json_schema["properties"]["arguments"]["properties"]["a"]["$ref"] ==
+        "#/properties/arguments/$defs/digit");
+}
+
 TEST_CASE("answer: tools that a template says nothing of") {
   ServedFake fake(
       "{%- for m in messages %}{{- '<start>' + m.role + ' ' + m.content + '<end>' }}{% endfor %}"
