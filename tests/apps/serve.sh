@@ -6,9 +6,11 @@
 tiny_model
 go_on
 
-# An adapter of the model, of a run of its own.
-sed "s|\"model\": .*|\"model\": {\"path\": \"sft/final\", \"dtype\": \"f32\"}, \"adapter\": {\"kind\": \"lora\", \"rank\": 4},|" sft.json > lora.json
-sed -i 's|"lr": 3e-3|"lr": 3e-2|; s|"steps": 5|"steps": 8|' lora.json
+# A model that has learnt to write something, and an adapter of it, of a run of its own.
+sed 's|"steps": 5|"steps": 150|' sft.json > base.json
+"$bin/temper-train" base.json --run base --quiet || fail "training"
+sed "s|\"model\": .*|\"model\": {\"path\": \"base/final\", \"dtype\": \"f32\"}, \"adapter\": {\"kind\": \"lora\", \"rank\": 4},|" sft.json > lora.json
+sed -i 's|"lr": 3e-3|"lr": 3e-2|; s|"steps": 5|"steps": 20|' lora.json
 "$bin/temper-train" lora.json --run lora --quiet || fail "training the adapter"
 
 cat > questions.jsonl <<'JSON'
@@ -18,14 +20,15 @@ generated() {  # ARGUMENTS...: the text that temper-generate writes, as JSON
   "$bin/temper-generate" --input questions.jsonl --temperature 0 --max-new-tokens 24 --dtype f32 "$@" 2> err |
     python3 -c 'import json, sys; print(json.dumps(json.loads(sys.stdin.readline())["completions"][0]["text"]))'
 }
-generated --model sft/final > base.txt
-generated --model sft/final --adapter lora/final > lora.txt
+generated --model base/final > base.txt
+generated --model base/final --adapter lora/final > lora.txt
 [ -s base.txt ] && [ -s lora.txt ] || fail "temper-generate: $(cat err)"
 cmp -s base.txt lora.txt && fail "the adapter changes nothing"
 
 pids=()
 trap 'kill "${pids[@]}" 2> /dev/null; rm -rf "$work"' EXIT
 serve() {  # ARGUMENTS...: starts a server; $port, $pid
+  : > serve.out
   "$bin/temper-serve" "$@" --port 0 > serve.out 2> serve.err &
   pid=$!
   pids+=("$pid")
@@ -76,7 +79,7 @@ TOOL = {"type": "function", "function": {"name": "add", "description": "adds", "
         "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"]}}}
 PY
 
-serve --model sft/final --adapter tuned=lora/final --dtype f32 --threads 2
+serve --model base/final --adapter tuned=lora/final --dtype f32 --threads 2
 grep -q "(models: final, tuned)" serve.out || fail "the line when ready: $(cat serve.out)"
 check <<'PY'
 from client import *
@@ -119,7 +122,7 @@ shaped = ask(response_format={"type": "json_schema", "json_schema": {"name": "n"
 assert shaped["choices"][0]["finish_reason"] == "length" or 0 <= json.loads(content(shaped))["n"] <= 99, shaped
 assert content(ask(regex="[ab]{3}", seed=1)).strip("ab") == ""
 for choice in ("required", {"type": "function", "function": {"name": "add"}}):
-    called = ask(tools=[TOOL], tool_choice=choice, max_tokens=200, seed=2)["choices"][0]
+    called = ask(tools=[TOOL], tool_choice=choice, max_tokens=120, seed=2)["choices"][0]
     assert called["finish_reason"] == "tool_calls", called
     arguments = json.loads(called["message"]["tool_calls"][0]["function"]["arguments"])
     assert 0 <= arguments["a"] <= 9 and arguments["b"] in ("x", "y"), arguments
@@ -135,7 +138,7 @@ for body, words in (({"model": "other"}, "final, tuned"), ({"temperature": -1}, 
 assert call("POST", "/v1/load_lora_adapter", {"lora_name": "more", "lora_path": "lora/final"})[0] == 200
 assert content(ask(temperature=0, model="more")) == lora
 assert [m["id"] for m in call("GET", "/v1/models")[1]["data"]] == ["final", "more", "tuned"]
-assert call("POST", "/v1/load_lora_adapter", {"lora_name": "bad", "lora_path": "sft/final"})[0] == 400
+assert call("POST", "/v1/load_lora_adapter", {"lora_name": "bad", "lora_path": "base/final"})[0] == 400
 assert call("POST", "/v1/unload_lora_adapter", {"lora_name": "more"})[0] == 200
 assert call("POST", "/v1/chat/completions", {"messages": MESSAGES, "model": "more"})[0] == 404
 assert "temper_requests_total" in call("GET", "/metrics")[1]
@@ -157,7 +160,7 @@ ends 143
 curl -s "http://127.0.0.1:$port/health" && fail "it still listens"
 
 # One place and a queue of one: more are refused, and what was given up makes room.
-serve --model sft/final --dtype f32 --threads 1 --max-batch 1 --queue 1 --name tiny --log-requests
+serve --model base/final --dtype f32 --threads 1 --max-batch 1 --queue 1 --name tiny --log-requests
 check <<'PY'
 from client import *
 refused, answered = [], []
@@ -176,7 +179,7 @@ kill -INT $pid
 ends 130
 
 # A key, from the environment and from a file; none on an address that others reach.
-TEMPER_API_KEY=secret serve --model sft/final --dtype f32
+TEMPER_API_KEY=secret serve --model base/final --dtype f32
 check <<'PY'
 from client import *
 assert call("GET", "/v1/models")[0] == 401
@@ -185,11 +188,11 @@ assert call("GET", "/")[0] == 200
 PY
 kill -TERM $pid
 ends 143
-expect "--api-key-file" "$bin/temper-serve" --model sft/final --host 0.0.0.0 --port 0
+expect "--api-key-file" "$bin/temper-serve" --model base/final --host 0.0.0.0 --port 0
 expect "give --model DIR" "$bin/temper-serve"
 expect "expected the folder of a run" "$bin/temper-serve" questions.jsonl
 : > empty.key
-expect "expected a key" "$bin/temper-serve" --model sft/final --api-key-file empty.key
+expect "expected a key" "$bin/temper-serve" --model base/final --api-key-file empty.key
 
 # A run that has ended: its model, or its adapter beside the base.
 serve lora --dtype f32
@@ -198,7 +201,7 @@ check <<'PY'
 from client import *
 assert content(ask(temperature=0, model="lora")) == json.load(open("lora.txt"))
 state = call("GET", "/run/state")[1]
-assert state["state"] == "done" and state["step"] == 8 == state["steps"] and state["final"], state
+assert state["state"] == "done" and state["step"] == 20 == state["steps"] and state["final"], state
 PY
 kill -TERM $pid
 ends 143
