@@ -29,7 +29,7 @@ MESSAGES = [{"role": "system", "content": "You are brief."}, {"role": "user", "c
 
 
 def chat(client, model, **more):
-    return client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=32, **more)
+    return client.chat.completions.create(**{"model": model, "messages": MESSAGES, "max_tokens": 32, **more})
 
 
 def whole_and_pieces(client, model):
@@ -64,12 +64,12 @@ def logprobs(client, model):
 
 def tools(client, model):
     """A call that has to be one, whole and in pieces, and its result sent back."""
-    answer = chat(client, model, seed=1, tools=[TOOL], tool_choice="required")
+    answer = chat(client, model, seed=1, tools=[TOOL], tool_choice="required", max_tokens=200)
     call = answer.choices[0].message.tool_calls[0]
     arguments = json.loads(call.function.arguments)
     assert call.function.name == "weather" and arguments["city"] in ("Paris", "Oslo") and 1 <= arguments["days"] <= 9, call
     assert answer.choices[0].finish_reason == "tool_calls"
-    streamed = [c for p in chat(client, model, seed=1, tools=[TOOL], tool_choice="required", stream=True) for c in p.choices]
+    streamed = [c for p in chat(client, model, seed=1, tools=[TOOL], tool_choice="required", max_tokens=200, stream=True) for c in p.choices]
     calls = [c for choice in streamed for c in choice.delta.tool_calls or []]
     assert calls[0].function.arguments == call.function.arguments and streamed[-1].finish_reason == "tool_calls"
     more = MESSAGES + [answer.choices[0].message.model_dump(), {"role": "tool", "tool_call_id": call.id, "content": "rain"}]
@@ -80,7 +80,7 @@ def shapes(client, model):
     """An answer that fits a schema."""
     schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["n"]}
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
-    answer = chat(client, model, seed=1, response_format=form).choices[0]
+    answer = chat(client, model, seed=1, response_format=form, max_tokens=100).choices[0]
     assert answer.finish_reason == "length" or 0 <= json.loads(answer.message.content)["n"] <= 9, answer
     assert chat(client, model, seed=1, extra_body={"regex": "yes|no"}).choices[0].message.content in ("yes", "no")
 
@@ -123,7 +123,7 @@ def main():
             try:
                 check(client, name)
                 print(f"ok: {name}: {check.__doc__}")
-            except (AssertionError, openai.OpenAIError, ValueError) as e:
+            except Exception as e:  # the next check is made, whatever this one met
                 failed = 1
                 print(f"FAIL: {name}: {check.__doc__} {e!r}")
     if args.adapter:
