@@ -16,12 +16,10 @@ constexpr uint64_t kLongestLine = 256 << 20;
 
 }  // namespace
 
-bool LineTail::cut_back() {
+bool LineTail::cut_back() const {
   struct stat now {};
   const uint64_t size = ::stat(path_.c_str(), &now) == 0 ? static_cast<uint64_t>(now.st_size) : 0;
-  if (size >= at_) return false;
-  at_ = 0;
-  return true;
+  return size < at_;
 }
 
 std::vector<LineTail::Line> LineTail::next(size_t most_bytes) {
@@ -44,6 +42,15 @@ std::vector<LineTail::Line> LineTail::next(size_t most_bytes) {
     out.push_back({text.substr(begin, end - begin), at_});
   }
   return out;
+}
+
+uint64_t line_near_end(const std::string& path, uint64_t bytes) {
+  struct stat now {};
+  const uint64_t size = ::stat(path.c_str(), &now) == 0 ? static_cast<uint64_t>(now.st_size) : 0;
+  if (size <= bytes) return 0;
+  // What stands first may be the rest of a line.
+  const auto lines = LineTail(path, size - bytes).next(bytes);
+  return lines.empty() ? size : lines.front().end;
 }
 
 }  // namespace temper

@@ -115,7 +115,7 @@ Json LiveRun::state() const {
 std::string LiveRun::metrics(uint64_t from) const {
   std::string out;
   LineTail tail(folder_ + "/" + MetricsLog::kMetricsFile, from);
-  tail.cut_back();
+  if (tail.cut_back()) tail.go_to(0);
   for (auto lines = tail.next(kPiece); !lines.empty() && out.size() < kMostMetrics; lines = tail.next(kPiece))
     for (const LineTail::Line& line : lines) out += line.text + "\n";
   return out;
@@ -154,19 +154,37 @@ void LiveRun::ask_to_stop() const {
 
 void LiveRun::events(const std::string& last_id, const std::function<bool()>& ends,
                      const std::function<bool(const std::string&)>& write) const {
+  const std::string samples_file = folder_ + "/" + MetricsLog::kSamplesFile;
   const auto [metrics_from, samples_from] = places_in(last_id);
+  const bool known = metrics_from > 0 || samples_from > 0;
   LineTail metrics(folder_ + "/" + MetricsLog::kMetricsFile, metrics_from);
-  LineTail samples(folder_ + "/" + MetricsLog::kSamplesFile, samples_from);
+  LineTail samples(samples_file, known ? samples_from : line_near_end(samples_file, kPiece));
   std::string told;
-  auto spoke = Clock::now(), look_again = spoke;
+  auto spoke = Clock::now();
+  auto look_again = spoke;
   const auto send = [&](const std::string& text) {
     spoke = Clock::now();
     return write(text);
   };
   while (!ends()) {
+    if (Clock::now() >= look_again) {
+      look_again = Clock::now() + kLook;
+      Json now = state();
+      now.erase("config");
+      // Sizes change with every row, which come by themselves.
+      Json word = now;
+      word.erase("files");
+      if (dump_line(word) != told && !send(fmt::format("event: state\ndata: {}\n\n", dump_line(now)))) return;
+      told = dump_line(word);
+    }
+    // Both files go back together.
+    if (metrics.cut_back() || samples.cut_back()) {
+      metrics.go_to(0);
+      samples.go_to(line_near_end(samples_file, kPiece));
+      if (!send("event: reset\ndata: {}\n\n")) return;
+    }
     bool more = false;
     for (LineTail* tail : {&metrics, &samples}) {
-      if (tail->cut_back() && !send("event: reset\ndata: {}\n\n")) return;
       const bool of_metrics = tail == &metrics;
       for (const LineTail::Line& line : tail->next(kPiece)) {
         const uint64_t m = of_metrics ? line.end : metrics.at(), s = of_metrics ? samples.at() : line.end;
@@ -178,20 +196,8 @@ void LiveRun::events(const std::string& last_id, const std::function<bool()>& en
       }
     }
     if (more) continue;
-    if (Clock::now() < look_again) {
-      std::this_thread::sleep_for(kPoll);
-      continue;
-    }
-    look_again = Clock::now() + kLook;
-    const Json now = state();
-    const std::string word = dump_line({now["state"], now["final"]});
-    if (word != told) {
-      told = word;
-      Json brief = now;
-      brief.erase("config");
-      if (!send(fmt::format("event: state\ndata: {}\n\n", dump_line(brief)))) return;
-    }
     if (Clock::now() - spoke > kHeartbeat && !send(": still here\n\n")) return;
+    std::this_thread::sleep_for(kPoll);
   }
 }
 

@@ -22,9 +22,10 @@ class LiveRun {
   std::string report() const;                // report.html; throws ApiError (404) where there is none yet
   // Asks the run to save and stop, as the file "stop" in its folder does (train/session.h).
   void ask_to_stop() const;
-  // Server-sent events until `ends` or the client has gone: metrics and samples with a line each, state when
-  // it changes, reset where the run went back to an older checkpoint and its lines come anew. Ids say how far
-  // both files were read, "METRICS-SAMPLES" in bytes, which last_id takes.
+  // Server-sent events until `ends` or the client has gone: state first and when it changes, metrics and
+  // samples with a line each, reset where the run went back to an older checkpoint and its lines come anew.
+  // Ids say how far both files were read, "METRICS-SAMPLES" in bytes, which last_id takes; without one, of
+  // the samples the newest alone come.
   void events(const std::string& last_id, const std::function<bool()>& ends,
               const std::function<bool(const std::string&)>& write) const;
 

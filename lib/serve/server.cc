@@ -142,8 +142,8 @@ void ApiServer::add_run_routes() {
   });
   http_->on("GET", "/run/samples", [this](const HttpRequest& request) {
     const auto last = request.params.find("last");
-    const uint64_t count = last == request.params.end() ? 16 : whole_number(last->second, "last");
-    return json_reply({{"samples", run_->samples(std::min<uint64_t>(count, 1000))}});
+    const uint64_t count = last == request.params.end() ? 20 : whole_number(last->second, "last");
+    return json_reply({{"samples", run_->samples(std::min<uint64_t>(count, 200))}});
   });
   http_->on("GET", "/run/report", [this](const HttpRequest&) {
     return HttpReply{200, kHtml, run_->report()};
