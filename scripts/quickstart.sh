@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a model that learned: sets everything up, builds the five programs, makes arithmetic data, trains a small Llama
+# From nothing to a model that learned: sets everything up, builds the six programs, makes arithmetic data, trains a small Llama
 # from random weights by supervised fine-tuning, then by GRPO from exact answers, and prints the held-out accuracy on the way.
 # Tests are not built here; scripts/test.sh builds everything. With --real it fetches SmolLM2-135M-Instruct (89 MB) instead and
 # teaches it two-digit sums and differences by GRPO.

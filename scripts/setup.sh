@@ -4,7 +4,7 @@
 # --torch      2.15.0 (default) or 2.11.0
 # --libtorch   an existing LibTorch folder (include/, lib/) to use instead of fetching one
 # --cuda       fetches what "device": "cuda" loads at run time too: LibTorch's CUDA part and NVIDIA's libraries, 2.7 GB
-# --programs   builds the five programs alone, without tests and fuzz targets
+# --programs   builds the six programs alone, without tests and fuzz targets
 # --no-arrow   does without Arrow (55 MB), which reads Parquet and Arrow files
 # --no-build   only packages and libraries
 # TEMPER_CACHE says where downloads are kept (default ~/.cache/temper), TEMPER_BUILD the build folder (default build).
@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
     --torch) torch_version=${2:?--torch needs a version}; shift 2 ;;
     --libtorch) libtorch=${2:?--libtorch needs a folder}; shift 2 ;;
     --cuda) cuda=1; shift ;;
-    --programs) targets=(--target temper-train temper-generate temper-eval temper-convert temper-inspect); shift ;;
+    --programs) targets=(--target temper-train temper-generate temper-eval temper-convert temper-inspect temper-serve); shift ;;
     --no-arrow) arrow=0; shift ;;
     --no-build) build=0; shift ;;
     *) fail "unknown option $1 (known: --torch VERSION, --libtorch FOLDER, --cuda, --programs, --no-arrow, --no-build)" ;;

@@ -28,6 +28,17 @@ while IFS= read -r command; do
   echo "+ $command"
   case "$command" in *skips.json*) head -n 12 data/arithmetic/test.jsonl > few-tests.jsonl; command="${command/data\/arithmetic\/test.jsonl/few-tests.jsonl}" ;; esac
   case "$command" in *--write*) head -n 12 data/arithmetic/train.jsonl > few.jsonl; command="${command/data\/arithmetic\/train.jsonl/few.jsonl}" ;; esac
+  case "$command" in
+    *temper-serve*)  # until it listens
+      eval "exec $command --port 0" >out.txt 2>err.txt </dev/null &
+      server=$!
+      for _ in $(seq 600); do
+        if grep -q listening out.txt || ! kill -0 $server 2>/dev/null; then break; fi
+        sleep 0.1
+      done
+      kill -TERM $server && ! wait $server && grep -q "^temper-serve: listening" out.txt || { echo "FAIL: $command"; cat err.txt; exit 1; }
+      continue ;;
+  esac
   eval "$command" >out.txt 2>err.txt </dev/null || { echo "FAIL: $command"; cat err.txt; exit 1; }
 done <<<"$commands"
 
