@@ -220,7 +220,7 @@ def logprobs(world):
     expect(body["logprobs"] is True and body["top_logprobs"] == 5, "they are asked for")
     expect(page.text(f"{LAST} .tokens").replace("⏎", "") == "You said to base: how sure are you of this?", "the tokens are the text")
     page.hover(f"{LAST} .token:nth-child(4)")
-    page.wait("!!document.querySelector('.tip:not([hidden])')", "a tip")
+    page.wait("document.querySelector('.tip:not([hidden])')", "a tip")
     expect("0.674%" in page.text(f"{LAST} .tip") and '"<b>other</b>"' in page.text(f"{LAST} .tip"), "probability and others")
     world.picture(page, "chat-logprobs")
     page.evaluate("document.querySelector('.tokens').focus()")
@@ -278,7 +278,7 @@ def api_key(world):
     """The key is asked for once, kept for the tab, and asked for again where it is wrong."""
     world.mock.key = "secret"
     page = world.open("/")
-    page.wait("!!document.querySelector('dialog[open] #key')", "the key is asked for")
+    page.wait("document.querySelector('dialog[open] #key')", "the key is asked for")
     world.picture(page, "chat-key")
     page.fill("#key", "wrong")
     page.press("Enter")
@@ -294,7 +294,7 @@ def api_key(world):
     expect(page.count("dialog") == 0, "a reload does not ask")
     expect(page.evaluate("Object.keys(localStorage).every((name) => !localStorage[name].includes('secret'))"), "it is not kept beyond the tab")
     other = world.open("/")
-    other.wait("!!document.querySelector('dialog[open] #key')")
+    other.wait("document.querySelector('dialog[open] #key')")
     other.click("dialog button[type=button]")
     other.wait("!document.querySelector('#trouble').hidden", "without the key, it says what is wrong")
     expect("an API key is wanted" in other.text("#trouble"), "in the server's words")
