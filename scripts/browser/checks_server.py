@@ -73,9 +73,11 @@ def logprobs(world):
     page = world.chat()
     page.fill("#max_tokens", "12")
     page.click("#logprobs")
-    ask(page, "What is 2 + 3?")
-    answered(page)
-    expect(page.count(f"{LAST} .token") > 0, "tokens")
+    for count in range(1, 11):  # a model of little training may end at once
+        ask(page, "What is 2 + 3?")
+        answered(page, count)
+        if page.count(f"{LAST} .token") > 0:
+            break
     page.hover(f"{LAST} .token")
     page.wait("document.querySelectorAll('.tip:not([hidden]) .row').length > 2", "alternatives")
     world.picture(page, "server-logprobs")
