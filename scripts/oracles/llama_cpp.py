@@ -2,7 +2,8 @@
 """GGUF files of every type, as llama.cpp itself reads them: writes them with temper-convert, and compares the log-probs of a text, token by
 token, with those that temper-inspect gives for the same file read back.
 
-    python3 scripts/oracles/llama_cpp.py FOLDER [TYPE ...]      (xllamacpp, which has llama.cpp inside; build/bin)
+    python3 scripts/oracles/llama_cpp.py FOLDER [TYPE ...]               (xllamacpp, which has llama.cpp inside; build/bin)
+    python3 scripts/oracles/llama_cpp.py FOLDER --adapter ADAPTER        its adapter as a GGUF file beside the base's in f16
 
 Prints for each type: MB, the file's perplexity, and, over the tokens that llama.cpp tells (it does not for one below its 2,000 likeliest),
 perplexity by Temper and by llama.cpp and the mean difference of a log-prob. llama.cpp rounds activations to 8 bits beside weights of few
@@ -30,15 +31,19 @@ def run(*command):
     return done.stdout
 
 
-def temper_logprobs(folder, ids):
+def temper_logprobs(folder, ids, *adapter):
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.write(json.dumps({"ids": ids}) + "\n")
         file.flush()
-        return json.loads(run(BIN / "temper-inspect", "logprob", "--model", folder, "--dtype", "f32", "--input", file.name))["logprobs"]
+        return json.loads(run(BIN / "temper-inspect", "logprob", "--model", folder, "--dtype", "f32", "--input", file.name, *adapter))["logprobs"]
 
 
-def llama_logprobs(gguf, ids):
+def llama_logprobs(gguf, ids, adapter=None):
     params = xllamacpp.CommonParams()
+    if adapter:
+        info = xllamacpp.CommonAdapterLoraInfo()
+        info.path, info.scale = str(adapter), 1.0
+        params.lora_adapters = [info]
     params.model.path = str(gguf)
     params.n_ctx = 1024
     params.n_parallel = 1
@@ -62,10 +67,20 @@ def perplexity(logprobs):
 
 
 folder, types = sys.argv[1], sys.argv[2:] or TYPES
+adapter = sys.argv[3] if types[0] == "--adapter" else None
 with tempfile.TemporaryDirectory() as work:
     text = pathlib.Path(work, "text.jsonl")
     text.write_text(json.dumps({"text": (ROOT / "README.md").read_text()[:4000]}) + "\n")
     ids = json.loads(run(BIN / "temper-inspect", "tokenize", "--model", folder, "--input", text))["ids"][:TOKENS]
+    if adapter:
+        run(BIN / "temper-convert", folder, work + "/base.gguf", "--to", "gguf", "--dtype", "f16")
+        run(BIN / "temper-convert", folder, work + "/lora.gguf", "--to", "gguf", "--adapter", adapter, "--adapter-only")
+        base, ours = temper_logprobs(folder, ids), temper_logprobs(folder, ids, "--adapter", adapter)
+        theirs = llama_logprobs(work + "/base.gguf", ids, work + "/lora.gguf")
+        both = [(o, a, b) for o, a, b in zip(base, ours, theirs) if b is not None]
+        print(f"{len(both)} tokens: mean difference of a log-prob {sum(abs(a - b) for _, a, b in both) / len(both):.5f}; "
+              f"the adapter itself changes it by {sum(abs(a - o) for o, a, _ in both) / len(both):.5f}")
+        raise SystemExit
     whole = temper_logprobs(folder, ids)
     print(f"{len(ids)} tokens; perplexity of the folder {perplexity(whole):.4f}")
     print("type       MB  perplexity   Temper  llama.cpp  mean difference   tokens")
