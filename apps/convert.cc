@@ -1,5 +1,6 @@
 // temper-convert: changes a model's dtype, merges adapters into it or models with it, and goes between
-// Hugging Face folders and GGUF; with "config", makes Temper's config of another program's.
+// Hugging Face folders and GGUF; with "config", makes Temper's config of another program's; with "log", other
+// programs' logs of a run.
 #include "model/convert.h"
 
 #include <ATen/ATen.h>
@@ -20,18 +21,20 @@
 #include "convert_adapters.h"
 #include "folder_vocabulary.h"
 #include "foreign_config.h"
+#include "gguf_extras.h"
 #include "merge_arguments.h"
 #include "model/gguf/gguf_mixture.h"
 #include "model/gguf/import_gguf.h"
-#include "modelfile.h"
+#include "run_log.h"
 
 using namespace temper;
 
 namespace {
 
 void convert(const std::string& source, const std::string& target, const Adapters& adapters,
-             const std::string& dtype_text, bool to_gguf, bool modelfile, const MergeArguments& merge) {
-  if (modelfile && !to_gguf) user_error("--modelfile is about a GGUF file; add --to gguf");
+             const std::string& dtype_text, bool to_gguf, const GgufExtras& extras,
+             const MergeArguments& merge) {
+  check_gguf_extras(extras, target, to_gguf);
   if ((adapters.unmerge || adapters.only) && adapters.texts.empty())
     user_error("--unmerge and --adapter-only say what to do with an --adapter, and none is given");
   if (adapters.only && (to_gguf || adapters.unmerge || !merge.merge.empty() || !dtype_text.empty()))
@@ -52,8 +55,6 @@ void convert(const std::string& source, const std::string& target, const Adapter
   if (!dtype_text.empty() && !few_bits) dtype = weight_dtype(dtype_text);
   if (!merge.recipe() && !fs::exists(source)) user_error("{}: there is no such file or folder", source);
   const bool is_file = to_gguf || !merge.statistics.empty();
-  if (modelfile && fs::exists(modelfile_of(target)))
-    user_error("{}: is there already; nothing is overwritten", modelfile_of(target));
   const bool taken = is_file ? fs::exists(target)
                              : fs::exists(target) && !(fs::is_directory(target) && fs::is_empty(target));
   if (taken)
@@ -100,9 +101,10 @@ void convert(const std::string& source, const std::string& target, const Adapter
     });
   }
   if (to_gguf) {
-    folder_to_gguf(folder, target, dtype, vocabulary_of(folder), few_bits ? dtype_text : "");
-    if (modelfile) write_modelfile(target, folder);
-    return;
+    const std::string type = dtype_text.empty() ? "as SRC" : dtype_text;
+    return write_with_extras(extras, target, folder, type, [&] {
+      folder_to_gguf(folder, target, dtype, vocabulary_of(folder), few_bits ? dtype_text : "");
+    });
   }
   if (!made) step([&](const std::string& to) { cast_folder(source, to, dtype); });
   made->commit();
@@ -115,10 +117,11 @@ int main(int argc, char** argv) {
                "temper-convert"};
   std::string source, target, dtype, to = "hf";
   Adapters adapters;
-  bool modelfile = false;
+  GgufExtras extras;
   MergeArguments merge;
   ForeignConfig foreign;
-  const CLI::App* config = add_foreign_config(app, foreign);
+  RunLog run_log;
+  const CLI::App *config = add_foreign_config(app, foreign), *log = add_run_log(app, run_log);
   app.add_option("SRC", source, "a Hugging Face folder or a GGUF file");
   app.add_option("DST", target, "the new folder, or file with --to gguf; must not be there yet");
   add_adapter_options(app, adapters);
@@ -128,11 +131,11 @@ int main(int argc, char** argv) {
           "f32, bf16 or f16; with --to gguf also {}; default: the source's, f32 for quantised weights",
           fmt::join(gguf_mixtures(), ", ")));
   app.add_option("--to", to, "hf or gguf")->check(CLI::IsMember({"hf", "gguf"}));
-  app.add_flag("--modelfile", modelfile,
-               "with --to gguf: also a Modelfile beside DST, for \"ollama create\"");
+  add_gguf_extras(app, extras);
   add_merge_options(app, merge);
   return run_app(app, argc, argv, [&]() -> int {
     if (*config) return convert_config(foreign);
+    if (*log) return convert_log(run_log);
     if (source.empty()) user_error("SRC: missing; expected SRC and DST");
     if (merge.recipe()) {  // which says what is read: the one name is DST
       if (!target.empty())
@@ -141,7 +144,7 @@ int main(int argc, char** argv) {
     }
     if (target.empty()) user_error("DST: missing; expected SRC and DST");
     if (!merge.recipe()) source = model_folder(source);
-    convert(source, target, adapters, dtype, to == "gguf", modelfile, merge);
+    convert(source, target, adapters, dtype, to == "gguf", extras, merge);
     std::fprintf(stderr, "wrote %s\n", target.c_str());
     return kExitDone;
   });

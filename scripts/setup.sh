@@ -38,7 +38,7 @@ command -v apt-get >/dev/null || fail "needs Debian 12 or a relative of it (apt-
 
 packages=(g++ cmake ninja-build ccache clang-format pkg-config python3 python3-pip ca-certificates
   libsentencepiece-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev doctest-dev libonig-dev libutf8proc-dev libflint-dev libflint-arb-dev
-  libcpp-httplib-dev libssl-dev libjemalloc-dev zlib1g-dev libzstd-dev libyaml-cpp-dev)
+  libcpp-httplib-dev libssl-dev libjemalloc-dev zlib1g-dev libzstd-dev libyaml-cpp-dev patchelf)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

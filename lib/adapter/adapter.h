@@ -116,6 +116,9 @@ struct AdapterOptions : Fields {
   // Whether the model's linears may be quantised: the adapter reads them through the model's products alone,
   // or through Parameter::values() and assign().
   virtual bool takes_quantised_base() const { return false; }
+  // Tokens were added: these modules (embed_tokens, lm_head) have to train, and to be saved, whole. Throws
+  // UserError for a kind that cannot.
+  virtual void train_whole(const std::vector<std::string>& modules);
   // Whether trainable() and active() are the same tensors during the whole run.
   virtual bool trains_a_fixed_set() const { return true; }
   // Prepares the model (freezes, attaches) and returns the adapter; the model must outlive it. `seed` feeds

@@ -13,6 +13,7 @@ namespace temper {
 
 struct FullOptions : AdapterOptions {
   void fields(FieldVisitor&) override {}
+  void train_whole(const std::vector<std::string>&) override {}  // all does
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 
@@ -22,6 +23,7 @@ struct FreezeOptions : AdapterOptions {
   std::string names;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
+  void train_whole(const std::vector<std::string>&) override {}  // what trains is said by name
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

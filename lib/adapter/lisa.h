@@ -27,6 +27,7 @@ struct LisaOptions : AdapterOptions {
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool trains_a_fixed_set() const override { return false; }
+  void train_whole(const std::vector<std::string>&) override {}  // embedding and head do unless told not to
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

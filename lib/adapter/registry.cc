@@ -18,6 +18,12 @@
 
 namespace temper {
 
+void AdapterOptions::train_whole(const std::vector<std::string>&) {
+  user_error(
+      "model.add_tokens: this adapter.kind trains no embeddings, so new tokens would stay as they begin; use "
+      "full, lora or one of its kin with \"modules_to_save\"");
+}
+
 const Registry<AdapterOptions>& adapter_registry() {
   static const Registry<AdapterOptions> registry = [] {
     Registry<AdapterOptions> r("adapter");

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "run/protobuf.h"
 
 namespace temper {
 namespace {
@@ -24,42 +25,9 @@ constexpr std::array<uint32_t, 256> kCrcTable = [] {
   return table;
 }();
 
-// Protocol-buffer wire format: a field's number and type, then its value, all little-endian.
-struct Message {
-  std::string bytes;
-
-  void varint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) bytes += static_cast<char>((value & 0x7f) | 0x80);
-    bytes += static_cast<char>(value);
-  }
-  void integer(int field, uint64_t value) {
-    varint(static_cast<uint64_t>(field) << 3);
-    varint(value);
-  }
-  template <typename T>
-  void fixed(int field, int wire_type, T value) {
-    varint(static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(wire_type));
-    raw(value);
-  }
-  void float64(int field, double value) { fixed(field, 1, value); }
-  void float32(int field, float value) { fixed(field, 5, value); }
-  void text(int field, std::string_view value) {
-    varint(static_cast<uint64_t>(field) << 3 | 2);
-    varint(value.size());
-    bytes += value;
-  }
-  void message(int field, const Message& value) { text(field, value.bytes); }
-  template <typename T>
-  void raw(T value) {
-    char buffer[sizeof value];
-    std::memcpy(buffer, &value, sizeof value);
-    bytes.append(buffer, sizeof value);
-  }
-};
-
 // tensorflow.Event: wall_time = 1, step = 2, file_version = 3, summary = 5.
-Message event(double wall_time, int64_t step) {
-  Message out;
+ProtoMessage event(double wall_time, int64_t step) {
+  ProtoMessage out;
   out.float64(1, wall_time);
   out.integer(2, static_cast<uint64_t>(step));
   return out;
@@ -104,7 +72,7 @@ void EventWriter::truncate_to(uint64_t bytes) {
   }
   bytes_ = bytes;
   if (bytes > 0) return;
-  Message version;
+  ProtoMessage version;
   version.float64(1, now());
   version.text(3, "brain.Event:2");
   append(version.bytes);
@@ -112,20 +80,20 @@ void EventWriter::truncate_to(uint64_t bytes) {
 
 void EventWriter::scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values,
                           double wall_time) {
-  Message summary;
+  ProtoMessage summary;
   for (const auto& [tag, number] : values) {
-    Message value;  // Summary.Value: tag = 1, simple_value = 2
+    ProtoMessage value;  // Summary.Value: tag = 1, simple_value = 2
     value.text(1, tag);
     value.float32(2, static_cast<float>(number));
     summary.message(1, value);
   }
-  Message out = event(wall_time, step);
+  ProtoMessage out = event(wall_time, step);
   out.message(5, summary);
   append(out.bytes);
 }
 
 void EventWriter::text(int64_t step, const std::string& tag, const std::string& text, double wall_time) {
-  Message plugin, metadata, dim, shape, tensor, value, summary;
+  ProtoMessage plugin, metadata, dim, shape, tensor, value, summary;
   plugin.text(1, "text");       // SummaryMetadata.PluginData: plugin_name = 1
   metadata.message(1, plugin);  // SummaryMetadata: plugin_data = 1
   dim.integer(1, 1);            // TensorShapeProto.Dim: size = 1
@@ -137,14 +105,14 @@ void EventWriter::text(int64_t step, const std::string& tag, const std::string& 
   value.message(8, tensor);
   value.message(9, metadata);
   summary.message(1, value);
-  Message out = event(wall_time, step);
+  ProtoMessage out = event(wall_time, step);
   out.message(5, summary);
   append(out.bytes);
 }
 
 // One TFRecord: length (8 bytes), masked CRC of the length, the event, masked CRC of the event.
 void EventWriter::append(std::string_view event) {
-  Message record;
+  ProtoMessage record;
   record.raw(static_cast<uint64_t>(event.size()));
   record.raw(masked_crc32c(record.bytes));
   record.bytes += event;

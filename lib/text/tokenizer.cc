@@ -30,10 +30,13 @@ std::unique_ptr<TextStream> Tokenizer::stream(bool special) const {
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
-  TokenizerFolder folder = read_tokenizer_folder(path);
+  return load_tokenizer(read_tokenizer_folder(path));
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(TokenizerFolder folder) {
   if (folder.has("tokenizer.json")) return load_hf_tokenizer(std::move(folder));
   if (folder.has("tokenizer.model")) return load_sentencepiece_tokenizer(std::move(folder));
-  user_error("{}: neither tokenizer.json nor tokenizer.model is there", path);
+  user_error("{}: neither tokenizer.json nor tokenizer.model is there", folder.path);
 }
 
 }  // namespace temper

@@ -132,6 +132,11 @@ TokenizerFolder read_tokenizer_folder(const std::string& path) {
     if (fs::exists(folder.where(file), error))
       folder.files[file] = read_file(folder.where(file), kMaxFileBytes);
   }
+  return with_files(std::move(folder));
+}
+
+TokenizerFolder with_files(TokenizerFolder folder) {
+  folder.named.clear(), folder.special.clear(), folder.added.clear(), folder.chat_template.clear();
   folder.config = read_object(folder, "tokenizer_config.json");
   // As in transformers: where the config has no table of added tokens, the older file names them first.
   const bool newer = folder.config.contains("added_tokens_decoder");

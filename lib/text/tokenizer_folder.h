@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "text/tokenizer.h"
 #include "text/tokenizer_added.h"
 #include "text/tokenizer_json.h"
 
@@ -26,6 +28,10 @@ struct TokenizerFolder {
 
 // Throws UserError when the path is no folder, and for malformed files.
 TokenizerFolder read_tokenizer_folder(const std::string& path);
+// The folder as its files are now.
+TokenizerFolder with_files(TokenizerFolder folder);
+
+std::unique_ptr<Tokenizer> load_tokenizer(TokenizerFolder folder);
 
 // The fields of an added token; `id` apart.
 AddedToken read_added_token(const JsonPart& part);

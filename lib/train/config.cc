@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "model/load.h"
 
 namespace temper {
 
@@ -171,6 +172,19 @@ void load_run_config(RunConfig& config, const std::string& path, const std::vect
   resolve_run_config(config, "runs/" + fs::path(path).stem().string(), processes);
 }
 
+namespace {
+
+// What has a row for each token.
+std::vector<std::string> modules_of_tokens(const RunConfig& config) {
+  const Heads heads = config.task->heads(config, nullptr, nullptr);
+  const ModelConfig shape =
+      config.model.path.empty() ? config.model.init.model_config() : model_config(config.model.path, heads);
+  if (shape.tied || !heads.causal) return {"embed_tokens"};
+  return {"embed_tokens", "lm_head"};
+}
+
+}  // namespace
+
 void resolve_run_config(RunConfig& config, const std::string& run, int64_t processes) {
   config.train.given_batch = config.train.batch_size;
   if (config.threads == 0)
@@ -179,6 +193,7 @@ void resolve_run_config(RunConfig& config, const std::string& run, int64_t proce
   if (config.model.dtype == "auto")
     config.model.dtype = dtype_name(make_precision("auto", config.device).compute);
   if (config.run.empty()) config.run = run;
+  if (!config.model.add_tokens.empty()) config.adapter->train_whole(modules_of_tokens(config));
   config.task->resolve(config);
   if (config.task->one_training()) resolve_epochs(config);
   resolve_problems(config);

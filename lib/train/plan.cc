@@ -13,7 +13,7 @@
 #include "model/load.h"
 #include "model/precision.h"
 #include "rollout/speculate/draft_model.h"
-#include "text/tokenizer.h"
+#include "text/new_tokens.h"
 #include "train/session.h"
 
 namespace temper {
@@ -132,6 +132,10 @@ Json plan_training(const RunConfig& config, int64_t ranks) {
     shape = model_config(config.model.path, heads);
   else if (!config.model.init.tokenizer.empty())
     shape.vocab = Tokenizer::load(config.model.init.tokenizer)->vocab_size();
+  if (const auto added = new_tokens(config.model.add_tokens, "model.add_tokens"); !added.empty()) {
+    const std::string& folder = config.model.path.empty() ? config.model.init.tokenizer : config.model.path;
+    if (!folder.empty()) shape.vocab = std::max(shape.vocab, load_with_tokens(folder, added)->vocab_size());
+  }
   Precision precision = make_precision(config.model.dtype, config.device);
   precision.quantise = config.model.quant_format();
   const auto item = static_cast<int64_t>(c10::elementSize(precision.compute));

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "model/families.h"
+#include "text/new_tokens.h"
 #include "train/task.h"
 
 namespace temper {
@@ -84,6 +85,10 @@ void ModelSection::fields(FieldVisitor& v) {
       {.help = "weight of the loss that keeps a mixture's experts equally busy; left out: the model's own; "
                "0: none",
        .min = 0});
+  v.field(
+      "add_tokens", add_tokens,
+      {.help = "tokens that the tokenizer does not have yet, as texts or {\"token\", \"special\", \"like\"}; "
+               "\"like\": the text whose embeddings' mean the token begins with; left out: the mean of all"});
   if (path.empty()) v.section("init", init, "shapes of a model that starts from random weights");
 }
 
@@ -92,6 +97,11 @@ void ModelSection::check(std::vector<std::string>& problems, const std::string& 
     problems.push_back(where +
                        ": give \"path\", a Hugging Face folder, or \"init\" with at least \"vocab\" or "
                        "\"tokenizer\" for random weights");
+  }
+  try {
+    new_tokens(add_tokens, where + ".add_tokens");
+  } catch (const UserError& e) {
+    problems.push_back(e.what());
   }
 }
 

@@ -43,6 +43,7 @@ struct ModelSection : Fields {
   bool double_quantisation = true;             // nf4
   std::string checkpointing = "off";           // "off", "all", or "every_2" ... "every_8"
   std::optional<double> router_aux_loss_coef;  // of a mixture of experts; left out: the model's own
+  Json add_tokens = Json::array();             // text/new_tokens.h
   InitSection init;
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <set>
 
+#include "adapter/new_rows.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -15,6 +16,7 @@
 #include "env/introduce.h"
 #include "rollout/end_ids.h"
 #include "tensor/device.h"
+#include "text/new_tokens.h"
 #include "train/adapter_start.h"
 #include "train/config_paths.h"
 #include "train/shared.h"
@@ -112,7 +114,7 @@ void Session::load_text() {
       write_file_atomic(folder + "/DONE", "");
     }
   }
-  tokenizer = Tokenizer::load(folder);
+  tokenizer = load_with_tokens(folder, new_tokens(config.model.add_tokens, "model.add_tokens"));
   if (config.data.chat_template != "auto" || !tokenizer->chat_template().empty()) {
     chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, config.data.chat_template));
   }
@@ -146,6 +148,7 @@ void Session::load_model() {
     model = Model::initialise(shape, precision, static_cast<uint64_t>(config.seed));
   } else {
     model = Model::load(config.model.path, precision, heads);
+    begin_new_tokens();
   }
   choose_angles();
   balance_ = config.model.router_aux_loss_coef.value_or(model->config().experts.balance);
@@ -163,6 +166,19 @@ void Session::load_model() {
   adapter->set_work_folder(ranks.first() ? config.run : fmt::format("{}/rank-{}", config.run, ranks.rank()));
   make_optimizer();
   health = std::make_unique<Health>(config.health);
+}
+
+// What stands in the model's tables for the tokens that the run adds.
+void Session::begin_new_tokens() {
+  const auto added = new_tokens(config.model.add_tokens, "model.add_tokens");
+  if (added.empty()) return;
+  std::vector<std::vector<int64_t>> like;
+  for (const NewToken& token : added) {
+    like.push_back(token.like.empty() ? std::vector<int64_t>() : tokenizer->encode(token.like));
+    if (!token.like.empty() && like.back().empty())
+      user_error("model.add_tokens: \"{}\": \"like\" has no token", token.text);
+  }
+  add_token_rows(*model, tokenizer->vocab_size() - static_cast<int64_t>(added.size()), like);
 }
 
 // Rotary angles that depend on the length of sequences are chosen once, by a bound of the run's.

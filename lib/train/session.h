@@ -141,6 +141,7 @@ class Session {
   void open_folder();
   void load_text();
   void load_model();
+  void begin_new_tokens();
   void choose_angles();
   void make_optimizer();
   void restore();

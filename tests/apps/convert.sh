@@ -87,6 +87,32 @@ cp "$golden/model/golden/mistral/"{config.json,model.safetensors} window
 converts window window.gguf --to gguf
 grep -q 'no sliding window' err || fail "the lost sliding window is not told: $(cat err)"
 
+# What a quantisation costs is told, and stands in the card beside the files.
+printf '{"text": "12 + 7 = 19, and 5 more are 24"}\n{"text": "A <tool> says: 3"}\n' > texts.jsonl
+converts a few/a.gguf --to gguf --dtype q8_0 --perplexity sums=texts.jsonl --modelfile
+grep -qE 'perplexity on sums \([0-9]+ tokens\): [0-9.]+ before, [0-9.]+ after' err || fail "perplexity is not told: $(cat err)"
+converts a few/b.gguf --to gguf --perplexity sums=texts.jsonl
+[ "$(grep -cE '^\| [ab]\.gguf \|' few/README.md)" = 2 ] && [ "$(grep -c '^## GGUF files' few/README.md)" = 1 ] || fail "the card: $(cat few/README.md)"
+python3 - few/README.md <<'PY' || fail "the same weights have another perplexity: $(cat few/README.md)"
+import sys
+rows = {r[0]: r for r in ([c.strip() for c in line.strip("| \n").split("|")] for line in open(sys.argv[1]) if line.startswith("| ")) if r[0].endswith(".gguf")}
+before, after = (float(x) for x in rows["b.gguf"][-2:])
+assert before == after, rows
+assert abs(float(rows["a.gguf"][-1]) / before - 1) < 0.2, rows
+PY
+refuses 'perplexity is about a GGUF' a d --perplexity texts.jsonl
+refuses 'there is no such file' a d.gguf --to gguf --perplexity nothing.jsonl
+echo '{"no": "text"}' > odd.jsonl
+refuses 'odd.jsonl:1' a d.gguf --to gguf --perplexity odd.jsonl
+
+# A run for Weights & Biases.
+mkdir run && echo '{"task": "sft"}' > run/config.json && echo '{"step":1,"split":"train","loss":0.5,"time":{"seconds":1}}' > run/metrics.jsonl
+converts log run --wandb wandb
+ls wandb/offline-run-*/run-*.wandb > out || fail "no offline run: $(find wandb)"
+refuses 'is there already' log run --wandb wandb
+refuses 'give --wandb FOLDER, --mlflow URL' log run
+refuses 'no run folder' log nowhere --wandb wandb
+
 # An empty folder is a fine target; anything else is not touched.
 mkdir empty && converts a empty && [ -f empty/config.json ] || fail "an empty target folder was not used"
 refuses 'is there already' a c

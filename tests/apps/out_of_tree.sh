@@ -14,7 +14,11 @@ cmake --install "$build" --prefix "$work/prefix" > "$work/log" 2>&1 || fail "ins
 cmake -S "$source/tests/out_of_tree" -B "$work/build" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/log" 2>&1 || fail "configure"
 grep -q "^Temper_DIR:PATH=$work/prefix" "$work/build/CMakeCache.txt" || fail "another Temper than the installed one was found"
 cmake --build "$work/build" > "$work/log" 2>&1 || fail "build"
-"$work/prefix/bin/temper-inspect" list reward math > "$work/out" 2> "$work/log" || fail "the installed temper-inspect"
+# The tree can be moved, and has all that the programs load.
+mv "$work/prefix" "$work/moved"
+"$work/moved/bin/temper-inspect" list reward math > "$work/out" 2> "$work/log" || fail "the installed temper-inspect"
+ldd "$work/moved/bin/temper-train" "$work/moved"/lib/*.so* > "$work/log"
+if grep -E "=> /" "$work/log" | grep -vE "=> ($work/moved/lib/|/[^ ]*/lib(c|m|dl|pthread|rt|util|gcc_s|stdc\+\+)\.so)"; then fail "a library is taken from elsewhere"; fi
 
 mine=$work/build
 "$mine/my-inspect" list objective l1_trust > "$work/out" 2> "$work/log" || fail "list objective l1_trust"

@@ -100,6 +100,15 @@ void LoraOptions::check(std::vector<std::string>& problems, const std::string& w
   }
 }
 
+void LoraOptions::train_whole(const std::vector<std::string>& modules) {
+  for (const std::string& module : modules) {
+    const bool there =
+        std::any_of(modules_to_save.begin(), modules_to_save.end(),
+                    [&](const std::string& name) { return !name.empty() && module.ends_with(name); });
+    if (!there) modules_to_save.push_back(module);
+  }
+}
+
 std::unique_ptr<Adapter> LoraOptions::attach(Model& model, uint64_t seed) const {
   LoraOptions options = *this;
   const LoraTargets chosen = lora_targets(model, options, "adapter");

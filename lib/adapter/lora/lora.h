@@ -43,6 +43,7 @@ struct LoraOptions : AdapterOptions {
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
   bool takes_quantised_base() const override { return true; }
+  void train_whole(const std::vector<std::string>& modules) override;
   std::unique_ptr<Adapter> attach(Model& model, uint64_t seed) const override;
 };
 

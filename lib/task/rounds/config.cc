@@ -39,6 +39,11 @@ void RoundsTask::check_names(const std::vector<std::string>& names, const std::s
 void RoundsTask::check_run(const RunConfig& config, std::vector<std::string>& problems) const {
   if (config.model.path.empty())
     problems.push_back("model.path: rounds start from a model; give a Hugging Face folder");
+  if (!config.model.add_tokens.empty())
+    problems.push_back(
+        "model.add_tokens: rounds go on from the model before, which has them then; train with sft once and "
+        "give "
+        "its final/ as model.path");
   if (phases.empty()) problems.push_back("phases: give what a round does, such as generate, select, train");
   for (size_t i = 0; i < phases.size(); ++i) {
     const PhaseEntry& phase = phases[i];
