@@ -19,7 +19,8 @@ ApiError of_field(const std::string& what) {
   if (text.starts_with(kWhere)) text = text.substr(kWhere.size());
   const size_t colon = text.find(": ");
   if (colon == std::string::npos) return bad_request("", text);
-  return bad_request(text.substr(0, colon), text.substr(colon + 2));
+  const std::string key = text.substr(0, colon), why = text.substr(colon + 2);
+  return bad_request(key.starts_with("json_schema") ? "response_format." + key : key, why);
 }
 
 void read_stop(RequestReader& reader, SamplingOptions& sampling) {
@@ -86,7 +87,6 @@ void check_sampling(const SamplingOptions& sampling) {
   std::string first = problems.front();
   constexpr std::string_view kWhere = "request.";
   if (first.starts_with(kWhere)) first = first.substr(kWhere.size());
-  // Messages of the schema say "json_schema", whatever key it came in.
   throw of_field(first);
 }
 

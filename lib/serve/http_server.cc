@@ -31,8 +31,8 @@ struct Client {
   std::string remote;
   HttpRequest request;
   const HttpServer::Handler* handler = nullptr;
-  std::optional<ApiError> refused;  // before the body was read
-  bool read_head = false, last = false;
+  std::optional<ApiError> refused;                      // before the body was read
+  bool read_head = false, last = false, chunks = true;  // chunks: HTTP/1.0 does not know them
   int status = 0;
   std::function<int64_t()> tokens;
 };
@@ -83,6 +83,7 @@ class HttpServer::Impl : public httplib::Server {
     svr_sock_ = listener.socket;  // what httplib asks whether it is to go on
     set_payload_max_length(limits_.max_body);
     set_keep_alive_timeout(static_cast<time_t>(limits_.keep_alive_s));
+    set_keep_alive_max_count(1 << 20);  // both are only told to clients
     // Every request is sent to "/": which function answers has been found before its body is read.
     Get("/", [this](const httplib::Request&, httplib::Response& response) { respond(response); });
     Post("/", [this](const httplib::Request&, httplib::Response& response,
@@ -196,6 +197,7 @@ class HttpServer::Impl : public httplib::Server {
   // Behind the head: who asks for what, and whether the body is to be read at all.
   void prepare(Client& client, httplib::Request& raw) {
     client.read_head = true;
+    client.chunks = raw.version != "HTTP/1.0";
     HttpRequest& request = client.request;
     request.method = raw.method, request.path = raw.path, request.remote = client.remote;
     for (const auto& [name, value] : raw.headers) request.headers.emplace(lower(name), value);
@@ -279,7 +281,7 @@ class HttpServer::Impl : public httplib::Server {
     for (const auto& [name, value] : reply->headers) response.set_header(name, value);
     if (!reply->stream) return response.set_content(reply->body, reply->type);
     response.set_header("Cache-Control", "no-cache");
-    response.set_chunked_content_provider(reply->type, [reply](size_t, httplib::DataSink& sink) {
+    const auto pieces = [reply](size_t, httplib::DataSink& sink) {
       bool there = true;
       try {
         reply->stream([&](const std::string& piece) {
@@ -291,7 +293,11 @@ class HttpServer::Impl : public httplib::Server {
       }
       if (there) sink.done();
       return there;
-    });
+    };
+    if (current->chunks)
+      response.set_chunked_content_provider(reply->type, pieces);
+    else
+      response.set_content_provider(reply->type, pieces);
   }
 
   HttpServer& owner_;

@@ -19,7 +19,7 @@ import urllib.parse
 
 
 def ask(url, model, question, tokens):
-    """(seconds to the first piece, seconds to the end, tokens)"""
+    """(seconds to the first words, seconds to the end, pieces, which are tokens but for those that wait for another)"""
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=600)
     body = {"messages": [{"role": "user", "content": question}], "max_tokens": tokens, "stream": True, "temperature": 1.0}
     if model:
@@ -28,12 +28,13 @@ def ask(url, model, question, tokens):
     connection.request("POST", url.path + "/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     if answer.status != 200:
-        raise SystemExit(f"{answer.status}: {answer.read().decode()[:300]}")
+        raise RuntimeError(f"{answer.status}: {answer.read().decode()[:300]}")
     for line in answer:
         if not line.startswith(b"data: {"):
             continue
-        first = first or time.monotonic()
-        pieces += any(choice["delta"].get("content") for choice in json.loads(line[6:])["choices"])
+        if any(choice["delta"].get("content") for choice in json.loads(line[6:])["choices"]):
+            first = first or time.monotonic()
+            pieces += 1
     connection.close()
     end = time.monotonic()
     return (first or end) - start, end - start, pieces
@@ -46,18 +47,19 @@ def resident_mb(pid):
 
 def load(url, args, clients, go_on):
     """What came of requests that so many clients made, each one after the other, while go_on() says so."""
-    done, lock, number = [], threading.Lock(), [0]
+    done, failures, lock, number = [], [], threading.Lock(), [0]
 
     def client():
         while True:
             with lock:
                 number[0] += 1
                 mine = number[0]
-            if not go_on(mine):
+            if failures or not go_on(mine):
                 return
-            result = ask(url, args.model, f"Tell me something about the number {mine}.", args.tokens)
-            with lock:
-                done.append(result)
+            try:
+                done.append(ask(url, args.model, f"Tell me something about the number {mine}.", args.tokens))
+            except (OSError, http.client.HTTPException, RuntimeError) as e:
+                failures.append(e)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     start = time.monotonic()
@@ -65,6 +67,8 @@ def load(url, args, clients, go_on):
         thread.start()
     for thread in threads:
         thread.join()
+    if failures:
+        raise SystemExit(f"{len(failures)} requests failed, the first with {failures[0]!r}")
     return done, time.monotonic() - start
 
 

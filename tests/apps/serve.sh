@@ -45,6 +45,7 @@ ends() {  # CODE
   wait $pid || code=$?
   [ $code = "$1" ] || fail "exit code $code, expected $1: $(cat serve.err)"
 }
+get() { python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())' "http://127.0.0.1:$port$1" 2> /dev/null; }
 check() { PORT=$port python3 - "$@" || failed=1; }
 
 cat > client.py <<'PY'
@@ -151,13 +152,13 @@ assert len(content(answer)) > 20, answer
 PY
 client=$!
 for _ in $(seq 200); do
-  curl -s "http://127.0.0.1:$port/metrics" | grep -q "temper_samples_active [1-9]" && break
+  get /metrics | grep -q "temper_samples_active [1-9]" && break
   sleep 0.02
 done
 kill -TERM $pid
 wait $client || fail "the request under way was not answered"
 ends 143
-curl -s "http://127.0.0.1:$port/health" && fail "it still listens"
+get /health > out && fail "it still listens"
 
 # One place and a queue of one: more are refused, and what was given up makes room.
 serve --model base/final --dtype f32 --threads 1 --max-batch 1 --queue 1 --name tiny --log-requests

