@@ -21,7 +21,7 @@ void check_records(Session& s) {
                                             {s.config.eval.every > 0, &s.eval_records, data.eval_field()}}) {
     if (!used) continue;
     std::vector<std::string> lines;
-    if (s.rewards != nullptr) lines = check_references(*s.rewards, records->held("\"rewards\""), what);
+    if (s.rewards != nullptr) lines = check_references(*s.rewards, *records, what);
     if (s.environment != nullptr)
       lines.push_back(check_records(*s.environment, records->held("the environment"), what));
     for (const std::string& line : lines) {

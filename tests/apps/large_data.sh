@@ -137,7 +137,8 @@ for _ in $(seq 600); do [ -e changed/checkpoints/step-4/DONE ] && break; sleep 0
 kill -TERM $pid
 wait $pid
 sed -i '3s/reward/REWARD/' mine.jsonl
-expect "data.train: mine.jsonl: other content of the same size" "$bin/temper-train" mine.json --run changed "${large[@]}" --quiet
+"$bin/temper-train" mine.json --run changed "${large[@]}" --quiet > out 2> err
+[ $? = 2 ] && grep -q 'data.train: mine.jsonl: other content of the same size' err || fail "a changed file: $(cat err)"
 sed -i '3s/REWARD/reward/' mine.jsonl
 echo '{ "extends": "mine.json", "inputs": [{"kind": "rac", "column": "prompt"}] }' > read.json
 for way in longer shorter; do
@@ -154,8 +155,8 @@ done
 
 # ---- what is wrong is found on the first start, and said as of data in memory
 { cat long.jsonl; echo '{"prompt": 1'; cat long.jsonl; } > wrong.jsonl
-expect "wrong.jsonl:20001:13:" "$bin/temper-train" base.json "${large[@]}" --set 'data.train=["wrong.jsonl"]' --quiet
-expect "wrong.jsonl:20001:13:" "$bin/temper-train" base.json --set 'data.train=["wrong.jsonl"]' --quiet
+expect "wrong.jsonl:20001: not valid JSON at column 13" "$bin/temper-train" base.json "${large[@]}" --set 'data.train=["wrong.jsonl"]' --quiet
+expect "wrong.jsonl:20001: not valid JSON at column 13" "$bin/temper-train" base.json --set 'data.train=["wrong.jsonl"]' --quiet
 { cat texts.jsonl; echo '{"messages": [{"role": "user", "content": "a"}, {"role": "nobody"}]}'; } > wrong.jsonl
 expect "wrong.jsonl:301:" "$bin/temper-train" base.json "${large[@]}" --set 'data.train=["wrong.jsonl"]' --quiet
 { cat texts.jsonl; head -n 1 alpaca.jsonl; } > wrong.jsonl

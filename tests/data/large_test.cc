@@ -1,6 +1,7 @@
 // Large data: records where they stand, what is made of them, and the cache of both.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 #include <chrono>
 #include <thread>
@@ -139,6 +140,31 @@ TEST_CASE("large records: what is no JSONL is copied into the cache") {
     check_same(f.open({path}), read_data({path}));
   }
   CHECK(f.kept("rows").size() == 3);
+}
+
+TEST_CASE("large records: a compressed file that unpacks to much goes through a file that nobody sees") {
+  const Folder f;
+  std::string text;
+  uint64_t state = 1;
+  while (text.size() < 70 << 20) {
+    std::string words;
+    for (int i = 0; i < 3000; ++i)
+      words += std::to_string((state = state * 6364136223846793005 + 1442695040888963407) >> 40) + " ";
+    text += "{\"text\": \"" + words + "\"}\n";
+  }
+  const std::string path = f.folder.text("a.jsonl.gz");
+  const gzFile out = ::gzopen(path.c_str(), "wb1");
+  REQUIRE(::gzwrite(out, text.data(), static_cast<unsigned>(text.size())) == static_cast<int>(text.size()));
+  ::gzclose(out);
+  const Records records = f.open({path});
+  const std::vector<Record> held = read_data({path});
+  REQUIRE(records.size() == held.size());
+  for (size_t i = 0; i < held.size(); i += 97) {
+    CHECK(records[i].json == held[i].json);
+    CHECK(records[i].where() == held[i].where());
+  }
+  for (const auto& entry : fs::directory_iterator(f.cache()))
+    CHECK((entry.path().filename().string().starts_with("rows-") || entry.path().filename() == "files"));
 }
 
 TEST_CASE("large records: the errors are those of data in memory, with file and line") {
