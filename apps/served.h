@@ -92,14 +92,13 @@ inline std::unique_ptr<Served> open_served(const ServeSettings& s) {
   served.defaults.max_samples = s.limits.max_samples;
   served.tokenizer = out->tokenizer.get();
   served.name = s.name.empty() ? folder_name(s.model.path) : s.name;
-  out->service = make_decode_service(std::move(model), out->tokenizer, served.end_ids, s.limits);
-  served.service = out->service.get();
   for (const AdapterEntry& entry : entries) {
     if (entry.name == served.name)
       user_error("--adapter {}: the base model is called so; call it otherwise: NAME={}", entry.name,
                  entry.folder);
-    out->service->load_adapter(entry.name, entry.folder);
   }
+  out->service = make_decode_service(std::move(model), out->tokenizer, served.end_ids, s.limits, entries);
+  served.service = out->service.get();
   return out;
 }
 

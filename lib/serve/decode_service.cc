@@ -93,20 +93,26 @@ class JobAnswer : public Answering {
 class Service : public DecodeService {
  public:
   Service(std::unique_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer,
-          std::vector<int64_t> end_ids, const ServiceLimits& limits)
+          std::vector<int64_t> end_ids, const ServiceLimits& limits,
+          const std::vector<AdapterEntry>& adapters)
       : limits_(limits),
         model_(std::move(model)),
         tokenizer_(std::move(tokenizer)),
         end_ids_(std::move(end_ids)),
         context_(limits.context == 0 ? model_->config().max_positions : limits.context),
-        adapters_(*model_, {}),
-        constraints_(SamplingOptions{}, *tokenizer_, model_->config().vocab, end_ids_) {
+        adapters_(*model_, {}) {
     if (context_ < 2 || context_ > model_->config().max_positions)
       user_error("--context {}: expected 2 to {}, the positions that the model has", context_,
                  model_->config().max_positions);
     // Rotary angles that depend on the length are one for all requests.
     if (!model_->expected_length()) model_->expect_length(context_);
     names_[""] = "";
+    for (const AdapterEntry& adapter : adapters) {
+      adapters_.add(adapter.name, adapter.folder);
+      lanes_.try_emplace(adapter.name);
+      names_[adapter.name] = adapter.folder;
+    }
+    constraints_.emplace(SamplingOptions{}, *tokenizer_, model_->config().vocab, end_ids_);
     thread_ = std::thread([this] { work(); });
   }
 
@@ -211,7 +217,7 @@ class Service : public DecodeService {
     try {
       if (const auto said = text_constraint(asked.sampling, "")) {
         std::lock_guard lock(constraints_mutex_);
-        constraint = constraints_.of(&*said);
+        constraint = constraints_->of(&*said);
       }
     } catch (const UserError& e) {
       refuse(e.what());
@@ -438,7 +444,7 @@ class Service : public DecodeService {
   AdapterSet adapters_;
 
   std::mutex constraints_mutex_;
-  Constraints constraints_;
+  std::optional<Constraints> constraints_;
 
   // Of the thread that decodes.
   std::map<std::string, Lane> lanes_;  // by adapter
@@ -461,9 +467,10 @@ class Service : public DecodeService {
 
 std::unique_ptr<DecodeService> make_decode_service(std::unique_ptr<Model> model,
                                                    std::shared_ptr<const Tokenizer> tokenizer,
-                                                   std::vector<int64_t> end_ids,
-                                                   const ServiceLimits& limits) {
-  return std::make_unique<Service>(std::move(model), std::move(tokenizer), std::move(end_ids), limits);
+                                                   std::vector<int64_t> end_ids, const ServiceLimits& limits,
+                                                   const std::vector<AdapterEntry>& adapters) {
+  return std::make_unique<Service>(std::move(model), std::move(tokenizer), std::move(end_ids), limits,
+                                   adapters);
 }
 
 }  // namespace temper

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapter/adapter_set.h"
 #include "model/model.h"
 #include "rollout/completion.h"
 #include "rollout/sampler.h"
@@ -84,7 +85,7 @@ class DecodeService {
   // Throws ServiceRefusal.
   virtual std::unique_ptr<Answering> ask(ServiceRequest request) = 0;
   // Puts an adapter folder under a name. Throws UserError: another is there under the name, or it does not
-  // fit the model.
+  // fit the model and its vocabulary.
   virtual void load_adapter(const std::string& name, const std::string& folder) = 0;
   // What is asked of it already is answered first; false: there is none of the name.
   virtual bool unload_adapter(const std::string& name) = 0;
@@ -95,9 +96,11 @@ class DecodeService {
   virtual void stop(std::chrono::milliseconds patience) = 0;
 };
 
-// end_ids: of completions (rollout/end_ids.h). Throws UserError.
+// end_ids: of completions (rollout/end_ids.h). adapters: there from the beginning; these may add tokens to
+// the model's. Throws UserError.
 std::unique_ptr<DecodeService> make_decode_service(std::unique_ptr<Model> model,
                                                    std::shared_ptr<const Tokenizer> tokenizer,
-                                                   std::vector<int64_t> end_ids, const ServiceLimits& limits);
+                                                   std::vector<int64_t> end_ids, const ServiceLimits& limits,
+                                                   const std::vector<AdapterEntry>& adapters = {});
 
 }  // namespace temper

@@ -43,6 +43,19 @@ grep -q '<plan>' told || fail "the LoRA run did not learn <plan>: $(cat told)"
 answer --model merged > merged.told || fail "the merged model does not answer"
 grep -q '<plan>' merged.told || fail "the merged model lost <plan>: $(cat merged.told)"
 
+# A server has them, of an adapter that it starts with.
+"$bin/temper-serve" lora --port 0 > serve.out 2> serve.err &
+server=$!
+for _ in $(seq 300); do grep -q listening serve.out && break; sleep 0.1; done
+python3 - "$(sed -n 's/.* on \(http[^ ]*\).*/\1/p' serve.out)" <<'PY' || fail "temper-serve lora: $(cat serve.err)"
+import json, sys, urllib.request
+body = {"model": "lora", "prompt": "Count to 5: ", "temperature": 0, "max_tokens": 6}
+request = urllib.request.Request(sys.argv[1] + "v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+text = json.load(urllib.request.urlopen(request))["choices"][0]["text"]
+assert "<plan>" in text and "<|done|>" not in text, text
+PY
+kill "$server"; wait "$server"
+
 # Stopped half-way and continued.
 for kind in full lora; do
   config half.json "$(python3 -c "import json; print(json.dumps(json.load(open('$kind.json'))['adapter']))")" 60
