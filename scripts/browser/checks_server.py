@@ -75,7 +75,7 @@ def logprobs(world):
     page.fill("#max_tokens", "12")
     page.click("#logprobs")
     ask(page, "What is 2 + 3?")
-    page.wait("document.querySelector('.answer .figures:not(:empty)')", "an answer", patience=120)
+    page.wait("document.querySelector('.answer .figures:not(:empty)') !== null", "an answer", patience=120)
     expect(page.count(f"{LAST} .token") > 0, "tokens")
     page.hover(f"{LAST} .token")
     page.wait("document.querySelectorAll('.tip:not([hidden]) .row').length > 2", "alternatives")
@@ -88,7 +88,7 @@ def refusal(world):
     page.evaluate("document.querySelector('#max_tokens').removeAttribute('max')")
     page.fill("#max_tokens", "100000000")
     ask(page, "Hello.")
-    page.wait("document.querySelector('.answer .figures:not(:empty), .answer .notice:not([hidden])')", "an answer or a reason", patience=300)
+    page.wait("document.querySelector('.answer .figures:not(:empty), .answer .notice:not([hidden])') !== null", "an answer or a reason", patience=300)
     print(f"    it says: {json.dumps(page.text(f'{LAST} .notice') or page.text(f'{LAST} .figures'))}")
 
 
