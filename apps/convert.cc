@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "adapter/adapter_set.h"
+#include "adapter/lora/gguf_file.h"
 #include "adapter/merge.h"
 #include "base/file.h"
 #include "base/hub.h"
@@ -34,13 +35,11 @@ namespace {
 void convert(const std::string& source, const std::string& target, const Adapters& adapters,
              const std::string& dtype_text, bool to_gguf, const GgufExtras& extras,
              const MergeArguments& merge) {
-  check_gguf_extras(extras, target, to_gguf);
+  check_gguf_extras(extras, target, to_gguf, adapters.only);
   if ((adapters.unmerge || adapters.only) && adapters.texts.empty())
     user_error("--unmerge and --adapter-only say what to do with an --adapter, and none is given");
-  if (adapters.only && (to_gguf || adapters.unmerge || !merge.merge.empty() || !dtype_text.empty()))
-    user_error(
-        "--adapter-only writes an adapter folder; it goes with none of --to gguf, --unmerge, --merge and "
-        "--dtype");
+  if (adapters.only && (adapters.unmerge || !merge.merge.empty() || !dtype_text.empty()))
+    user_error("--adapter-only writes an adapter; it goes with none of --unmerge, --merge and --dtype");
   if (!adapters.texts.empty() && !merge.merge.empty())
     user_error("--adapter: --merge takes adapters as models, by --with DIR or in its recipe");
   check_merge_options(merge);
@@ -72,6 +71,7 @@ void convert(const std::string& source, const std::string& target, const Adapter
   if (entries.size() > 1 || (!entries.empty() && entries[0].weight != 1.0) || adapters.only) {
     combined = std::make_unique<TemporaryFolder>(target);
     combine_adapters(entries, combined->path());
+    if (adapters.only && to_gguf) return adapter_to_gguf(combined->path(), source, target);
     if (adapters.only) return combined->commit();
     adapter = combined->path();
   }

@@ -19,8 +19,10 @@ inline void add_adapter_options(CLI::App& app, Adapters& adapters) {
       ->type_size(1)
       ->allow_extra_args(false);
   app.add_flag("--unmerge", adapters.unmerge, "SRC has the adapter merged in: take it out again");
-  app.add_flag("--adapter-only", adapters.only,
-               "DST becomes the weighted sum of the adapters, as one adapter folder");
+  app.add_flag(
+      "--adapter-only", adapters.only,
+      "DST becomes the weighted sum of the adapters, as one adapter folder, or with --to gguf a file for "
+      "llama.cpp's --lora");
 }
 
 }  // namespace temper

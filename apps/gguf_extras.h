@@ -40,7 +40,10 @@ inline std::string beside(const std::string& gguf, const char* file) {
 }
 
 // Throws UserError before anything is written.
-inline void check_gguf_extras(const GgufExtras& extras, const std::string& target, bool to_gguf) {
+inline void check_gguf_extras(const GgufExtras& extras, const std::string& target, bool to_gguf,
+                              bool adapter_only) {
+  if (adapter_only && (extras.modelfile || !extras.perplexity.empty()))
+    user_error("--modelfile and --perplexity are about a whole model; leave out --adapter-only");
   if (!to_gguf && extras.modelfile) user_error("--modelfile is about a GGUF file; add --to gguf");
   if (!to_gguf && !extras.perplexity.empty()) user_error("--perplexity is about a GGUF file; add --to gguf");
   for (const NamedFile& file : named_files("--perplexity", extras.perplexity))

@@ -1,19 +1,9 @@
-// What a look at all records finds worth telling before a run.
+#include "data/remarks.h"
+
 #include "base/error.h"
-#include "data/records.h"
 
 namespace temper {
 namespace {
-
-// Records of one kind, the first of them named.
-struct Tally {
-  size_t count = 0;
-  std::string first;
-
-  void add(const Record& record, const std::string& token) {
-    if (count++ == 0) first = fmt::format("{}: \"{}\"", record.where(), token);
-  }
-};
 
 // Calls with each text of a message: its content, or the content's parts.
 template <class F>
@@ -30,43 +20,58 @@ void each_text(const Json& message, F call) {
 
 }  // namespace
 
-std::vector<std::string> RecordEncoder::remarks(const std::vector<Record>& records) const {
-  std::vector<std::string> out;
-  if (settings_.special_tokens == "text") return out;  // as asked for
-  Tally strings, chats;
-  for (const Record& record : records) {
-    std::string in_string, in_chat;
-    const auto look = [&](const Json& value) {
-      if (value.is_string()) {
-        const auto& text = value.get_ref<const std::string&>();
-        if (in_string.empty() && !parses(text)) in_string = special_.find(text);
-      }
-      if (!value.is_array()) return;
-      for (const Json& message : value) {
-        each_text(message, [&](const std::string& text) {
-          if (in_chat.empty()) in_chat = special_.find(text);
-        });
-      }
-    };
-    for (const char* key : {"text", "prompt", "completion", "messages", "chosen", "rejected"}) {
-      if (record.json.contains(key)) look(record.json[key]);
+SpelledOut spelled_out(const Record& record, const SpecialTokens& special,
+                       const std::string& special_tokens) {
+  SpelledOut out;
+  const auto look = [&](const Json& value) {
+    if (value.is_string()) {
+      const auto& text = value.get_ref<const std::string&>();
+      const bool parsed = special_tokens == "parse" || (special_tokens == "auto" && special.rendered(text));
+      if (out.in_string.empty() && !parsed) out.in_string = special.find(text);
     }
-    if (!in_string.empty()) strings.add(record, in_string);
-    if (!in_chat.empty()) chats.add(record, in_chat);
+    if (!value.is_array()) return;
+    for (const Json& message : value) {
+      each_text(message, [&](const std::string& text) {
+        if (out.in_chat.empty()) out.in_chat = special.find(text);
+      });
+    }
+  };
+  for (const char* key : {"text", "prompt", "completion", "messages", "chosen", "rejected"}) {
+    if (record.json.contains(key)) look(record.json[key]);
   }
+  return out;
+}
+
+void Tally::add(const Record& record, const std::string& token) {
+  if (count++ == 0) first = fmt::format("{}: \"{}\"", record.where(), token);
+}
+
+std::vector<std::string> remark_lines(const Tally& strings, const Tally& chats, size_t all) {
+  std::vector<std::string> out;
   if (strings.count > 0) {
     out.push_back(
         fmt::format("{} of {} records spell out special tokens that stay letters ({}); special_tokens "
                     "\"parse\" reads them as tokens",
-                    strings.count, records.size(), strings.first));
+                    strings.count, all, strings.first));
   }
   if (chats.count > 0) {
     out.push_back(
         fmt::format("{} of {} records spell out special tokens in the words of a chat message ({}): "
                     "they stay letters, a chat's tokens come from its template",
-                    chats.count, records.size(), chats.first));
+                    chats.count, all, chats.first));
   }
   return out;
+}
+
+std::vector<std::string> RecordEncoder::remarks(const std::vector<Record>& records) const {
+  if (settings_.special_tokens == "text") return {};  // as asked for
+  Tally strings, chats;
+  for (const Record& record : records) {
+    const auto [in_string, in_chat] = spelled_out(record, special_, settings_.special_tokens);
+    if (!in_string.empty()) strings.add(record, in_string);
+    if (!in_chat.empty()) chats.add(record, in_chat);
+  }
+  return remark_lines(strings, chats, records.size());
 }
 
 }  // namespace temper

@@ -92,12 +92,13 @@ Json inspect_data(const std::string& file, const std::string& model, const Json&
   DataSection data;
   read_fields(data, options, "data", ".");
 
-  std::vector<Record> records = read_records({file});
-  const size_t all = records.size();
-  const auto files = apply_format(records, data.format);  // several of a folder
+  std::vector<Record> read = read_records({file});
+  const size_t all = read.size();
+  const auto files = apply_format(read, data.format);  // several of a folder
   const ToldFormat& told = files.begin()->second;
   size_t left_out = 0;
   for (const auto& [name, of_file] : files) left_out += of_file.left_out;
+  Records records = std::move(read);
   data.adapt(records);
   Json out = {{"file", file},         {"records", all},
               {"left_out", left_out}, {"format", told.format->name},

@@ -180,10 +180,12 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
   out += !licence.empty() ? fmt::format("{}, as the base model's card says.\n", licence)
          : base.empty()   ? "Not stated.\n"
                           : "That of the base model, whose folder names none.\n";
-  // Where processes were, and how many shared the work, is not the model's.
+  // Where processes were, how many shared the work and what was kept on disk is not the model's.
   Json shown = public_settings(config);
   shown.erase("dist");
   shown.erase("ranks");
+  if (shown.contains("data") && shown["data"].is_object())
+    for (const char* field : {"cache", "cache_from_mb", "cache_gb"}) shown["data"].erase(field);
   std::string settings = shown.dump(2, ' ', false, Json::error_handler_t::replace);
   return out + "\n## Settings\n\n```json\n" + settings + "\n```\n";
 }

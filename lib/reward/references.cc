@@ -3,9 +3,10 @@
 #include "base/error.h"
 
 namespace temper {
+namespace {
 
-std::vector<std::string> check_references(const RewardSet& rewards, const std::vector<Record>& records,
-                                          const std::string& what) {
+template <class Range>
+std::vector<std::string> check_all(const RewardSet& rewards, const Range& records, const std::string& what) {
   struct Unreadable {
     size_t count = 0;
     std::string first;
@@ -39,6 +40,18 @@ std::vector<std::string> check_references(const RewardSet& rewards, const std::v
                               name, of[r].count, records.size(), of[r].first));
   }
   return out;
+}
+
+}  // namespace
+
+std::vector<std::string> check_references(const RewardSet& rewards, const std::vector<Record>& records,
+                                          const std::string& what) {
+  return check_all(rewards, records, what);
+}
+
+std::vector<std::string> check_references(const RewardSet& rewards, const Records& records,
+                                          const std::string& what) {
+  return check_all(rewards, records, what);
 }
 
 }  // namespace temper

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "data/large/record_set.h"
 #include "data/records.h"
 #include "reward/reward.h"
 
@@ -14,6 +15,8 @@ namespace temper {
 // those of which the first that can tell is taken: where no reward could score any).
 // Returns a line for each reward that some records cannot be scored by.
 std::vector<std::string> check_references(const RewardSet& rewards, const std::vector<Record>& records,
+                                          const std::string& what);
+std::vector<std::string> check_references(const RewardSet& rewards, const Records& records,
                                           const std::string& what);
 
 }  // namespace temper

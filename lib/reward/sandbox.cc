@@ -244,9 +244,9 @@ bool drain(Descriptor& end, std::string& text, int64_t most) {
   return true;
 }
 
-// The leader is reaped last, so the group's number cannot become another's while it is being killed. One signal
-// may miss who is being forked at that moment, and a busy machine takes its time to end those that it reached.
-// What the leader left is reaped by the system's first process, or by this one where it is that.
+// The leader is reaped last, so the group's number cannot become another's while it is being killed. One
+// signal may miss who is being forked at that moment, and a busy machine takes its time to end those that it
+// reached. What the leader left is reaped by the system's first process, or by this one where it is that.
 int end_group(pid_t group, rusage* used = nullptr) {
   const auto give_up = Clock::now() + kGone;
   while (::kill(-group, SIGKILL) == 0 && threads_of_group(group) > 0 && Clock::now() < give_up)

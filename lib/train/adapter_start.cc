@@ -9,7 +9,7 @@ namespace {
 
 using Ids = std::vector<int64_t>;
 
-std::vector<Ids> drawn(const Session& s, const std::vector<Record>& all, int64_t count,
+std::vector<Ids> drawn(const Session& s, const Records& all, int64_t count,
                        const std::function<Ids(const Record&)>& encode) {
   const auto records = static_cast<int64_t>(all.size());
   const RecordOrder order(records, static_cast<uint64_t>(s.config.seed), s.config.data.epochs());
@@ -29,9 +29,12 @@ std::vector<Ids> sample_ids(const Session& s, const std::vector<std::string>& fi
     });
   }
   const bool whole = s.config.task->learns_completions();
-  return drawn(s, whole ? unpacked(s.train_records) : s.train_records, count, [&](const Record& record) {
-    return whole ? s.encoder->supervised(record).ids : s.encoder->prompt(record);
-  });
+  const auto encode = [&](const Record& record) {
+    if (!whole) return s.encoder->prompt(record);
+    return s.encoder->supervised(is_group(record) ? unpacked(record).front() : record).ids;
+  };
+  if (!whole || s.train_records.large()) return drawn(s, s.train_records, count, encode);
+  return drawn(s, unpacked(s.train_records.all("")), count, encode);
 }
 
 }  // namespace

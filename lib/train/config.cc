@@ -133,7 +133,7 @@ void resolve_epochs(RunConfig& config) {
       user_error(
           "train.epochs: data.make makes as many problems as the steps draw; give data.make.count, or "
           "train.steps");
-    auto records = static_cast<int64_t>(data.train_records().size());
+    auto records = static_cast<int64_t>(data.train_records(data.data_cache()).size());
     records -= data.held_out(records);
     if (records == 0)
       user_error("train.epochs: there are no records in {}; give train.steps", data.train_field());

@@ -22,7 +22,8 @@ void evaluate_samples(Session& s, const std::string& when, Evaluation& out) {
   std::vector<std::shared_ptr<const Record>> records;
   const uint64_t seed =
       static_cast<uint64_t>(s.config.seed) ^ 0x6576616cULL;  // apart from the training rollouts
-  for (const Record& record : s.eval_records) {
+  for (size_t i = 0; i < s.eval_records.size(); ++i) {
+    const Record& record = s.eval_records.kept(i);
     std::shared_ptr<const Record> asked(std::shared_ptr<const Record>(), &record);
     if (s.environment != nullptr) asked = opened_record(*s.environment, record, seed, prompts.size());
     std::vector<int64_t> ids = s.encoder->prompt(*asked);

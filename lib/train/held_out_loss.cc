@@ -54,12 +54,11 @@ std::vector<LossSet> read_loss_sets(const Session& s) {
   const RunConfig& c = s.config;
   std::vector<LossSet> out;
   for (const LossFiles& entry : c.eval.losses) {
-    LossSet set{entry.name, c.data.read(entry.files), {}};
-    if (c.eval.limit > 0 && static_cast<int64_t>(set.records.size()) > c.eval.limit)
-      set.records.resize(static_cast<size_t>(c.eval.limit));
+    LossSet set{entry.name, c.data.open(entry.files, s.data_cache), {}};
+    if (c.eval.limit > 0) set.records.resize(static_cast<size_t>(c.eval.limit));
     c.data.adapt(set.records);
     set.examples = encode_examples(s, set.records);
-    const auto& examples = set.examples.examples;
+    const std::vector<Example> examples = set.examples.examples.all();
     if (std::none_of(examples.begin(), examples.end(), has_target)) {
       user_error(
           "eval.losses: {}: none of the {} records of {} has a target within max_tokens {}; raise "
@@ -75,7 +74,7 @@ void evaluate_loss_sets(Session& s, const std::string& when, Evaluation& out) {
   double sum = 0;
   std::string said;
   for (const LossSet& set : s.loss_sets) {
-    const double loss = held_out_loss(s, set.examples.examples).value();
+    const double loss = held_out_loss(s, set.examples.examples.all()).value();
     out.row.values.emplace_back("loss/" + set.name, loss);
     out.row.values.emplace_back("perplexity/" + set.name, std::exp(loss));
     const auto all = static_cast<int64_t>(set.records.size());

@@ -31,7 +31,7 @@ std::optional<double> held_out_loss(Session& session, const std::vector<Example>
 // Texts, completions or chats, encoded as supervised training does, with the run's targets.
 struct LossSet {
   std::string name;
-  std::vector<Record> records;
+  Records records;
   Examples examples;  // those of the records that fit
 };
 

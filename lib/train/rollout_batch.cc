@@ -277,7 +277,7 @@ NamedValues rollout_metrics(const Session& s, const RolloutBatch& batch) {
   for (const RolloutGroup& g : groups) {
     if (g.stored || s.rewards == nullptr) continue;
     sampled += 1;
-    if (const auto kind = s.rewards->compared_as(s.train_records[g.record].json)) kinds[*kind] += 1;
+    if (const auto kind = s.rewards->compared_as(s.train_records.kept(g.record).json)) kinds[*kind] += 1;
   }
   for (const auto& [kind, so_many] : kinds) out.emplace_back("compared_as/" + kind, so_many / sampled);
   return out;
@@ -297,7 +297,7 @@ std::vector<SampleRow> rollout_samples(const Session& s, const RolloutBatch& bat
     for (const Rollout& r : g.rollouts) {
       SampleRow row;
       const bool plain = g.rollouts.front().hinted && !r.hinted;
-      row.prompt = plain ? s.encoder->prompt_text(s.train_records[g.record]) : g.prompt_text;
+      row.prompt = plain ? s.encoder->prompt_text(s.train_records.kept(g.record)) : g.prompt_text;
       row.completion = r.text;
       for (size_t i = 0; i < r.parts.size(); ++i) {
         row.rewards.emplace_back(s.rewards->names()[i], r.parts[i].value);

@@ -47,14 +47,14 @@ void fill_old_logp(Session& s, std::vector<RolloutGroup>& groups) {
 }
 
 // Groups of the draws [first, first + count) of the run's order.
-std::vector<RolloutGroup> draw_groups(const Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                                      const RunOrder& order, uint64_t seed, int64_t first, int64_t count) {
+std::vector<RolloutGroup> draw_groups(const Session& s, const TrainPrompts& prompts, const RunOrder& order,
+                                      uint64_t seed, int64_t first, int64_t count) {
   std::vector<RolloutGroup> groups(count);
   for (int64_t i = 0; i < count; ++i) {
     RolloutGroup& g = groups[i];
     g.draw = first + i;
     g.record = order.at(g.draw);
-    const Record& record = s.train_records[g.record];
+    const Record& record = s.train_records.kept(g.record);
     g.prompt = prompts[g.record];
     if (s.environment != nullptr) {
       g.asked = opened_record(*s.environment, record, seed, static_cast<uint64_t>(g.draw));
@@ -105,30 +105,56 @@ void join(RolloutBatch& batch, std::vector<RolloutGroup> groups) {
 
 }  // namespace
 
-std::vector<std::vector<int64_t>> encode_train_prompts(Session& s) {
-  std::vector<std::vector<int64_t>> prompts;
+TrainPrompts::TrainPrompts(Session& s) : records_(&s.train_records) {
   const size_t all = s.train_records.size();
-  std::erase_if(s.train_records, [&](const Record& record) {
-    std::vector<int64_t> prompt = s.encoder->prompt(record);
-    if (prompt.empty()) return true;
-    prompts.push_back(std::move(prompt));
-    return false;
-  });
-  if (all > 0 && prompts.empty())
+  if (s.train_records.large()) {
+    read_large(s);
+  } else {
+    s.train_records.erase_if([&](const Record& record) {
+      std::vector<int64_t> prompt = s.encoder->prompt(record);
+      if (prompt.empty()) return true;
+      held_.push_back(std::move(prompt));
+      return false;
+    });
+  }
+  const size_t left = s.train_records.size();
+  if (all > 0 && left == 0)
     user_error("{}: no prompt is within max_tokens {}", s.config.data.train_field(),
                s.config.data.max_tokens);
-  if (prompts.size() < all) {
-    s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out",
-                                    all - prompts.size(), all, s.config.data.max_tokens));
+  if (left < all) {
+    s.progress->message(fmt::format("{} of {} prompts are longer than max_tokens {} and left out", all - left,
+                                    all, s.config.data.max_tokens));
   }
+  if (!s.config.task->sampling().constrains_by_record()) return;
   for (const auto* records : {&s.train_records, &s.eval_records})  // before the long part
     for (const Record& record : *records)
       record_constraint(s.config.task->sampling(), record.json, record.where());
-  return prompts;
 }
 
-RolloutBatch collect_rollouts(Session& s, const std::vector<std::vector<int64_t>>& prompts,
-                              const CollectOptions& options) {
+// The ranks share the cache: what rank 0 has made the others find.
+void TrainPrompts::read_large(Session& s) {
+  const auto make = [&] {
+    return std::make_shared<const EncodedRecords>(
+        s.train_records, "prompts", s.encoding_key, s.data_cache, [&](const Record& record) -> EncodedRecord {
+          const std::vector<int64_t> prompt = s.encoder->prompt(record);
+          return {ids_bytes(prompt), static_cast<uint8_t>(prompt.empty() ? 0 : 1)};
+        });
+  };
+  if (s.ranks.first()) stored_ = make();
+  s.ranks.from_first("");
+  if (!s.ranks.first()) stored_ = make();
+  std::vector<bool> dropped;
+  for (size_t i = 0; i < s.train_records.size(); ++i)
+    dropped.push_back(stored_->flags(s.train_records.place(i)) == 0);
+  s.train_records.take(dropped);
+}
+
+std::vector<int64_t> TrainPrompts::operator[](int64_t record) const {
+  const auto i = static_cast<size_t>(record);
+  return stored_ == nullptr ? held_[i] : ids_of(stored_->bytes(records_->place(i)));
+}
+
+RolloutBatch collect_rollouts(Session& s, const TrainPrompts& prompts, const CollectOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const auto seed = static_cast<uint64_t>(s.config.seed);
   const int64_t taken = options.stored_groups;

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "data/large/encoded.h"
 #include "train/groups/hints.h"
 #include "train/rollout_batch.h"
 #include "train/sampling.h"
@@ -14,9 +16,20 @@ namespace temper {
 
 class RunOrder;
 
-// The prompts of session.train_records, of which those that data.overlong drops are taken out and told.
-// Throws UserError when none is left.
-std::vector<std::vector<int64_t>> encode_train_prompts(Session& session);
+// The prompts of session.train_records: in memory, or of large data as bytes in the cache.
+class TrainPrompts {
+ public:
+  TrainPrompts() = default;  // none
+  // Those that data.overlong drops are taken out of the records and told. Throws UserError when none is left.
+  explicit TrainPrompts(Session& session);
+  std::vector<int64_t> operator[](int64_t record) const;
+
+ private:
+  void read_large(Session& session);
+  std::vector<std::vector<int64_t>> held_;
+  std::shared_ptr<const EncodedRecords> stored_;  // null: in memory
+  const Records* records_ = nullptr;              // the session's
+};
 
 // What a step needs of its rollout batch.
 struct CollectOptions {
@@ -39,7 +52,6 @@ struct CollectOptions {
 // too many becomes the next step's leftovers. prompts: of every record. Stored groups are taken in an order
 // of their own. Throws UserError when max_rounds do not suffice. The run's state stays as it is until
 // batch.commit().
-RolloutBatch collect_rollouts(Session& session, const std::vector<std::vector<int64_t>>& prompts,
-                              const CollectOptions& options);
+RolloutBatch collect_rollouts(Session& session, const TrainPrompts& prompts, const CollectOptions& options);
 
 }  // namespace temper

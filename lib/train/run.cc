@@ -22,7 +22,8 @@ void check_records(Session& s) {
     if (!used) continue;
     std::vector<std::string> lines;
     if (s.rewards != nullptr) lines = check_references(*s.rewards, *records, what);
-    if (s.environment != nullptr) lines.push_back(check_records(*s.environment, *records, what));
+    if (s.environment != nullptr)
+      lines.push_back(check_records(*s.environment, records->held("the environment"), what));
     for (const std::string& line : lines) {
       if (!line.empty()) s.progress->message(line, LogLevel::kWarning);
     }

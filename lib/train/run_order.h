@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,15 +13,16 @@ namespace temper {
 
 class Session;
 
-// data.order over so many records, or what a task makes of them, of which a step draws per_step. records: of
-// each its columns and file; empty where a task draws no records. Throws UserError.
+// data.order over so many records, or what a task makes of them, of which a step draws per_step. record: one
+// of them; null where a task draws no records. Throws UserError.
 std::unique_ptr<Order> make_order(const Session& session, int64_t count,
-                                  const std::vector<const Record*>& records, int64_t per_step);
+                                  const std::function<Record(int64_t)>& record, int64_t per_step);
 
 // An order with what it took in until now, by the run's state.
 class RunOrder {
  public:
-  RunOrder(Session& session, std::vector<const Record*> records, int64_t per_step);
+  // records: which of the session's train_records it is over.
+  RunOrder(Session& session, std::vector<int64_t> records, int64_t per_step);
 
   // The record of a draw that the session's step makes.
   int64_t at(int64_t position) const;
@@ -37,7 +39,7 @@ class RunOrder {
 
  private:
   Session& s_;
-  std::vector<const Record*> records_;
+  std::vector<int64_t> records_;
   bool observes_;
   std::unique_ptr<Order> order_;
 };

@@ -99,7 +99,7 @@ std::vector<RewardItem> items_of(const Session& s, const RolloutGroup& g,
     std::vector<int64_t> written(g.prompt.end() - g.prefix, g.prompt.end());
     written.insert(written.end(), r.ids.begin(), r.ids.end());
     items.push_back({g.prompt_text, r.text, s.tokenizer->decode(written, true),
-                     &s.train_records[g.record].json, r.tokens(),
+                     &s.train_records.kept(g.record).json, r.tokens(),
                      r.finish == finish_name(FinishReason::kLength), &r.ids,
                      r.conversation ? &r.conversation->messages : nullptr,
                      r.conversation ? r.conversation->score() : std::nullopt});
@@ -129,7 +129,7 @@ void settle(Session& s, std::vector<RolloutGroup>& groups, std::vector<ScoredIte
   for (const RolloutGroup& g : groups) {
     const auto more = items_of(s, g, g.rollouts);
     items.insert(items.end(), more.begin(), more.end());
-    asked.push_back({g.record, &g.prompt, g.prompt_text, &s.train_records[g.record].json});
+    asked.push_back({g.record, &g.prompt, g.prompt_text, &s.train_records.kept(g.record).json});
   }
   add_reference_scores(s, asked, s.state.reference_scores);
   std::vector<const ReferenceScores*> reference;
@@ -205,7 +205,7 @@ Round round_of(const Session& s, const GroupMake& make, const std::vector<Rollou
       round.requests.push_back({groups[g].prompt,
                                 (o.group_size - make.demonstrations - make.has_already) / ways,
                                 static_cast<uint64_t>(groups[g].draw * ways + way)});
-      const Record& record = s.train_records[groups[g].record];
+      const Record& record = s.train_records.kept(groups[g].record);
       round.requests.back().constraint = record_constraint(o, record.json, record.where());
       std::vector<int64_t>& prompt = round.requests.back().prompt;
       if (opens) prompt.push_back(round.openings[way]);
@@ -220,7 +220,7 @@ Round round_of(const Session& s, const GroupMake& make, const std::vector<Rollou
 
 // The record's own completions. They were not drawn, so nothing is known of their log-probs yet.
 std::vector<Rollout> demonstrations(const Session& s, int64_t count, const RolloutGroup& g) {
-  const Record& record = s.train_records[g.record];
+  const Record& record = s.train_records.kept(g.record);
   const std::vector<Answer> shown = s.encoder->demonstrations(record);
   if (static_cast<int64_t>(shown.size()) < count) {
     user_error("{}: rollout.demonstrations asks for {} completions within data.max_tokens, found {}",

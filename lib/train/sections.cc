@@ -156,6 +156,17 @@ void DataSection::fields(FieldVisitor& v) {
                "leave as text; auto: parse, but <s> and </s> only where they open or close the string",
        .choices = {"auto", "parse", "text"}});
   v.choice("order", "kind", order, order_kind, order_registry(), "which records the steps draw");
+  v.field("cache", cache,
+          {.help = "folder for what is made of large data (where records stand, token ids), so that the next "
+                   "start finds it; auto: data in the user's cache folder or in TEMPER_CACHE; \"\": none is "
+                   "kept. Results do not depend on it"});
+  v.field("cache_from_mb", cache_from_mb,
+          {.help = "files of so much together are large: their records are read where they stand, when they "
+                   "are drawn. Smaller ones are kept in memory",
+           .unit = "MB",
+           .min = 0});
+  v.field("cache_gb", cache_gb,
+          {.help = "most that the cache holds; what was not used for longest goes", .unit = "GB", .min = 1});
   if (task) task->data_fields(v);
 }
 
@@ -182,19 +193,29 @@ int64_t DataSection::held_out(int64_t records) const {
   return out;
 }
 
-std::vector<Record> DataSection::take_held_out(std::vector<Record>& train, uint64_t seed) const {
+Records DataSection::take_held_out(Records& train, uint64_t seed) const {
   const auto all = static_cast<int64_t>(train.size()), count = held_out(all);
   std::vector<bool> chosen(train.size(), false);
   const std::vector<int64_t> order = RandomStream(seed, "held out").permutation(all);
   for (int64_t i = 0; i < count; ++i) chosen[static_cast<size_t>(order[static_cast<size_t>(i)])] = true;
-  std::vector<Record> out, rest;
-  for (size_t i = 0; i < train.size(); ++i) (chosen[i] ? out : rest).push_back(std::move(train[i]));
-  train = std::move(rest);
-  return out;
+  return train.take(chosen);
 }
 
 std::vector<Record> DataSection::read(const std::vector<std::string>& files) const {
   return read_data(files, format);
+}
+
+DataCache DataSection::data_cache(DataCache::Watch watch) const {
+  return DataCache(cache == "auto" ? default_data_cache() : cache, static_cast<uint64_t>(cache_gb) << 30,
+                   std::move(watch));
+}
+
+Records DataSection::open(const std::vector<std::string>& files, const DataCache& cache) const {
+  if (data_bytes(files) < static_cast<uint64_t>(cache_from_mb) * 1'000'000) return read(files);
+  std::vector<std::shared_ptr<const RecordSource>> sources;
+  for (const std::string& file : files)
+    for (auto& source : open_source(file, format, cache)) sources.push_back(std::move(source));
+  return Records(std::move(sources));
 }
 
 std::vector<Record> DataSection::called(std::vector<Record> made) const {
@@ -202,12 +223,12 @@ std::vector<Record> DataSection::called(std::vector<Record> made) const {
   return made;
 }
 
-std::vector<Record> DataSection::train_records() const {
-  return make.on() ? called(make_problems(make, false, train_field())) : read(train);
+Records DataSection::train_records(const DataCache& cache) const {
+  return make.on() ? called(make_problems(make, false, train_field())) : open(train, cache);
 }
 
-std::vector<Record> DataSection::eval_records() const {
-  return make_eval.on() ? called(make_problems(make_eval, true, eval_field())) : read(eval);
+Records DataSection::eval_records(const DataCache& cache) const {
+  return make_eval.on() ? called(make_problems(make_eval, true, eval_field())) : open(eval, cache);
 }
 
 EncodeSettings DataSection::encoding() const {
@@ -251,9 +272,8 @@ void as_chat(Json& record) {
 
 }  // namespace
 
-void DataSection::adapt(std::vector<Record>& records) const {
-  if (!chat_prompts) return;
-  for (Record& record : records) as_chat(record.json);
+void DataSection::adapt(Records& records) const {
+  if (chat_prompts) records.change([](Record& record) { as_chat(record.json); }, "chat_prompts");
 }
 
 void RolloutSection::fields(FieldVisitor& v) {

@@ -9,6 +9,7 @@
 
 #include "base/fields.h"
 #include "data/formats/format.h"
+#include "data/large/record_set.h"
 #include "data/order/order.h"
 #include "data/problems/problem.h"
 #include "data/records.h"
@@ -63,6 +64,8 @@ struct DataSection : Fields {
   std::string overlong = "drop", targets = "auto", special_tokens = "auto";
   std::string order_kind = "shuffle";
   std::unique_ptr<OrderOptions> order;
+  std::string cache = "auto";
+  int64_t cache_from_mb = 16, cache_gb = 50;
   Task* task = nullptr;  // not a field: has fields of its own here
   void fields(FieldVisitor& v) override;
   void check(std::vector<std::string>& problems, const std::string& where) const override;
@@ -75,19 +78,22 @@ struct DataSection : Fields {
   // Of so many records, those that eval_share holds out.
   int64_t held_out(int64_t records) const;
   // Takes them, a random choice of the seed's, out of `train` and gives them, both in the order of the files.
-  std::vector<Record> take_held_out(std::vector<Record>& train, uint64_t seed) const;
+  Records take_held_out(Records& train, uint64_t seed) const;
   // The records of files in the kinds of records.h, by format, columns and tags. Throws UserError.
   std::vector<Record> read(const std::vector<std::string>& files) const;
+  // The same, of files of at least cache_from_mb together where they stand.
+  Records open(const std::vector<std::string>& files, const DataCache& cache) const;
+  DataCache data_cache(DataCache::Watch watch = nullptr) const;
   // The records of files, or made, their columns called as `columns` says. Throws UserError.
-  std::vector<Record> train_records() const;
-  std::vector<Record> eval_records() const;
+  Records train_records(const DataCache& cache) const;
+  Records eval_records(const DataCache& cache) const;
   EncodeSettings encoding() const;
   // Of what is drawn in epochs, whatever order the records have: RecordOrder's.
   std::string epochs() const { return order_kind == "sequential" ? "sequential" : "shuffle"; }
   // Problems that were made, their columns called as `columns` says.
   std::vector<Record> called(std::vector<Record> made) const;
   // Makes chats of string prompts where chat_prompts says so.
-  void adapt(std::vector<Record>& records) const;
+  void adapt(Records& records) const;
 };
 
 // How completions are sampled.

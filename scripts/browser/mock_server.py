@@ -23,7 +23,7 @@ TOKENS = 8192  # of a step
 
 HOSTILE = ('<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
            '\n```html\n<img src=x onerror="document.title=\'owned\'">\n```\n[link](javascript:alert(1)) &lt;b&gt; \u202e backwards')
-CODE = "Here it is:\n\n```python\ndef add(a, b):\n    return a + b\n```\n\nand `add(1, 2)` is 3."
+CODE = "Here it is:\n\n```python\ndef add(a, b):\n```x\n    return a + b\n```\n\nand `add(1, 2)` is 3."
 ANSWERS = {
     "hostile": HOSTILE,
     "code": CODE,

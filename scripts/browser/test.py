@@ -60,7 +60,7 @@ class World:
     def _give_key(self, page):
         if not self.key:
             return
-        page.wait("!!document.querySelector('dialog[open] #key')", "the key is asked for")
+        page.wait("document.querySelector('dialog[open] #key')", "the key is asked for")
         page.fill("#key", self.key)
         page.press("Enter")
 

@@ -21,6 +21,7 @@ commands=$(awk '/^```bash/ {on = 1; next} /^```/ {on = 0} on' "$source/README.md
 [ "$(wc -l <<<"$commands")" -ge 6 ] || { echo "FAIL: README.md has too few commands"; exit 1; }
 while IFS= read -r command; do
   case "$command" in
+    *--new*|*runs/*.json) ;;
     *configs/sft/*|*configs/preference/*|*configs/reward_model/*|*configs/distill/*) command="$command --set train.steps=2 --set train.batch_size=4 --set eval.every=0" ;;
     *temper-train*) command="$command ${short[*]}" ;;
     *temper-eval*) command="$command --limit 4" ;;

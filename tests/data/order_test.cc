@@ -30,7 +30,7 @@ struct Data {
     data.steps = 10;
     data.per_step = 4;
     data.count = static_cast<int64_t>(records.size());
-    data.records = pointers_to(records);
+    data.record = [this](int64_t i) { return records[static_cast<size_t>(i)]; };
   }
   std::unique_ptr<Order> order(const std::string& kind, const Json& fields = Json::object()) const {
     const auto options = order_registry().find(kind)->make();
@@ -434,7 +434,7 @@ TEST_CASE("power_law: one file after the other, with replays by a power of their
 
 TEST_CASE("orders of what is no record") {
   Data data(plain(1));
-  data.data.records.clear();
+  data.data.record = nullptr;
   data.data.count = 5;
   for (const auto& entry : order_registry().entries()) {
     if (entry.make()->reads_records()) continue;

@@ -10,7 +10,7 @@ namespace {
 Json adapted(const std::string& json) {
   DataSection data;
   data.chat_prompts = true;
-  std::vector<Record> records = {{Json::parse(json), "f.jsonl", 1}};
+  Records records = std::vector<Record>{{Json::parse(json), "f.jsonl", 1}};
   data.adapt(records);
   return records[0].json;
 }

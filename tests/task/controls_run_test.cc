@@ -53,12 +53,12 @@ TEST_CASE("controls: records that are held out are not trained on, the same ones
     for (int i = 0; i < 16; ++i) out[static_cast<size_t>(i)].json = {{"n", i}};
     return out;
   };
-  const auto numbers = [](const std::vector<Record>& of) {
+  const auto numbers = [](const Records& of) {
     std::vector<int> out;
-    for (const Record& r : of) out.push_back(r.json["n"]);
+    for (const Record& r : of) out.push_back(r.json["n"].get<int>());
     return out;
   };
-  std::vector<Record> train = records(), again = records(), other = records();
+  Records train = records(), again = records(), other = records();
   const auto held = numbers(data.take_held_out(train, 1));
   CHECK(held.size() == 4);
   CHECK(std::is_sorted(held.begin(), held.end()));
@@ -67,7 +67,7 @@ TEST_CASE("controls: records that are held out are not trained on, the same ones
   CHECK(all.size() == 16);
   CHECK(numbers(data.take_held_out(again, 1)) == held);
   CHECK(numbers(data.take_held_out(other, 2)) != held);
-  std::vector<Record> one(1);
+  Records one = std::vector<Record>(1);
   CHECK_THROWS_WITH_AS(data.take_held_out(one, 1), doctest::Contains("leave nothing to train on"), UserError);
 }
 

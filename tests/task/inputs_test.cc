@@ -43,10 +43,11 @@ struct Fixture {
   // The examples of all records, as step `at` sees them.
   std::vector<Drawn> step(int64_t at) {
     std::vector<Drawn> drawn;
-    for (const Record& record : session->train_records) {
+    for (size_t i = 0; i < session->train_records.size(); ++i) {
+      const Record record = session->train_records[i];
       RewardedExample e{session->encoder->supervised(record)};
-      transforms->example(record, e);
-      drawn.push_back({std::move(e), &record});
+      transforms->example(static_cast<int64_t>(i), record, e);
+      drawn.push_back({std::move(e), static_cast<int64_t>(i)});
     }
     session->state.step = at;
     transforms->step(drawn);

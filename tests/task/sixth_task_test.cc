@@ -33,9 +33,12 @@ struct ForgetTask : Task {
     });
     while (s.state.step < s.config.train.steps) {
       s.begin_step();
-      std::vector<Sequence> sequences;
+      std::vector<Example> drawn;
       for (int64_t i = 0; i < s.config.train.batch_size; ++i)
-        sequences.push_back(whole_sequence(known.examples[order.at(s.state.cursor + i)], i));
+        drawn.push_back(known.examples[static_cast<size_t>(order.at(s.state.cursor + i))]);
+      std::vector<Sequence> sequences;
+      for (const Example& example : drawn)
+        sequences.push_back(whole_sequence(example, static_cast<int64_t>(sequences.size())));
       s.state.cursor += s.config.train.batch_size;
       const auto batches =
           cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());

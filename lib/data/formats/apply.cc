@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "data/formats/llamafactory.h"
 #include "data/formats/parts.h"
@@ -22,13 +23,9 @@ struct FileRecords {
 
 // What a record may lack, one of the file must have.
 void check_columns(const FileRecords& file, const RecordFormat& format) {
-  for (const auto& [name, column] : format.columns.given()) {
-    if (name != "system" && name != "tools") continue;  // mapped() looks at each record
-    const auto has = [&column = column](const Record& record) { return record.json.contains(column); };
-    if (std::none_of(file.begin, file.end, has)) {
-      user_error("{}: no record has the column \"{}\", which data.columns.{} names; the first has {}",
-                 file.begin->file, column, name, keys_of(file.begin->json));
-    }
+  for (const auto& column : some_have(format)) {
+    const auto has = [&](const Record& record) { return record.json.contains(column.second); };
+    if (std::none_of(file.begin, file.end, has)) no_record_has(*file.begin, column);
   }
 }
 
@@ -57,47 +54,80 @@ void need_same(const Record& first, const DataFormat& of_first, const Record& re
       record.where(), of_record.name, of_record.keys, first.where(), of_first.name, of_first.keys);
 }
 
+std::optional<ListedFile> listed_for(const std::string& file, const RecordFormat& format) {
+  const bool free = format.columns.given().empty() && !format.tags.any();
+  if (format.name == "llamafactory" || (format.name == "auto" && free)) return find_listed(file);
+  return std::nullopt;
+}
+
 // Converts the file's records in their places; those that are left out get a null.
 ToldFormat apply_to_file(const FileRecords& file, const RecordFormat& format) {
-  ToldFormat out;
-  std::optional<ListedFile> listed;
-  const bool free = format.columns.given().empty() && !format.tags.any();
-  if (format.name == "llamafactory" || (format.name == "auto" && free))
-    listed = find_listed(file.begin->file);
-  if (format.name == "llamafactory" && !listed)
-    user_error("{}: no dataset_info.json beside it, or in the folder above, has its \"file_name\"",
-               file.begin->file);
+  const FileFormat how(*file.begin, format);
   check_columns(file, format);
-
-  const DataFormat* const named = listed                  ? &listed_format(*listed)
-                                  : format.name == "auto" ? nullptr
-                                                          : named_format(format.name);
-  Record before = *file.begin;  // the first record as it was
+  ToldFormat out{&how.format(), how.why(), 0};
   for (Record* record = file.begin; record != file.end; ++record) {
-    record->json = listed ? as_listed(*record, *listed) : mapped(*record, format);
-    const DataFormat& told = named != nullptr ? *named : told_format(record->json);
-    if (record == file.begin) {
-      out.format = &told;
-      before.json = record->json;
-    }
-    if (named != nullptr)
-      need_fit(*record, told);
-    else
-      need_same(before, *out.format, *record, told);
-    std::optional<Json> made = told.convert(*record);
+    std::optional<Json> made = how.read(*record);
     if (!made) ++out.left_out;
     record->json = made ? *std::move(made) : Json();
   }
-  out.why = listed             ? fmt::format("{} in {}", listed->name, listed->info)
-            : named != nullptr ? "data.format"
-                               : out.format->keys;
-  if (out.left_out == static_cast<size_t>(file.end - file.begin))
-    user_error("{}: nothing to learn: all of its {} records have {}", file.begin->file, out.left_out,
-               out.format->leaves_out);
+  if (out.left_out == static_cast<size_t>(file.end - file.begin)) nothing_to_learn(file.begin->file, out);
   return out;
 }
 
 }  // namespace
+
+FileFormat::FileFormat(const Record& first, const RecordFormat& format) : settings_(format), first_(first) {
+  if (auto listed = listed_for(first.file, format))
+    listed_ = std::make_unique<ListedFile>(*std::move(listed));
+  else if (format.name == "llamafactory")
+    user_error("{}: no dataset_info.json beside it, or in the folder above, has its \"file_name\"",
+               first.file);
+  if (listed_ != nullptr)
+    named_ = &listed_format(*listed_);
+  else if (format.name != "auto")
+    named_ = named_format(format.name);
+  first_.json = listed_ != nullptr ? as_listed(first, *listed_) : mapped(first, format);
+  of_first_ = named_ != nullptr ? named_ : &told_format(first_.json);
+  why_ = listed_ != nullptr  ? fmt::format("{} in {}", listed_->name, listed_->info)
+         : named_ != nullptr ? "data.format"
+                             : of_first_->keys;
+}
+
+FileFormat::~FileFormat() = default;
+
+std::optional<Json> FileFormat::read(const Record& record) const {
+  const Record out{listed_ != nullptr ? as_listed(record, *listed_) : mapped(record, settings_), record.file,
+                   record.line, record.prefix};
+  const DataFormat& told = named_ != nullptr ? *named_ : told_format(out.json);
+  if (named_ != nullptr)
+    need_fit(out, told);
+  else
+    need_same(first_, *of_first_, out, told);
+  return told.convert(out);
+}
+
+std::string format_key(const std::string& file, const RecordFormat& format) {
+  RecordFormat settings = format;
+  Fingerprint out;
+  out.add(format.name);
+  out.add(dump_fields(settings.columns).dump()).add(dump_fields(settings.tags).dump());
+  if (auto listed = listed_for(file, format)) {
+    out.add(listed->name).add(listed->info).add(listed->formatting).add(listed->ranking ? 1 : 0);
+    out.add(Json(listed->columns).dump()).add(dump_fields(listed->tags).dump());
+  }
+  return out.hex();
+}
+
+std::vector<std::pair<std::string, std::string>> some_have(const RecordFormat& format) {
+  auto out = format.columns.given();  // of the others mapped() looks at each record
+  std::erase_if(out, [](const auto& c) { return c.first != "system" && c.first != "tools"; });
+  return out;
+}
+
+void no_record_has(const Record& first, const std::pair<std::string, std::string>& column) {
+  user_error("{}: no record has the column \"{}\", which data.columns.{} names; the first has {}", first.file,
+             column.second, column.first, keys_of(first.json));
+}
 
 const DataFormat& told_format(const Json& record) {
   for (const DataFormat& format : data_formats()) {
@@ -117,14 +147,20 @@ std::map<std::string, ToldFormat> apply_format(std::vector<Record>& records, con
   return out;
 }
 
+void nothing_to_learn(const std::string& file, const ToldFormat& told) {
+  user_error("{}: nothing to learn: all of its {} records have {}", file, told.left_out,
+             told.format->leaves_out);
+}
+
+void tell_format(const std::string& file, const ToldFormat& told) {
+  if (!told.format->native) log_info("{}: read as {} ({})", file, told.format->name, told.why);
+  if (told.left_out > 0)
+    log_warning("{}: {} records are left out, as they have {}", file, told.left_out, told.format->leaves_out);
+}
+
 std::vector<Record> read_data(const std::vector<std::string>& files, const RecordFormat& format) {
   std::vector<Record> records = read_records(files);
-  for (const auto& [file, told] : apply_format(records, format)) {
-    if (!told.format->native) log_info("{}: read as {} ({})", file, told.format->name, told.why);
-    if (told.left_out > 0)
-      log_warning("{}: {} records are left out, as they have {}", file, told.left_out,
-                  told.format->leaves_out);
-  }
+  for (const auto& [file, told] : apply_format(records, format)) tell_format(file, told);
   return records;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,10 @@
 #include "data/records.h"
 
 namespace temper {
+
+namespace formats {
+struct ListedFile;
+}
 
 // One format. lib/data/formats/registry.cc lists them all.
 struct DataFormat {
@@ -60,6 +65,36 @@ Json mapped(const Record& record, const RecordFormat& format);
 // The format of a record by its content: the first of data_formats() that fits it, at last "trl".
 const DataFormat& told_format(const Json& record);
 
+// How the records of one file are read: settled by its first record.
+class FileFormat {
+ public:
+  // first: as it stands in the file. Throws UserError as read() does, and where "llamafactory" finds no
+  // entry.
+  FileFormat(const Record& first, const RecordFormat& format);
+  ~FileFormat();
+  // What a record of the file becomes; nullopt: it is left out. A pure function. Throws UserError at the
+  // record's place.
+  std::optional<Json> read(const Record& record) const;
+  const DataFormat& format() const { return *of_first_; }
+  const std::string& why() const { return why_; }  // for people
+
+ private:
+  RecordFormat settings_;
+  std::unique_ptr<formats::ListedFile> listed_;
+  const DataFormat* named_ = nullptr;
+  const DataFormat* of_first_ = nullptr;
+  Record first_;  // mapped
+  std::string why_;
+};
+
+// A fingerprint of all that decides how a file's records are read, beside its own content.
+std::string format_key(const std::string& file, const RecordFormat& format);
+
+// The columns that a record may lack and one of the file must have, as data.columns calls them:
+// {"system", its column} ...
+std::vector<std::pair<std::string, std::string>> some_have(const RecordFormat& format);
+[[noreturn]] void no_record_has(const Record& first, const std::pair<std::string, std::string>& column);
+
 // How a file was understood.
 struct ToldFormat {
   const DataFormat* format = nullptr;  // of the first record
@@ -73,8 +108,12 @@ struct ToldFormat {
 // named, a column that no record has, and a file of which nothing is left.
 std::map<std::string, ToldFormat> apply_format(std::vector<Record>& records, const RecordFormat& format);
 
-// The records of files (read_records) in the kinds of records.h; says on the console what was told of a file
-// of another format, and what was left out.
+[[noreturn]] void nothing_to_learn(const std::string& file, const ToldFormat& told);
+
+// Says on the console what was told of a file of another format, and what was left out.
+void tell_format(const std::string& file, const ToldFormat& told);
+
+// The records of files (read_records) in the kinds of records.h; tell_format() of each file.
 std::vector<Record> read_data(const std::vector<std::string>& files, const RecordFormat& format = {});
 
 }  // namespace temper

@@ -12,7 +12,7 @@ namespace {
 
 std::vector<double> difficulties(const OrderData& data, const std::string& column) {
   std::vector<double> out;
-  for (const Record* record : data.records) out.push_back(number_column(*record, column, "data.order"));
+  for (int64_t i = 0; i < data.count; ++i) out.push_back(number_column(data.record(i), column, "data.order"));
   return out;
 }
 

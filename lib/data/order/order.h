@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -36,13 +37,11 @@ struct OrderData {
   int64_t steps = 1;     // of the run
   int64_t per_step = 1;  // draws of a step; where groups are filtered it may be more
   int64_t count = 0;     // records; at least one
-  // Of each of them, its columns and its file; empty: of a task that draws something else, such as pairs.
-  std::vector<const Record*> records = {};
+  // One of them, its columns and its file; null: of a task that draws something else, such as pairs.
+  std::function<Record(int64_t)> record = nullptr;
   std::vector<std::string> files = {};  // of data.train, in its order
   Observes observes = Observes::kNothing;
 };
-
-std::vector<const Record*> pointers_to(const std::vector<Record>& records);
 
 class Order {
  public:

@@ -6,12 +6,6 @@
 
 namespace temper {
 
-std::vector<const Record*> pointers_to(const std::vector<Record>& records) {
-  std::vector<const Record*> out;
-  for (const Record& record : records) out.push_back(&record);
-  return out;
-}
-
 int64_t pick(RandomStream& random, const std::vector<int64_t>& items) {
   return items[random.below(items.size())];
 }

@@ -50,7 +50,7 @@ class MixCd : public Order {
         old_(std::move(old)),
         fresh_order_(static_cast<int64_t>(fresh_.size()), data.seed, "shuffle") {
     for (const int64_t record : old_)
-      labels_.push_back(o.column.empty() ? "" : name_column(*data.records[record], o.column, "data.order"));
+      labels_.push_back(o.column.empty() ? "" : name_column(data.record(record), o.column, "data.order"));
   }
 
   int64_t at(int64_t, int64_t position) const override {
@@ -163,9 +163,9 @@ std::unique_ptr<Order> MixCdOptions::make(const OrderData& data) const {
       user_error("data.order.files: {} is not one of data.train", file);
   }
   std::vector<int64_t> fresh, old;
-  for (size_t i = 0; i < data.records.size(); ++i) {
-    const bool rehearsed = std::find(files.begin(), files.end(), data.records[i]->file) != files.end();
-    (rehearsed ? old : fresh).push_back(static_cast<int64_t>(i));
+  for (int64_t i = 0; i < data.count; ++i) {
+    const bool rehearsed = std::find(files.begin(), files.end(), data.record(i).file) != files.end();
+    (rehearsed ? old : fresh).push_back(i);
   }
   if (old.empty()) user_error("data.order.files: no record of theirs is left to rehearse");
   if (fresh.empty())
@@ -201,9 +201,9 @@ class PowerLaw : public Order {
           "steps",
           tasks, data.steps);
     records_.resize(tasks);
-    for (size_t i = 0; i < data.records.size(); ++i) {
-      const auto file = std::find(data.files.begin(), data.files.end(), data.records[i]->file);
-      records_[file - data.files.begin()].push_back(static_cast<int64_t>(i));
+    for (int64_t i = 0; i < data.count; ++i) {
+      const auto file = std::find(data.files.begin(), data.files.end(), data.record(i).file);
+      records_[file - data.files.begin()].push_back(i);
     }
     for (int64_t k = 0; k < tasks; ++k) {
       if (records_[k].empty()) user_error("data.order: no record of {} is left to learn from", data.files[k]);

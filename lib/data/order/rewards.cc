@@ -50,11 +50,12 @@ struct PassRateOptions : OrderOptions {
 class PassRate : public Order {
  public:
   PassRate(const OrderData& data, const PassRateOptions& o)
-      : o_(o), seed_(data.seed), rates_(data.records.size(), kUnknown) {
+      : o_(o), seed_(data.seed), rates_(static_cast<size_t>(data.count), kUnknown) {
     bool found = o.column.empty();
     for (size_t i = 0; i < rates_.size() && !o.column.empty(); ++i) {
-      if (!has_column(data.records[i]->json, o.column)) continue;
-      rates_[i] = number_column(*data.records[i], o.column, "data.order");
+      const Record record = data.record(static_cast<int64_t>(i));
+      if (!has_column(record.json, o.column)) continue;
+      rates_[i] = number_column(record, o.column, "data.order");
       found = true;
     }
     if (!found) user_error("data.order.column: no record has a column \"{}\"", o.column);

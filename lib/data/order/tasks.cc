@@ -91,8 +91,8 @@ class MasteringRateOrder : public Order {
         names_(std::move(names)),
         records_(names_.size()),
         rates_(std::move(graph), o.s) {
-    for (const Record* record : data.records) {
-      const std::string name = name_column(*record, o.column, "data.order");
+    for (int64_t i = 0; i < data.count; ++i) {
+      const std::string name = name_column(data.record(i), o.column, "data.order");
       const auto task = std::find(names_.begin(), names_.end(), name) - names_.begin();
       records_[task].push_back(static_cast<int64_t>(task_of_.size()));
       task_of_.push_back(task);
@@ -155,8 +155,8 @@ std::unique_ptr<Order> MasteringRateOptions::make(const OrderData& data) const {
   const auto listed = [](const std::vector<std::string>& all, const std::string& name) {
     return std::find(all.begin(), all.end(), name) != all.end();
   };
-  for (const Record* record : data.records) {
-    const std::string name = name_column(*record, column, "data.order");
+  for (int64_t i = 0; i < data.count; ++i) {
+    const std::string name = name_column(data.record(i), column, "data.order");
     if (!listed(found, name)) found.push_back(name);
     if (!listed(names, name)) names.push_back(name);
   }

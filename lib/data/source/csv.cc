@@ -29,12 +29,11 @@ Json value_of(std::string cell) {
   return cell;
 }
 
-}  // namespace
-
-std::vector<CsvRow> read_csv(const std::string& text, const std::string& where, char separator) {
-  std::vector<CsvRow> out;
+// Calls with each row in turn.
+template <class Take>
+void each_row(std::string_view text, const std::string& where, char separator, const Take& take) {
   int64_t line = 1;
-  size_t at = text.rfind("\xEF\xBB\xBF", 0) == 0 ? 3 : 0;  // a byte order mark
+  size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;  // a byte order mark
   while (at < text.size()) {
     CsvRow row{{}, line};
     bool more = true;  // of the row
@@ -58,22 +57,30 @@ std::vector<CsvRow> read_csv(const std::string& text, const std::string& where, 
       ++at;
     }
     ++line;
-    if (row.fields.size() > 1 || !row.fields.front().empty()) out.push_back(std::move(row));
+    if (row.fields.size() > 1 || !row.fields.front().empty()) take(std::move(row));
   }
+}
+
+}  // namespace
+
+std::vector<CsvRow> read_csv(std::string_view text, const std::string& where, char separator) {
+  std::vector<CsvRow> out;
+  each_row(text, where, separator, [&](CsvRow row) { out.push_back(std::move(row)); });
   return out;
 }
 
-std::vector<Record> csv_records(const std::string& text, const std::string& file, char separator) {
-  std::vector<CsvRow> rows = read_csv(text, file, separator);
-  std::vector<Record> out;
-  if (rows.empty()) return out;
-  const std::vector<std::string> names = std::move(rows.front().fields);
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (!names[i].empty() && std::find(names.begin(), names.begin() + i, names[i]) != names.begin() + i)
-      user_error("{}:1: the column \"{}\" stands twice", file, names[i]);
-  }
-  for (size_t r = 1; r < rows.size(); ++r) {
-    CsvRow& row = rows[r];
+void csv_records(std::string_view text, const std::string& file, char separator,
+                 const std::function<void(Record)>& take) {
+  std::vector<std::string> names;
+  each_row(text, file, separator, [&](CsvRow row) {
+    if (names.empty()) {
+      names = std::move(row.fields);
+      for (size_t i = 0; i < names.size(); ++i) {
+        if (!names[i].empty() && std::find(names.begin(), names.begin() + i, names[i]) != names.begin() + i)
+          user_error("{}:1: the column \"{}\" stands twice", file, names[i]);
+      }
+      return;
+    }
     const std::string where = fmt::format("{}:{}", file, row.line);
     if (row.fields.size() != names.size()) {
       user_error("{}: a row of {} cells, the first row names {} columns ({})", where, row.fields.size(),
@@ -85,9 +92,8 @@ std::vector<Record> csv_records(const std::string& text, const std::string& file
         user_error("{}: invalid UTF-8 in the column \"{}\"", where, names[i]);
       if (!names[i].empty()) json[names[i]] = value_of(std::move(row.fields[i]));
     }
-    out.push_back({std::move(json), file, row.line});
-  }
-  return out;
+    take({std::move(json), file, row.line});
+  });
 }
 
 }  // namespace temper

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/records.h"
@@ -15,12 +17,13 @@ struct CsvRow {
   std::vector<std::string> fields;
   int64_t line = 0;  // on which it begins, from 1
 };
-std::vector<CsvRow> read_csv(const std::string& text, const std::string& where, char separator = ',');
+std::vector<CsvRow> read_csv(std::string_view text, const std::string& where, char separator = ',');
 
 // The rows behind the first one, which names the columns, as records. A cell is text, whatever it looks like,
 // so that an answer "3" stays one; an empty cell is null; one that holds a chat as JSON ([{"role": ...}]) is
 // that chat. A column without a name (the row numbers that pandas writes) is left out. Throws UserError with
 // file and line for rows of another length than the first, names that stand twice and invalid UTF-8.
-std::vector<Record> csv_records(const std::string& text, const std::string& file, char separator);
+void csv_records(std::string_view text, const std::string& file, char separator,
+                 const std::function<void(Record)>& take);
 
 }  // namespace temper

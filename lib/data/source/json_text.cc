@@ -31,8 +31,8 @@ class ArrayText {
  public:
   ArrayText(std::string_view text, const std::string& file) : text_(text), file_(file) {}
 
-  std::vector<Record> records() {
-    std::vector<Record> out;
+  void each(const TakeRecord& take) {
+    size_t count = 0;
     skip_space();
     if (text_[at_] != '[') bug("{}: no array", file_);
     step();
@@ -40,9 +40,9 @@ class ArrayText {
     bool more = at_ >= text_.size() || text_[at_] != ']';
     while (more) {
       skip_space();
-      out.push_back(element(out.size() + 1));
+      take(element(++count));
       skip_space();
-      if (at_ >= text_.size() || (text_[at_] != ',' && text_[at_] != ']')) no_end(out.size());
+      if (at_ >= text_.size() || (text_[at_] != ',' && text_[at_] != ']')) no_end(count);
       more = text_[at_] == ',';
       if (more) step();
     }
@@ -50,7 +50,6 @@ class ArrayText {
     skip_space();
     if (at_ < text_.size())
       user_error("{}:{}: text behind the end of the JSON array that the file begins with", file_, line_);
-    return out;
   }
 
  private:
@@ -107,29 +106,37 @@ class ArrayText {
 
 }  // namespace
 
-std::vector<Record> jsonl_records(std::string_view text, const std::string& file) {
-  std::vector<Record> records;
+bool blank_line(std::string_view row) {
+  return row.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+Record jsonl_record(std::string_view row, const std::string& file, int64_t line, bool first) {
+  const std::string where = fmt::format("{}:{}", file, line);
+  if (first) refuse_spread_object(row, where);
+  Json json = parse_json(std::string(row), where);
+  if (!json.is_object()) {
+    user_error("{}: expected an object such as {{\"prompt\": ..., \"completion\": ...}}, found {}", where,
+               json.type_name());
+  }
+  return {std::move(json), file, line};
+}
+
+void jsonl_records(std::string_view text, const std::string& file, const TakeRecord& take) {
   int64_t line = 0;
+  bool first = true;
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view row = text.substr(at, end - at);
     ++line;
     at = end + 1;
-    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}:{}", file, line);
-    if (records.empty()) refuse_spread_object(row, where);
-    Json json = parse_json(std::string(row), where);
-    if (!json.is_object()) {
-      user_error("{}: expected an object such as {{\"prompt\": ..., \"completion\": ...}}, found {}", where,
-                 json.type_name());
-    }
-    records.push_back({std::move(json), file, line});
+    if (blank_line(row)) continue;
+    take(jsonl_record(row, file, line, first));
+    first = false;
   }
-  return records;
 }
 
-std::vector<Record> json_array_records(std::string_view text, const std::string& file) {
-  return ArrayText(text, file).records();
+void json_array_records(std::string_view text, const std::string& file, const TakeRecord& take) {
+  ArrayText(text, file).each(take);
 }
 
 }  // namespace temper

@@ -1,7 +1,7 @@
 // The chat: one or two columns that are asked together, the settings, and the latest samples of a run.
 import {ApiError, request} from "./api.js";
 import {Conversation} from "./conversation.js";
-import {byId, copyFrom} from "./dom.js";
+import {byId, copyFrom, stored} from "./dom.js";
 import {historyOf} from "./answer.js";
 import {sends} from "./message_view.js";
 import {rewardRange, sampleCard} from "./samples.js";
@@ -75,13 +75,13 @@ function keep() {
 }
 
 function restore() {
-  const kept = JSON.parse(sessionStorage.getItem(kStored) ?? "null");
+  const kept = stored(sessionStorage, kStored);
   columns.forEach((column, i) => {
-    const usual = models[Math.min(i, models.length - 1)].id, before = kept?.columns[i].model;
-    column.setModels(models, models.some((model) => model.id === before) ? before : usual);
-    if (kept) column.restore(kept.columns[i].messages);
+    const usual = models[Math.min(i, models.length - 1)].id, before = kept?.columns?.[i];
+    column.setModels(models, models.some((model) => model.id === before?.model) ? before.model : usual);
+    column.restore(before?.messages ?? []);
   });
-  setDouble(kept?.double ?? false);
+  setDouble(kept?.double === true);
 }
 
 // ---- the page around ----------------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ function mainChart(numbers, trainKey) {
     evalKey, trainKeys: train ? [trainKey] : [], series,
     // One id all along: it stays the same chart when the first evaluation comes.
     about: {id: "main", title: capital(key), wide: true, share: key === "accuracy",
-      help: intervals ? "Marks: held-out evaluations with their 95% intervals." : ""},
+      help: intervals ? "Held-out evaluations have their 95% intervals." : ""},
   };
 }
 

@@ -28,6 +28,15 @@ export function plain(text) {
 
 export const byId = (id) => document.getElementById(id);
 
+// What a storage of the browser has under a name, or null. Another program may have been at the same address before.
+export function stored(storage, name) {
+  try {
+    return JSON.parse(storage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
 // Copies, and says so on the button for a moment.
 export async function copyFrom(button, text) {
   const label = button.textContent;

@@ -1,5 +1,5 @@
 // What is asked for beside the question, kept in this browser.
-import {byId} from "./dom.js";
+import {byId, stored} from "./dom.js";
 
 const kStored = "temper.settings";
 const kTopLogprobs = 5;
@@ -51,9 +51,9 @@ export class Settings {
   }
 
   #restore() {
-    const kept = JSON.parse(localStorage.getItem(kStored) ?? "{}");
-    for (const name of kFields) byId(name).value = kept[name] ?? "";
-    this.logprobs.checked = kept.logprobs === true;
+    const kept = stored(localStorage, kStored);
+    for (const name of kFields) byId(name).value = kept?.[name] ?? "";
+    this.logprobs.checked = kept?.logprobs === true;
   }
 }
 

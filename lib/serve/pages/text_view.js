@@ -21,14 +21,14 @@ export class TextView {
 
   // Nothing more comes: what was held back is text.
   finish() {
-    if (this.held !== "" && !isFence(this.line)) this.#show(this.held);
+    if (this.held !== "" && !this.#isFence()) this.#show(this.held);
     this.held = "";
   }
 
   #addPart(part, ends) {
     this.line += part;
     this.held += part;
-    if (ends && isFence(this.line)) return this.#turn();
+    if (ends && this.#isFence()) return this.#turn();
     if (!ends && mayBeFence(this.line)) return undefined;
     this.#show(this.held + (ends ? "\n" : ""));
     this.held = "";
@@ -36,6 +36,11 @@ export class TextView {
     this.line = "";
     if (!this.inCode && this.block.length > kLongProse) this.block = null;
     return undefined;
+  }
+
+  // The end of a block names no language: such a line within one is code.
+  #isFence() {
+    return (this.inCode ? /^ {0,3}```\s*$/ : /^ {0,3}```[\w+#.-]*\s*$/).test(this.line);
   }
 
   #turn() {
@@ -62,10 +67,6 @@ export class TextView {
     this.node.append(el("div.code", {}, el("div.bar", {}, el("span", {}, language || "code"), copy),
       el("pre", {tabindex: "0", role: "region", "aria-label": `code ${language}`}, el("code", {}, code))));
   }
-}
-
-function isFence(line) {
-  return /^ {0,3}```[\w+#.-]*\s*$/.test(line);
 }
 
 function mayBeFence(line) {

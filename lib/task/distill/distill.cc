@@ -69,6 +69,7 @@ Metrics sums_of(const at::Tensor& value, const DivergenceResult& parts) {
 struct Step {
   std::vector<std::vector<int64_t>> prompts;
   std::vector<Completion> completions;  // the student's own
+  std::vector<Example> examples;        // stored ones
   std::vector<Sequence> sequences;
   std::vector<int64_t> drawn;  // which stored examples the sequences are
   int64_t tokens = 0, targets = 0;
@@ -78,9 +79,9 @@ struct Step {
 void sample(Session& s, const RolloutSection& rollout, const Examples& stored, Step& step) {
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < step.drawn.size(); ++i) {
-    step.prompts.push_back(s.encoder->prompt(*stored.records[step.drawn[i]]));
+    const Record record = s.train_records[static_cast<size_t>(stored.records[step.drawn[i]])];
+    step.prompts.push_back(s.encoder->prompt(record));
     requests.push_back({step.prompts.back(), 1, static_cast<uint64_t>(s.state.cursor) + i});
-    const Record& record = *stored.records[step.drawn[i]];
     requests.back().constraint = record_constraint(rollout, record.json, record.where());
   }
   EngineOptions engine;
@@ -133,11 +134,11 @@ at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm, cons
 // A chat's prompt for an answer may be longer than the stored chat, when the template opens the answer.
 void drop_long_prompts(Session& s, Examples& stored) {
   Examples kept;
-  for (const Record* record : stored.records)  // before the long part
-    record_constraint(s.config.task->sampling(), record->json, record->where());
   for (size_t i = 0; i < stored.examples.size(); ++i) {
-    if (s.encoder->prompt(*stored.records[i]).empty()) continue;
-    kept.examples.push_back(std::move(stored.examples[i]));
+    const Record record = s.train_records[static_cast<size_t>(stored.records[i])];
+    record_constraint(s.config.task->sampling(), record.json, record.where());  // before the long part
+    if (s.encoder->prompt(record).empty()) continue;
+    kept.examples.push_back_from(stored.examples, i);
     kept.records.push_back(stored.records[i]);
   }
   const size_t all = stored.records.size(), left = kept.records.size();
@@ -157,7 +158,8 @@ int64_t longest_sequence(const Session& s, const Examples& stored, bool samples)
   for (size_t i = 0; i < stored.examples.size(); ++i) {
     longest = std::max(longest, static_cast<int64_t>(stored.examples[i].ids.size()));
     if (!samples) continue;
-    const auto prompt = static_cast<int64_t>(s.encoder->prompt(*stored.records[i]).size());
+    const Record record = s.train_records[static_cast<size_t>(stored.records[i])];
+    const auto prompt = static_cast<int64_t>(s.encoder->prompt(record).size());
     longest = std::max(longest, prompt + c.task->sampling().max_new_tokens);
   }
   if (longest > s.model->config().max_positions) {
@@ -174,7 +176,7 @@ std::unique_ptr<TeacherCache> open_cache(const Session& s, const std::string& pa
   const DataSection& data = s.config.data;
   auto cache = std::make_unique<TeacherCache>(path);
   cache->check(
-      cache_identity(*s.tokenizer, stored.examples, data.train, data.encoding(), data.chat_template));
+      cache_identity(*s.tokenizer, stored.examples.all(), data.train, data.encoding(), data.chat_template));
   return cache;
 }
 
@@ -187,8 +189,9 @@ void evaluate_student(Session& s, const objective::DistillOptions& algorithm, co
   const size_t all = s.eval_records.size();
   leave_out(s, out, "left_out", static_cast<int64_t>(all - stored.examples.size()), static_cast<int64_t>(all),
             "examples");
+  const std::vector<Example> examples = stored.examples.all();
   std::vector<Sequence> sequences;
-  for (const Example& e : stored.examples)
+  for (const Example& e : examples)
     sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
   const auto batches =
       cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
@@ -251,10 +254,9 @@ void DistillTask::train(Session& s) const {
       sample(s, rollout, stored, step);
       s.log->write_samples(s.state.step + 1, "train", sample_rows(s, step));
     } else {
-      for (const int64_t i : step.drawn) {
-        const auto group = static_cast<int64_t>(step.sequences.size());
-        step.sequences.push_back(whole_sequence(stored.examples[i], group));
-      }
+      for (const int64_t i : step.drawn) step.examples.push_back(stored.examples[static_cast<size_t>(i)]);
+      for (const Example& example : step.examples)
+        step.sequences.push_back(whole_sequence(example, static_cast<int64_t>(step.sequences.size())));
     }
     s.state.cursor += c.train.batch_size;
 

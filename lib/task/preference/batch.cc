@@ -54,10 +54,54 @@ std::vector<Answer> encode_unit(const Session& s, const Record& record,
   return out;
 }
 
+constexpr uint8_t kFits = 1, kDesirable = 2;  // flags of a stored unit
+
+// Pairs and labelled answers of large data. The ranks share the cache: what rank 0 has made the others find.
+Answers stored_answers(const Session& s, const Records& records, const objective::PreferenceNeeds& needs) {
+  Answers out;
+  out.unit = needs.label ? 1 : 2;
+  const auto make = [&] {
+    return std::make_shared<const EncodedRecords>(
+        records, needs.label ? "labelled" : "pairs", s.encoding_key, s.data_cache,
+        [&](const Record& record) -> EncodedRecord {
+          bool label = false, identical = false;
+          const std::vector<Answer> unit = encode_unit(s, record, needs, &label, &identical);
+          EncodedRecord made{"", static_cast<uint8_t>(label ? kDesirable : 0)};
+          if (std::any_of(unit.begin(), unit.end(), [](const Answer& a) { return a.completion.empty(); }))
+            return made;
+          made.flags |= kFits;
+          for (const Answer& answer : unit) put_answer(made.bytes, answer);
+          return made;
+        });
+  };
+  if (s.ranks.first()) out.stored = make();
+  s.ranks.from_first("");
+  if (!s.ranks.first()) out.stored = make();
+  for (size_t i = 0; i < records.size(); ++i) {
+    const Records::Place place = records.place(i);
+    const uint8_t flags = out.stored->flags(place);
+    if ((flags & kFits) == 0) {
+      ++out.dropped;
+      continue;
+    }
+    out.places.push_back(place);
+    if (needs.label) out.labels.push_back((flags & kDesirable) != 0);
+  }
+  return out;
+}
+
 }  // namespace
 
-Answers encode_answers(const Session& s, const std::vector<Record>& records,
-                       const objective::PreferenceNeeds& needs) {
+std::vector<Answer> Answers::of(int64_t u) const {
+  if (stored == nullptr) return {all.begin() + u * unit, all.begin() + (u + 1) * unit};
+  const std::string bytes = stored->bytes(places[static_cast<size_t>(u)]);
+  std::vector<Answer> out;
+  for (size_t at = 0; at < bytes.size();) out.push_back(take_answer(bytes, at));
+  return out;
+}
+
+Answers encode_answers(const Session& s, const Records& records, const objective::PreferenceNeeds& needs) {
+  if (records.large() && !needs.list && !needs.matrix) return stored_answers(s, records, needs);
   Answers out;
   out.unit = needs.label ? 1 : (needs.list ? 0 : 2);
   for (const Record& record : records) {
@@ -75,7 +119,7 @@ Answers encode_answers(const Session& s, const std::vector<Record>& records,
     out.identical += identical ? 1 : 0;
     if (!whole || identical) continue;
     for (Answer& answer : unit) out.all.push_back(std::move(answer));
-    if (needs.label) out.labels.push_back(label ? 1.0 : 0.0);
+    if (needs.label) out.labels.push_back(label);
   }
   return out;
 }
@@ -86,10 +130,13 @@ PreferenceStep gather(const Answers& answers, const std::vector<int64_t>& units)
   std::vector<int64_t> sequence;
   std::vector<double> labels;
   int64_t group = 0;
+  for (const int64_t u : units)
+    for (Answer& answer : answers.of(u)) step.answers.push_back(std::move(answer));
+  size_t next = 0;
   for (const int64_t u : units) {
     const Answer* before = nullptr;
     for (int64_t k = 0; k < answers.unit; ++k) {
-      const Answer& a = answers.all[u * answers.unit + k];
+      const Answer& a = step.answers[next++];
       // Tokenised together with its completion, a prompt may end otherwise; then it is not shared.
       if (before == nullptr || before->prompt != a.prompt) {
         ++group;
@@ -107,7 +154,7 @@ PreferenceStep gather(const Answers& answers, const std::vector<int64_t>& units)
       sequence.insert(sequence.end(), static_cast<size_t>(targets), index);
       step.offsets.push_back(static_cast<int64_t>(sequence.size()));
     }
-    if (!answers.labels.empty()) labels.push_back(answers.labels[u]);
+    if (!answers.labels.empty()) labels.push_back(answers.labels[u] ? 1.0 : 0.0);
   }
   step.batch.sequences = static_cast<int64_t>(step.sequences.size());
   step.batch.sequence = at::tensor(sequence, at::kLong);

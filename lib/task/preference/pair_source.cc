@@ -16,7 +16,7 @@ namespace {
 
 // Pairs, or labelled answers, made of the data's records.
 struct MadePairs {
-  std::vector<Record> records;
+  Records records;
   int64_t without = 0, of = 0;  // records, of groups prompts, that give none
   std::string why;
 };
@@ -33,19 +33,21 @@ MadePairs pairs_of_groups(const PreferenceTask& task, const std::vector<Record>&
   return out;
 }
 
-MadePairs made_pairs(const PreferenceTask& task, const std::vector<Record>& records, int64_t stage,
-                     uint64_t seed) {
+MadePairs made_pairs(const PreferenceTask& task, const Records& data, int64_t stage, uint64_t seed) {
   const PairsSection& o = task.pairs;
+  MadePairs out{{}, 0, static_cast<int64_t>(data.size()), ""};
+  if (o.from != "groups" && o.from != "ratings" && o.from != "steps") {
+    out.records = data;
+    return out;
+  }
+  const std::vector<Record> records = data.all("pairs.from");
   if (o.from == "groups") return pairs_of_groups(task, records, seed);
-  MadePairs out{{}, 0, static_cast<int64_t>(records.size()), ""};
   if (o.from == "ratings") {
     out.records = rated_pairs(records, stage, o.stages, &out.without);
     out.why = "the two answers' ratings are equal";
-  } else if (o.from == "steps") {
+  } else {
     out.records = step_pairs(records, {o.form, o.attempts, o.separator}, &out.without);
     out.why = "no better partner is there";
-  } else {
-    out.records = records;
   }
   return out;
 }
@@ -77,8 +79,8 @@ Ends ends_of(const RolloutGroup& group) {
 PairSource::PairSource(Session& s, const PreferenceTask& task) : s_(s), task_(task) {
   const RunConfig& c = s.config;
   if (task.samples()) {
-    prompts_ = encode_train_prompts(s);
-    order_ = std::make_unique<RunOrder>(s, pointers_to(s.train_records), c.train.batch_size);
+    prompts_ = TrainPrompts(s);
+    order_ = std::make_unique<RunOrder>(s, every_index(s.train_records.size()), c.train.batch_size);
     return;
   }
   stages_.resize(static_cast<size_t>(task.pairs.count_stages()));
@@ -100,7 +102,7 @@ void PairSource::encode_stage(int64_t index) {
   stage.first = index * c.train.steps / stages;
   stage.last = (index + 1) * c.train.steps / stages;
   const MadePairs made = made_pairs(task_, s_.train_records, index, static_cast<uint64_t>(c.seed));
-  const std::vector<Record>& records = made.records;
+  const Records& records = made.records;
   const std::string where = stages == 1 ? "" : fmt::format("stage {}: ", index + 1);
   if (made.without > 0) {
     s_.progress->message(fmt::format("{}{} of {} {} give no pair: {}", where, made.without, made.of,
@@ -120,7 +122,7 @@ void PairSource::encode_stage(int64_t index) {
     s_.progress->message(fmt::format("{}{} of {} records are longer than max_tokens {} and left out", where,
                                      stage.answers.dropped, records.size(), c.data.max_tokens));
   }
-  stage.order = make_order(s_, stage.answers.units(), {}, c.train.batch_size);
+  stage.order = make_order(s_, stage.answers.units(), nullptr, c.train.batch_size);
 }
 
 int64_t PairSource::stage_of(int64_t step) const {
@@ -175,12 +177,16 @@ PairDraw PairSource::sample() {
 }
 
 Answers PairSource::held_out(int64_t* count, int64_t* without) const {
-  std::vector<Record> records;
+  Records records;
   for (int64_t i = 0; i < task_.pairs.count_stages(); ++i) {
     MadePairs made = made_pairs(task_, s_.eval_records, i, static_cast<uint64_t>(s_.config.seed));
     *without += made.without;
-    records.insert(records.end(), std::make_move_iterator(made.records.begin()),
-                   std::make_move_iterator(made.records.end()));
+    if (i == 0) {
+      records = std::move(made.records);
+      continue;
+    }
+    std::vector<Record>& all = records.held("pairs.stages");
+    for (const Record& record : made.records) all.push_back(record);
   }
   *count = static_cast<int64_t>(records.size());
   return encode_answers(s_, records, task_.algorithm->needs());

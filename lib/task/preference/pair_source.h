@@ -10,6 +10,7 @@
 #include "data/records.h"
 #include "run/metrics.h"
 #include "task/preference/batch.h"
+#include "train/rollouts.h"
 
 namespace temper {
 
@@ -59,7 +60,7 @@ class PairSource {
   const PreferenceTask& task_;
   std::vector<Stage> stages_;
   std::unique_ptr<ReferenceCache> cache_, held_out_cache_;  // of the only stage; null: none
-  std::vector<std::vector<int64_t>> prompts_;               // online
+  TrainPrompts prompts_;                                    // online
   std::unique_ptr<RunOrder> order_;                         // ... of them
   Answers sampled_;                                         // online: the newest step's
 };

@@ -26,8 +26,7 @@ std::string key_of(const Session& s, const Answers& answers, const std::vector<s
   for (const auto& units : steps) {
     f.add(static_cast<int64_t>(units.size()));
     for (const int64_t u : units) {
-      for (int64_t k = 0; k < answers.unit; ++k) {
-        const Answer& a = answers.all[u * answers.unit + k];
+      for (const Answer& a : answers.of(u)) {
         add_ids(a.prompt);
         add_ids(a.completion);
         add_ids({a.target.begin(), a.target.end()});
@@ -46,10 +45,7 @@ ReferenceCache::ReferenceCache(Session& s, const Answers& answers,
   for (const auto& units : steps) {
     for (const int64_t u : units) {
       if (begin_[u] >= 0) continue;
-      for (int64_t k = 0; k < answers.unit; ++k) {
-        const auto& target = answers.all[u * answers.unit + k].target;
-        size_[u] += std::count(target.begin(), target.end(), true);
-      }
+      for (const Answer& a : answers.of(u)) size_[u] += std::count(a.target.begin(), a.target.end(), true);
       begin_[u] = count;
       count += size_[u];
     }

@@ -30,15 +30,16 @@ void RewardModelTask::data_fields(FieldVisitor& v) {
                    "lies between rewards of 0 and 1"});
 }
 
-Heads RewardModelTask::heads(const RunConfig& config, const std::vector<Record>* records,
+Heads RewardModelTask::heads(const RunConfig& config, const Records* records,
                              const Tokenizer* tokenizer) const {
   Heads heads;
   if (score.verbaliser()) return heads;
   const objective::RewardObjective losses(*algorithm);
   std::vector<std::string> rated;
   if (losses.wants(objective::RewardRows::kRated)) {
-    rated = rated_attributes(in_forms(records != nullptr ? *records : config.data.read(config.data.train),
-                                      losses, *this, static_cast<uint64_t>(config.seed)));
+    rated = rated_attributes(in_forms(
+        records != nullptr ? records->all("the ratings' names") : config.data.read(config.data.train), losses,
+        *this, static_cast<uint64_t>(config.seed)));
   }
   const bool named = !rated.empty() && !rated[0].empty();
   heads.causal = false;

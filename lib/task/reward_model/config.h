@@ -28,8 +28,7 @@ struct RewardModelTask : Task {
   std::string rewards_help() const override { return ""; }
   // Those of the model's folder, else one for each attribute that the records rate, else one. Throws
   // UserError.
-  Heads heads(const RunConfig& config, const std::vector<Record>* records,
-              const Tokenizer* tokenizer) const override;
+  Heads heads(const RunConfig& config, const Records* records, const Tokenizer* tokenizer) const override;
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   std::string method() const override;
   std::optional<FirstConfig> first_config() const override;

@@ -103,7 +103,7 @@ void evaluate_scores(Session& s, const RewardObjective& objective, const ScoreRe
                      const RewardModelTask& task, const std::string& when, Evaluation& out) {
   at::NoGradGuard guard;
   const ScoreOptions& score = task.score;
-  const ScoredUnits data = units_from(s, s.eval_records, objective, reader, task);
+  const ScoredUnits data = units_from(s, s.eval_records.all("task reward_model"), objective, reader, task);
   for (const std::string& line : left_out_of(data, s.config.data.max_tokens, "held-out ")) s.tell_once(line);
   if (data.overlong + data.useless > 0)
     out.row.values.emplace_back("left_out", static_cast<double>(data.overlong + data.useless));
@@ -143,10 +143,10 @@ void RewardModelTask::train(Session& s) const {
   const RunConfig& c = s.config;
   const RewardObjective objective(*algorithm);
   const ScoreReader reader(score, *s.tokenizer, "score");
-  const ScoredUnits data = units_from(s, s.train_records, objective, reader, *this);
+  const ScoredUnits data = units_from(s, s.train_records.all("task reward_model"), objective, reader, *this);
   check_units(data, objective, c.data.max_tokens);
   for (const std::string& line : left_out_of(data, c.data.max_tokens, "")) s.progress->message(line);
-  const auto order = make_order(s, static_cast<int64_t>(data.all.size()), {}, c.train.batch_size);
+  const auto order = make_order(s, static_cast<int64_t>(data.all.size()), nullptr, c.train.batch_size);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) {
     evaluate_scores(s, objective, reader, *this, when, out);

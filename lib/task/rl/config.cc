@@ -248,7 +248,7 @@ int64_t RlTask::updates(const RunConfig& config) const {
   return config.train.steps * updates_per_rollout * rollout.prompts_per_step / config.train.batch_size;
 }
 
-Heads RlTask::heads(const RunConfig&, const std::vector<Record>*, const Tokenizer*) const {
+Heads RlTask::heads(const RunConfig&, const Records*, const Tokenizer*) const {
   Heads heads;
   const objective::Needs needs = algorithm->needs();
   if (needs.critic()) heads.scores = needs.outcome_score ? objective::kOutcomeCount : 1;

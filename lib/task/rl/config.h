@@ -68,8 +68,7 @@ struct RlTask : Task {
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
   int64_t updates(const RunConfig& config) const override;
   int64_t records_of_step(const RunConfig&) const override { return rollout.prompts_per_step; }
-  Heads heads(const RunConfig& config, const std::vector<Record>* records,
-              const Tokenizer* tokenizer) const override;
+  Heads heads(const RunConfig& config, const Records* records, const Tokenizer* tokenizer) const override;
   double policy_temperature() const override { return rollout.temperature; }
   bool replays_routes() const override { return rollout.routing == "replay"; }
   TaskMemory memory(const RunConfig& config, const PlanShapes& shapes) const override;

@@ -25,7 +25,7 @@ at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
   sampling.temperature = 0;
   std::vector<GenerateRequest> requests;
   for (const RolloutGroup& g : groups) {
-    const Record& record = s.train_records[g.record];
+    const Record& record = s.train_records.kept(g.record);
     requests.push_back({g.prompt, 1, static_cast<uint64_t>(g.draw)});
     requests.back().constraint = record_constraint(sampling, record.json, record.where());
   }
@@ -48,11 +48,11 @@ void reference_rewards(Session& s, const RlRollout& rollout, RolloutBatch& batch
   std::vector<RolloutGroup> open;
   std::map<int64_t, double>& known = batch.reference_rewards;
   for (const RolloutGroup& g : batch.groups) {
-    const Json& columns = s.train_records[g.record].json;
+    const Json& columns = s.train_records.kept(g.record).json;
     if (known.contains(g.record)) continue;
     if (has_column(columns, "reference_reward")) {
       if (!columns["reference_reward"].is_number())
-        user_error("{}: reference_reward: expected a number", s.train_records[g.record].where());
+        user_error("{}: reference_reward: expected a number", s.train_records.kept(g.record).where());
       known[g.record] = columns["reference_reward"];
     } else {
       known[g.record] = 0;  // a record twice in the step is asked once

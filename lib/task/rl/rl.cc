@@ -115,14 +115,14 @@ void RlTask::train(Session& s) const {
     s.progress->message("departs from the paper: " + line);
 
   const CreditSources sources = find_credit_sources(s, algorithm);
-  const std::vector<std::vector<int64_t>> prompts = encode_train_prompts(s);
+  const TrainPrompts prompts(s);
   const std::vector<RolloutGroup> stored =
       offline.on() ? read_stored_rollouts(s, *this) : std::vector<RolloutGroup>();
 
   const int64_t stored_groups = offline.on() ? offline.stored_prompts(rollout.prompts_per_step) : 0;
   std::unique_ptr<RunOrder> order;  // of what is sampled; null: nothing is
   if (const int64_t fresh = rollout.prompts_per_step - stored_groups; fresh > 0)
-    order = std::make_unique<RunOrder>(s, pointers_to(s.train_records), fresh);
+    order = std::make_unique<RunOrder>(s, every_index(s.train_records.size()), fresh);
 
   std::unique_ptr<Hints> hints;
   if (hint.on()) hints = std::make_unique<Hints>(s, hint);

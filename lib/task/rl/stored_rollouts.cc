@@ -187,7 +187,7 @@ std::vector<RolloutGroup> read_stored_rollouts(Session& s, const RlTask& task) {
   std::vector<RolloutGroup> groups;
   std::map<std::vector<int64_t>, size_t> open;  // by prompt, the group that still takes responses
   int64_t overlong = 0;
-  std::vector<Record> records = unpacked(s.config.data.read(task.offline.files));
+  Records records = unpacked(s.config.data.read(task.offline.files));
   s.config.data.adapt(records);
   for (const Record& record : records) {
     check_temperature(record, task.rollout.temperature);

@@ -73,7 +73,7 @@ objective::ProcessScores process_scores(const Session& s, const objective::Proce
   for_each_rollout(groups, [&](const RolloutGroup& g, const Rollout& r, int64_t sequence, int64_t first) {
     const std::vector<StepScore> steps = r.parts.empty() ? std::vector<StepScore>() : r.parts[reward].steps;
     known.push_back(steps.empty() ? 0 : 1);
-    easy.push_back(is_easy(o, s.train_records[g.record]) ? 1 : 0);
+    easy.push_back(is_easy(o, s.train_records.kept(g.record)) ? 1 : 0);
     if (steps.empty() || r.tokens() == 0) return;
     // What was scored: all of it, or the last turn.
     std::vector<int64_t> ids = r.ids;

@@ -69,8 +69,12 @@ std::vector<Record> AskOptions::records(const PhaseWork& w) const {
     all = read_lines(w.done.lines(prompts, w.round, w.index));
     if (all.empty()) user_error("{}: phase \"{}\" left no lines to ask", w.where(), prompts);
   } else {
-    all = !files.empty() ? data.read(files) : held_out ? data.eval_records() : data.train_records();
-    data.adapt(all);
+    const DataCache cache = data.data_cache();
+    Records read = !files.empty() ? data.open(files, cache)
+                   : held_out     ? data.eval_records(cache)
+                                  : data.train_records(cache);
+    data.adapt(read);
+    all = std::move(read.held("the phase"));
   }
   if (count == 0 || count >= static_cast<int64_t>(all.size())) return all;
   if (held_out) {

@@ -73,7 +73,7 @@ void SftTask::check_run(const RunConfig& config, std::vector<std::string>& probl
     problems.push_back("data.weights: a file of train is named twice");
 }
 
-Heads SftTask::heads(const RunConfig&, const std::vector<Record>*, const Tokenizer*) const {
+Heads SftTask::heads(const RunConfig&, const Records*, const Tokenizer*) const {
   Heads heads;
   if (loss->make()->needs().value) heads.scores = 1;
   return heads;

@@ -32,9 +32,9 @@ struct SftTask : Task {
   // the others as they are. figures: for people, where there are answers to choose from. Throws UserError.
   std::vector<Record> chosen(const RunConfig& config, std::vector<Record> records,
                              std::string* figures = nullptr) const;
+  bool chooses() const;  // whether it makes anything else of records
   void check_run(const RunConfig& config, std::vector<std::string>& problems) const override;
-  Heads heads(const RunConfig& config, const std::vector<Record>* records,
-              const Tokenizer* tokenizer) const override;
+  Heads heads(const RunConfig& config, const Records* records, const Tokenizer* tokenizer) const override;
   std::string method() const override;
   std::optional<FirstConfig> first_config() const override;
   void train(Session& session) const override;  // sft.cc

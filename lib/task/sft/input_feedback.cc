@@ -47,18 +47,19 @@ struct Leti : InputTransform {
   }
   void records(Session& s) override {
     files = files_with(s.train_records, options.column, "inputs.leti");
-    for (Record& record : s.train_records) {
+    for (Record& record : s.train_records.held("inputs.leti")) {
       if (files.count(record.file) == 0) continue;
       record.prefix += success(record) ? options.good : options.bad;
       if (!success(record)) text_column(record, options.feedback, "inputs.leti");
     }
-    for (Record& record : s.eval_records) record.prefix += options.good;
+    for (Record& record : s.eval_records.held("inputs.leti")) record.prefix += options.good;
     s.banned.push_back(options.good);
     s.banned.push_back(options.bad);
   }
 
+  bool changes_examples() const override { return true; }
   // The feedback stands behind the control token, cut so that the example fits max_tokens.
-  void example(Session& s, const Record& record, RewardedExample& e) override {
+  void example(Session& s, int64_t, const Record& record, RewardedExample& e) override {
     if (files.count(record.file) == 0) return;
     const auto behind = e.prefix_begin + e.prefix_tokens;
     if (!success(record)) {
@@ -104,7 +105,7 @@ struct Ilf : InputTransform {
   void records(Session& s) override {
     if (options.scores.empty() && s.rewards == nullptr)
       user_error("inputs.ilf: give \"scores\", a column, or the run \"rewards\" that score refinements");
-    for (Record& record : s.train_records) {
+    for (Record& record : s.train_records.held("inputs.ilf")) {
       const Json& list = column(record, options.refinements, &Json::is_string, "strings");
       const std::vector<double> scores =
           options.scores.empty() ? scored(s, record, list) : given(record, list);
@@ -210,7 +211,8 @@ struct Rac : InputTransform {
   std::vector<std::vector<int64_t>> written(const Session& s, const std::vector<Drawn>& drawn) const {
     std::vector<std::vector<int64_t>> out;
     for (const Drawn& d : drawn)
-      out.push_back(s.tokenizer->encode(text_column(*d.record, options.column, "inputs.rac")));
+      out.push_back(s.tokenizer->encode(
+          text_column(s.train_records[static_cast<size_t>(d.record)], options.column, "inputs.rac")));
     return out;
   }
 

@@ -37,7 +37,7 @@ struct Filter : InputTransform {
   void records(Session& s) override {
     const size_t before = s.train_records.size();
     const auto files = files_with(s.train_records, options.column, "inputs.filter");
-    std::erase_if(s.train_records, [&](const Record& record) {
+    s.train_records.erase_if([&](const Record& record) {
       return files.count(record.file) > 0 &&
              number_column(record, options.column, "inputs.filter") < options.min;
     });
@@ -84,7 +84,7 @@ struct Conditional : InputTransform {
       ++all;
       return control_text(reward);
     };
-    for (Record& record : s.train_records) {
+    for (Record& record : s.train_records.held(kWho)) {
       if (files.count(record.file) == 0) continue;
       if (!in_segments(record, options.column)) {
         record.prefix += control(number_column(record, options.column, kWho));
@@ -104,12 +104,13 @@ struct Conditional : InputTransform {
                                            : ", so all have the same control token: it will say nothing; see "
                                              "inputs.conditional.threshold"),
         good > 0 && good < all ? LogLevel::kInfo : LogLevel::kWarning);
-    for (Record& record : s.eval_records) record.prefix += options.good;
+    for (Record& record : s.eval_records.held(kWho)) record.prefix += options.good;
     s.banned.push_back(options.good);
     s.banned.push_back(options.bad);
   }
+  bool changes_examples() const override { return true; }
   // What is longer than max_tokens with them is cut.
-  void example(Session& s, const Record& record, RewardedExample& e) override {
+  void example(Session& s, int64_t at_record, const Record& record, RewardedExample& e) override {
     if (!in_segments(record, options.column)) return;
     const auto runs = segment_runs(*s.tokenizer, record, e, options.column, kWho);
     std::vector<Control> inserted;
@@ -127,7 +128,7 @@ struct Conditional : InputTransform {
     const auto size = std::min(static_cast<int64_t>(e.ids.size()), s.config.data.max_tokens);
     erase_tokens(e, size, static_cast<int64_t>(e.ids.size()));
     for (Control& c : inserted) c = {size - c.begin, size - c.end};
-    controls[&record] = std::move(inserted);
+    controls[at_record] = std::move(inserted);
   }
   void step(Session& s, std::vector<Drawn>& drawn) override {
     for (size_t i = 0; i < drawn.size(); ++i) {
@@ -156,7 +157,7 @@ struct Conditional : InputTransform {
     int64_t begin, end;  // in the example, counted from its end: other transforms put tokens in before
   };
   ConditionalOptions options;
-  std::map<const Record*, std::vector<Control>> controls;  // between the segments of a record's example
+  std::map<int64_t, std::vector<Control>> controls;  // between the segments of a record's example
 };
 
 std::unique_ptr<InputTransform> ConditionalOptions::make() const {

@@ -34,8 +34,7 @@ const Registry<InputOptions>& input_registry() {
   return registry;
 }
 
-std::set<std::string> files_with(const std::vector<Record>& records, const std::string& column,
-                                 const std::string& who) {
+std::set<std::string> files_with(const Records& records, const std::string& column, const std::string& who) {
   std::set<std::string> out;
   for (const Record& record : records) {
     if (has_column(record.json, column)) out.insert(record.file);
@@ -70,8 +69,13 @@ void Inputs::records() {
   for (const auto& transform : transforms_) transform->records(session_);
 }
 
-void Inputs::example(const Record& record, RewardedExample& example) {
-  for (const auto& transform : transforms_) transform->example(session_, record, example);
+void Inputs::example(int64_t at, const Record& record, RewardedExample& example) {
+  for (const auto& transform : transforms_) transform->example(session_, at, record, example);
+}
+
+bool Inputs::changes_examples() const {
+  return std::any_of(transforms_.begin(), transforms_.end(),
+                     [](const auto& transform) { return transform->changes_examples(); });
 }
 
 void Inputs::step(std::vector<Drawn>& drawn) {

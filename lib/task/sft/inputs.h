@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/fields.h"
-#include "data/records.h"
+#include "data/large/record_set.h"
 #include "train/micro_batch.h"
 
 namespace temper {
@@ -21,8 +21,7 @@ class Session;
 // The files of some records that have this column: their records all need it, those of the other files stay
 // as they are, such as plain text that is mixed in. Throws UserError when no record has it, with `who` needs
 // it.
-std::set<std::string> files_with(const std::vector<Record>& records, const std::string& column,
-                                 const std::string& who);
+std::set<std::string> files_with(const Records& records, const std::string& column, const std::string& who);
 
 // An example, and where the loss reads rewards one for each of its ids.
 struct RewardedExample : Example {
@@ -32,7 +31,7 @@ struct RewardedExample : Example {
 // One example of a step, which transforms may change.
 struct Drawn {
   RewardedExample example;
-  const Record* record = nullptr;
+  int64_t record = 0;  // of session.train_records
 };
 
 // Put tokens in before place `at`, take out [from, to): ids, targets, rewards and what is read alike. What is
@@ -48,8 +47,10 @@ class InputTransform {
   // Once, before anything is encoded: leaves records of session.train_records out, rewrites them, sets their
   // prefixes and those of session.eval_records. Throws UserError at a record's place.
   virtual void records(Session& session) {}
-  // Once for each record that was encoded and is not too long.
-  virtual void example(Session& session, const Record& record, RewardedExample& example) {}
+  // Once for each record that was encoded and is not too long. at: its place in session.train_records.
+  virtual void example(Session& session, int64_t at, const Record& record, RewardedExample& example) {}
+  // Whether it does; then all examples are in memory.
+  virtual bool changes_examples() const { return false; }
   // The examples of a step.
   virtual void step(Session& session, std::vector<Drawn>& drawn) {}
   // What is added to the embeddings of a micro-batch of these examples, [N, H]; undefined: nothing.
@@ -76,7 +77,8 @@ class Inputs {
  public:
   Inputs(const std::vector<InputEntry>& entries, Session& session);
   void records();
-  void example(const Record& record, RewardedExample& example);
+  void example(int64_t at, const Record& record, RewardedExample& example);
+  bool changes_examples() const;
   void step(std::vector<Drawn>& drawn);
   at::Tensor embedding_noise(const std::vector<Drawn>& drawn, const MicroBatch& batch);
 

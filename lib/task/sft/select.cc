@@ -6,10 +6,13 @@
 
 namespace temper {
 
+bool SftTask::chooses() const {
+  return select != nullptr || loss->make()->needs().group;
+}
+
 std::vector<Record> SftTask::chosen(const RunConfig& config, std::vector<Record> records,
                                     std::string* figures) const {
-  const bool together = loss->make()->needs().group;
-  if (!select && !together) return records;
+  if (!chooses()) return records;
   std::vector<Record> answers, out;
   bool rewards = false;
   for (Record& record : records) {

@@ -23,19 +23,45 @@
 namespace temper {
 namespace {
 
-// The examples as the inputs change them, each with its record; rewarded: with what the loss reads at each
-// token.
-std::vector<Drawn> encode(const Session& s, const SftTask& task, Inputs& inputs, bool rewarded) {
+// The examples of a run, each with its record.
+class TrainExamples {
+ public:
+  // As inputs and rewards change them, in memory.
+  explicit TrainExamples(std::vector<Drawn> changed) : changed_(std::move(changed)) {}
+  // As they are stored.
+  explicit TrainExamples(Examples stored) : stored_(std::move(stored)) {}
+
+  size_t size() const { return changed_.empty() ? stored_.records.size() : changed_.size(); }
+  Drawn operator[](int64_t i) const {
+    const auto at = static_cast<size_t>(i);
+    return changed_.empty() ? Drawn{{stored_.examples[at]}, stored_.records[at]} : changed_[at];
+  }
+  int64_t record(int64_t i) const {
+    return changed_.empty() ? stored_.records[static_cast<size_t>(i)]
+                            : changed_[static_cast<size_t>(i)].record;
+  }
+  const std::vector<Drawn>& changed() const { return changed_; }
+
+ private:
+  std::vector<Drawn> changed_;
+  Examples stored_;
+};
+
+// rewarded: with what the loss reads at each token.
+TrainExamples encode(const Session& s, const SftTask& task, Inputs& inputs, bool rewarded) {
   Examples stored = encode_train_examples(s);
+  if (!rewarded && task.filter == nullptr && !inputs.changes_examples())
+    return TrainExamples(std::move(stored));
   std::vector<Drawn> out;
   for (size_t i = 0; i < stored.examples.size(); ++i) {
-    RewardedExample example{std::move(stored.examples[i])};
-    const Record& record = *stored.records[i];
+    RewardedExample example{stored.examples[i]};
+    const Record& record = s.train_records.kept(static_cast<size_t>(stored.records[i]));
     if (rewarded &&
         !set_rewards(*s.tokenizer, record, task.reward_column, "loss.name " + task.loss_name, example))
       continue;
-    inputs.example(record, example);
-    out.push_back({std::move(example), &record});
+    inputs.example(stored.records[i], record, example);
+    out.push_back({std::move(example), stored.records[i]});
+    s.train_records.forget();
   }
   const size_t unknown = stored.examples.size() - out.size();
   if (out.empty())
@@ -44,33 +70,47 @@ std::vector<Drawn> encode(const Session& s, const SftTask& task, Inputs& inputs,
     s.progress->message(fmt::format("{} of {} examples have no segment with a reward and are left out",
                                     unknown, stored.examples.size()));
   }
-  return out;
+  return TrainExamples(std::move(out));
 }
 
 // What a step draws: single examples, or all examples of one prompt and file together.
-std::vector<std::vector<int64_t>> units_of(const Session& s, const std::vector<Drawn>& examples,
-                                           bool by_prompt) {
-  std::vector<std::vector<int64_t>> out;
-  std::map<std::pair<std::string, std::vector<int64_t>>, size_t> seen;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    size_t unit = out.size();
-    const Record& record = *examples[i].record;
-    if (by_prompt) unit = seen.try_emplace({record.file, s.encoder->prompt(record)}, unit).first->second;
-    if (unit == out.size()) out.emplace_back();
-    out[unit].push_back(static_cast<int64_t>(i));
+class Units {
+ public:
+  Units(const Session& s, const TrainExamples& examples, bool by_prompt)
+      : count_(static_cast<int64_t>(examples.size())), by_prompt_(by_prompt) {
+    if (!by_prompt) return;
+    std::map<std::pair<std::string, std::vector<int64_t>>, size_t> seen;
+    for (int64_t i = 0; i < count_; ++i) {
+      const Record record = s.train_records[static_cast<size_t>(examples.record(i))];
+      const size_t unit =
+          seen.try_emplace({record.file, s.encoder->prompt(record)}, together_.size()).first->second;
+      if (unit == together_.size()) together_.emplace_back();
+      together_[unit].push_back(i);
+    }
   }
-  return out;
-}
+
+  int64_t size() const { return by_prompt_ ? static_cast<int64_t>(together_.size()) : count_; }
+  std::vector<int64_t> operator[](int64_t unit) const {
+    return by_prompt_ ? together_[static_cast<size_t>(unit)] : std::vector<int64_t>{unit};
+  }
+  int64_t first(int64_t unit) const {
+    return by_prompt_ ? together_[static_cast<size_t>(unit)].front() : unit;
+  }
+
+ private:
+  int64_t count_;
+  bool by_prompt_;
+  std::vector<std::vector<int64_t>> together_;
+};
 
 // Of a run that weighs its files; of any other none, and the order of data says what is drawn.
-std::unique_ptr<Draws> weighted_draws(const Session& s, const SftTask& task,
-                                      const std::vector<Drawn>& examples,
-                                      const std::vector<std::vector<int64_t>>& units) {
+std::unique_ptr<Draws> weighted_draws(const Session& s, const SftTask& task, const TrainExamples& examples,
+                                      const Units& units) {
   if (task.weights.size() < 2) return nullptr;
   const DataSection& data = s.config.data;
   std::vector<int64_t> sources;
-  for (const auto& unit : units) {
-    const std::string& file = examples[unit.front()].record->file;
+  for (int64_t unit = 0; unit < units.size(); ++unit) {
+    const std::string& file = s.train_records.file(static_cast<size_t>(examples.record(units.first(unit))));
     sources.push_back(std::find(data.train.begin(), data.train.end(), file) - data.train.begin());
   }
   return std::make_unique<Draws>(
@@ -78,23 +118,27 @@ std::unique_ptr<Draws> weighted_draws(const Session& s, const SftTask& task,
                             s.config.train.batch_size, task.weights, task.end_weights});
 }
 
-RunOrder order_of(Session& s, const std::vector<Drawn>& examples,
-                  const std::vector<std::vector<int64_t>>& units) {
-  std::vector<const Record*> records;
-  for (const auto& unit : units) records.push_back(examples[unit.front()].record);
-  return RunOrder(s, std::move(records), s.config.train.batch_size);
+std::vector<int64_t> records_of(const TrainExamples& examples, const Units& units) {
+  std::vector<int64_t> records;
+  records.reserve(static_cast<size_t>(units.size()));
+  for (int64_t unit = 0; unit < units.size(); ++unit) records.push_back(examples.record(units.first(unit)));
+  return records;
 }
 
-// The examples of these units.
-std::vector<std::vector<const Example*>> examples_of(const std::vector<Drawn>& examples,
-                                                     const std::vector<std::vector<int64_t>>& units,
-                                                     const std::vector<int64_t>& which) {
-  std::vector<std::vector<const Example*>> out;
+// What the model as it is says of these units.
+std::vector<Observation> observe_units(Session& s, const TrainExamples& examples, const Units& units,
+                                       const std::vector<int64_t>& which) {
+  std::vector<std::vector<Drawn>> drawn;
+  std::vector<std::vector<const Example*>> of_units;
   for (const int64_t unit : which) {
-    auto& of_unit = out.emplace_back();
-    for (const int64_t i : units[unit]) of_unit.push_back(&examples[i].example);
+    auto& some = drawn.emplace_back();
+    for (const int64_t i : units[unit]) some.push_back(examples[i]);
   }
-  return out;
+  for (const auto& some : drawn) {
+    auto& of_unit = of_units.emplace_back();
+    for (const Drawn& one : some) of_unit.push_back(&one.example);
+  }
+  return observe_now(s, of_units, which);
 }
 
 std::vector<double> losses_of(const std::vector<Observation>& seen) {
@@ -173,9 +217,9 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
 
 // The run's filter as its state has it; null: none.
 std::unique_ptr<MultistageFilter> filter_of(const Session& s, const SftTask& task,
-                                            const std::vector<Drawn>& examples) {
+                                            const TrainExamples& examples) {
   if (task.filter == nullptr) return nullptr;
-  auto out = std::make_unique<MultistageFilter>(*task.filter, examples, s.config.train.steps,
+  auto out = std::make_unique<MultistageFilter>(*task.filter, examples.changed(), s.config.train.steps,
                                                 s.config.train.batch_size, s.model->config().vocab);
   if (s.state.loop.contains("filter")) out->load(s.state.loop["filter"], s.config.run);
   return out;
@@ -184,14 +228,14 @@ std::unique_ptr<MultistageFilter> filter_of(const Session& s, const SftTask& tas
 // Mean negative log-prob of the held-out targets.
 void evaluate_loss(Session& s, const SftTask& task, const std::string& when, Evaluation& out) {
   const bool groups = std::any_of(s.eval_records.begin(), s.eval_records.end(), is_group);
-  std::vector<Record> chosen;
-  if (groups) chosen = task.chosen(s.config, s.eval_records);
-  const std::vector<Record>& records = groups ? chosen : s.eval_records;
+  Records chosen;
+  if (groups) chosen = task.chosen(s.config, s.eval_records.all("data.select"));
+  const Records& records = groups ? chosen : s.eval_records;
   const Examples held_out = encode_examples(s, records);
   const size_t all = records.size();
   leave_out(s, out, "left_out", static_cast<int64_t>(all - held_out.examples.size()),
             static_cast<int64_t>(all), "examples");
-  const std::optional<double> loss = held_out_loss(s, held_out.examples);
+  const std::optional<double> loss = held_out_loss(s, held_out.examples.all());
   if (!loss) {
     out.line = nothing_left(when, "loss");
     return;
@@ -208,21 +252,21 @@ void SftTask::train(Session& s) const {
   const auto loss_fn = loss->make();
   const objective::SupervisedNeeds needs = loss_fn->needs();
   std::string figures;
-  s.train_records = chosen(c, std::move(s.train_records), &figures);
+  if (chooses()) s.train_records = chosen(c, std::move(s.train_records.held("data.select")), &figures);
   if (!figures.empty()) s.progress->message("data.select " + figures);
   Inputs transforms(inputs, s);
   transforms.records();
   // All examples are encoded before the first step, so that a bad line costs no training time.
-  const std::vector<Drawn> examples = encode(s, *this, transforms, needs.reward);
+  const TrainExamples examples = encode(s, *this, transforms, needs.reward);
   if (needs.reward) {
-    const std::string warning = loss_fn->warning(floats(rewards_of(examples).of_segment));
+    const std::string warning = loss_fn->warning(floats(rewards_of(examples.changed()).of_segment));
     if (!warning.empty()) s.progress->message(warning, LogLevel::kWarning);
   }
-  const auto units = units_of(s, examples, needs.group);
+  const Units units(s, examples, needs.group);
   const auto draws = weighted_draws(s, *this, examples, units);
-  RunOrder order = order_of(s, examples, units);
+  RunOrder order(s, records_of(examples, units), c.train.batch_size);
   if (const auto wanted = order.wants_base(); !wanted.empty())
-    order.observe_base(observe_now(s, examples_of(examples, units, wanted), wanted));
+    order.observe_base(observe_units(s, examples, units, wanted));
   const auto filter = filter_of(s, *this, examples);
 
   s.evaluate_first([&](const std::string& when, Evaluation& out) { evaluate_loss(s, *this, when, out); });
@@ -246,7 +290,7 @@ void SftTask::train(Session& s) const {
     const std::vector<int64_t> taken =
         filter == nullptr ? draw()
                           : filter->batch(s.state.step, draw, [&](const std::vector<int64_t>& which) {
-                              return losses_of(observe_now(s, examples_of(examples, units, which), which));
+                              return losses_of(observe_units(s, examples, units, which));
                             });
     for (size_t g = 0; g < taken.size(); ++g) {
       for (const int64_t i : units[taken[g]]) {
