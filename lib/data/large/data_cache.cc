@@ -19,7 +19,7 @@ namespace temper {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-constexpr int64_t kLeftOver = 86400 * kSecond;  // a file that nobody has finished in so long
+constexpr int64_t kLeftOver = 3600 * kSecond;  // a file to which nobody has written for so long
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -52,6 +52,9 @@ TrainExamples encode(const Session& s, const SftTask& task, Inputs& inputs, bool
   Examples stored = encode_train_examples(s);
   if (!rewarded && task.filter == nullptr && !inputs.changes_examples())
     return TrainExamples(std::move(stored));
+  if (s.train_records.large())
+    s.progress->message(
+        "all examples are kept in memory, as inputs, rewards or the filter read or change them");
   std::vector<Drawn> out;
   for (size_t i = 0; i < stored.examples.size(); ++i) {
     RewardedExample example{stored.examples[i]};
