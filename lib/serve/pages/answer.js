@@ -1,5 +1,6 @@
 // One answer as it is streamed: /v1/chat/completions, chunk by chunk, into a message.
 import {ApiError, eventsOf, request} from "./api.js";
+import {formatValue} from "./format.js";
 
 // What a message of the assistant is made of.
 export function emptyAnswer(model) {
@@ -75,7 +76,7 @@ export function figuresOf(answer) {
   const tokens = answer.usage?.completion_tokens ?? answer.pieces, seconds = (answer.lastAt - answer.firstAt) / 1000;
   const out = [words[answer.finish] ?? answer.finish ?? ""];
   if (tokens > 0) out.push(`${answer.usage ? "" : "about "}${tokens} ${tokens === 1 ? "token" : "tokens"}`);
-  if (tokens > 1 && seconds > 0) out.push(`${((tokens - 1) / seconds).toPrecision(3)} tokens/s`);
+  if (tokens > 1 && seconds > 0) out.push(`${formatValue((tokens - 1) / seconds)} tokens/s`);
   return out.filter((text) => text !== "").join(" · ");
 }
 
