@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
                "temper-serve"};
   Arguments a;
   ServeSettings& s = a.served;
+  int64_t prompt_cache_mb = 512;
   app.add_option("RUN", s.run, "a run's folder: shown at /live while it trains; its final/ is served");
   add_model_options(app, s.model);
   app.add_option("--adapter", s.adapters, "an adapter folder of PEFT or Temper: [NAME=]DIR, each a model")
@@ -62,6 +63,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--queue", s.limits.queue, "samples that wait for a place; more are refused [256]")
       ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--prompt-cache", prompt_cache_mb,
+                 "MB of prompts' keys and values, of each model, kept for prompts that begin alike [512]")
+      ->check(CLI::Range(0, 1 << 20));
   app.add_option("--context", s.limits.context,
                  "tokens of prompt and completion; 0: what the model has positions for [0]")
       ->check(CLI::Range(0, 1 << 24));
@@ -77,5 +81,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e5));
   app.add_option("--threads", s.threads, "0: all cores [0]")->check(CLI::Range(0, 4096));
   app.add_flag("--log-requests", a.server.log_requests, "a line a request: never its contents");
-  return run_app(app, argc, argv, [&] { return serve(a); });
+  return run_app(app, argc, argv, [&] {
+    s.limits.kept_prompt_bytes = prompt_cache_mb << 20;
+    return serve(a);
+  });
 }

@@ -10,6 +10,10 @@ int64_t common_tokens(const std::vector<int64_t>& a, const std::vector<int64_t>&
   return std::mismatch(a.begin(), a.begin() + length, b.begin()).first - a.begin();
 }
 
+int64_t room_of(const std::vector<int64_t>& prompt) {
+  return (static_cast<int64_t>(prompt.size()) + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
+}
+
 }  // namespace
 
 std::shared_ptr<KvRun> PromptCache::begin_of(const std::vector<int64_t>& prompt) {
@@ -29,18 +33,17 @@ std::shared_ptr<KvRun> PromptCache::begin_of(const std::vector<int64_t>& prompt)
 }
 
 void PromptCache::keep(const std::vector<int64_t>& prompt, std::shared_ptr<const KvRun> run) {
-  const auto length = static_cast<int64_t>(prompt.size());
-  if (length > most_ || length < kWorth) return;
+  if (room_of(prompt) > most_ || static_cast<int64_t>(prompt.size()) < kWorth) return;
   // One that this prompt begins with is of no more use.
   kept_.remove_if([&](const Kept& kept) {
     const bool covered = common_tokens(kept.prompt, prompt) == static_cast<int64_t>(kept.prompt.size());
-    if (covered) tokens_ -= static_cast<int64_t>(kept.prompt.size());
+    if (covered) tokens_ -= room_of(kept.prompt);
     return covered;
   });
   kept_.push_front({prompt, std::move(run)});
-  tokens_ += length;
+  tokens_ += room_of(prompt);
   while (tokens_ > most_) {
-    tokens_ -= static_cast<int64_t>(kept_.back().prompt.size());
+    tokens_ -= room_of(kept_.back().prompt);
     kept_.pop_back();
   }
 }

@@ -12,8 +12,8 @@ namespace temper {
 
 class PromptCache {
  public:
-  // So many tokens are kept in all; those that were not asked for the longest go first. The pool outlives
-  // this.
+  // Room for so many tokens is kept in all, in whole blocks; those that were not asked for the longest go
+  // first. The pool outlives this.
   PromptCache(KvPool& pool, int64_t most_tokens) : pool_(pool), most_(most_tokens) {}
 
   // A copy of what is kept of the prompt's first tokens: as many as one of the kept prompts begins with, and

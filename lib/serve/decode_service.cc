@@ -355,7 +355,15 @@ class Service : public DecodeService {
       }
     };
     lane.loop = std::make_unique<DecodeLoop>(*model_, *tokenizer_, lane.options, std::move(events));
-    lane.loop->keep_prompts(limits_.kept_prompt_tokens);
+    lane.loop->keep_prompts(limits_.kept_prompt_bytes / token_bytes());
+  }
+
+  // Of a token's keys and values.
+  int64_t token_bytes() const {
+    const KvShape shape = kv_shape(*model_);
+    int64_t numbers = 0;
+    for (const KvHeads& layer : shape.layers) numbers += layer.heads * layer.run() / kBlockTokens;
+    return std::max<int64_t>(1, numbers * static_cast<int64_t>(shape.options.dtype().itemsize()));
   }
 
   static ServiceRefusal failure(const std::exception& e) {

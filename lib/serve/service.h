@@ -21,12 +21,13 @@
 namespace temper {
 
 struct ServiceLimits {
-  int64_t max_batch = 32;              // sequences decoded together
-  int64_t queue = 256;                 // samples that wait for a place; one more is refused
-  int64_t context = 0;                 // tokens of prompt and completion; 0: what the model has positions for
-  int64_t max_samples = 16;            // of one request
-  double request_s = 600;              // a request that takes longer ends as it is
-  int64_t kept_prompt_tokens = 32768;  // of prompts whose keys and values are kept for those that begin alike
+  int64_t max_batch = 32;    // sequences decoded together
+  int64_t queue = 256;       // samples that wait for a place; one more is refused
+  int64_t context = 0;       // tokens of prompt and completion; 0: what the model has positions for
+  int64_t max_samples = 16;  // of one request
+  double request_s = 600;    // a request that takes longer ends as it is
+  int64_t kept_prompt_bytes =
+      512 << 20;  // keys and values of prompts, for those that begin alike; of each model
 };
 
 // What is asked. `sampling` has been checked (SamplingOptions::check) by who asks.

@@ -273,7 +273,7 @@ TEST_CASE("service: what takes too long ends as it is; an end that was asked for
 
 TEST_CASE("service: prompts that begin alike are read once") {
   ServiceLimits limits;
-  limits.kept_prompt_tokens = 150;
+  limits.kept_prompt_bytes = 256 * 2 * 2 * (8 + 16) * 4;  // room for 256 tokens
   for (const std::string family : {"llama", "mistral"}) {
     const auto service = service_of(limits, family);
     const std::string system(60, 'k');
