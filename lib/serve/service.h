@@ -26,8 +26,8 @@ struct ServiceLimits {
   int64_t context = 0;       // tokens of prompt and completion; 0: what the model has positions for
   int64_t max_samples = 16;  // of one request
   double request_s = 600;    // a request that takes longer ends as it is
-  int64_t kept_prompt_bytes =
-      512 << 20;  // keys and values of prompts, for those that begin alike; of each model
+  // Of prompts' keys and values, of each model, for prompts that begin alike.
+  int64_t kept_prompt_bytes = 512 << 20;
 };
 
 // What is asked. `sampling` has been checked (SamplingOptions::check) by who asks.
