@@ -6,9 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <mutex>
-#include <set>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -25,14 +24,6 @@ int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-// One line a process and folder.
-void warn_once(const std::string& folder, const std::string& why) {
-  static std::mutex mutex;
-  static std::set<std::string> told;
-  const std::lock_guard lock(mutex);
-  if (told.insert(folder).second) log_warning("data.cache: nothing is kept for the next start: {}", why);
 }
 
 struct Kept {
@@ -54,8 +45,7 @@ void DataCache::tell(const std::string& what, double share) const {
 }
 
 void DataCache::give_up(const std::string& why) const {
-  writes_ = false;
-  warn_once(folder_, why);
+  if (std::exchange(writes_, false)) log_warning("data.cache: nothing is kept for the next start: {}", why);
 }
 
 std::string DataCache::fingerprint(const std::string& file) const {
