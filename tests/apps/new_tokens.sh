@@ -61,7 +61,7 @@ for kind in full lora; do
   config half.json "$(python3 -c "import json; print(json.dumps(json.load(open('$kind.json'))['adapter']))")" 60
   "$bin/temper-train" half.json --run half --quiet &
   run=$!
-  while [ ! -e half/checkpoints/step-10/DONE ] && kill -0 $run 2> /dev/null; do sleep 0.02; done
+  while ! compgen -G 'half/checkpoints/step-*/DONE' > /dev/null && kill -0 $run 2> /dev/null; do sleep 0.02; done
   kill -9 $run 2> /dev/null
   wait $run 2> /dev/null
   "$bin/temper-train" half.json --run half --quiet 2> said || fail "continuing a $kind run: $(cat said)"
