@@ -126,7 +126,7 @@ Tensor weight_gradient(const Tensor& dy, const Tensor& x, const ExpertRows& rows
     else if (!x.is_cpu())
       dw.select(0, e).copy_(on_device::mm_f32(part(dy, r).t(), part(x, r)));
     else if (!has_kernel(x))
-      dw.select(0, e).copy_(at::matrix_product(part(dy, r).t(), part(x, r)));
+      dw.select(0, e).copy_(at::mm(part(dy, r).t(), part(x, r)));
     else
       for (const Range& o : parts_of(0, out, kBlockColumns)) blocks.push_back({e, r, o});
   }
