@@ -6,6 +6,7 @@
 #include "tensor/accelerator/logits.h"
 #include "tensor/kernels.h"
 #include "tensor/logits.h"
+#include "tensor/product/add_rows.h"
 
 namespace temper {
 namespace {
@@ -195,7 +196,7 @@ void run_backward(const Student& student, const std::vector<TeacherStates>& teac
                         dhidden.defined() ? drows.mutable_data_ptr<float>() + first * width : nullptr,
                         dhead.defined() ? dhead.mutable_data_ptr<float>() : nullptr);
       });
-  if (dhidden.defined()) dhidden.index_add_(0, source, drows);
+  if (dhidden.defined()) add_rows(dhidden, source, drows);
 }
 
 struct Divergence : Function<Divergence> {

@@ -7,6 +7,7 @@
 #include "tensor/kernels.h"
 #include "tensor/logits.h"
 #include "tensor/logp_parts.h"
+#include "tensor/product/add_rows.h"
 
 namespace temper {
 
@@ -105,7 +106,7 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     if (ctx->needs_input_grad(0)) dhidden = at::zeros(hidden.sizes(), floats);
     if (const Tensor& rows = saved[8], &expected = saved[10]; early_holds(b, rows, saved[9], expected)) {
       if (dhidden.defined())
-        dhidden.index_add_(0, b.source, expected.defined() ? rows : rows * b.dlogp.unsqueeze(1));
+        add_rows(dhidden, b.source, expected.defined() ? rows : rows * b.dlogp.unsqueeze(1));
       dhead = saved[9];
     } else {
       if (ctx->needs_input_grad(2)) dhead = at::zeros(head.sizes(), floats);

@@ -9,6 +9,7 @@
 
 #include "tensor/logits.h"
 #include "tensor/logp_parts.h"
+#include "tensor/product/add_rows.h"
 
 namespace temper {
 namespace {
@@ -311,7 +312,7 @@ void run_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& 
                         dhidden.defined() ? drows.mutable_data_ptr<float>() + first * width : nullptr,
                         dhead.defined() ? dhead.mutable_data_ptr<float>() : nullptr);
       });
-  if (dhidden.defined()) dhidden.index_add_(0, b.source, drows);
+  if (dhidden.defined()) add_rows(dhidden, b.source, drows);
 }
 
 }  // namespace
