@@ -10,6 +10,7 @@
 #include "tensor/logits.h"
 #include "tensor/logp_parts.h"
 #include "tensor/product/add_rows.h"
+#include "tensor/product/mm.h"
 
 namespace temper {
 namespace {
@@ -20,7 +21,7 @@ using at::Tensor;
 template <typename T>
 void logits_chunk(const T* hidden, const T* head, int64_t rows, int64_t width, int64_t vocab,
                   const LogpOptions& o, float* logits) {
-  gemm(Trans::kNo, Trans::kYes, rows, vocab, width, hidden, width, head, width, false, logits, vocab);
+  product_into(hidden, rows, head, vocab, width, logits);
   if (o.temperature == 1.0 && o.law.softcap == 0.0) return;
   at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     const vec::Floats inverse(static_cast<float>(1.0 / o.temperature));

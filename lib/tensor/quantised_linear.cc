@@ -7,8 +7,11 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
+#include <vector>
 
 #include "tensor/kernels.h"
+#include "tensor/product/dots.h"
 #include "tensor/product/mm.h"
 #include "tensor/quantised.h"
 #include "tensor/vec.h"
@@ -30,8 +33,7 @@ constexpr int64_t kSlab = 1 << 20;
 constexpr int64_t kGrain = 1 << 15;
 // Up to so many rows of x, a slab's way through memory costs more than the product itself.
 constexpr int64_t kFewRows = 24;
-// Rows of W that are multiplied together: each number of x is loaded once for all.
-constexpr int64_t kTogether = 4;
+constexpr int64_t kTogether = dots::kTogether;
 
 // 16 codes as floats, or as many as a vector has.
 vec::Floats widened(const int8_t* codes) {
@@ -185,20 +187,10 @@ int64_t total_rows(const QuantisedParts& weights) {
   return out;
 }
 
-// out[j] = w_j x, rows of w one after the other.
-template <typename T>
-void dots(const T* w, const T* x, int64_t n, float* out) {
-  vec::Floats sums[kTogether] = {0.0f, 0.0f, 0.0f, 0.0f};
-  vec::for_each(n, [&](int64_t i, int64_t count) {
-    const vec::Floats right = vec::load(x + i, count);
-    for (int64_t j = 0; j < kTogether; ++j)
-      sums[j] = at::vec::fmadd(vec::load(w + j * n + i, count), right, sums[j]);
-  });
-  for (int64_t j = 0; j < kTogether; ++j) out[j] = vec::sum(sums[j]);
-}
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
-// The same with products of pairs of bf16.
-void dots(const c10::BFloat16* w, const c10::BFloat16* x, int64_t n, float* out) {
+constexpr bool kPairs = true;
+// out[j] = w_j x by products of pairs of bf16, rows of w one after the other.
+void pair_dots(const c10::BFloat16* w, const c10::BFloat16* x, int64_t n, float* out) {
   __m512 sums[kTogether] = {};
   for (int64_t i = 0; i < n; i += 32) {
     const __mmask32 there = n - i >= 32 ? ~0u : (1u << (n - i)) - 1;
@@ -210,13 +202,48 @@ void dots(const c10::BFloat16* w, const c10::BFloat16* x, int64_t n, float* out)
   }
   for (int64_t j = 0; j < kTogether; ++j) out[j] = _mm512_reduce_add_ps(sums[j]);
 }
+#else
+constexpr bool kPairs = false;
+[[maybe_unused]] void pair_dots(const c10::BFloat16*, const c10::BFloat16*, int64_t, float*) {}
 #endif
+
+// Rows of x as the dot products read them: in pairs of bf16, or as floats.
+template <typename T>
+struct FewRows {
+  static constexpr bool kInPairs = kPairs && std::is_same_v<T, c10::BFloat16>;
+  const T* x;
+  int64_t rows, in;
+  std::vector<float> floats;
+
+  FewRows(const T* x, int64_t rows, int64_t in) : x(x), rows(rows), in(in) {
+    if constexpr (kInPairs || std::is_same_v<T, float>) return;
+    floats.resize(rows * in);
+    vec::for_each(rows * in,
+                  [&](int64_t i, int64_t n) { vec::store(floats.data() + i, vec::load(x + i, n), n); });
+  }
+  // f(row, sums of kTogether rows of w) for all rows.
+  template <typename F>
+  void for_each(const T* w, const F& f) const {
+    float sums[dots::kMost * kTogether];
+    const int64_t most = kInPairs ? 1 : dots::kMost;
+    for (int64_t r = 0; r < rows; r += most) {
+      const int64_t n = std::min(most, rows - r);
+      if constexpr (kInPairs)
+        pair_dots(w, x + r * in, in, sums);
+      else if constexpr (std::is_same_v<T, float>)
+        dots::of(n, x + r * in, w, in, sums);
+      else
+        dots::of(n, floats.data() + r * in, w, in, sums);
+      for (int64_t i = 0; i < n; ++i) f(r + i, sums + i * kTogether);
+    }
+  }
+};
 
 // y's columns of one part, from a few rows of x: rows of W never leave the innermost cache.
 template <typename T>
 void few_rows_product(const Tensor& x, const QuantisedRows& part, const T* bias, T* y, int64_t y_stride) {
   const int64_t in = part.matrix->columns;
-  const T* rows_of_x = x.const_data_ptr<T>();
+  const FewRows<T> rows_of_x(x.const_data_ptr<T>(), x.size(0), in);
   const Source source(*part.matrix);
   const int64_t groups = (part.rows() + kTogether - 1) / kTogether;
   at::parallel_for(0, groups, kGrain / (in * kTogether) + 1, [&](int64_t first, int64_t last) {
@@ -224,14 +251,12 @@ void few_rows_product(const Tensor& x, const QuantisedRows& part, const T* bias,
     for (int64_t group = first; group < last; ++group) {
       const int64_t row = group * kTogether, count = std::min(kTogether, part.rows() - row);
       for (int64_t j = 0; j < count; ++j) row_range(source, part.begin + row + j, {0, in}, w.data() + j * in);
-      for (int64_t r = 0; r < x.size(0); ++r) {
-        float sums[kTogether];
-        dots(w.data(), rows_of_x + r * in, in, sums);
+      rows_of_x.for_each(w.data(), [&](int64_t r, const float* sums) {
         for (int64_t j = 0; j < count; ++j) {
           const float offset = bias == nullptr ? 0.0f : static_cast<float>(bias[row + j]);
           y[r * y_stride + row + j] = static_cast<T>(sums[j] + offset);
         }
-      }
+      });
     }
   });
 }

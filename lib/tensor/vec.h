@@ -27,7 +27,7 @@ inline Floats load(const float* p, int64_t n = kWidth) {
 }
 // Whole vectors by hand: ATen's loads and stores of part of a register, as 16 bytes of bf16 are, go through
 // memory.
-inline Floats load(const c10::BFloat16* p, int64_t n = kWidth) {
+[[gnu::always_inline]] inline Floats load(const c10::BFloat16* p, int64_t n = kWidth) {
 #if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
   if (n == kWidth) {
     Half half;
@@ -45,7 +45,7 @@ inline void store(float* p, const Floats& v, int64_t n = kWidth) {
   else
     v.store(p, static_cast<int>(n));
 }
-inline void store(c10::BFloat16* p, const Floats& v, int64_t n = kWidth) {
+[[gnu::always_inline]] inline void store(c10::BFloat16* p, const Floats& v, int64_t n = kWidth) {
 #if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
   if (n == kWidth) {
     const Half half = at::vec::cvtfp32_bf16(v);

@@ -35,7 +35,8 @@ bool by_aten(const Tensor& x) {
 // Up to so many rows our own loop over W is the fastest: with matrix units for as long as W's way through
 // memory is all that counts.
 int64_t few_rows(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 && aten_has_bf16() ? 4 : 32;
+  if (dtype == at::kBFloat16 && aten_has_bf16()) return 4;
+  return vec::kWidth == 16 ? 32 : 64;  // oneMKL's AVX2 kernels want more rows
 }
 
 // Up to so many rows, y^T = W x^T and a transposition take less time than y = x W^T in oneDNN, which wants
@@ -97,6 +98,11 @@ void blas(const Tensor& a, const Tensor& b, float* c) {
   });
 }
 
+// Rows that few_rows_product() is the fastest for. One row of fp32 is oneMKL's.
+bool few_enough(at::ScalarType dtype, int64_t rows) {
+  return rows <= few_rows(dtype) && (dtype == at::kBFloat16 ? rows > 0 : rows > 1);
+}
+
 template <typename Out>
 Tensor few(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Tensor xc = x.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
@@ -116,8 +122,8 @@ Tensor few(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 }
 
 bool few_enough(const Tensor& x, const Tensor& weight) {
-  return x.is_cpu() && has_kernel(x) && weight.scalar_type() == x.scalar_type() && x.size(0) > 0 &&
-         x.size(0) <= few_rows(x.scalar_type()) && x.size(1) > 0;
+  return x.is_cpu() && has_kernel(x) && weight.scalar_type() == x.scalar_type() &&
+         few_enough(x.scalar_type(), x.size(0)) && x.size(1) > 0;
 }
 
 }  // namespace
@@ -146,7 +152,7 @@ Tensor mm_f32(const Tensor& a, const Tensor& b) {
 
 Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (wants_grad({&x, &weight, &bias})) bug("product: its result has no gradient; linear() has one");
-  if (few_enough(x, weight) && (x.size(0) > 1 || x.scalar_type() == at::kBFloat16))
+  if (few_enough(x, weight))
     return x.scalar_type() == at::kFloat ? few<float>(x, weight, bias) : few<c10::BFloat16>(x, weight, bias);
   if (x.is_cpu() && x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16) {
     if (!aten_has_bf16()) {
@@ -161,9 +167,18 @@ Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return at::linear(x, weight, maybe(bias));
 }
 
+template <typename T>
+void product_into(const T* x, int64_t rows, const T* w, int64_t outs, int64_t in, float* y) {
+  if (few_enough(c10::CppTypeToScalarType<T>::value, rows))
+    few_rows_product<T, float>(x, rows, w, outs, in, nullptr, y, outs);
+  else
+    gemm(Trans::kNo, Trans::kYes, rows, outs, in, x, in, w, in, false, y, outs);
+}
+template void product_into(const float*, int64_t, const float*, int64_t, int64_t, float*);
+template void product_into(const c10::BFloat16*, int64_t, const c10::BFloat16*, int64_t, int64_t, float*);
+
 Tensor product_f32(const Tensor& x, const Tensor& weight) {
-  if (few_enough(x, weight) && (x.size(0) > 1 || x.scalar_type() == at::kBFloat16))
-    return few<float>(x, weight, {});
+  if (few_enough(x, weight)) return few<float>(x, weight, {});
   return mm_f32(x, weight.t());
 }
 

@@ -18,4 +18,9 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 // x W^T in fp32: what logits are made of.
 at::Tensor product_f32(const at::Tensor& x, const at::Tensor& weight);
 
+// The same behind plain pointers, rows one after the other: x [rows, in] and w [outs, in] of fp32 or bf16 on
+// the CPU, y [rows, outs].
+template <typename T>
+void product_into(const T* x, int64_t rows, const T* w, int64_t outs, int64_t in, float* y);
+
 }  // namespace temper
