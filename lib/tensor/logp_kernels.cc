@@ -105,10 +105,20 @@ RowSums softmax_sums(const float* row, int64_t vocab) {
 // `cosines`: of the row's target, when asked for.
 void reduce_row(const float* row, int64_t vocab, int64_t token, int64_t m, const float* cosines,
                 const LogpOptions& o, LogpForward& f) {
-  const RowSums sums = o.entropy ? softmax_sums(row, vocab) : RowSums{log_sum_exp(row, vocab), 0.0f};
+  const bool fused = o.entropy && !o.entropy_gradient;
+  RowSums sums = fused ? softmax_sums(row, vocab) : RowSums{log_sum_exp(row, vocab), 0.0f};
   const float lse = sums.lse;
   f.lse.mutable_data_ptr<float>()[m] = lse;
   f.logp.mutable_data_ptr<float>()[m] = row[token] - lse;
+  if (o.entropy && !fused) {
+    // From the probabilities that its gradient is made of, or their errors do not cancel where one is
+    // nearly 1.
+    const vec::Floats l(lse);
+    sums.entropy = -vec::sum_over(vocab, [&](int64_t c, int64_t n) {
+      const auto lp = vec::load(row + c, n) - l;
+      return lp.exp_u20() * lp;
+    });
+  }
   if (o.entropy) f.entropy.mutable_data_ptr<float>()[m] = sums.entropy;
   if (o.log_sum_squares)
     f.log_sum_squares.mutable_data_ptr<float>()[m] = log_sum_exp(row, vocab, 2) - 2 * lse;
