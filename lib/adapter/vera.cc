@@ -12,6 +12,7 @@
 #include "adapter/peft_files.h"
 #include "adapter/targets.h"
 #include "base/error.h"
+#include "tensor/ops.h"
 
 namespace temper {
 namespace {
@@ -63,7 +64,7 @@ class VeraAdapter : public LinearVectors {
           micro_batch_ * model_.linear_modules().size() + static_cast<uint64_t>(modules[0])};
       read = x * dropout_mask(dropout, x.size(0), x.size(1), x.options());
     }
-    const Tensor h = at::mm(read, a_work_.narrow(1, 0, x.size(1)).t());  // one for all of them
+    const Tensor h = frozen(read, a_work_.narrow(1, 0, x.size(1)));  // one for all of them
     std::vector<Tensor> updates;
     for (size_t i = 0; i < modules.size(); ++i) {
       const std::string* path = path_of(modules[i]);
@@ -74,7 +75,7 @@ class VeraAdapter : public LinearVectors {
       const auto type = y.scalar_type();
       const Tensor d = vector(*path + ".vera_lambda_d").to(type),
                    b = vector(*path + ".vera_lambda_b").to(type);
-      updates.push_back(at::mm(h * d, b_work_.narrow(0, 0, outs[i]).t()) * b);
+      updates.push_back(frozen(h * d, b_work_.narrow(0, 0, outs[i])) * b);
     }
     return y + at::cat(updates, 1);
   }
@@ -86,6 +87,9 @@ class VeraAdapter : public LinearVectors {
   void unmerge() override { add_update(-1.0); }
 
  protected:
+  static Tensor frozen(const Tensor& x, const Tensor& weight) {
+    return linear(x, weight, std::vector<Tensor>{weight});
+  }
   void add_update(double sign) {
     const at::NoGradGuard no_grad;
     for (const std::string& path : paths()) {

@@ -9,6 +9,7 @@
 #include "model/load.h"
 #include "tensor/accelerator/ops.h"
 #include "tensor/logits.h"
+#include "tensor/product/mm.h"
 
 namespace temper {
 
@@ -59,9 +60,7 @@ Parameter* Model::find(const std::string& name) {
 
 at::Tensor Model::logits(const at::Tensor& hidden) {
   at::NoGradGuard guard;
-  return lawful(hidden.is_cpu() ? at::linear(hidden, head().compute).to(at::kFloat)
-                                : on_device::mm_f32(hidden, head().compute.t()),
-                config().logits);
+  return lawful(product_f32(hidden, head().compute), config().logits);
 }
 
 void Model::save(const std::string& folder, at::ScalarType dtype) {

@@ -19,7 +19,7 @@ enum class Phase {
   kGenerate,    // decoding, of whatever model
   kReward,      // waiting for scores
   kForward,     // passes of the policy, of references and teachers, and the loss
-  kHead,        // log-probs from the final hidden states, of passes whose head stands apart
+  kHead,        // log-probs from the final hidden states, and gradients that are computed with them
   kBackward,    // with the sum of gradients over the ranks
   kOptimizer,   // norm, clipping, the update, the working copy of the weights
   kEvaluation,  // held-out figures, with all that they decode, score and compute

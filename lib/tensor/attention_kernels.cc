@@ -10,8 +10,8 @@
 #include <cmath>
 #include <limits>
 
-#include "tensor/gemm.h"
 #include "tensor/kernels.h"
+#include "tensor/product/gemm.h"
 #include "tensor/recurrent/trees.h"
 #include "tensor/vec.h"
 

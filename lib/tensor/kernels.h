@@ -34,9 +34,6 @@ inline std::optional<at::Tensor> maybe(const at::Tensor& t) {
   return t.defined() ? std::optional<at::Tensor>(t) : std::nullopt;
 }
 
-// y = x W^T (+ bias) without a gradient, by what is fastest for so many rows; in linear.cc.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-
 // The two types that models compute in: on the CPU by the kernels here, elsewhere by namespace on_device. All
 // else is the reference's.
 inline bool has_kernel(const at::Tensor& x) {

@@ -8,8 +8,8 @@
 #include <cmath>
 #include <limits>
 
-#include "tensor/gemm.h"
 #include "tensor/logits_law.h"
+#include "tensor/product/gemm.h"
 #include "tensor/vec.h"
 
 namespace temper {
@@ -19,13 +19,18 @@ inline int64_t default_chunk_rows(int64_t vocab) {
   return std::clamp<int64_t>((12 << 20) / (4 * std::max<int64_t>(vocab, 1)), 16, 512);
 }
 
-// log sum exp(scale * row[i]), scale > 0.
-inline float log_sum_exp(const float* row, int64_t vocab, float scale = 1.0f) {
+inline float max_of(const float* row, int64_t vocab) {
   vec::Floats tops(-std::numeric_limits<float>::infinity());
   int64_t i = 0;
   for (; i + vec::kWidth <= vocab; i += vec::kWidth) tops = at::vec::maximum(tops, vec::load(row + i));
   float top = vec::max(tops);
   for (; i < vocab; ++i) top = std::max(top, row[i]);
+  return top;
+}
+
+// log sum exp(scale * row[i]), scale > 0.
+inline float log_sum_exp(const float* row, int64_t vocab, float scale = 1.0f) {
+  const float top = max_of(row, vocab);
   const vec::Floats shift(top), by(scale);
   const float total = vec::sum_over(
       vocab, [&](int64_t c, int64_t n) { return ((vec::load(row + c, n) - shift) * by).exp_u20(); });

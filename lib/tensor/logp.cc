@@ -46,9 +46,9 @@ struct Order {
 struct SelectiveLogp : Function<SelectiveLogp> {
   static variable_list forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& head,
                                const Tensor& head_master, const Tensor& token, const Tensor& source,
-                               const LogpOptions* options) {
+                               const LogpOptions* options, const LogpEarly& early) {
     const LogpOptions& o = *options;
-    const LogpForward f = hidden.is_cpu() ? on_cpu::logp_forward(hidden, head, token, source, o)
+    const LogpForward f = hidden.is_cpu() ? on_cpu::logp_forward(hidden, head, token, source, o, early)
                                           : on_device::logp_forward(hidden, head, token, source, o);
     ctx->saved_data["temperature"] = o.temperature;
     ctx->saved_data["softcap"] = o.law.softcap;
@@ -66,7 +66,8 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     }
     if (f.entropy.defined() && !o.entropy_gradient) fixed.push_back(f.entropy);
     ctx->mark_non_differentiable(fixed);
-    ctx->save_for_backward({hidden, head, token, source, f.lse, f.top_token, f.cosine, f.entropy});
+    ctx->save_for_backward({hidden, head, token, source, f.lse, f.top_token, f.cosine, f.entropy,
+                            f.dhidden_rows, f.dhead, early.any() ? o.expected : Tensor()});
     variable_list outputs;
     for (const Tensor& t :
          {f.logp, f.entropy, f.log_sum_squares, f.top_logp, f.top_token, f.mean_logp, f.cosine}) {
@@ -102,17 +103,41 @@ struct SelectiveLogp : Function<SelectiveLogp> {
     Tensor dhidden, dhead;
     const auto floats = hidden.options().dtype(at::kFloat);
     if (ctx->needs_input_grad(0)) dhidden = at::zeros(hidden.sizes(), floats);
-    if (ctx->needs_input_grad(2)) dhead = at::zeros(head.sizes(), floats);
-    if (hidden.is_cpu())
-      on_cpu::logp_backward(hidden, head, b, o, dhidden, dhead);
-    else
-      on_device::logp_backward(hidden, head, b, o, dhidden, dhead);
+    if (const Tensor& rows = saved[8], &expected = saved[10]; early_holds(b, rows, saved[9], expected)) {
+      if (dhidden.defined())
+        dhidden.index_add_(0, b.source, expected.defined() ? rows : rows * b.dlogp.unsqueeze(1));
+      dhead = saved[9];
+    } else {
+      if (ctx->needs_input_grad(2)) dhead = at::zeros(head.sizes(), floats);
+      if (hidden.is_cpu())
+        on_cpu::logp_backward(hidden, head, b, o, dhidden, dhead);
+      else
+        on_device::logp_backward(hidden, head, b, o, dhidden, dhead);
+    }
     if (dhidden.defined()) dhidden = dhidden.to(hidden.scalar_type());
     if (dhead.defined())
       dhead = dhead.to(static_cast<at::ScalarType>(ctx->saved_data["master_dtype"].toInt()));
-    return {dhidden, Tensor(), dhead, Tensor(), Tensor(), Tensor()};
+    return {dhidden, Tensor(), dhead, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+  // Whether what forward computed early is what the gradients ask for.
+  static bool early_holds(const LogpBackward& b, const Tensor& rows, const Tensor& dhead,
+                          const Tensor& expected) {
+    if (!rows.defined() && !dhead.defined()) return false;
+    for (const Tensor& other : {b.dtop, b.dmean, b.dcosine, b.dentropy}) {
+      if (other.defined()) return false;
+    }
+    return !expected.defined() || at::equal(b.dlogp, expected);
   }
 };
+
+// A head that trains wants each log-prob's gradient; the other outputs' gradients want the logits again.
+LogpEarly what_is_early(const Tensor& hidden, const Tensor& head_master, const LogpOptions& o) {
+  const bool others = o.top_k > 0 || o.mean_logp || o.cosine || (o.entropy && o.entropy_gradient);
+  if (!hidden.is_cpu() || !at::GradMode::is_enabled() || others) return {};
+  const bool head = head_master.requires_grad();
+  if (head && !o.expected.defined()) return {};
+  return {hidden.requires_grad(), head};
+}
 
 }  // namespace
 
@@ -122,9 +147,12 @@ LogpResult selective_logp(const Tensor& hidden, const Tensor& head, const Tensor
   LogpOptions options = given;
   options.temperature /= given.law.scale;
   options.law = {1.0, given.law.softcap / given.law.scale};
+  if (options.expected.defined() && options.expected.sizes() != targets.token.sizes())
+    bug("selective_logp: {} expected gradients, {} targets", options.expected.numel(), targets.token.numel());
   if (!has_kernel(hidden)) return reference::selective_logp(hidden, head, head_master, targets, options);
-  const variable_list out = SelectiveLogp::apply(hidden.contiguous(), head.detach(), head_master,
-                                                 targets.token, targets.source, &options);
+  const variable_list out =
+      SelectiveLogp::apply(hidden.contiguous(), head.detach(), head_master, targets.token, targets.source,
+                           &options, what_is_early(hidden, head_master, options));
   const Order order(options);
   const auto get = [&](int place) { return Order::get(out, place); };
   LogpResult result;

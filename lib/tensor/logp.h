@@ -22,6 +22,10 @@ struct LogpOptions {
   // [M] sum over the vocabulary of p_v cos(E_v, E_target), E the rows of the head; differentiable through p,
   // never through the head's part in the cosine. Costs a second product of the head's size.
   bool cosine = false;
+  // [M] fp32: the gradient that each log-prob is going to get, where the loss's derivative is known
+  // beforehand. A promise that is not kept costs time alone. The CPU's form computes gradients with it as
+  // soon as logits are there, and saves their second product.
+  at::Tensor expected;
   int64_t chunk_rows = 0;  // rows of logits at a time; 0: chosen so that a chunk fits the cache
 };
 

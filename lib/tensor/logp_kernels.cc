@@ -69,20 +69,45 @@ struct Cosines {
   const float* row(int64_t r) const { return values.const_data_ptr<float>() + r * values.size(1); }
 };
 
+struct RowSums {
+  float lse, entropy;
+};
+
+// Both in one pass behind that for the maximum: with e_v = exp(z_v - top) and their sum s, the entropy is
+// log s - sum of e_v (z_v - top) / s.
+RowSums softmax_sums(const float* row, int64_t vocab) {
+  const float top = max_of(row, vocab);
+  const vec::Floats shift(top);
+  double total = 0, weighted = 0;
+  constexpr int64_t kBlock = 64 * vec::kWidth;  // as vec::sum_over
+  for (int64_t begin = 0; begin < vocab; begin += kBlock) {
+    const int64_t end = std::min(vocab, begin + kBlock);
+    vec::Floats e_sum(0.0f), weighted_sum(0.0f);
+    int64_t i = begin;
+    for (; i + vec::kWidth <= end; i += vec::kWidth) {
+      const vec::Floats z = vec::load(row + i) - shift, e = z.exp_u20();
+      e_sum = e_sum + e;
+      weighted_sum = weighted_sum + e * z;
+    }
+    total += vec::sum(e_sum), weighted += vec::sum(weighted_sum);
+    for (; i < end; ++i) {
+      const float z = row[i] - top, e = std::exp(z);
+      total += e, weighted += e * z;
+    }
+  }
+  const double log_total = std::log(total);
+  return {top + static_cast<float>(log_total), static_cast<float>(log_total - weighted / total)};
+}
+
 // The log-sum-exp of a row and, with it, whatever else was asked for.
 // `cosines`: of the row's target, when asked for.
 void reduce_row(const float* row, int64_t vocab, int64_t token, int64_t m, const float* cosines,
                 const LogpOptions& o, LogpForward& f) {
-  const float lse = log_sum_exp(row, vocab);
+  const RowSums sums = o.entropy ? softmax_sums(row, vocab) : RowSums{log_sum_exp(row, vocab), 0.0f};
+  const float lse = sums.lse;
   f.lse.mutable_data_ptr<float>()[m] = lse;
   f.logp.mutable_data_ptr<float>()[m] = row[token] - lse;
-  if (o.entropy) {
-    const vec::Floats l(lse);
-    f.entropy.mutable_data_ptr<float>()[m] = -vec::sum_over(vocab, [&](int64_t c, int64_t n) {
-      const auto lp = vec::load(row + c, n) - l;
-      return lp.exp_u20() * lp;
-    });
-  }
+  if (o.entropy) f.entropy.mutable_data_ptr<float>()[m] = sums.entropy;
   if (o.log_sum_squares)
     f.log_sum_squares.mutable_data_ptr<float>()[m] = log_sum_exp(row, vocab, 2) - 2 * lse;
   if (o.mean_logp) {
@@ -123,38 +148,6 @@ void for_each_chunk(const Tensor& hidden, const Tensor& head, const Tensor& sour
                  logits.mutable_data_ptr<float>());
     f(first, n, h, logits.mutable_data_ptr<float>());
   }
-}
-
-template <typename T>
-LogpForward run_forward(const Tensor& hidden, const Tensor& head, const Tensor& token, const Tensor& source,
-                        const LogpOptions& o) {
-  const int64_t targets = token.size(0), vocab = head.size(0);
-  const auto floats = at::TensorOptions().dtype(at::kFloat);
-  LogpForward f;
-  f.logp = at::empty({targets}, floats);
-  f.lse = at::empty({targets}, floats);
-  if (o.entropy) f.entropy = at::empty({targets}, floats);
-  if (o.log_sum_squares) f.log_sum_squares = at::empty({targets}, floats);
-  if (o.mean_logp) f.mean_logp = at::empty({targets}, floats);
-  if (o.cosine) f.cosine = at::empty({targets}, floats);
-  if (o.top_k > 0) {
-    f.top_logp = at::empty({targets, o.top_k}, floats);
-    f.top_token = at::empty({targets, o.top_k}, at::kLong);
-  }
-  const int64_t* tokens = token.const_data_ptr<int64_t>();
-  std::optional<Cosines> cosines;
-  if (o.cosine) cosines.emplace(head);
-  for_each_chunk<T>(hidden, head, source, o,
-                    [&](int64_t first, int64_t n, const Tensor&, const float* logits) {
-                      if (cosines) cosines->compute<T>(head, token.narrow(0, first, n));
-                      at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
-                        for (int64_t r = begin; r < end; ++r) {
-                          reduce_row(logits + r * vocab, vocab, tokens[first + r], first + r,
-                                     cosines ? cosines->row(r) : nullptr, o, f);
-                        }
-                      });
-                    });
-  return f;
 }
 
 // The gradients of one target's outputs. total: of every log-prob, whose sums each subtract p.
@@ -203,6 +196,75 @@ void add_at(const float* row, int64_t i, float g, const LogpOptions& o, T* out) 
   const float unit = o.law.softcap > 0 ? static_cast<float>(row[i] * o.temperature / o.law.softcap) : 0.0f;
   out[i] = static_cast<T>(static_cast<float>(out[i]) +
                           g * static_cast<float>(1.0 / o.temperature) * (1.0f - unit * unit));
+}
+
+// Rows [first, first + n) of what backward would compute, from logits that are there: see LogpEarly.
+template <typename T>
+void early_rows(const float* logits, const Tensor& h, const Tensor& head, const int64_t* tokens,
+                int64_t first, int64_t n, const LogpOptions& o, Tensor& dlogits, LogpForward& f) {
+  const int64_t vocab = head.size(0), width = head.size(1);
+  if (!dlogits.defined()) dlogits = at::empty({n, vocab}, head.options());
+  T* d = dlogits.mutable_data_ptr<T>();
+  const float *lse = f.lse.const_data_ptr<float>() + first,
+              *expected = o.expected.defined() ? o.expected.const_data_ptr<float>() + first : nullptr;
+  // Targets that get no gradient cost no product.
+  std::vector<int64_t> live;
+  for (int64_t r = 0; r < n; ++r) {
+    if (expected == nullptr || expected[r] != 0) live.push_back(r);
+  }
+  const auto count = static_cast<int64_t>(live.size());
+  if (count == 0) return;
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t r = live[i];
+      const float* row = logits + r * vocab;
+      const float own = expected == nullptr ? 1.0f : expected[r];
+      logit_gradient(row, vocab, lse[r], {own}, o, d + i * vocab);
+      add_at(row, tokens[first + r], own, o, d + i * vocab);
+    }
+  });
+  const Tensor rows = at::tensor(live), h_live = count == n ? h : h.index_select(0, rows);
+  Tensor dh = f.dhidden_rows.defined() ? at::empty({count, width}, at::kFloat) : Tensor();
+  logits_backward(d, h_live.const_data_ptr<T>(), head.const_data_ptr<T>(), count, width, vocab,
+                  dh.defined() ? dh.mutable_data_ptr<float>() : nullptr,
+                  f.dhead.defined() ? f.dhead.mutable_data_ptr<float>() : nullptr);
+  if (dh.defined()) f.dhidden_rows.narrow(0, first, n).index_copy_(0, rows, dh);
+}
+
+template <typename T>
+LogpForward run_forward(const Tensor& hidden, const Tensor& head, const Tensor& token, const Tensor& source,
+                        const LogpOptions& o, const LogpEarly& early) {
+  const int64_t targets = token.size(0), vocab = head.size(0);
+  const auto floats = at::TensorOptions().dtype(at::kFloat);
+  LogpForward f;
+  f.logp = at::empty({targets}, floats);
+  f.lse = at::empty({targets}, floats);
+  if (o.entropy) f.entropy = at::empty({targets}, floats);
+  if (o.log_sum_squares) f.log_sum_squares = at::empty({targets}, floats);
+  if (o.mean_logp) f.mean_logp = at::empty({targets}, floats);
+  if (o.cosine) f.cosine = at::empty({targets}, floats);
+  if (o.top_k > 0) {
+    f.top_logp = at::empty({targets, o.top_k}, floats);
+    f.top_token = at::empty({targets, o.top_k}, at::kLong);
+  }
+  if (early.hidden) f.dhidden_rows = at::zeros({targets, head.size(1)}, floats);
+  if (early.head) f.dhead = at::zeros(head.sizes(), floats);
+  const int64_t* tokens = token.const_data_ptr<int64_t>();
+  std::optional<Cosines> cosines;
+  if (o.cosine) cosines.emplace(head);
+  Tensor dlogits;
+  for_each_chunk<T>(hidden, head, source, o,
+                    [&](int64_t first, int64_t n, const Tensor& h, const float* logits) {
+                      if (cosines) cosines->compute<T>(head, token.narrow(0, first, n));
+                      at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
+                        for (int64_t r = begin; r < end; ++r) {
+                          reduce_row(logits + r * vocab, vocab, tokens[first + r], first + r,
+                                     cosines ? cosines->row(r) : nullptr, o, f);
+                        }
+                      });
+                      if (early.any()) early_rows<T>(logits, h, head, tokens, first, n, o, dlogits, f);
+                    });
+  return f;
 }
 
 float at_row(const Tensor& t, int64_t m) {
@@ -257,10 +319,10 @@ void run_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& 
 namespace on_cpu {
 
 LogpForward logp_forward(const Tensor& hidden, const Tensor& head, const Tensor& token, const Tensor& source,
-                         const LogpOptions& options) {
+                         const LogpOptions& options, const LogpEarly& early) {
   return hidden.scalar_type() == at::kFloat
-             ? run_forward<float>(hidden, head, token, source, options)
-             : run_forward<c10::BFloat16>(hidden, head, token, source, options);
+             ? run_forward<float>(hidden, head, token, source, options, early)
+             : run_forward<c10::BFloat16>(hidden, head, token, source, options, early);
 }
 
 void logp_backward(const Tensor& hidden, const Tensor& head, const LogpBackward& backward,

@@ -2,11 +2,14 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#if defined(__AVX512BW__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
+#include <cstring>
+
 #include "tensor/kernels.h"
+#include "tensor/product/mm.h"
 #include "tensor/quantised.h"
 #include "tensor/vec.h"
 
@@ -34,6 +37,8 @@ constexpr int64_t kTogether = 4;
 vec::Floats widened(const int8_t* codes) {
 #if defined(__AVX512BW__)
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
+#elif defined(CPU_CAPABILITY_AVX2)
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
 #else
   float lanes[vec::kWidth];
   for (int64_t k = 0; k < vec::kWidth; ++k) lanes[k] = codes[k];
@@ -72,6 +77,29 @@ void nf4_block(const uint8_t* codes, float absmax, c10::BFloat16* out) {
     const __m512i places = _mm512_or_si512(_mm512_srli_epi32(bytes, 4), low);
     _mm512_storeu_si512(out + 2 * i, _mm512_permutexvar_epi16(places, table));
   }
+}
+#elif defined(CPU_CAPABILITY_AVX2)
+// The same with the table in two registers.
+template <>
+void nf4_block(const uint8_t* codes, float absmax, float* out) {
+  const __m256 scale = _mm256_set1_ps(absmax);
+  const __m256 low = _mm256_mul_ps(_mm256_loadu_ps(kNf4Values.data()), scale),
+               high = _mm256_mul_ps(_mm256_loadu_ps(kNf4Values.data() + 8), scale);
+  const __m256i shifts = _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24);  // the high nibble of a byte first
+  for (int64_t i = 0; i < kNf4Block / 2; i += 4) {
+    int32_t four;
+    std::memcpy(&four, codes + i, sizeof four);
+    const __m256i places = _mm256_srlv_epi32(_mm256_set1_epi32(four), shifts);
+    const __m256 above = _mm256_castsi256_ps(_mm256_slli_epi32(places, 28));  // bit 3 as the sign
+    _mm256_storeu_ps(out + 2 * i, _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, places),
+                                                   _mm256_permutevar8x32_ps(high, places), above));
+  }
+}
+template <>
+void nf4_block(const uint8_t* codes, float absmax, c10::BFloat16* out) {
+  float wide[kNf4Block];
+  nf4_block(codes, absmax, wide);
+  for (int64_t i = 0; i < kNf4Block; i += vec::kWidth) vec::store(out + i, vec::load(wide + i));
 }
 #endif
 
@@ -262,7 +290,7 @@ Tensor input_gradient(const Tensor& dy, const QuantisedParts& weights) {
       dequantise_into(*part.matrix, {part.begin, part.end}, columns, slab.narrow(0, row, part.rows()));
       row += part.rows();
     }
-    dx.narrow(1, begin, columns.size()).copy_(at::mm(dy, slab));
+    dx.narrow(1, begin, columns.size()).copy_(matrix_product(dy, slab));
   }
   return dx;
 }

@@ -8,16 +8,35 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 namespace temper::vec {
 
 using Floats = at::vec::Vectorized<float>;
 constexpr int64_t kWidth = Floats::size();
+#if defined(CPU_CAPABILITY_AVX512)
+using Register = __m512;
+using Half = __m256i;
+#elif defined(CPU_CAPABILITY_AVX2)
+using Register = __m256;
+using Half = __m128i;
+#endif
 
 inline Floats load(const float* p, int64_t n = kWidth) {
   return n == kWidth ? Floats::loadu(p) : Floats::loadu(p, n);
 }
+// Whole vectors by hand: ATen's loads and stores of part of a register, as 16 bytes of bf16 are, go through
+// memory.
 inline Floats load(const c10::BFloat16* p, int64_t n = kWidth) {
+#if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
+  if (n == kWidth) {
+    Half half;
+    std::memcpy(&half, p, sizeof half);
+    Register wide;
+    at::vec::cvtbf16_fp32(half, wide);
+    return wide;
+  }
+#endif
   return at::vec::convert<float>(at::vec::Vectorized<c10::BFloat16>::loadu(p, n));
 }
 inline void store(float* p, const Floats& v, int64_t n = kWidth) {
@@ -27,6 +46,13 @@ inline void store(float* p, const Floats& v, int64_t n = kWidth) {
     v.store(p, static_cast<int>(n));
 }
 inline void store(c10::BFloat16* p, const Floats& v, int64_t n = kWidth) {
+#if defined(CPU_CAPABILITY_AVX512) || defined(CPU_CAPABILITY_AVX2)
+  if (n == kWidth) {
+    const Half half = at::vec::cvtfp32_bf16(v);
+    std::memcpy(p, &half, sizeof half);
+    return;
+  }
+#endif
   at::vec::convert<c10::BFloat16>(v).store(p, static_cast<int>(n));
 }
 

@@ -19,7 +19,7 @@ cmp "$work/before.json" "$work/out/sft-bf16.json" || fail "a row that was there 
 bench "${toy[@]}" --runs 2 --rows sft-bf16 > "$work/second"
 bench curves "${toy[@]}" --runs 1 > "$work/curves"
 bench report --out "$work/out" > "$work/report"
-cmp "$work/report" "$work/out/table.md" > /dev/null || diff <(cat "$work/report") <(cat "$work/out/table.md"; echo) || fail "report prints another table"
+cmp "$work/report" "$work/out/table.md" || fail "report prints another table"
 
 for wrong in "--rows nothing" "--steps 3 --rows sft-bf16" "--rows sft-bf16 --gsm8k /nowhere"; do
   # shellcheck disable=SC2086

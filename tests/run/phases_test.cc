@@ -10,8 +10,8 @@ namespace {
 
 // A clock whose time passes when it is told to.
 struct Hand {
-  PhaseClock clock{[this] { return now; }};
   std::chrono::steady_clock::time_point now{};
+  PhaseClock clock{[this] { return now; }};
   void pass(int seconds) { now += std::chrono::seconds(seconds); }
 };
 
@@ -111,9 +111,11 @@ TEST_CASE("phases: the real clock's sum is the time that passed") {
 
 TEST_CASE("phases: rows add up, in the order of a step, and read as a line") {
   const std::vector<MetricsRow> rows = {
-      {.step = 0, .split = "eval", .time = {{"phase/evaluation", 10}, {"phase/start", 20}}},
-      {.step = 1, .time = {{"seconds", 99}, {"phase/other", 1}, {"phase/generate", 30}, {"phase/x", 7}}},
-      {.step = 2, .time = {{"phase/generate", 31}, {"phase/forward", std::nan("")}}}};
+      {.step = 0, .split = "eval", .values = {}, .time = {{"phase/evaluation", 10}, {"phase/start", 20}}},
+      {.step = 1,
+       .values = {},
+       .time = {{"seconds", 99}, {"phase/other", 1}, {"phase/generate", 30}, {"phase/x", 7}}},
+      {.step = 2, .values = {}, .time = {{"phase/generate", 31}, {"phase/forward", std::nan("")}}}};
   const auto sums = phase_seconds(rows, {{"phase/checkpoint", 8}});
   REQUIRE(sums.size() == 5);
   CHECK(phase_line(sums) ==

@@ -10,7 +10,7 @@
 
 #include "adapter/random_bits.h"
 #include "base/random.h"
-#include "tensor/gemm.h"
+#include "tensor/product/mm.h"
 
 namespace temper {
 namespace {
@@ -24,24 +24,17 @@ Tensor rows_in_line(const Tensor& t) {
 }
 
 // s a^T b in fp32, [p, q], from a [N, p] and b [N, q] of one dtype.
-Tensor outer_sum(const Tensor& a_in, const Tensor& b_in, double s) {
-  const Tensor a = rows_in_line(a_in), b = rows_in_line(b_in);
-  const int64_t n = a.size(0), p = a.size(1), q = b.size(1);
-  Tensor out;
-  if (a.device().is_cpu() && (a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16)) {
-    out = at::empty({p, q}, a.options().dtype(at::kFloat));
-    float* c = out.mutable_data_ptr<float>();
-    if (a.scalar_type() == at::kFloat) {
-      gemm(Trans::kYes, Trans::kNo, p, q, n, a.const_data_ptr<float>(), a.stride(0),
-           b.const_data_ptr<float>(), b.stride(0), false, c, q);
-    } else {
-      gemm(Trans::kYes, Trans::kNo, p, q, n, a.const_data_ptr<at::BFloat16>(), a.stride(0),
-           b.const_data_ptr<at::BFloat16>(), b.stride(0), false, c, q);
-    }
-  } else {
-    out = at::mm(a.to(at::kFloat).t(), b.to(at::kFloat));
-  }
+Tensor outer_sum(const Tensor& a, const Tensor& b, double s) {
+  const Tensor out = mm_f32(rows_in_line(a).t(), rows_in_line(b));
   return s == 1.0 ? out : out.mul_(s);
+}
+
+// y += h b^T, rounded once.
+void add_product(const Tensor& y, const Tensor& h, const Tensor& b) {
+  if (y.is_cpu() && y.scalar_type() == at::kBFloat16)
+    y.add_(mm_f32(h, b.t()));
+  else
+    y.addmm_(h, b.t());
 }
 
 // Autograd sees x, y and the masters, a and b of each part in turn.
@@ -49,7 +42,7 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, Tensor y, at::TensorList masters,
                         const Tensor& a_work, const std::vector<LoraPart>* parts, const Dropout& dropout) {
     const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
-    const Tensor h = at::mm(dropped, a_work.t());
+    const Tensor h = product(dropped, a_work);
     int64_t row = 0;
     // The mask is drawn again in backward: keeping it would double what LoRA holds.
     // x is wanted for A alone.
@@ -60,7 +53,7 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
     std::vector<double> scales;
     for (const LoraPart& part : *parts) {
       const int64_t rank = part.b_work.size(1), out = part.b_work.size(0);
-      y.narrow(1, part.column, out).addmm_(h.narrow(1, row, rank), part.b_work.t());
+      add_product(y.narrow(1, part.column, out), h.narrow(1, row, rank), part.b_work);
       row += rank;
       saved.push_back(part.b_work);
       columns.push_back(part.column);
@@ -99,11 +92,10 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
     for (size_t i = 0; i < parts; ++i) {
       const Tensor part = dy.narrow(1, columns[i], outs[i]);
       Tensor slice = dh.narrow(1, row, ranks[i]);
-      if (parts == 1) {
-        at::mm_out(dh, part, saved[3]);
-      } else {
-        slice.copy_(at::mm(part, saved[3 + i]));
-      }
+      if (parts == 1)
+        dh = matrix_product(part, saved[3]);
+      else
+        slice.copy_(matrix_product(part, saved[3 + i]));
       if (ctx->needs_input_grad(2 + 2 * i + 1))
         out[2 + 2 * i + 1] = outer_sum(part, h.narrow(1, row, ranks[i]), scales[i]);
       row += ranks[i];
@@ -118,7 +110,7 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
       row += ranks[i];
     }
     if (ctx->needs_input_grad(0)) {
-      out[0] = at::mm(dh, a_work);
+      out[0] = matrix_product(dh, a_work);
       if (mask.defined()) out[0].mul_(mask);
     }
     if (ctx->needs_input_grad(1)) out[1] = grads[0];
@@ -167,11 +159,11 @@ Tensor lora_product(const Tensor& x, Tensor y, const Tensor& a_work, const std::
   if (grad && at::GradMode::is_enabled())
     return LoraProduct::apply(x, y, at::TensorList(masters), a_work, &parts, dropout);
   const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
-  const Tensor h = at::mm(dropped, a_work.t());
+  const Tensor h = product(dropped, a_work);
   int64_t row = 0;
   for (const LoraPart& part : parts) {
     const int64_t rank = part.b_work.size(1);
-    y.narrow(1, part.column, part.b_work.size(0)).addmm_(h.narrow(1, row, rank), part.b_work.t());
+    add_product(y.narrow(1, part.column, part.b_work.size(0)), h.narrow(1, row, rank), part.b_work);
     row += rank;
   }
   return y;

@@ -3,10 +3,12 @@
 // "algorithm" section. Groups may also come from a file of scored responses (stored_rollouts.h) or from
 // earlier steps (train/groups/replay.h).
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
 #include "base/statistics.h"
 #include "eval/diversity.h"
+#include "objective/constant_gradient.h"
 #include "objective/policy/policy.h"
 #include "task/rl/config.h"
 #include "task/rl/extra_rewards.h"
@@ -82,6 +84,22 @@ void shape_rewards(const Session& s, const RlTask& task, const RolloutBatch& rol
         objective::turn_advantages(algorithm.turn_advantage, algorithm.advantage_eps, all.batch.advantage,
                                    all.batch.group, all.batch.sequence, turns_of(rollouts.groups));
   }
+}
+
+// What each log-prob's gradient will be when the policy is still the one that sampled, where the objective
+// lets that be known before the log-probs are; else undefined.
+at::Tensor first_update_gradient(const objective::PolicyAlgorithm& algorithm,
+                                 const objective::PolicyObjective& objective, objective::PolicyBatch batch,
+                                 const objective::StepTotals& totals, double max_length) {
+  const objective::Needs needs = algorithm.needs();
+  if (!at::GradMode::is_enabled() || needs.top_k > 0 || needs.entropy || needs.entropy_gradient) return {};
+  const int64_t n = batch.token.size(0);
+  batch.entropy = at::zeros({n});
+  return objective::constant_gradient(n, [&](const at::Tensor& logp) {
+    batch.logp = logp;
+    batch.logp_old = logp.detach();
+    return objective::policy_loss(algorithm, objective, batch, totals, max_length).loss;
+  });
 }
 
 // Means over the fresh groups of how different their sampled completions are; of none, nothing.
@@ -213,6 +231,9 @@ void RlTask::train(Session& s) const {
           options.entropy = true;
           options.entropy_gradient = needs.entropy_gradient;
           options.top_k = needs.top_k;
+          batch.token = micro.targets.token.cpu();
+          if (!old_pass && !needs.critic() && s.device().is_cpu())
+            options.expected = first_update_gradient(algorithm, *objective, batch, totals, max_length);
           const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true, micro.routes));
           const LogpResult result = on_host(s.logp(hidden, micro.targets, options));
           if (needs.critic()) {
@@ -228,7 +249,6 @@ void RlTask::train(Session& s) const {
           }
           batch.logp = result.logp;
           batch.entropy = result.entropy;
-          batch.token = micro.targets.token.cpu();
           batch.top_logp = result.top_logp;
           batch.top_token = result.top_token;
           if (!batch.logp_old.defined()) batch.logp_old = result.logp.detach();

@@ -3,12 +3,14 @@
 // through before: the "inputs" section. Which examples a step takes: data.order, data.weights, and of those
 // the "filter" section.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
 
 #include "data/groups.h"
+#include "objective/constant_gradient.h"
 #include "task/sft/config.h"
 #include "task/sft/draws.h"
 #include "task/sft/example_scores.h"
@@ -184,24 +186,12 @@ at::Tensor floats(const std::vector<double>& values) {
   return at::tensor(values).to(at::kFloat);
 }
 
-// What the loss reads of a micro-batch of a step's examples: `rewards` and `group` [S] are the step's.
-// scores: takes in what the pass says of each example; null: nobody asks.
-objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds& needs,
-                                   const MicroBatch& micro, const ForwardOptions& options,
-                                   const TargetRewards& rewards, const at::Tensor& group,
-                                   ExampleScores* scores) {
-  LogpOptions wanted;
-  wanted.top_k = scores != nullptr ? 1 : 0;
-  wanted.mean_logp = needs.mean_logp;
-  wanted.cosine = needs.cosine;
-  const at::Tensor hidden = s.model->hidden(micro.tokens, options);
-  const LogpResult logp = s.logp(hidden, micro.targets, wanted);
-  if (scores != nullptr) scores->note(micro, logp);
+// What the loss reads of a micro-batch of a step's examples, but for what the model says of them: `rewards`
+// and `group` [S] are the step's.
+objective::SupervisedBatch given(const Session& s, const objective::SupervisedNeeds& needs,
+                                 const MicroBatch& micro, const TargetRewards& rewards,
+                                 const at::Tensor& group) {
   objective::SupervisedBatch batch;
-  batch.logp = logp.logp;
-  batch.mean_logp = logp.mean_logp;
-  batch.cosine = logp.cosine;
-  if (needs.value) batch.value = model_scores(*s.model, hidden, micro.targets.source).select(1, 0);
   batch.sequence = micro.targets.sequence;
   batch.sequences = micro.targets.sequences;
   const int64_t first = micro.sequences.front();
@@ -217,6 +207,32 @@ objective::SupervisedBatch forward(Session& s, const objective::SupervisedNeeds&
     batch.groups = batch.group[-1].item<int64_t>() + 1;
   }
   return batch;
+}
+
+// A micro-batch's share of the loss, whose parts are divided by `count`.
+// scores: takes in what the pass says of each example; null: nobody asks.
+at::Tensor micro_loss(Session& s, const objective::SupervisedLoss& loss,
+                      const objective::SupervisedNeeds& needs, const MicroBatch& micro,
+                      const ForwardOptions& options, objective::SupervisedBatch batch, double count,
+                      ExampleScores* scores) {
+  LogpOptions wanted;
+  wanted.top_k = scores != nullptr ? 1 : 0;
+  wanted.mean_logp = needs.mean_logp;
+  wanted.cosine = needs.cosine;
+  const auto of_logp = [&](const at::Tensor& logp) {
+    batch.logp = logp;
+    return loss(batch).sum() / count;
+  };
+  const bool of_logp_alone = !needs.mean_logp && !needs.cosine && !needs.value && scores == nullptr;
+  if (of_logp_alone && at::GradMode::is_enabled() && s.device().is_cpu())
+    wanted.expected = objective::constant_gradient(micro.targets.token.size(0), of_logp);
+  const at::Tensor hidden = s.model->hidden(micro.tokens, options);
+  const LogpResult logp = s.logp(hidden, micro.targets, wanted);
+  if (scores != nullptr) scores->note(micro, logp);
+  batch.mean_logp = logp.mean_logp;
+  batch.cosine = logp.cosine;
+  if (needs.value) batch.value = model_scores(*s.model, hidden, micro.targets.source).select(1, 0);
+  return of_logp(logp.logp);
 }
 
 // The run's filter as its state has it; null: none.
@@ -330,7 +346,8 @@ void SftTask::train(Session& s) const {
     const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
       ForwardOptions options = s.forward_options(true);
       options.embedding_noise = transforms.embedding_noise(drawn, micro);
-      return LossShare{(*loss_fn)(forward(s, needs, micro, options, rewards, group, observed)).sum() / count};
+      return LossShare{micro_loss(s, *loss_fn, needs, micro, options, given(s, needs, micro, rewards, group),
+                                  count, observed)};
     });
     if (order.observes()) order.observe(scores.of_units(s, taken, groups));
     if (filter_observes) filter->observe(losses_of(scores.of_units(s, taken, groups)));

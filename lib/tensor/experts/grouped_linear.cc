@@ -8,8 +8,9 @@
 #include "base/error.h"
 #include "tensor/accelerator/ops.h"
 #include "tensor/experts/experts.h"
-#include "tensor/gemm.h"
 #include "tensor/kernels.h"
+#include "tensor/product/gemm.h"
+#include "tensor/product/mm.h"
 
 // One product an expert. On the CPU the products are cut into blocks of rows and columns, the same for any
 // number of threads; each block is one product of ATen's on one thread, and a thread takes the next block
@@ -84,17 +85,14 @@ Tensor forward_product(const Tensor& x, const ExpertRows& rows, const Tensor& we
     for (int64_t e = 0; e < rows.experts(); ++e) {
       const Range r = rows_of(rows, e);
       if (r.size() == 0) continue;
-      part(y, r).copy_(
-          at::linear(part(x, r), weight.select(0, e), maybe(bias.defined() ? bias.select(0, e) : bias)));
+      part(y, r).copy_(product(part(x, r), weight.select(0, e), bias.defined() ? bias.select(0, e) : bias));
     }
     return y;
   }
   run_blocks(blocks_of(rows, weight.size(1)), [&](const Block& b) {
     const Tensor w = part(weight.select(0, b.expert), b.columns);
     const Tensor offset = bias.defined() ? part(bias.select(0, b.expert), b.columns) : bias;
-    part(y, b.rows)
-        .narrow(1, b.columns.begin, b.columns.size())
-        .copy_(at::linear(part(x, b.rows), w, maybe(offset)));
+    part(y, b.rows).narrow(1, b.columns.begin, b.columns.size()).copy_(product(part(x, b.rows), w, offset));
   });
   return y;
 }
@@ -105,13 +103,13 @@ Tensor input_gradient(const Tensor& dy, const ExpertRows& rows, const Tensor& we
   if (!dy.is_cpu()) {
     for (int64_t e = 0; e < rows.experts(); ++e) {
       const Range r = rows_of(rows, e);
-      if (r.size() > 0) part(dx, r).copy_(at::mm(part(dy, r), weight.select(0, e)));
+      if (r.size() > 0) part(dx, r).copy_(matrix_product(part(dy, r), weight.select(0, e)));
     }
     return dx;
   }
   run_blocks(blocks_of(rows, weight.size(2)), [&](const Block& b) {
     const Tensor w = weight.select(0, b.expert).narrow(1, b.columns.begin, b.columns.size());
-    part(dx, b.rows).narrow(1, b.columns.begin, b.columns.size()).copy_(at::mm(part(dy, b.rows), w));
+    part(dx, b.rows).narrow(1, b.columns.begin, b.columns.size()).copy_(matrix_product(part(dy, b.rows), w));
   });
   return dx;
 }

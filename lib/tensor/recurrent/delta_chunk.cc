@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor/gemm.h"
+#include "tensor/product/gemm.h"
 #include "tensor/vec.h"
 
 namespace temper {

@@ -140,4 +140,4 @@ def write(folder, names):
     (folder / "table.md").write_text(text)
     (folder / "ratios.svg").write_text(bars(rows))
     roofline.write(folder, rows)
-    print(text)
+    print(text, end="")

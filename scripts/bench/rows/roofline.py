@@ -67,11 +67,12 @@ def training_floors(row, shape, rates, dtype, width):
     fast = rate(rates, dtype, 2048)
     forward = shape.body_flops(tokens, length) / fast
     head = shape.head_flops(targets) / fast
-    out = {"forward": forward, "head": head}
-    # Gradients of inputs, and of weights where they train; the head's logits are computed once more.
-    out["backward"] = forward * (1 if lora else 2) + head * (2 if lora else 3)
+    # Gradients of inputs, and of weights where they train. The head's come with its logits where the loss's derivative is known
+    # beforehand, which DPO's is not: its logits are computed once more in backward.
+    gradients = 1 if lora else 2
+    out = {"forward": forward, "head": (1 + gradients) * head, "backward": gradients * forward}
     if row["row"].startswith("dpo"):
-        out["forward"], out["head"] = 2 * forward, 2 * head  # the reference's pass
+        out = {"forward": 2 * forward, "head": 2 * head, "backward": gradients * forward + 3 * head}  # with the reference's pass
     if not lora:
         # fp32 masters, gradients and two moments read, masters and moments and a working copy written.
         out["optimizer"] = (shape.body + shape.head) * (4 * 7 + (width if width == 2 else 0)) / bandwidth(rates, "copy")

@@ -3,11 +3,9 @@
 
 #include <algorithm>
 
-#include "tensor/accelerator/ops.h"
-#include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/ops.h"
-#include "tensor/vec.h"
+#include "tensor/product/mm.h"
 
 // Products with weights whose gradients go to masters, and the embedding.
 
@@ -18,48 +16,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
-
-// Up to so many rows, y^T = W x^T and a transposition take less time than y = x W^T: oneMKL and oneDNN want
-// the larger matrix on the left.
-int64_t few_rows(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? 128 : 40;
-}
-
-// yt [out, rows] -> [rows, out]
-Tensor transposed(const Tensor& yt) {
-  const int64_t out = yt.size(0), rows = yt.size(1);
-  Tensor y = at::empty({rows, out}, yt.options());
-  dispatch(yt.scalar_type(), "linear", [&](auto zero) {
-    using T = decltype(zero);
-    const T* in = yt.const_data_ptr<T>();
-    T* to = y.mutable_data_ptr<T>();
-    constexpr int64_t kTile = 16;
-    at::parallel_for(0, (out + kTile - 1) / kTile, 32, [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin * kTile; o < std::min(out, end * kTile); o += kTile) {
-        for (int64_t r = 0; r < rows; r += kTile) {
-          at::vec::transpose_mxn<T>(in + o * rows + r, rows, to + r * out + o, out,
-                                    static_cast<int>(std::min(kTile, out - o)),
-                                    static_cast<int>(std::min(kTile, rows - r)));
-        }
-      }
-    });
-  });
-  return y;
-}
-
-// dy^T x in fp32: [out, in].
-Tensor weight_gradient(const Tensor& dy, const Tensor& x) {
-  const int64_t n = dy.size(0), out = dy.size(1), in = x.size(1);
-  if (!x.is_cpu()) return on_device::mm_f32(dy.t(), x);
-  if (!has_kernel(x)) return at::mm(dy.to(at::kFloat).t(), x.to(at::kFloat));
-  Tensor dw = at::empty({out, in}, x.options().dtype(at::kFloat));
-  dispatch(x.scalar_type(), "linear", [&](auto zero) {
-    using T = decltype(zero);
-    gemm(Trans::kYes, Trans::kNo, out, in, n, dy.const_data_ptr<T>(), out, x.const_data_ptr<T>(), in, false,
-         dw.mutable_data_ptr<float>(), in);
-  });
-  return dw;
-}
 
 // Rows of a gradient, each in its own storage so that no master keeps the whole alive.
 void split_rows(const Tensor& whole, const std::vector<Tensor>& like, size_t first, size_t count,
@@ -86,7 +42,7 @@ struct Linear : Function<Linear> {
     variable_list saved = {takes ? x : Tensor(), compute};
     saved.insert(saved.end(), masters.begin(), masters.end());
     ctx->save_for_backward(saved);
-    return at::linear(x, compute, bias);
+    return product(x, compute, bias.value_or(Tensor()));
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
@@ -95,11 +51,11 @@ struct Linear : Function<Linear> {
     const auto weights = static_cast<size_t>(ctx->saved_data["weights"].toInt());
     const Tensor dy = grads[0].contiguous();
     variable_list out(2 + masters.size() + 2);
-    if (ctx->needs_input_grad(0)) out[0] = at::mm(dy, compute);
+    if (ctx->needs_input_grad(0)) out[0] = matrix_product(dy, compute);
     bool weight_grad = false, bias_grad = false;
     for (size_t i = 0; i < masters.size(); ++i)
       (i < weights ? weight_grad : bias_grad) |= ctx->needs_input_grad(2 + i);
-    if (weight_grad) split_rows(weight_gradient(dy, x), masters, 0, weights, ctx, out);
+    if (weight_grad) split_rows(mm_f32(dy.t(), x), masters, 0, weights, ctx, out);
     if (bias_grad)
       split_rows(at::sum(dy, {0}, false, at::kFloat), masters, weights, masters.size() - weights, ctx, out);
     return out;
@@ -121,14 +77,6 @@ struct Embedding : Function<Embedding> {
 };
 
 }  // namespace
-
-Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const bool few = x.is_cpu() && has_kernel(x) && weight.scalar_type() == x.scalar_type() && x.size(0) > 1 &&
-                   x.size(0) <= few_rows(x.scalar_type());
-  if (!few) return at::linear(x, weight, maybe(bias));
-  const Tensor y = transposed(at::mm(weight, x.t()));
-  return bias.defined() ? y.add(bias) : y;
-}
 
 Tensor linear(const Tensor& x, const Tensor& compute, const std::vector<Tensor>& masters,
               const Tensor& compute_bias, const std::vector<Tensor>& bias_masters) {

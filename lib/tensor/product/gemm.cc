@@ -1,4 +1,4 @@
-#include "tensor/gemm.h"
+#include "tensor/product/gemm.h"
 
 // oneMKL, statically inside libtorch_cpu, which exports the Fortran names: column-major, everything by
 // pointer.

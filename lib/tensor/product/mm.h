@@ -1,0 +1,21 @@
+// Matrix products without gradients, by what is fastest for the shape and the processor. Operands are of one
+// type; sums are fp32, rounded once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace temper {
+
+// a b: [n, k] [k, m] -> [n, m]. Either may be a transposed view.
+at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b);
+
+// The same in fp32, from fp32 or bf16.
+at::Tensor mm_f32(const at::Tensor& a, const at::Tensor& b);
+
+// x W^T (+ bias): x [n, in], weight [out, in] -> [n, out].
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+// x W^T in fp32: what logits are made of.
+at::Tensor product_f32(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace temper
