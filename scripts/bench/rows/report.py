@@ -108,7 +108,7 @@ def bars(rows):
 
     svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
            f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-           f'<text x="8" y="20" font-size="14">Times as good as the other side (right: faster, or less memory)</text>']  # fmt: skip
+           '<text x="8" y="20" font-size="14">How many times as good as the other side: faster, or with less memory</text>']  # fmt: skip
     at, shown = 8, dict.fromkeys(side if side in COLOURS else "itself" for _, side, _ in lines)
     for side in shown:
         svg.append(f'<circle cx="{at + 4}" cy="36" r="4" fill="{COLOURS.get(side, ITSELF)}"/><text x="{at + 12}" y="40">{side}</text>')
