@@ -211,11 +211,11 @@ TEST_CASE("charts: gaps, lone points, nothing to draw, a log scale") {
 }
 
 TEST_CASE("a whole and its parts on a bar") {
-  const std::string bar = render_shares("T<1>", "", {{"a", 3, "3s"}, {"none", 0, "0s"}, {"b<", 1, "1s"}});
+  const std::string bar = render_shares("T<1>", "", {{"a", 3, "3s"}, {"nothing", 0, "0s"}, {"b<", 1, "1s"}});
   CHECK(nesting_problem(bar) == "");
   CHECK(count(bar, "<rect") == 2);
   CHECK(bar.find("T&lt;1&gt;") != std::string::npos);
-  CHECK(bar.find("none") == std::string::npos);
+  CHECK(bar.find("nothing") == std::string::npos);
   CHECK(bar.find(R"(x="0.0" y="0" width="660.0")") != std::string::npos);
   CHECK(bar.find(R"(x="660.0" y="0" width="220.0")") != std::string::npos);
   CHECK(bar.find("a 75% <output>3s") != std::string::npos);
@@ -223,7 +223,7 @@ TEST_CASE("a whole and its parts on a bar") {
   std::vector<Share> many;
   for (int i = 0; i < 8; ++i) many.push_back({std::string(1, static_cast<char>('a' + i)), 1});
   CHECK(count(render_shares("t", "", many), "<rect class=\"s1 pale\"") == 1);
-  CHECK(render_shares("t", "h", {{"none", 0, ""}}).empty());
+  CHECK(render_shares("t", "h", {{"nothing", 0, ""}}).empty());
 }
 
 TEST_CASE("where the time went is a bar, of all rows, and no curves") {
