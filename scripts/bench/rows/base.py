@@ -50,7 +50,7 @@ class Sizes:
 
 
 TOY = Sizes(prompts=2, group=2, new=4, long_prompt=24, long_group=3, long_new=6, chats=3, pairs=2, records=2, batch=3, prompt=8, short=2,
-            long=6, grown=6, grown_every=3)  # fmt: skip
+            long=402, grown=6, grown_every=3)  # fmt: skip
 
 
 class Work:
@@ -80,7 +80,10 @@ class Work:
         if not program.exists():
             raise Failed(f"{program}: is not there, and measures this; ninja -C build tensor_test")
         done = measured([program, f"-tc={cases}", "--no-skip"], self.args.lock, {"OMP_NUM_THREADS": str(self.threads), **env})
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if not lines:
+            raise Failed(f"{program}: has no case {cases}; it is older than the sources: ninja -C build tensor_test")
+        return lines, done
 
     def inspect(self, *words):
         return subprocess.run([str(self.bin / "temper-inspect"), *map(str, words)], check=True, capture_output=True, text=True).stdout

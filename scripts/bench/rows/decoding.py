@@ -3,6 +3,8 @@ prefill and what is made on first use. Sampled at temperature 1 from random prom
 import json
 import random
 
+from measuring import Failed
+
 from .base import Row
 
 # What each holds the weights as: Temper's options, transformers' dtype, llama.cpp's type of as many bits.
@@ -19,6 +21,8 @@ def batch_of(work, many):
 
 
 def result(work, many, seconds, peak, others):
+    if seconds <= 0:
+        raise Failed(f"{work.sizes.long} tokens took no longer than {work.sizes.short}: the machine is busy")
     tokens = batch_of(work, many) * (work.sizes.long - work.sizes.short)
     return {"value": tokens / seconds, "peak": peak, "seconds": seconds, "others_s": others,
             "counts": {"tokens": tokens, "passes": work.sizes.long - work.sizes.short}}  # fmt: skip
@@ -33,7 +37,7 @@ def temper(work, form, many):
                            "--ignore-end", "--max-new-tokens", n, "--max-batch", batch, "--threads", work.threads, "--stats")  # fmt: skip
         seconds[n] = json.loads(done.stderr.splitlines()[-1])["seconds"]
         others += done.others
-    return result(work, many, max(seconds[s.long] - seconds[s.short], 1e-9), done.peak, others)
+    return result(work, many, seconds[s.long] - seconds[s.short], done.peak, others)
 
 
 def transformers(work, form, many):
