@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -35,7 +36,6 @@ void print(const Json& line) {
 }  // namespace
 
 TEST_CASE("rates: products in fp32 and bf16, of many rows and of few" * doctest::skip()) {
-  const at::NoGradGuard guard;
   for (const auto& [name, dtype] : {std::pair{"f32", at::kFloat}, {"bf16", at::kBFloat16}}) {
     for (const int64_t rows : {2048, 32, 1}) {
       const int64_t in = 1536, out = 1536;
@@ -50,7 +50,6 @@ TEST_CASE("rates: products in fp32 and bf16, of many rows and of few" * doctest:
 }
 
 TEST_CASE("rates: memory that is read and that is copied" * doctest::skip()) {
-  const at::NoGradGuard guard;
   const int64_t count = 64 << 20;  // 256 MB, beyond any cache
   const at::Tensor from = at::ones({count}, at::kFloat), to = at::empty_like(from);
   const auto bytes = static_cast<double>(from.nbytes());
