@@ -16,9 +16,9 @@ bench "${toy[@]}" --runs 1 --rows grpo-full-bf16,sft > "$work/first" || { cat "$
 cp "$work/out/sft-bf16.json" "$work/before.json"
 bench "${toy[@]}" --runs 1 > "$work/all" || { cat "$work/log"; fail "all rows"; }
 cmp "$work/before.json" "$work/out/sft-bf16.json" || fail "a row that was there is measured again"
-bench "${toy[@]}" --runs 2 --rows sft-bf16 > "$work/second"
-bench curves "${toy[@]}" --runs 1 > "$work/curves"
-bench report --out "$work/out" > "$work/report"
+bench "${toy[@]}" --runs 2 --rows sft-bf16 > "$work/second" || { cat "$work/log"; fail "a second run"; }
+bench curves "${toy[@]}" --runs 1 > "$work/curves" || { cat "$work/log"; fail "curves"; }
+bench report --out "$work/out" > "$work/report" || { cat "$work/log"; fail "report"; }
 cmp "$work/report" "$work/out/table.md" || fail "report prints another table"
 
 for wrong in "--rows nothing" "--steps 3 --rows sft-bf16" "--rows sft-bf16 --gsm8k /nowhere"; do
