@@ -4,6 +4,7 @@
 #include <set>
 
 #include "report/parts.h"
+#include "run/phases.h"
 
 namespace temper {
 namespace {
@@ -170,7 +171,7 @@ std::vector<Curve> all_curves(const ReportRun& run, const std::string& train_key
   for (const MetricsRow& row : run.train) {
     for (const NamedValues* list : {&row.values, &row.time}) {
       for (const auto& [key, value] : *list) {
-        if (!placed.insert(key).second) continue;
+        if (key.rfind(kPhasePrefix, 0) == 0 || !placed.insert(key).second) continue;
         if (key.rfind("reward/", 0) == 0)
           parts.keys.push_back(key);
         else

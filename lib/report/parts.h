@@ -35,6 +35,9 @@ std::string page_start(const std::string& title);
 // The section of the curves.
 std::string report_curves(const ReportRun& run);
 
+// The section of where the time went; "" for runs that do not say.
+std::string report_times(const ReportRun& run);
+
 // Of a reward model: calibration and accuracy by margin; "" without such figures.
 std::string report_calibration(const ReportRun& run);
 // Whether a figure of an evaluation belongs there and not among the others.

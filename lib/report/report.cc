@@ -310,7 +310,8 @@ std::string report_html(const std::string& run_folder, const ReportStatus& statu
   pick_samples(run, (folder / MetricsLog::kSamplesFile).string());
 
   std::string out = page_start(run.name) + header(run) + "<main>\n" + headline(run) + report_curves(run) +
-                    report_calibration(run) + report_rounds(run_folder) + samples(run) + evaluations(run);
+                    report_times(run) + report_calibration(run) + report_rounds(run_folder) + samples(run) +
+                    evaluations(run);
   if (!run.config.is_null()) {
     out += fmt::format("<details><summary>Configuration</summary><pre>{}</pre></details>\n",
                        escape_html(run.config.dump(2, ' ', false, Json::error_handler_t::replace)));

@@ -55,6 +55,9 @@ svg .grid { stroke: var(--grid); stroke-width: 1; }
 svg .tick { fill: var(--soft); font-size: 11.5px; } svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
 svg .line { stroke: var(--c); stroke-width: 2; } svg .raw { stroke: var(--c); stroke-width: 1; opacity: .35; }
 svg .band { fill: var(--c); opacity: .14; } svg .whisker { stroke: var(--c); stroke-width: 1.5; opacity: .6; }
+.shares svg { height: 2.1rem; } .shares rect { fill: var(--c); stroke: var(--card); stroke-width: 1; }
+.shares .legend { margin: .5rem 0 .2rem; gap: .1rem 1.2rem; } .shares .legend i { border-top-width: .6rem; }
+.shares rect.pale, .legend .pale i { opacity: .55; }
 svg circle { fill: var(--card); stroke: var(--c); stroke-width: 2; }
 .sample { margin: 0 0 1rem; overflow: hidden; }
 .sample > pre { margin: 0; padding: .7rem 1rem; border-bottom: 1px solid var(--line); color: var(--soft); max-height: 9rem; }

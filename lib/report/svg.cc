@@ -371,6 +371,40 @@ std::string render_chart(const Chart& chart) {
   return out + "</figure>\n";
 }
 
+std::string render_shares(const std::string& title, const std::string& help,
+                          const std::vector<Share>& shares) {
+  double all = 0;
+  for (const Share& share : shares) all += std::max(share.value, 0.0);
+  if (all <= 0) return "";
+  constexpr double kWidth = 880, kHeight = 34;
+  std::string bar, legend, label = title;
+  double x = 0;
+  size_t colour = 0;
+  for (const Share& share : shares) {
+    if (share.value <= 0) continue;
+    const double part = share.value / all, width = part * kWidth;
+    // Beyond the sixth the colours begin anew, paler.
+    const std::string shade = fmt::format("s{}{}", colour % 6, colour < 6 ? "" : " pale");
+    const std::string text = fmt::format("{} {:.{}f}%", share.name, 100 * part, part < 0.0995 ? 1 : 0);
+    bar += fmt::format(
+        "<rect class=\"{}\" x=\"{:.1f}\" y=\"0\" width=\"{:.1f}\" height=\"{}\"><title>{}</title></rect>",
+        shade, x, width, kHeight, escape_html(text));
+    legend += fmt::format("<span class=\"{}\"><i></i>{} <output>{}</output></span>", shade, escape_html(text),
+                          escape_html(share.note));
+    label += ". " + text;
+    x += width;
+    ++colour;
+  }
+  std::string out = fmt::format("<figure class=\"chart wide shares\"><figcaption><b>{}</b></figcaption>",
+                                escape_html(title));
+  out += fmt::format(
+      "<svg viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">{}</svg>",
+      kWidth, kHeight, escape_html(label), bar);
+  out += fmt::format("<div class=\"legend\">{}</div>", legend);
+  if (!help.empty()) out += fmt::format("<p>{}</p>", escape_html(help));
+  return out + "</figure>\n";
+}
+
 std::string render_svg_file(const Chart& chart) {
   const Axes axes = axes_of(chart);
   if (axes.shown.empty()) return "";

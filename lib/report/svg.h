@@ -39,6 +39,17 @@ std::string render_chart(const Chart& chart);
 // The same as an SVG file of its own, with its title and colours.
 std::string render_svg_file(const Chart& chart);
 
+// A part of a whole.
+struct Share {
+  std::string name;
+  double value = 0;       // of the whole's unit
+  std::string note = {};  // the value for people
+};
+// A whole as one bar of its parts, each with name, percent and note in the legend; "" of nothing. At most 12
+// parts can be told apart.
+std::string render_shares(const std::string& title, const std::string& help,
+                          const std::vector<Share>& shares);
+
 // Round axis values that cover [low, high]: steps of 1, 2 or 5 times a power of ten, about `count` of them.
 // An empty or nearly empty range is widened to take in zero.
 std::vector<double> nice_ticks(double low, double high, int count);

@@ -37,9 +37,9 @@ struct MetricsRow {
   int64_t step = 0;             // 1-based; 0: before the first step
   std::string split = "train";  // "train", "eval"
   NamedValues values;           // written in this order; a name that stands twice throws std::logic_error
-  NamedValues
-      time;  // whatever differs from run to run: seconds (of this step), optimizer_s, tokens_per_s,
-             // rollout_s, scoring_s (of rollout_s, what scoring took beyond decoding), train_s, memory_gb
+  NamedValues time;  // whatever differs from run to run: seconds (of this step), optimizer_s, tokens_per_s,
+                     // rollout_s, scoring_s (of rollout_s, what scoring took beyond decoding), train_s,
+                     // memory_gb, phase/<name> (run/phases.h: since the row before, of whatever split)
   std::optional<double> find(const std::string& name) const;  // in values, then in time
 };
 

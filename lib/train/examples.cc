@@ -29,6 +29,7 @@ std::shared_ptr<const EncodedRecords> stored_examples(const Session& s, const Re
 
 // whole: counts the chats that are learnt whole; null: nobody asks.
 Examples encoded(const Session& s, const Records& records, size_t* whole) {
+  const auto span = s.phases->in(Phase::kData);
   Examples out;
   std::shared_ptr<const EncodedRecords> stored;
   if (records.large()) stored = stored_examples(s, records);

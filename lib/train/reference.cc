@@ -51,8 +51,8 @@ TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& se
   at::NoGradGuard guard;
   LogpOptions options;
   options.temperature = s.config.task->policy_temperature();
-  const auto batches = cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens,
-                                              s.config.train.share_prompts, s.device());
+  const auto batches = s.pack(sequences, s.config.train.share_prompts);
+  const auto span = s.phases->in(Phase::kForward);
   std::vector<at::Tensor> logp(batches.size()), value(values ? batches.size() : 0);
   for (size_t i = 0; i < batches.size(); ++i) {
     if (!s.ranks.mine(i)) continue;
@@ -60,6 +60,7 @@ TokenNumbers pass_over(Session& s, Model& model, const std::vector<Sequence>& se
     ForwardOptions forward;
     if (s.config.task->replays_routes()) forward.routes = b.routes, forward.replay_routes = true;
     const at::Tensor hidden = model.hidden(b.tokens, forward);
+    const auto head = s.phases->in(Phase::kHead);
     logp[i] = model_logp(model, hidden, b.targets, options).logp.cpu();
     if (values) value[i] = model_scores(model, hidden, b.targets.source).select(1, 0).cpu();
   }

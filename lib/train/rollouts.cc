@@ -106,6 +106,7 @@ void join(RolloutBatch& batch, std::vector<RolloutGroup> groups) {
 }  // namespace
 
 TrainPrompts::TrainPrompts(Session& s) : records_(&s.train_records) {
+  const auto span = s.phases->in(Phase::kData);
   const size_t all = s.train_records.size();
   if (s.train_records.large()) {
     read_large(s);
@@ -181,7 +182,11 @@ RolloutBatch collect_rollouts(Session& s, const TrainPrompts& prompts, const Col
     const int64_t count = options.only_differing || partial
                               ? static_cast<int64_t>(wanted)
                               : static_cast<int64_t>(wanted - batch.groups.size());
-    auto groups = draw_groups(s, prompts, *options.order, seed, batch.cursor, count);
+    std::vector<RolloutGroup> groups;
+    {
+      const auto span = s.phases->in(Phase::kData);
+      groups = draw_groups(s, prompts, *options.order, seed, batch.cursor, count);
+    }
     if (partial) {
       groups.insert(groups.begin(), std::make_move_iterator(open.begin()),
                     std::make_move_iterator(open.end()));

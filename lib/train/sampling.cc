@@ -21,6 +21,7 @@ namespace temper {
 std::vector<std::vector<Completion>> complete(Session& s, Model& model,
                                               const std::vector<GenerateRequest>& requests,
                                               const CompleteOptions& options) {
+  const auto span = s.phases->in(Phase::kGenerate);
   EngineOptions engine;
   engine.max_batch = s.config.task->sampling().max_batch;
   engine.seed = options.seed;
@@ -152,6 +153,7 @@ void settle(Session& s, std::vector<RolloutGroup>& groups, std::vector<ScoredIte
 }  // namespace
 
 void score(Session& s, std::vector<RolloutGroup>& groups) {
+  const auto span = s.phases->in(Phase::kReward);
   settle(s, groups, scores_by(s, groups, ScoredBy::kAll));
 }
 
@@ -301,6 +303,7 @@ double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup
                                      .on_request = on_request,
                                      .records = round.records});
   const auto decoded = std::chrono::steady_clock::now();
+  const auto span = s.phases->in(Phase::kReward);
   for (size_t u = 0; u < round.requests.size(); ++u)
     if (units[u].rollouts.empty()) fill(u, completions[u]);
 

@@ -32,6 +32,7 @@ void Session::demand_same_weights() {
 
 void Session::save_checkpoint() {
   if (saved_step_ == state.step) return;
+  const auto span = phases->in(Phase::kCheckpoint);
   demand_same_weights();
   const GatheredTensors weights = shard_.gather(trainable()), moments = shard_.gather(optimizer->state());
   if (!ranks.first()) {
@@ -83,6 +84,15 @@ CardFacts Session::card_facts(const std::string& folder) const {
 void Session::finish() {
   if (config.checkpoint.final_weights == "best") return_to_best();
   if (!ranks.first()) return;
+  save_final();
+  report({"finished", ""});
+  const auto rows = read_metrics(config.run + "/" + MetricsLog::kMetricsFile);
+  if (const std::string line = phase_line(phase_seconds(rows, phases->take())); !line.empty())
+    progress->message(line);
+}
+
+void Session::save_final() {
+  const auto span = phases->in(Phase::kCheckpoint);
   const std::string whole = config.run + "/final";
   bool done = !trained_;
   try {
@@ -100,7 +110,6 @@ void Session::finish() {
     write_done(folder.path(), state.step);
     folder.replace();
   }
-  report({"finished", ""});
 }
 
 }  // namespace temper

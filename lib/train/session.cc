@@ -42,12 +42,16 @@ const at::Tensor& checked(const std::map<std::string, at::Tensor>& loaded, const
 Session::Session(const RunConfig& run, const RunOptions& options)
     : config(run),
       ranks(options.ranks == nullptr ? alone_ : *options.ranks),
+      phases(std::make_unique<PhaseClock>()),
       options_(options),
       shard_(ranks, run.dist.shard == "state") {
   // What rank 0 puts into the data cache the others find.
-  if (ranks.first()) read_data();
-  ranks.from_first("");
-  if (!ranks.first()) read_data();
+  {
+    const auto span = phases->in(Phase::kData);
+    if (ranks.first()) read_data();
+    ranks.from_first("");
+    if (!ranks.first()) read_data();
+  }
   if (!config.rewards.empty()) rewards = std::make_unique<RewardSet>(config.rewards, config.combine);
   if (const EnvironmentOptions* options = config.task->environment()) environment = options->make();
   // Rank 0 makes what the others read.
@@ -60,7 +64,10 @@ Session::Session(const RunConfig& run, const RunOptions& options)
     load_text();
     folder_.checkpoints = list_checkpoints(config.run);
   }
-  loss_sets = read_loss_sets(*this);
+  {
+    const auto span = phases->in(Phase::kData);
+    loss_sets = read_loss_sets(*this);
+  }
   load_model();
   tell_of_shard();
   restore();
@@ -324,6 +331,7 @@ void Session::begin_step() {
   train_records.check();
   step_start_ = Clock::now();
   optimizer_seconds_ = 0;
+  phases->rest_is(Phase::kOther);
   progress->begin_step(state.step + 1);
 }
 
@@ -348,6 +356,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
   row.time.emplace_back("memory_gb", static_cast<double>(peak_memory_bytes()) / 1e9);
   if (const int64_t there = peak_device_bytes(device()); there > 0)
     row.time.emplace_back("device_memory_gb", static_cast<double>(there) / 1e9);
+  for (const auto& time : phases->take()) row.time.push_back(time);
   log->write(row);
   std::vector<std::pair<std::string, double>> numbers;
   for (const std::string& name : shown) {
@@ -425,8 +434,13 @@ void Session::count_rewards(MetricsRow& row) {
 }
 
 void Session::evaluate() {
-  Evaluation result = evaluate_run(*this, held_out_);
-  count_rewards(result.row);
+  Evaluation result;
+  {
+    const auto span = phases->in(Phase::kEvaluation);
+    result = evaluate_run(*this, held_out_);
+    count_rewards(result.row);
+  }
+  result.row.time = phases->take();
   log->write(result.row);
   log->write_samples(state.step, "eval", result.samples);
   eval_records.forget();

@@ -28,6 +28,7 @@
 #include "run/folder.h"
 #include "run/health.h"
 #include "run/metrics.h"
+#include "run/phases.h"
 #include "run/state.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
@@ -74,6 +75,8 @@ class Session {
   // scoring are shared out, the optimizer's state where the config says so, and rank 0 alone writes.
   Ranks& ranks;
   RunState state;
+  // Where the time goes; whoever does a phase's work enters it.
+  std::unique_ptr<PhaseClock> phases;
   DataCache data_cache;
   Records train_records, eval_records;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -106,6 +109,11 @@ class Session {
   // micro-batch.
   UpdateOutcome update(const std::vector<MicroBatch>& batches, const LossFunction& loss);
 
+  // A step's sequences as micro-batches of train.micro_batch_tokens on the run's device.
+  std::vector<MicroBatch> pack(const std::vector<Sequence>& sequences, bool share_prompts) const;
+  // model_logp, on the phase clock.
+  LogpResult logp(const at::Tensor& hidden, const Targets& targets, const LogpOptions& options = {}) const;
+
   // The sums of what `of` gives of each micro-batch, without an update; the ranks share the micro-batches.
   std::map<std::string, double> sums_over(
       const std::vector<MicroBatch>& batches,
@@ -137,7 +145,7 @@ class Session {
   void stop_for(int signal);
   double seconds_in_step() const;
 
-  // final/ (weights or adapter, tokenizer), the last checkpoint, the report.
+  // final/ (weights or adapter, tokenizer), the last checkpoint, the report; says where the run's time went.
   void finish();
 
  private:
@@ -162,6 +170,7 @@ class Session {
   CardFacts card_facts(const std::string& folder) const;
   void demand_same_weights();
   void save_checkpoint();
+  void save_final();
   void tell_of_shard();
   void evaluate();
   void count_rewards(MetricsRow& row);

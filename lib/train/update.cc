@@ -75,25 +75,47 @@ void Session::join_gradients(UpdateOutcome& outcome) {
   outcome.metrics.erase("\n");
 }
 
+std::vector<MicroBatch> Session::pack(const std::vector<Sequence>& sequences, bool share_prompts) const {
+  const auto span = phases->in(Phase::kData);
+  return cut_into_micro_batches(sequences, config.train.micro_batch_tokens, share_prompts, device());
+}
+
+LogpResult Session::logp(const at::Tensor& hidden, const Targets& targets, const LogpOptions& options) const {
+  const auto span = phases->in(Phase::kHead);
+  return model_logp(*model, hidden, targets, options);
+}
+
 UpdateOutcome Session::update(const std::vector<MicroBatch>& batches, const LossFunction& loss) {
   UpdateOutcome outcome;
-  begin_update(batches, loss);
-  balance_routers(batches);  // of the weights that the update then trains
+  {
+    const auto span = phases->in(Phase::kForward);
+    begin_update(batches, loss);
+    balance_routers(batches);  // of the weights that the update then trains
+  }
   for (size_t i = 0; i < batches.size(); ++i) {
     adapter->set_step(static_cast<uint64_t>(config.seed), static_cast<uint64_t>(state.updates), i);
     if (!ranks.mine(i)) continue;
-    const LossShare share = loss(batches[i]);
-    outcome.loss += share.loss.item<double>();
+    LossShare share;
+    {
+      const auto span = phases->in(Phase::kForward);
+      share = loss(batches[i]);
+      outcome.loss += share.loss.item<double>();
+    }
     for (const auto& [name, value] : share.metrics) outcome.metrics[name] += value;
+    const auto span = phases->in(Phase::kBackward);
     if (share.loss.requires_grad()) torch::autograd::backward({share.loss}, {});
   }
-  join_gradients(outcome);
-  outcome.loss += join_routers();
-  if (const at::Tensor penalty = adapter->penalty(); penalty.defined()) {
-    outcome.loss += penalty.item<double>();
-    torch::autograd::backward({penalty}, {});
+  {
+    const auto span = phases->in(Phase::kBackward);
+    join_gradients(outcome);
+    outcome.loss += join_routers();
+    if (const at::Tensor penalty = adapter->penalty(); penalty.defined()) {
+      outcome.loss += penalty.item<double>();
+      torch::autograd::backward({penalty}, {});
+    }
+    adapter->end_backward();
   }
-  adapter->end_backward();
+  const auto span = phases->in(Phase::kOptimizer);
   const std::vector<OptimParameter> owned = shard_.owned(parameters_);
   outcome.grad_norm = shard_.norm(owned);
   outcome.lr = config.optimizer->lr * config.schedule->factor(state.updates, config.updates());

@@ -57,7 +57,7 @@ def model_folder(shape, python):
         if python is None:
             raise SystemExit(f"{folder} is missing; give --python, one with torch and transformers")
         if shape == "135m":
-            raise SystemExit(f"{folder} is missing; scripts/bench/make_model.py makes it")
+            raise SystemExit(f"{folder} is missing; scripts/bench/peers/make_model.py makes it")
         subprocess.run([python, "-c", HALF, BENCH / "m135", folder], check=True)
     return folder
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from grpo import CACHE, HERE, ROOT, measure
+from measuring import CACHE, HERE, ROOT, measure
 
 
 def run_temper(args, dtype, folder):
@@ -36,7 +36,7 @@ def run_temper(args, dtype, folder):
 
 
 def run_trl(args, dtype, folder):
-    output, peak = measure([args.peer_python, HERE / "trl_gkd.py", folder, args.model, args.model, dtype, args.steps, args.batch], args.lock)
+    output, peak = measure([args.peer_python, HERE / "peers/trl_gkd.py", folder, args.model, args.model, dtype, args.steps, args.batch], args.lock)
     lines = [json.loads(line) for line in output.splitlines() if re.match(r'\{"', line)]
     steps = [line["seconds"] for line in lines if "seconds" in line]
     return {"seconds": statistics.median(steps[1:]), "peak": peak, "all": steps}
@@ -58,7 +58,7 @@ def main():
     args = p.parse_args()
     if not (args.model / "model.safetensors").exists():
         args.model.mkdir(parents=True, exist_ok=True)
-        subprocess.run([args.peer_python, HERE / "make_model.py", args.gsm8k, args.model], check=True)
+        subprocess.run([args.peer_python, HERE / "peers/make_model.py", args.gsm8k, args.model], check=True)
     with tempfile.TemporaryDirectory(prefix="temper-bench-") as name:
         folder = Path(name)
         with open(args.gsm8k) as lines, open(folder / "data.jsonl", "w") as out:

@@ -10,12 +10,12 @@ import argparse
 import json
 import os
 import random
+import shutil
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from measuring import ROOT, measured
 
 
 def texts(count, seed):
@@ -29,6 +29,24 @@ def texts(count, seed):
         yield {"text": " ".join(out[:length])}
 
 
+def run(bin, work, steps, threads, conf=""):
+    """Of a run of so many steps: its peak so far in GB after each, seconds and tokens a second of each after the tenth."""
+    (work / "train.jsonl").write_text("".join(json.dumps(t) + "\n" for t in texts(4000, 1)))
+    (work / "config.json").write_text(json.dumps({
+        "task": "sft", "threads": threads,
+        "model": {"init": {"family": "llama", "vocab": 1000, "hidden": 512, "intermediate": 1408, "layers": 6, "heads": 8,
+                           "kv_heads": 4, "max_positions": 2048}},
+        "data": {"train": ["train.jsonl"], "max_tokens": 700},
+        "optimizer": {"name": "adamw", "lr": 1e-4},
+        "train": {"steps": steps, "batch_size": 4, "micro_batch_tokens": 1024},
+        "eval": {"every": 0}, "checkpoint": {"every": 0}, "run": "grown"}))  # fmt: skip
+    shutil.rmtree(work / "grown", ignore_errors=True)
+    measured([bin / "temper-train", work / "config.json", "--quiet"], env={"MALLOC_CONF": conf} if conf else {}, cwd=work)
+    times = [r["time"] for r in map(json.loads, open(work / "grown/metrics.jsonl")) if r["split"] == "train"]
+    return {"peaks": [t["memory_gb"] for t in times], "seconds": [t["seconds"] for t in times[10:] or times],
+            "tokens_per_s": [t["tokens_per_s"] for t in times[10:] or times]}  # fmt: skip
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--steps", type=int, default=1000)
@@ -37,28 +55,9 @@ def main():
     args = p.parse_args()
     for conf in args.conf or [""]:
         with tempfile.TemporaryDirectory() as work:
-            work = Path(work)
-            (work / "train.jsonl").write_text("".join(json.dumps(t) + "\n" for t in texts(4000, 1)))
-            (work / "config.json").write_text(json.dumps({
-                "task": "sft", "threads": args.threads,
-                "model": {"init": {"family": "llama", "vocab": 1000, "hidden": 512, "intermediate": 1408, "layers": 6, "heads": 8,
-                                   "kv_heads": 4, "max_positions": 2048}},
-                "data": {"train": ["train.jsonl"], "max_tokens": 700},
-                "optimizer": {"name": "adamw", "lr": 1e-4},
-                "train": {"steps": args.steps, "batch_size": 4, "micro_batch_tokens": 1024},
-                "eval": {"every": 0}, "checkpoint": {"every": 0}, "run": "run"}))  # fmt: skip
-            env = {k: v for k, v in os.environ.items() if k != "MALLOC_CONF"}
-            if conf:
-                env["MALLOC_CONF"] = conf
-            done = subprocess.run([Path(os.environ.get("TEMPER_BIN", ROOT / "build/bin")) / "temper-train", work / "config.json", "--quiet"], env=env, cwd=work)
-            if done.returncode != 0:
-                raise SystemExit(done.returncode)
-            rows = [r for r in map(json.loads, open(work / "run/metrics.jsonl")) if r["split"] == "train"]
-        peaks = [rows[i - 1]["time"]["memory_gb"] for i in range(100, len(rows) + 1, 100)]
-        seconds = [r["time"]["seconds"] for r in rows[10:]]
-        tokens = statistics.median(r["time"]["tokens_per_s"] for r in rows[10:])
-        print(f"{conf or 'as the programs set it'}: {sum(seconds):.1f} s, {tokens:.0f} tokens/s, peak GB every 100 steps: "
-              + " ".join(f"{p:.3f}" for p in peaks), flush=True)  # fmt: skip
+            done = run(Path(os.environ.get("TEMPER_BIN", ROOT / "build/bin")).resolve(), Path(work), args.steps, args.threads, conf)
+        print(f"{conf or 'as the programs set it'}: {sum(done['seconds']):.1f} s, {statistics.median(done['tokens_per_s']):.0f} tokens/s, "
+              "peak GB every 100 steps: " + " ".join(f"{p:.3f}" for p in done["peaks"][99::100]), flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

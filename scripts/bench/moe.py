@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from grpo import CACHE, ROOT, measure
+from measuring import CACHE, ROOT, measure
 
 SHAPE = dict(vocab_size=8192, hidden_size=1024, num_hidden_layers=12, num_attention_heads=16, num_key_value_heads=4, head_dim=64,
              max_position_embeddings=1024, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=0)

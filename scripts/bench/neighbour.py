@@ -20,7 +20,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from measuring import ROOT, Failed
+
+DECODED = 128  # tokens of each answer
 
 
 def environment(row):
@@ -46,7 +48,7 @@ def neighbour(busy):
 def call(command, env):
     done = subprocess.run([str(c) for c in command], env=env, capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\nexited with {done.returncode}\n{done.stderr[-2000:]}")
+        raise Failed(f"{' '.join(map(str, command))}\nexited with {done.returncode}\n{done.stderr[-2000:]}")
     return done
 
 
@@ -59,7 +61,7 @@ def train(bin, folder, steps, env):
 
 def decode(bin, model, env):
     done = call([bin / "temper-generate", "--model", model, "--prompt", "Mia has 3 pens and buys 4.", "--n", "32",
-                 "--max-new-tokens", "128", "--ignore-end", "--stats"], env)  # fmt: skip
+                 "--max-new-tokens", DECODED, "--ignore-end", "--stats"], env)  # fmt: skip
     return json.loads(done.stderr.splitlines()[-1])["seconds"]
 
 

@@ -56,7 +56,7 @@ def temper(args, name, folder):
 
 
 def peer(args, name):
-    done = subprocess.run([args.peer_python, HERE / "peer_optimizers.py", name, str(args.steps), str(args.threads)], check=True,
+    done = subprocess.run([args.peer_python, HERE / "peers/optimizers.py", name, str(args.steps), str(args.threads)], check=True,
                           capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TORCHDYNAMO_DISABLE": "1"})
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from grpo import ROOT, measure
+from measuring import ROOT, measure
 
 RECORDS, PROMPTS, GROUP, EPOCHS = 128, 32, 4, 3
 SHAPE = {"family": "llama", "vocab": 280, "hidden": 192, "intermediate": 512, "layers": 6, "heads": 6, "kv_heads": 3,

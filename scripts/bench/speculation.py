@@ -21,7 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from grpo import CACHE, HERE, ROOT
+from measuring import CACHE, HERE, ROOT
 
 TARGET = {"family": "llama", "vocab": 512, "hidden": 256, "intermediate": 704, "layers": 12, "heads": 4, "kv_heads": 2,
           "max_positions": 1024}

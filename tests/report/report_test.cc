@@ -210,6 +210,44 @@ TEST_CASE("charts: gaps, lone points, nothing to draw, a log scale") {
   CHECK(band.find("a, step 1: 1 (0 to 2)") != std::string::npos);
 }
 
+TEST_CASE("a whole and its parts on a bar") {
+  const std::string bar = render_shares("T<1>", "", {{"a", 3, "3s"}, {"nothing", 0, "0s"}, {"b<", 1, "1s"}});
+  CHECK(nesting_problem(bar) == "");
+  CHECK(count(bar, "<rect") == 2);
+  CHECK(bar.find("T&lt;1&gt;") != std::string::npos);
+  CHECK(bar.find("nothing") == std::string::npos);
+  CHECK(bar.find(R"(x="0.0" y="0" width="660.0")") != std::string::npos);
+  CHECK(bar.find(R"(x="660.0" y="0" width="220.0")") != std::string::npos);
+  CHECK(bar.find("a 75% <output>3s") != std::string::npos);
+  CHECK(bar.find("b&lt; 25% <output>1s") != std::string::npos);
+  std::vector<Share> many;
+  for (int i = 0; i < 8; ++i) many.push_back({std::string(1, static_cast<char>('a' + i)), 1});
+  CHECK(count(render_shares("t", "", many), "<rect class=\"s1 pale\"") == 1);
+  CHECK(render_shares("t", "h", {{"nothing", 0, ""}}).empty());
+}
+
+TEST_CASE("where the time went is a bar, of all rows, and no curves") {
+  Folder folder;
+  {
+    MetricsLog log(folder.path);
+    log.write({.step = 0, .split = "eval", .values = {{"loss", 2}}, .time = {{"phase/evaluation", 1}}});
+    for (int64_t step = 1; step <= 3; ++step)
+      log.write({.step = step,
+                 .values = {{"loss", 1}},
+                 .time = {{"seconds", 4}, {"phase/forward", 2}, {"phase/backward", 1}}});
+  }
+  const std::string page = report_html(folder.path);
+  CHECK(nesting_problem(page) == "");
+  CHECK(count(page, "<b>Where the time went</b>") == 1);
+  CHECK(page.find("forward 60% <output>6s") != std::string::npos);
+  CHECK(page.find("backward 30% <output>3s") != std::string::npos);
+  CHECK(page.find("evaluation 10% <output>1s") != std::string::npos);
+  CHECK(page.find("phase/") == std::string::npos);
+  CHECK(page.find("generate") == std::string::npos);
+  Folder none;
+  CHECK(report_html(none.path).find("Where the time went") == std::string::npos);
+}
+
 TEST_CASE("the page of a run") {
   Folder folder;
   write_run(folder.path, 40);

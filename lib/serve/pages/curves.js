@@ -62,7 +62,7 @@ export class Numbers {
     this.last = row.step;
     this.seconds += row.time?.seconds ?? 0;
     for (const [key, value] of [...Object.entries(row), ...Object.entries(row.time ?? {})]) {
-      if (kBookkeeping.has(key) || (value !== null && typeof value !== "number")) continue;
+      if (kBookkeeping.has(key) || key.startsWith("phase/") || (value !== null && typeof value !== "number")) continue;
       if (!series.has(key)) series.set(key, {x: [], y: [], low: [], high: []});
       const one = series.get(key);
       one.x.push(row.step);

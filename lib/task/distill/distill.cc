@@ -77,6 +77,7 @@ struct Step {
 
 // The student's own answers to the records' prompts, one each.
 void sample(Session& s, const RolloutSection& rollout, const Examples& stored, Step& step) {
+  const auto span = s.phases->in(Phase::kGenerate);
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < step.drawn.size(); ++i) {
     const Record record = s.train_records[static_cast<size_t>(stored.records[step.drawn[i]])];
@@ -116,7 +117,8 @@ std::vector<SampleRow> sample_rows(const Session& s, const Step& step) {
 // MiniLLM: an advantage for each token of the step's own samples, [M], from a pass without gradient.
 at::Tensor advantages(Session& s, const objective::MiniLlmOptions& minillm, const Teachers& teachers,
                       const std::vector<MicroBatch>& batches) {
-  at::NoGradGuard guard;
+  const at::NoGradGuard guard;
+  const auto span = s.phases->in(Phase::kForward);
   std::vector<at::Tensor> student(batches.size()), teacher(batches.size()), sequence;
   for (size_t i = 0; i < batches.size(); ++i) {
     sequence.push_back(batches[i].targets.sequence + batches[i].sequences.front());
@@ -193,8 +195,7 @@ void evaluate_student(Session& s, const objective::DistillOptions& algorithm, co
   std::vector<Sequence> sequences;
   for (const Example& e : examples)
     sequences.push_back(whole_sequence(e, static_cast<int64_t>(sequences.size())));
-  const auto batches =
-      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
+  const auto batches = s.pack(sequences, false);
   // Of a run on a cache alone the held-out tokens are all there is to compare with.
   const bool beside_teachers = !teachers.empty();
   Metrics sums = s.sums_over(batches, [&](const MicroBatch& batch) {
@@ -260,8 +261,7 @@ void DistillTask::train(Session& s) const {
     }
     s.state.cursor += c.train.batch_size;
 
-    const auto batches =
-        cut_into_micro_batches(step.sequences, c.train.micro_batch_tokens, false, s.device());
+    const auto batches = s.pack(step.sequences, false);
     std::vector<int64_t> first_target;  // of each micro-batch, among the step's
     for (const MicroBatch& batch : batches) {
       first_target.push_back(step.targets);

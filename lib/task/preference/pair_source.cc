@@ -96,6 +96,7 @@ PairSource::PairSource(Session& s, const PreferenceTask& task) : s_(s), task_(ta
 PairSource::~PairSource() = default;
 
 void PairSource::encode_stage(int64_t index) {
+  const auto span = s_.phases->in(Phase::kData);
   const RunConfig& c = s_.config;
   Stage& stage = stages_[index];
   const auto stages = static_cast<int64_t>(stages_.size());

@@ -61,16 +61,18 @@ LossShare micro_loss(Session& s, const objective::PreferenceObjective& objective
   objective::PreferenceBatch batch = slice(step, micro.sequences.front(), micro.sequences.back() + 1);
   LogpOptions options;
   options.log_sum_squares = objective.needs().log_sum_squares;
+  const auto logp = [&] {
+    const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(training));
+    return on_host(s.logp(hidden, micro.targets, options));
+  };
   if (two != nullptr) {
     two->select_slow();
-    batch.logp_other =
-        model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)).logp.cpu();
+    batch.logp_other = logp().logp;
     two->select_fast();
   }
-  const LogpResult logp =
-      on_host(model_logp(*s.model, micro.tokens, micro.targets, options, s.forward_options(training)));
-  batch.logp = logp.logp;
-  batch.log_sum_squares = logp.log_sum_squares;
+  const LogpResult now = logp();
+  batch.logp = now.logp;
+  batch.log_sum_squares = now.log_sum_squares;
   const auto result = objective(batch, totals);
   LossShare share{result.loss};
   for (const auto& [name, value] : result.metrics) share.metrics[name] = value.item<double>();
@@ -78,8 +80,7 @@ LossShare micro_loss(Session& s, const objective::PreferenceObjective& objective
 }
 
 std::vector<MicroBatch> cut(Session& s, const PreferenceStep& step) {
-  return cut_into_micro_batches(step.sequences, s.config.train.micro_batch_tokens,
-                                s.config.train.share_prompts, s.device());
+  return s.pack(step.sequences, s.config.train.share_prompts);
 }
 
 // The two adapters of losses that have a second policy; else null.

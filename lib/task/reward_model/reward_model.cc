@@ -58,8 +58,7 @@ at::Tensor scores_of(Session& s, const ScoreReader& reader, const ScoredStep& st
 }
 
 std::vector<MicroBatch> cut(Session& s, const ScoredStep& step) {
-  return cut_into_micro_batches(step.sequences, s.config.train.micro_batch_tokens,
-                                s.config.train.share_prompts, s.device());
+  return s.pack(step.sequences, s.config.train.share_prompts);
 }
 
 std::vector<const ScoredUnit*> units_of(const ScoredStep& step, const MicroBatch& micro) {
@@ -70,6 +69,7 @@ std::vector<const ScoredUnit*> units_of(const ScoredStep& step, const MicroBatch
 
 ScoredUnits units_from(Session& s, const std::vector<Record>& records, const RewardObjective& objective,
                        const ScoreReader& reader, const RewardModelTask& task) {
+  const auto span = s.phases->in(Phase::kData);
   int64_t without = 0;
   const auto formed = in_forms(records, objective, task, static_cast<uint64_t>(s.config.seed), &without);
   ScoredUnits out = read_units(*s.encoder, formed, objective, reader, *s.model, task.score.separator);

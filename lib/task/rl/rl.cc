@@ -222,8 +222,7 @@ void RlTask::train(Session& s) const {
           warned = true;
         }
 
-        const auto batches =
-            cut_into_micro_batches(sequences, c.train.micro_batch_tokens, c.train.share_prompts, s.device());
+        const auto batches = s.pack(sequences, c.train.share_prompts);
         const UpdateOutcome done = s.update(batches, [&](const MicroBatch& micro) {
           objective::PolicyBatch batch =
               slice(all, first + micro.sequences.front(), first + micro.sequences.back() + 1);
@@ -236,7 +235,7 @@ void RlTask::train(Session& s) const {
           if (!old_pass && !needs.critic() && s.device().is_cpu())
             options.expected = first_update_gradient(algorithm, *objective, batch, totals, max_length);
           const at::Tensor hidden = s.model->hidden(micro.tokens, s.forward_options(true, micro.routes));
-          const LogpResult result = on_host(model_logp(*s.model, hidden, micro.targets, options));
+          const LogpResult result = on_host(s.logp(hidden, micro.targets, options));
           if (needs.critic()) {
             const bool reaches_trunk = algorithm.critic.trunk == "shared" && !warming_up;
             const at::Tensor scores =

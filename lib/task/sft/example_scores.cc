@@ -53,8 +53,8 @@ std::vector<Observation> observe_now(Session& s, const std::vector<std::vector<c
       groups.push_back(static_cast<int64_t>(unit));
     }
   }
-  const auto batches =
-      cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device());
+  const auto batches = s.pack(sequences, false);
+  const auto span = s.phases->in(Phase::kForward);
   ExampleScores scores(batches);
   for (size_t i = 0; i < batches.size(); ++i) {
     s.check_signal();

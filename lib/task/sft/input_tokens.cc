@@ -114,12 +114,12 @@ struct Bash : InputTransform {
   void step(Session& s, std::vector<Drawn>& drawn) override {
     if (options.now(s) == 0) return;
     at::NoGradGuard guard;
+    const auto span = s.phases->in(Phase::kForward);
     std::vector<Sequence> sequences;
     const std::vector<int64_t> no_prompt;
     for (size_t i = 0; i < drawn.size(); ++i)
       sequences.push_back({&no_prompt, &drawn[i].example.ids, nullptr, static_cast<int64_t>(i)});
-    for (const MicroBatch& batch :
-         cut_into_micro_batches(sequences, s.config.train.micro_batch_tokens, false, s.device())) {
+    for (const MicroBatch& batch : s.pack(sequences, false)) {
       std::vector<Place> places;
       int64_t begin = 0;
       for (const int64_t i : batch.sequences) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "data/groups.h"
 #include "objective/constant_gradient.h"
@@ -226,7 +227,7 @@ at::Tensor micro_loss(Session& s, const objective::SupervisedLoss& loss,
   if (of_logp_alone && at::GradMode::is_enabled() && s.device().is_cpu())
     wanted.expected = objective::constant_gradient(micro.targets.token.size(0), of_logp);
   const at::Tensor hidden = s.model->hidden(micro.tokens, options);
-  const LogpResult logp = model_logp(*s.model, hidden, micro.targets, wanted);
+  const LogpResult logp = s.logp(hidden, micro.targets, wanted);
   if (scores != nullptr) scores->note(micro, logp);
   batch.mean_logp = logp.mean_logp;
   batch.cosine = logp.cosine;
@@ -293,6 +294,7 @@ void SftTask::train(Session& s) const {
     s.begin_step();
 
     // The step's examples, as the inputs change them.
+    std::optional<PhaseClock::Span> reading(std::in_place, *s.phases, Phase::kData);
     std::vector<Drawn> drawn;
     std::vector<int64_t> groups;
     int64_t cursor = s.state.cursor;  // the state keeps its own until nothing can interrupt the step
@@ -328,7 +330,8 @@ void SftTask::train(Session& s) const {
       sequences.back().joined = needs.group && i > 0 && groups[i] == groups[i - 1];
       tokens += static_cast<int64_t>(drawn[i].example.ids.size());
     }
-    const auto batches = cut_into_micro_batches(sequences, c.train.micro_batch_tokens, false, s.device());
+    const auto batches = s.pack(sequences, false);
+    reading.reset();
     for (const MicroBatch& batch : batches) targets += batch.targets.token.size(0);
     const bool by_token = loss_fn->unit() == objective::SupervisedUnit::kToken;
     const double count = static_cast<double>(by_token ? targets : c.train.batch_size);

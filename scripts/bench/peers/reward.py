@@ -1,4 +1,4 @@
-"""The reward of grpo.py's runs: a number in [0, 1] from the completion's hash, so that every group differs.
+"""The reward of the GRPO rows: a number in [0, 1] from the completion's hash, so that every group differs.
 
 As a program it answers Temper's process reward: JSON lines in, JSON lines out.
 """

@@ -1,6 +1,6 @@
 """The peers' side of optimizers.py: prints the mean seconds of a step as JSON.
 
-  peer_optimizers.py NAME STEPS THREADS
+  optimizers.py NAME STEPS THREADS
 """
 import json
 import sys

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """llama.cpp's server on a GGUF file, to set beside temper-serve with scripts/bench/serve.py.
 
-    scripts/bench/llama_server.py model.gguf [--port 8081] [--threads 2] [--parallel 32] [--context 512]     (xllamacpp)
+    scripts/bench/peers/llama_server.py model.gguf [--port 8081] [--threads 2] [--parallel 32] [--context 512]     (xllamacpp)
 """
 import argparse
 import time
