@@ -367,6 +367,7 @@ void Session::end_step(MetricsRow row, const std::vector<std::string>& shown, in
     progress->message(line, LogLevel::kWarning);
 
   train_records.forget();
+  kept_memory.end_step();
   const bool evaluates =
       config.eval.every > 0 && (state.step == config.train.steps || state.step % config.eval.every == 0);
   const int64_t best_before = state.best_step;

@@ -28,6 +28,7 @@
 #include "run/folder.h"
 #include "run/health.h"
 #include "run/metrics.h"
+#include "run/kept_memory.h"
 #include "run/phases.h"
 #include "run/state.h"
 #include "text/template.h"
@@ -77,6 +78,7 @@ class Session {
   RunState state;
   // Where the time goes; whoever does a phase's work enters it.
   std::unique_ptr<PhaseClock> phases;
+  KeptMemory kept_memory;
   DataCache data_cache;
   Records train_records, eval_records;
   std::unique_ptr<Tokenizer> tokenizer;
