@@ -1,6 +1,7 @@
 // The families of tests/model/golden/families as GGUF and back: the same weights and log-probs. The goldens
 // have every knob on; those that llama.cpp's architecture lacks are refused, and turned off here for the
-// round trip. TEMPER_GGUF_OUT names a folder in which the files stay, for scripts/oracles/gguf_families.py.
+// round trip. TEMPER_GGUF_OUT names a folder in which the files stay, with their log-probs, for
+// scripts/oracles/gguf_families.py and llama_cpp_families.py.
 #include "model/gguf/gguf_families.h"
 
 #include <ATen/ATen.h>
@@ -207,6 +208,7 @@ TEST_CASE("gguf families: a model is the same after a file, weights, shape and l
     const Json golden = read_json_file(golden_family(c.name) + "/golden.json");
     const auto sequences = golden_sequences(golden);
     const std::vector<double> before = logp_in(in, sequences), after = logp_in(back, sequences);
+    if (kept != nullptr) write_file_atomic(out + "/" + c.name + ".logp.json", Json(after).dump());
     const double difference = worst_of(before, after);
     MESSAGE(c.name, ": largest difference of a log-prob ", difference);
     CHECK(difference < 1e-6);
