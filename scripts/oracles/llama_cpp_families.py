@@ -37,11 +37,16 @@ def llama_logprobs(gguf, ids):
     server = xllamacpp.Server(params)
     out = []
     for t in range(1, len(ids)):
-        said = []
-        ask = {"prompt": ids[:t], "max_tokens": 1, "logprobs": 2000, "temperature": 1.0, "cache_prompt": False}
-        server.handle_completions(json.dumps(ask), said.append)
-        answer = said[-1] if isinstance(said[-1], dict) else json.loads(said[-1])
-        top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        told = None
+        for seed in range(30):  # none where an end is drawn
+            said = []
+            ask = {"prompt": ids[:t], "max_tokens": 1, "logprobs": 2000, "temperature": 1.0, "cache_prompt": False, "seed": seed}
+            server.handle_completions(json.dumps(ask), said.append)
+            answer = said[-1] if isinstance(said[-1], dict) else json.loads(said[-1])
+            told = answer["choices"][0]["logprobs"]
+            if told is not None:
+                break
+        top = told["content"][0]["top_logprobs"]
         out.append(next(p["logprob"] for p in top if p["id"] == ids[t]))
     return out
 

@@ -117,9 +117,12 @@ std::string refused(const std::string& folder) {
 
 // llama.cpp has one mscale for the scores and for what turns.
 Json deepseek_yarn(double mscale) {
-  return {{"rope_type", "yarn"},      {"rope_theta", 100.0}, {"factor", 8.0},
-          {"beta_fast", 1.0},         {"beta_slow", 0.15},   {"original_max_position_embeddings", 32},
-          {"mscale_all_dim", mscale}, {"mscale", mscale}};
+  return {{"rope_type", "yarn"},
+          {"rope_theta", 100.0},
+          {"factor", 8.0},
+          {"original_max_position_embeddings", 32},
+          {"mscale_all_dim", mscale},
+          {"mscale", mscale}};
 }
 
 struct Case {
@@ -146,8 +149,6 @@ std::vector<Case> cases() {
                {{"rope_type", "yarn"},
                 {"rope_theta", 100.0},
                 {"factor", 8.0},
-                {"beta_fast", 1.0},
-                {"beta_slow", 0.15},
                 {"original_max_position_embeddings", 32}}},
               {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}}}}}},
           {"smollm3",
@@ -166,7 +167,14 @@ std::vector<Case> cases() {
           {"mixtral", {{"sliding_window", nullptr}}},
           {"ministral3"},
           {"mistral3"},
-          {"gpt_oss", {{"swiglu_limit", 7.0}}},
+          {"gpt_oss",
+           {{"swiglu_limit", 7.0},
+            {"rope_parameters",
+             {{"rope_type", "yarn"},
+              {"rope_theta", 100.0},
+              {"factor", 8.0},
+              {"truncate", false},
+              {"original_max_position_embeddings", 32}}}}},
           {"lfm2", {{"conv_bias", false}}},
           {"glm4_moe"},
           {"deepseek_v3", {{"attention_bias", false}, {"rope_parameters", deepseek_yarn(0.5)}}},
@@ -177,11 +185,7 @@ std::vector<Case> cases() {
           {"gemma4_text", {{"attention_bias", false}}},
           {"mistral_yarn",
            {{"rope_scaling",
-             {{"rope_type", "yarn"},
-              {"factor", 8.0},
-              {"beta_fast", 2.0},
-              {"beta_slow", 0.2},
-              {"original_max_position_embeddings", 32}}}}}};
+             {{"rope_type", "yarn"}, {"factor", 8.0}, {"original_max_position_embeddings", 32}}}}}};
 }
 
 }  // namespace
@@ -276,6 +280,7 @@ TEST_CASE("gguf families: a model that llama.cpp does not compute is refused by 
   names(refusal_of("gpt_oss", Json::object()), "swiglu_limit");
   names(refusal_of("llama_dynamic", Json::object()), "rope_parameters");
   names(refusal_of("mistral_yarn", Json::object()), "rope_parameters");
+  names(refusal_of("gpt_oss", {{"swiglu_limit", 7.0}}), "rope_parameters");
   names(refusal_of("lfm2", Json::object()), "conv_bias");
   names(refusal_of("deepseek_v3", Json::object()), "attention_bias");
   names(refusal_of("deepseek_v3", {{"attention_bias", false}}), "rope_parameters");

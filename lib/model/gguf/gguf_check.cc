@@ -148,6 +148,11 @@ void check_expressible(const ModelConfig& config, const GgufContents& contents, 
       refuse(wanted[i].first,
              fmt::format("expected {}, found {}", shown(written[i].second), shown(wanted[i].second)));
   }
+  // The file says them, but llama.cpp reads them for one architecture alone.
+  if (const Rope& r = config.rope;
+      r.type == "yarn" && std::string(family.gguf) != "mistral3" && (r.beta_fast != 32 || r.beta_slow != 1))
+    refuse("rope_parameters",
+           fmt::format("expected beta_fast 32 and beta_slow 1, found {} and {}", r.beta_fast, r.beta_slow));
 }
 
 }  // namespace temper
