@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Every family end to end: a tiny random model of it (tests/model/golden/families) takes steps of sft, dpo and grpo, and what is
-# saved is read again; it goes to GGUF and back, or is refused by the key that llama.cpp's architecture lacks. A mixture's balance
-# loss does not depend on micro-batches or ranks.
+# saved is read again. A mixture's balance loss does not depend on micro-batches or ranks.
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/families.sh
 . "$(dirname "$0")/shared/tiny.sh"
 
@@ -58,34 +57,6 @@ for folder in "$source"/tests/model/golden/families/*/; do
   families=$((families + 1))
 done
 [ "$families" -ge 27 ] || fail "only $families families"
-
-# GGUF and back: the goldens have every knob on, so that many are refused.
-"$bin/temper-convert" "$source/tests/model/golden/gguf/llama_linear.gguf" "$work/words" 2> "$work/err" || fail "words: $(cat "$work/err")"
-echo '{"ids": [5, 17, 99, 3, 64, 8, 21, 40, 77, 11, 6, 90]}' > "$work/ids.jsonl"
-written=""
-for folder in "$source"/tests/model/golden/families/*/; do
-  name=$(basename "$folder")
-  rm -rf "$work/model" "$work/back" "$work/m.gguf"
-  cp -r "$folder" "$work/model"
-  cp "$work/words/tokenizer.json" "$work/words/tokenizer_config.json" "$work/model/"
-  if "$bin/temper-convert" "$work/model" "$work/m.gguf" --to gguf --dtype f32 2> "$work/err"; then
-    "$bin/temper-convert" "$work/m.gguf" "$work/back" 2> "$work/err" || fail "$name: back from GGUF: $(cat "$work/err")"
-    for of in model back; do
-      "$bin/temper-inspect" logprob --model "$work/$of" --dtype f32 --input "$work/ids.jsonl" > "$work/$of.logp" || fail "$name: no log-probs of $of"
-    done
-    python3 - "$work" <<'PY' || fail "$name: other log-probs behind GGUF"
-import json, sys
-a, b = (json.load(open(f"{sys.argv[1]}/{of}.logp"))["logprobs"] for of in ("model", "back"))
-assert len(a) == len(b) == 11 and max(abs(x - y) for x, y in zip(a, b)) < 1e-5, (a, b)
-PY
-    written="$written $name"
-  else
-    [ $? = 2 ] && [ "$(wc -l < "$work/err")" = 1 ] && grep -q 'has no place for it' "$work/err" || fail "$name: to GGUF: $(cat "$work/err")"
-    [ ! -e "$work/m.gguf" ] || fail "$name: refused, but written"
-  fi
-done
-expected=" gemma4 gemma4_moe glm4 glm4_moe granite ministral3 mistral3 mixtral phi3 phi3_plain qwen3_5_moe"
-[ "$written" = "$expected" ] || fail "to GGUF went$written, expected$expected"
 
 # The same steps of a mixture, cut otherwise and on two ranks.
 rm -rf "$work/model"

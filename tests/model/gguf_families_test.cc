@@ -178,7 +178,7 @@ std::vector<Case> cases() {
           {"lfm2", {{"conv_bias", false}}},
           {"glm4_moe"},
           {"deepseek_v3", {{"attention_bias", false}, {"rope_parameters", deepseek_yarn(0.5)}}},
-          {"qwen3_5", {{"attention_bias", false}}},
+          {"qwen3_5", {{"attention_bias", false}, {"rms_norm_eps", 1e-6}}},
           {"qwen3_5_moe"},
           {"gemma4"},
           {"gemma4_moe"},
@@ -289,7 +289,8 @@ TEST_CASE("gguf families: a model that llama.cpp does not compute is refused by 
   names(refusal_of("deepseek_v3", {{"attention_bias", false},
                                    {"rope_parameters", {{"rope_type", "linear"}, {"factor", 2.0}}}}),
         "rope_parameters");
-  names(refusal_of("qwen3_5", Json::object()), "attention_bias");
+  names(refusal_of("qwen3_5", Json::object()), "rms_norm_eps");
+  names(refusal_of("qwen3_5", {{"rms_norm_eps", 1e-6}}), "attention_bias");
   names(refusal_of("qwen3_5_moe_text", {{"attention_bias", false}}), "linear_value_head_dim");
   names(refusal_of("gemma4_text", Json::object()), "attention_bias");
   names(refusal_of("gemma4", {{"rope_parameters",

@@ -138,6 +138,9 @@ void check_expressible(const ModelConfig& config, const GgufContents& contents, 
   if (config.rope.type == "longrope" && how.windows != GgufFamily::kStored)
     refuse("rope_scaling", "longrope");
   if (config.latent.rank > 0) check_latent(config, refuse);
+  // Queries and keys of linear attention are made units with 1e-6, in llama.cpp with the norms' number.
+  if (config.linear.key_heads > 0 && std::abs(config.norm_eps - 1e-6) > 1e-9)
+    refuse("rms_norm_eps", fmt::format("expected 1e-06, found {}", config.norm_eps));
   if (const LinearAttention& l = config.linear; l.value_dim != l.key_dim)  // its states are square
     refuse("linear_value_head_dim",
            fmt::format("expected the linear_key_head_dim {}, found {}", l.key_dim, l.value_dim));
