@@ -70,6 +70,7 @@ class GgufFile {
   // Metadata. has() says whether the key is there; the others throw UserError when it is not or is of another
   // kind.
   bool has(const std::string& key) const { return values_.count(key) > 0; }
+  bool is_array(const std::string& key) const { return value(key).type == GgufType::kArray; }
   std::vector<std::string> keys() const;
   std::string text(const std::string& key) const;
   int64_t integer(const std::string& key) const;

@@ -7,7 +7,8 @@
 
 Every tensor of the model's folder must stand in the file by the name that the package's map of the architecture gives it, with the
 values that llama.cpp's converter writes: q and k permuted for the architectures that turn neighbours, 1 added to Gemma's norms, taps of
-convolutions as matrices, experts stacked, gpt-oss's gates and ups apart and transposed. No other tensor may stand there, and no key that the package does not name.
+convolutions as matrices, experts stacked, gpt-oss's gates and ups apart and transposed, DeepSeek's keys and values of latents apart and the
+keys transposed, Qwen3.5's value heads in llama.cpp's order and its decays without their logarithm. No other tensor may stand there, and no key that the package does not name.
 """
 import json
 import os
@@ -22,8 +23,10 @@ from gguf_files import MODELS, bpe_tokens, permute
 
 FAMILIES = f"{MODELS}/families"
 PERMUTED = {"llama", "granite", "smollm3", "mistral3"}
-ONE_UP = {"gemma2", "gemma3"}
-OTHER_PARTS = re.compile(r"vision|multi_modal|\.visual\.|audio")
+ONE_UP = {"gemma2", "gemma3", "qwen35", "qwen35moe"}
+# llama.cpp reads it, and this version of the package does not name it.
+NEWER_KEYS = {"qwen35.attention.recurrent_layers", "qwen35moe.attention.recurrent_layers"}
+OTHER_PARTS = re.compile(r"vision|multi_modal|\.visual\.|audio|^mtp\.")
 
 
 def text_config(folder):
@@ -37,6 +40,34 @@ def usual(name):
         if name.startswith(part):
             return "model." + name[len(part):] if "lm_head" not in name else name[len(part):]
     return name
+
+
+def value_heads(config, name, value):
+    """The second value heads of all key heads behind the first ones, where a folder has those of a key head together."""
+    keys, heads = config["linear_num_key_heads"], config["linear_num_value_heads"]
+
+    def turned(t, dim):
+        shape = t.shape
+        t = t.reshape(*shape[:dim], keys, heads // keys, shape[dim] // heads, *shape[dim + 1:])
+        return t.swapaxes(dim, dim + 1).reshape(shape)
+
+    if ".linear_attn." not in name or ".norm." in name:
+        return value
+    if ".out_proj." in name:
+        return turned(value, 1)
+    first = 2 * keys * config["linear_key_head_dim"] if "in_proj_qkv" in name or "conv1d" in name else 0
+    return np.concatenate([value[:first], turned(value[first:], 0)])
+
+
+def of_delta_layers(config, name, value):
+    value = value_heads(config, name, value)
+    if name.endswith("conv1d.weight"):
+        value = value.squeeze(1)
+    if name.endswith(".A_log"):
+        value = -np.exp(value)
+    if name.endswith("shared_expert_gate.weight"):
+        value = value.squeeze(0)
+    return name.replace(".dt_bias", ".dt_proj.bias"), value
 
 
 def expected(folder, arch, config):
@@ -53,6 +84,27 @@ def expected(folder, arch, config):
         if apart:
             experts.setdefault(f"{apart[1]}.{apart[3]}.weight", {})[int(apart[2])] = value
             continue
+        borrows = re.match(r"model\.layers\.(\d+)\.self_attn\.(k_proj|v_proj|k_norm)\.", name)
+        if arch == "gemma4" and borrows and int(borrows[1]) >= config["num_hidden_layers"] - config["num_kv_shared_layers"]:
+            continue  # of a layer that reads another one's keys and values; llama.cpp passes over them, too
+        if arch == "deepseek2" and "kv_b_proj" in name:
+            apart = value.reshape(heads, -1, value.shape[1])
+            keys = config["qk_nope_head_dim"]
+            yield name.replace("kv_b_proj", "k_b_proj"), apart[:, :keys].swapaxes(1, 2)
+            yield name.replace("kv_b_proj", "v_b_proj"), apart[:, keys:]
+            continue
+        if arch == "qwen35moe" and "mlp.experts." in name:
+            width = value.shape[1] // 2
+            if "gate_up_proj" in name:
+                yield name.replace("gate_up_proj", "gate_proj.weight"), value[:, :width]
+                yield name.replace("gate_up_proj", "up_proj.weight"), value[:, width:]
+            else:
+                yield name + ".weight", value
+            continue
+        if arch.startswith("qwen35"):
+            name, value = of_delta_layers(config, name, value)
+        if arch == "gemma4" and name.endswith(("layer_scalar", "experts.gate_up_proj", "experts.down_proj")):
+            name += ".weight"
         if "mlp.experts.gate_up_proj" in name:  # gpt-oss: columns are the outputs
             kind = ".bias" if name.endswith("_bias") else ".weight"
             stem = name[:name.index("gate_up_proj")]
@@ -71,7 +123,7 @@ def expected(folder, arch, config):
             value = value.squeeze(1)
         if arch in PERMUTED and re.search(r"\.[qk]_proj\.", name):
             value = permute(value, heads if ".q_proj." in name else kv)
-        if arch in ONE_UP and name.endswith("norm.weight"):
+        if arch in ONE_UP and name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight"):
             value = value + np.float32(1)
         yield name, value
     for name, parts in experts.items():
@@ -102,21 +154,29 @@ def check(path, folder):
     values = 0
     for name, value in expected(folder, arch, config):
         mapped = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        for scale, of in ((".router.scale", ".router.proj"), (".router.per_expert_scale", ".experts.down_proj")):
+            if name.endswith(scale):  # the converter names these itself
+                mapped = names.get_name(name.replace(scale, of)) + ".scale"
         assert mapped is not None, f"{path}: {arch} has no name for {name}"
         if config.get("tie_word_embeddings") and mapped == "output.weight":
             continue
         assert mapped in found, f"{path}: {mapped} ({name}) is missing"
         data = gguf.dequantize(found[mapped].data, found[mapped].tensor_type)
         assert data.shape == value.shape, f"{path}: {mapped}: {data.shape}, expected {value.shape}"
-        assert np.array_equal(data, value), f"{path}: {mapped}: largest difference {np.abs(data - value).max()}"
+        alike = np.allclose(data, value, 2e-7, 0) if name.endswith(".A_log") else np.array_equal(data, value)
+        assert alike, f"{path}: {mapped}: largest difference {np.abs(data - value).max()}"
         values += value.size
         del found[mapped]
     for name in ("rope_factors_long.weight", "rope_factors_short.weight"):
         if name in found:
             key = name.split("_")[2].split(".")[0] + "_factor"
             assert np.array_equal(found.pop(name).data, np.float32(config["rope_scaling"][key])), name
+    if arch == "gemma4":
+        rope, dims = config["rope_parameters"]["full_attention"], found["rope_freqs.weight"].data.size
+        turning = int(2 * dims * rope["partial_rotary_factor"] / 2)
+        assert np.array_equal(found.pop("rope_freqs.weight").data, np.float32([1.0] * turning + [1e30] * (dims - turning))), path
     assert not found, f"{path}: unexpected tensors {sorted(found)}"
-    unknown = [k for k in reader.fields if not k.startswith("GGUF.") and k not in known_keys(arch)]
+    unknown = [k for k in reader.fields if not k.startswith("GGUF.") and k not in known_keys(arch) | NEWER_KEYS]
     assert not unknown, f"{path}: keys that the package does not name: {unknown}"
     print(f"{os.path.basename(path)}: {arch}, {len(reader.tensors)} tensors, {values} values equal, {len(reader.fields)} keys known")
 

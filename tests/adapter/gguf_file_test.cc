@@ -7,6 +7,7 @@
 #include "adapter/peft_files.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "model/families.h"
 #include "model/gguf/gguf_tensors.h"
 #include "model/load.h"
 #include "temp_folder.h"
@@ -17,20 +18,22 @@ using namespace temper;
 
 TEST_CASE(
     "an adapter's GGUF file holds its updates, scaled as llama.cpp scales them, in the order of its rows") {
-  for (const std::string name : {"names", "patterns", "all_linear"}) {
+  for (const std::string name : {"names", "patterns", "all_linear", "families/qwen3_5"}) {
     CAPTURE(name);
     const std::string folder = test_file("adapter/golden/" + name);
-    const std::string family = read_json_file(folder + "/golden.json")["model"];
-    const std::string base = test_file("model/golden/" + family);
+    const std::string base = test_file(
+        "model/golden/" + (name.starts_with("families/")
+                               ? name
+                               : read_json_file(folder + "/golden.json")["model"].get<std::string>()));
     const TempFolder out;
     combine_adapters({{"a", folder, 0.5}}, out.text("one"));
     adapter_to_gguf(out.text("one"), base, out.text("lora.gguf"));
     const GgufFile file(out.text("lora.gguf"));
     CHECK(file.text("general.type") == "adapter");
     CHECK(file.text("adapter.type") == "lora");
-    CHECK(file.text("general.architecture") == (family == "llama3" ? "llama" : family));
     const double alpha = file.number("adapter.lora.alpha");
     const ModelConfig config = read_model_config(base);
+    CHECK(file.text("general.architecture") == family_of(config).gguf);
     const SafetensorsFile peft = open_adapter_tensors(out.text("one"));
     const Json json = read_json_file(out.text("one/adapter_config.json"));
     size_t updates = 0;

@@ -51,8 +51,9 @@ void adapter_to_gguf(const std::string& adapter, const std::string& base, const 
     const at::Tensor b = file.tensor(*file.find(prefix + module + ".lora_B.weight")).to(at::kFloat);
     // llama.cpp scales by alpha / rank, one alpha for all.
     const double scale = static_cast<double>(a.size(0)) / options.alpha;
-    values.push_back(a.contiguous());
-    values.push_back(to_gguf(config, parameter, b * scale, 0).contiguous());
+    const LowRank update = to_gguf(config, parameter, LowRank{a, b * scale});
+    values.push_back(update.a.contiguous());
+    values.push_back(update.b.contiguous());
     writer.tensor(names[0] + ".lora_a", GgmlType::kF32, values[values.size() - 2].sizes().vec());
     writer.tensor(names[0] + ".lora_b", GgmlType::kF32, values.back().sizes().vec());
   }

@@ -14,7 +14,8 @@ namespace {
 
 using at::Tensor;
 
-constexpr const char *kLlama3Factors = "rope_freqs.weight", *kLongFactors = "rope_factors_long.weight",
+// Of llama3's scaling, or which numbers of a head turn in Gemma 4's layers without a window.
+constexpr const char *kFactors = "rope_freqs.weight", *kLongFactors = "rope_factors_long.weight",
                      *kShortFactors = "rope_factors_short.weight";
 
 // [D/2]: what llama3's scaling divides each frequency by. Llama 3's GGUF files hold it as a tensor.
@@ -22,6 +23,16 @@ Tensor llama3_factors(const ModelConfig& config) {
   Rope plain;
   plain.theta = config.rope.theta;
   return rope_frequencies(plain, config.head_dim, 0) / rope_frequencies(config.rope, config.head_dim, 0);
+}
+
+// [D/2]: 1 for the pairs of a head that turn, and for the others what keeps them where they are.
+constexpr double kStill = 1e30;
+Tensor proportional_factors(const ModelConfig& config) {
+  const int64_t dims = config.turning_dim(),
+                turning = static_cast<int64_t>(double(dims) * config.rope.partial);
+  Tensor factors = at::full({dims / 2}, kStill, at::kFloat);
+  factors.narrow(0, 0, turning / 2).fill_(config.rope.factor);
+  return factors;
 }
 
 // The scaling that gives Llama 3's factors, of a model that was read without one; null: there is none. The
@@ -72,8 +83,14 @@ class Reading {
     for (const GgufKey& key : gguf_keys(family_)) {
       if (!key.config.empty() && has(key.name)) put(j_, key.config, contents_.metadata[key.name]);
     }
-    read_heads();
-    read_turning_share();
+    if (reads("kv_lora_rank")) {
+      read_latent_heads();
+    } else if (reads("num_kv_shared_layers")) {
+      read_unlike_layers();
+    } else {
+      read_heads();
+      read_turning_share();
+    }
     read_layers();
     j_["tie_word_embeddings"] = !contents_.has("output.weight");
     if (reads("attention_bias"))
@@ -90,11 +107,11 @@ class Reading {
       j_["rope_scaling"]["attention_factor"] = contents_.metadata[amplitude];
       config = ModelConfig::from_json(j_, where());
     }
-    if (contents_.has(kLlama3Factors)) {
-      j_["rope_scaling"] = llama3_scaling(contents_.read(kLlama3Factors).flatten(), config);
+    if (contents_.has(kFactors) && !reads("num_kv_shared_layers")) {
+      j_["rope_scaling"] = llama3_scaling(contents_.read(kFactors).flatten(), config);
       if (j_["rope_scaling"].is_null())
         user_error("{}: {} does not hold the factors of Llama 3's scaling; no other is known", where(),
-                   kLlama3Factors);
+                   kFactors);
       config = ModelConfig::from_json(j_, where());
     }
     return config;
@@ -119,6 +136,90 @@ class Reading {
     if (!reads("query_pre_attn_scalar") || heads <= 0) return;
     const bool widest = integer("block_count") == how_.widest_layers;
     j_["query_pre_attn_scalar"] = widest ? Json(hidden / heads) : j_["head_dim"];
+  }
+
+  // Keys and values of one size and head in the file, which are the latents; a model's heads are others.
+  void read_latent_heads() {
+    const int64_t turned = integer("rope.dimension_count"), whole = integer("attention.key_length_mla");
+    if (turned >= whole)
+      user_error("{}: expected less than the {} numbers of attention.key_length_mla, found {}",
+                 named("rope.dimension_count"), whole, turned);
+    j_["qk_nope_head_dim"] = whole - turned;
+    j_["qk_head_dim"] = whole;
+    j_["head_dim"] = turned;  // as transformers has it
+    j_["num_key_value_heads"] = integer("attention.head_count");
+  }
+
+  // Gemma 4: what layers with a window and without have apart.
+  void read_unlike_layers() {
+    const std::string kv = "attention.head_count_kv", ff = "feed_forward_length";
+    const int64_t layers = std::clamp<int64_t>(integer("block_count"), 0, 1 << 12),
+                  shared = has("attention.shared_kv_layers") ? integer("attention.shared_kv_layers") : 0;
+    const auto windows = contents_.metadata["attention.sliding_window_pattern"].get<std::vector<bool>>();
+    // Of the last layer with a window, or of the last one without.
+    const auto of = [&](const std::string& key, bool window) {
+      const Json& value = contents_.metadata[key];
+      if (!value.is_array()) return value;
+      if (value.size() != windows.size())
+        user_error("{}: expected one or {} integers, found {}", named(key.c_str()), windows.size(),
+                   value.size());
+      for (size_t l = windows.size(); l-- > 0;)
+        if (windows[l] == window) return value[l];
+      return value.empty() ? Json(0) : value.back();
+    };
+    const Json windowed = of(kv, true), full = of(kv, false);
+    j_["num_key_value_heads"] = windowed;
+    bool apart = true;  // values from their own matrices
+    for (int64_t l = 0; l < std::min<int64_t>(layers - shared, std::ssize(windows)); ++l)
+      if (!windows[static_cast<size_t>(l)]) apart &= contents_.has(fmt::format("blk.{}.attn_v.weight", l));
+    j_["attention_k_eq_v"] = !apart;
+    if (!apart) {
+      j_["num_global_key_value_heads"] = full;
+    } else if (full != windowed) {
+      for (size_t l = 0; l < windows.size(); ++l)
+        if (!windows[l])
+          j_["per_layer_config"][std::to_string(l)] = {{"head_dim", j_["global_head_dim"]},
+                                                       {"num_key_value_heads", full}};
+    }
+    const Json& widths = contents_.metadata[ff];
+    j_["intermediate_size"] = widths.is_array() && !widths.empty() ? widths.front() : widths;
+    j_["use_double_wide_mlp"] = widths.is_array() && !widths.empty() && widths.back() != widths.front();
+    j_["enable_moe_block"] = has("expert_count");
+    if (j_["final_logit_softcapping"] == 0.0) j_["final_logit_softcapping"] = nullptr;
+    j_["vocab_size_per_layer_input"] = contents_.vocab;
+    if (!contents_.has(kFactors)) user_error("{}: the tensor {} is missing", contents_.where, kFactors);
+    read_unlike_ropes();
+  }
+
+  void expect(const char* key, int64_t value) const {
+    if (has(key) && integer(key) != value)
+      user_error("{}: expected {}, found {}", named(key), value, integer(key));
+  }
+
+  void read_unlike_ropes() {
+    const Tensor factors = contents_.read(kFactors).flatten();
+    const int64_t dims = integer("attention.key_length"), window_dims = integer("attention.key_length_swa");
+    for (const auto& [key, whole] :
+         {std::pair{"attention.key_length", dims}, std::pair{"attention.key_length_swa", window_dims}})
+      if (whole < 2 || whole > 1 << 12)
+        user_error("{}: expected 2 to {}, found {}", named(key), 1 << 12, whole);
+    expect("attention.value_length", dims);
+    expect("attention.value_length_swa", window_dims);
+    expect("rope.dimension_count", dims);
+    const int64_t turning = (factors < kStill / 2).sum().item<int64_t>();
+    const double factor = turning > 0 ? factors[0].item<double>() : 1.0;
+    const bool first_ones = (factors.narrow(0, 0, turning) == factor).all().item<bool>();
+    if (factors.numel() != dims / 2 || turning == 0 || !first_ones)
+      user_error("{}: {}: expected the same number for the first of {} pairs and {} for the others",
+                 contents_.where, kFactors, dims / 2, kStill);
+    Json full = {{"rope_type", "proportional"},
+                 {"rope_theta", j_["rope_theta"]},
+                 {"partial_rotary_factor", share_of(2 * turning, dims)}};
+    if (factor != 1.0) full["factor"] = factor;
+    Json windowed = {{"rope_type", "default"}, {"rope_theta", contents_.metadata["rope.freq_base_swa"]}};
+    if (has("rope.dimension_count_swa") && integer("rope.dimension_count_swa") != window_dims)
+      windowed["partial_rotary_factor"] = share_of(integer("rope.dimension_count_swa"), window_dims);
+    j_["rope_parameters"] = {{"full_attention", full}, {"sliding_attention", windowed}};
   }
 
   // Where a family turns the whole of its heads, so must the file.
@@ -152,18 +253,41 @@ class Reading {
         if (count > 0) j_["num_key_value_heads"] = count;
       }
     }
+    if (reads("linear_num_key_heads")) read_linear_layers();
     if (!reads("sliding_window")) return;
     if (how_.windows == GgufFamily::kNoWindow || j_.value("sliding_window", Json()) == 0)
       j_["sliding_window"] = nullptr;
     if (how_.windows != GgufFamily::kComputed) return;
     const int64_t layers = integer("block_count");
     std::vector<bool> uses;
-    for (int64_t l = 0; l < std::min<int64_t>(layers, 1 << 12); ++l)
+    for (int64_t l = 0; how_.window_period > 0 && l < std::min<int64_t>(layers, 1 << 12); ++l)
       uses.push_back((l + 1) % how_.window_period != 0);
     if (has("attention.sliding_window_pattern"))
       uses = contents_.metadata["attention.sliding_window_pattern"].get<std::vector<bool>>();
     j_["layer_types"] = Json::array();
     for (const bool use : uses) j_["layer_types"].push_back(use ? "sliding_attention" : "full_attention");
+  }
+
+  void read_linear_layers() {
+    const int64_t heads = integer("ssm.time_step_rank"), inner = integer("ssm.inner_size");
+    // llama.cpp's states are square.
+    j_["linear_value_head_dim"] = integer("ssm.state_size");
+    if (inner != heads * integer("ssm.state_size"))
+      user_error("{}: expected {} heads of ssm.state_size {}, found {}", named("ssm.inner_size"), heads,
+                 integer("ssm.state_size"), inner);
+    const int64_t layers = j_["num_hidden_layers"].get<int64_t>(),
+                  interval = has("full_attention_interval") ? integer("full_attention_interval") : 4;
+    if (interval < 1)
+      user_error("{}: expected at least 1, found {}", named("full_attention_interval"), interval);
+    std::vector<bool> linear;
+    for (int64_t l = 0; l < std::min<int64_t>(layers, 1 << 12); ++l)
+      linear.push_back((l + 1) % interval != 0);
+    if (has("attention.recurrent_layers")) {
+      const auto given = contents_.metadata["attention.recurrent_layers"].get<std::vector<bool>>();
+      for (size_t l = 0; l < std::min(given.size(), linear.size()); ++l) linear[l] = given[l];
+    }
+    j_["layer_types"] = Json::array();
+    for (const bool is : linear) j_["layer_types"].push_back(is ? "linear_attention" : "full_attention");
   }
 
   void read_scaling() {
@@ -172,16 +296,32 @@ class Reading {
     const std::string type = scaling.value("rope_type", scaling.contains("factor") ? "linear" : "none");
     if (contents_.has(kLongFactors)) {
       j_["rope_scaling"] = long_factors();
+    } else if (reads("num_kv_shared_layers") && type != "none") {
+      user_error("{}: expected none, found \"{}\"", named("rope.scaling.type"), type.substr(0, 40));
+    } else if (type == "linear" && reads("kv_lora_rank")) {
+      user_error("{}: expected none or yarn, found \"linear\"", named("rope.scaling.type"));
     } else if (type == "linear") {
       if (!scaling.contains("factor")) user_error("{} is missing", named("rope.scaling.factor"));
       j_["rope_scaling"] = {{"rope_type", type}, {"factor", scaling["factor"]}};
     } else if (type == "yarn") {
       scaling["truncate"] = how_.truncates_yarn;
       if (scaling.contains("mscale_all_dim")) scaling["mscale"] = 1.0;
+      if (reads("kv_lora_rank")) {
+        const char* key = "rope.scaling.yarn_log_multiplier";
+        if (!has(key)) user_error("{} is missing", named(key));
+        scaling["mscale"] = contents_.metadata[key].get<double>() / 0.1;
+        scaling["mscale_all_dim"] = scaling["mscale"];
+        scaling.erase("attention_factor");
+      }
       j_["rope_scaling"] = scaling;
     } else if (type != "none") {
       user_error("{}: expected none, linear or yarn, found \"{}\"", named("rope.scaling.type"),
                  type.substr(0, 40));
+    }
+    if (reads("num_kv_shared_layers")) {  // has its ropes
+      j_.erase("rope_theta");
+      j_.erase("rope_scaling");
+      return;
     }
     // Families whose config means a scaling where it names none.
     if (j_["rope_scaling"].is_null() && reads("rope_parameters"))
@@ -220,74 +360,6 @@ class Reading {
   Json j_;
 };
 
-Json rope_json(const Rope& r, int64_t head_dim) {
-  Json j = {r.type, r.theta, static_cast<int64_t>(static_cast<double>(head_dim) * r.partial), r.amplitude};
-  if (r.type != "default") j.push_back(r.factor);
-  if (r.type == "yarn") j.insert(j.end(), {r.original_max_positions, r.beta_fast, r.beta_slow, r.truncate});
-  if (r.type == "longrope") j.insert(j.end(), {r.original_max_positions, r.short_factors, r.long_factors});
-  return j;
-}
-
-// Numbers are fp32 in the file.
-bool alike(const Json& a, const Json& b) {
-  if (a.is_array() && b.is_array())
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), alike);
-  if (!a.is_number() || !b.is_number()) return a == b;
-  const double x = a.get<double>(), y = b.get<double>();
-  return std::abs(x - y) <= 1e-6 * std::max(std::abs(x), std::abs(y));
-}
-
-template <class Value>
-Json by_layer(const ModelConfig& c, Value value) {
-  Json out = Json::array();
-  for (int64_t l = 0; l < c.layers; ++l) out.push_back(value(l));
-  return out;
-}
-
-// What a model computes, by the keys of config.json that say it.
-std::vector<std::pair<std::string, Json>> computed(const ModelConfig& c) {
-  const Experts& e = c.experts;
-  const Family& family = family_of(c);
-  const double scale = c.attention_scale > 0 ? c.attention_scale : 1 / std::sqrt(double(c.head_dim));
-  std::vector<std::pair<std::string, Json>> out = {
-      {"head_dim", c.head_dim},
-      {"attention_bias", {c.qkv_bias, c.out_bias}},
-      {"mlp_bias", c.mlp_bias},
-      {"tie_word_embeddings", c.tied},
-      {"hidden_act", c.activation},
-      {"rms_norm_eps", c.norm_eps},
-      {reads_key(family, "query_pre_attn_scalar") ? "query_pre_attn_scalar" : "attention_multiplier", scale},
-      {"attn_logit_softcapping", c.attention_softcap},
-      {"final_logit_softcapping", c.logits.softcap},
-      {"embedding_multiplier", c.embedding_scale},
-      {"residual_multiplier", c.residual_scale},
-      {"logits_scaling", c.logits.scale},
-      {"no_rope_layers", by_layer(c, [&](int64_t l) { return c.turns(l); })},
-      {"rope_parameters", rope_json(c.rope, c.head_dim)},
-      {"llama_4_scaling_beta", c.query_growth},
-      {"use_qk_norm", static_cast<int>(c.qk_norm)},
-      {"n_routed_experts", e.count},
-      {"num_experts_per_tok", e.chosen},
-      {"moe_intermediate_size", e.intermediate},
-      {"n_shared_experts", e.shared_intermediate},
-      {"norm_topk_prob", e.renormalised},
-      {"routed_scaling_factor", e.scale},
-      {"n_group", e.groups},
-      {"topk_group", e.groups_chosen},
-      {"swiglu_limit", e.limit},
-      {"swiglu_alpha", e.alpha},
-      {"conv_bias", c.short_conv.biases},
-      {"layer_types of convolutions", by_layer(c, [&](int64_t l) { return c.short_convolution(l); })},
-      {reads_key(family, "first_k_dense_replace") ? "first_k_dense_replace" : "mlp_only_layers",
-       by_layer(c, [&](int64_t l) { return !c.sparse(l); })}};
-  if (gguf_family(family).windows == GgufFamily::kNoWindow) return out;
-  out.emplace_back("sliding_window", c.sliding_window);
-  out.emplace_back("layer_types", by_layer(c, [&](int64_t l) { return c.window(l) > 0; }));
-  out.emplace_back("rope_parameters of layers with a window",
-                   by_layer(c, [&](int64_t l) { return rope_json(c.rope_of(l), c.head_dim); }));
-  return out;
-}
-
 }  // namespace
 
 GgufContents contents_of(const GgufFile& file, const Family& family) {
@@ -311,30 +383,11 @@ ModelConfig config_of(const Family& family, const GgufContents& contents) {
 }
 
 NamedTensors gguf_rope_tensors(const ModelConfig& config) {
-  if (config.rope.type == "llama3") return {{kLlama3Factors, llama3_factors(config)}};
+  if (config.rope.type == "llama3") return {{kFactors, llama3_factors(config)}};
+  if (reads_key(family_of(config), "num_kv_shared_layers")) return {{kFactors, proportional_factors(config)}};
   if (config.rope.type != "longrope") return {};
   return {{kLongFactors, at::tensor(config.rope.long_factors, at::kFloat)},
           {kShortFactors, at::tensor(config.rope.short_factors, at::kFloat)}};
-}
-
-void check_expressible(const ModelConfig& config, const GgufContents& contents, const std::string& folder) {
-  const Family& family = family_of(config);
-  const GgufFamily& how = gguf_family(family);
-  const auto refuse = [&](const std::string& key, const std::string& why) {
-    user_error("{}: {}: {}; llama.cpp's architecture \"{}\" has no place for it", folder, key, why,
-               family.gguf);
-  };
-  if (config.tied && how.own_head) refuse("tie_word_embeddings", "expected false");
-  if (config.rope.type == "llama3" && !how.pairs) refuse("rope_scaling", "llama3");
-  if (config.rope.type == "longrope" && how.windows != GgufFamily::kStored)
-    refuse("rope_scaling", "longrope");
-  const auto wanted = computed(config), written = computed(config_of(family, contents));
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto shown = [](const Json& value) { return dump_line(value).substr(0, 100); };
-    if (!alike(wanted[i].second, written[i].second))
-      refuse(wanted[i].first,
-             fmt::format("expected {}, found {}", shown(written[i].second), shown(wanted[i].second)));
-  }
 }
 
 }  // namespace temper

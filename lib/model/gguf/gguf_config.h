@@ -29,7 +29,5 @@ ModelConfig config_of(const Family& family, const GgufContents& contents);
 
 // The rotary factors that a model's file holds as tensors.
 NamedTensors gguf_rope_tensors(const ModelConfig& config);
-// Throws UserError, naming config.json's key, for a model that is not what will be read from its file.
-void check_expressible(const ModelConfig& config, const GgufContents& contents, const std::string& folder);
 
 }  // namespace temper

@@ -11,94 +11,10 @@ namespace {
 
 using Kind = GgufKey::Kind;
 
-bool is_yarn(const ModelConfig& c) {
-  return c.rope.type == "yarn";
-}
-
-// The mscale_all_dim that gives a rope's amplitude beside an mscale of 1, as llama.cpp takes it; null: the
-// usual amplitude.
-Json log_multiplier(const ModelConfig& c) {
-  const double step = 0.1 * std::log(c.rope.factor);
-  if (!is_yarn(c) || step <= 0) return {};
-  const double all = ((1 + step) / c.rope.amplitude - 1) / step;
-  return std::abs(all) < 1e-9 ? Json() : Json(all);
-}
-
-int64_t leading_dense_layers(const ModelConfig& c) {
-  int64_t first = 0;
-  while (first < c.layers && !c.sparse(first)) ++first;
-  return first;
-}
-
-std::vector<GgufKey> usual_keys() {
-  return {
-      {"block_count", "num_hidden_layers", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(c.layers); }, true},
-      {"context_length", "max_position_embeddings", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(c.max_positions); }},
-      {"embedding_length", "hidden_size", Kind::kInteger, [](const ModelConfig& c) { return Json(c.hidden); },
-       true},
-      {"feed_forward_length", "intermediate_size", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(c.intermediate); }, true},
-      {"attention.head_count", "num_attention_heads", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(c.heads); }, true},
-      {"attention.head_count_kv", "num_key_value_heads", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(c.kv_heads); }},
-      {"attention.key_length", "head_dim", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(c.head_dim); }},
-      {"attention.value_length", "", Kind::kInteger, [](const ModelConfig& c) { return Json(c.head_dim); }},
-      {"rope.dimension_count", "", Kind::kInteger,
-       [](const ModelConfig& c) { return Json(static_cast<int64_t>(double(c.head_dim) * c.rope.partial)); }},
-      {"vocab_size", "", Kind::kInteger, [](const ModelConfig& c) { return Json(c.vocab); }},
-      {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Kind::kNumber,
-       [](const ModelConfig& c) { return Json(c.norm_eps); }, true},
-      {"rope.freq_base", "rope_theta", Kind::kNumber,
-       [](const ModelConfig& c) { return Json(c.rope.theta); }},
-      {"rope.scaling.type", "rope_scaling.rope_type", Kind::kText,
-       [](const ModelConfig& c) {
-         return is_yarn(c) || c.rope.type == "linear" ? Json(c.rope.type) : Json();
-       }},
-      {"rope.scaling.factor", "rope_scaling.factor", Kind::kNumber,
-       [](const ModelConfig& c) {
-         return is_yarn(c) || c.rope.type == "linear" ? Json(c.rope.factor) : Json();
-       }},
-      {"rope.scaling.original_context_length", "rope_scaling.original_max_position_embeddings",
-       Kind::kInteger,
-       [](const ModelConfig& c) { return is_yarn(c) ? Json(c.rope.original_max_positions) : Json(); }},
-      {"rope.scaling.yarn_beta_fast", "rope_scaling.beta_fast", Kind::kNumber,
-       [](const ModelConfig& c) { return is_yarn(c) ? Json(c.rope.beta_fast) : Json(); }},
-      {"rope.scaling.yarn_beta_slow", "rope_scaling.beta_slow", Kind::kNumber,
-       [](const ModelConfig& c) { return is_yarn(c) ? Json(c.rope.beta_slow) : Json(); }},
-      // llama.cpp's converter writes it; what llama.cpp computes by it has changed, so that it is only read.
-      {"rope.scaling.yarn_attn_factor", "rope_scaling.attention_factor", Kind::kNumber},
-  };
-}
-
-GgufKey window_key() {
-  return {"attention.sliding_window", "sliding_window", Kind::kInteger,
-          [](const ModelConfig& c) { return c.sliding_window > 0 ? Json(c.sliding_window) : Json(); }};
-}
-GgufKey final_softcap_key() {
-  return {"final_logit_softcapping", "final_logit_softcapping", Kind::kNumber,
-          [](const ModelConfig& c) { return c.logits.softcap > 0 ? Json(c.logits.softcap) : Json(); }};
-}
-GgufKey experts_key(const char* config) {
-  return {"expert_count", config, Kind::kInteger, [](const ModelConfig& c) { return Json(c.experts.count); },
-          true};
-}
-GgufKey chosen_key() {
-  return {"expert_used_count", "num_experts_per_tok", Kind::kInteger,
-          [](const ModelConfig& c) { return Json(c.experts.chosen); }, true};
-}
-GgufKey expert_width_key(const char* config) {
-  return {"expert_feed_forward_length", config, Kind::kInteger,
-          [](const ModelConfig& c) { return Json(c.experts.intermediate); }};
-}
-GgufKey gating_key() {  // 1: softmax, 2: sigmoid
-  return {"expert_gating_func", "", Kind::kInteger, [](const ModelConfig& c) {
-            return c.experts.router == Experts::Router::kSigmoid ? Json(2) : Json();
-          }};
-}
+// Where a file is silent.
+constexpr const char* kLatentDefaults =
+    R"({"norm_topk_prob": false, "routed_scaling_factor": 1.0, "n_group": 1, "topk_group": 1,
+        "first_k_dense_replace": 0, "q_lora_rank": null})";
 
 Json read_key(const GgufFile& file, const GgufKey& key, const std::string& name) {
   switch (key.kind) {
@@ -106,6 +22,8 @@ Json read_key(const GgufFile& file, const GgufKey& key, const std::string& name)
       return file.integer(name);
     case GgufKey::kIntegers:
       return file.integers(name);
+    case GgufKey::kByLayer:
+      return file.is_array(name) ? Json(file.integers(name)) : Json(file.integer(name));
     case GgufKey::kNumber:
       return file.number(name);
     case GgufKey::kText:
@@ -179,20 +97,13 @@ std::vector<GgufFamily> make_table() {
        .own_head = true,
        .heads_fill_width = true,
        .ropes_by_layer = true,
-       .keys = {window_key(),
-                {"attention.sliding_window_pattern", "", Kind::kFlags,
-                 [](const ModelConfig& c) {
-                   Json uses = Json::array();
-                   for (int64_t l = 0; l < c.layers; ++l) uses.push_back(c.window(l) > 0);
-                   return uses;
-                 }}}},
+       .keys = {window_key(), window_flags_key()}},
       {.family = "smollm3",
        .pairs = true,
        .fixed = R"({"no_rope_layer_interval": 4, "use_sliding_window": false})"},
       {.family = "ministral3",
        .pairs = true,
-       .keys = {{"rope.scaling.yarn_log_multiplier", "rope_scaling.mscale_all_dim", Kind::kNumber,
-                 log_multiplier},
+       .keys = {log_multiplier_key(),
                 {"attention.temperature_scale", "rope_scaling.llama_4_scaling_beta", Kind::kNumber,
                  [](const ModelConfig& c) { return c.query_growth > 0 ? Json(c.query_growth) : Json(); }}}},
       {.family = "qwen3_moe",
@@ -215,26 +126,27 @@ std::vector<GgufFamily> make_table() {
       {.family = "glm4_moe",
        .biases = GgufFamily::kAttentionBiases,
        .mlp_norm = "post_attention_norm",
-       .keys = {experts_key("n_routed_experts"),
-                chosen_key(),
-                expert_width_key("moe_intermediate_size"),
-                gating_key(),
-                {"expert_shared_count", "n_shared_experts", Kind::kInteger,
-                 [](const ModelConfig& c) {
-                   return Json(c.experts.shared_intermediate / c.experts.intermediate);
-                 }},
-                {"leading_dense_block_count", "first_k_dense_replace", Kind::kInteger,
-                 [](const ModelConfig& c) { return Json(leading_dense_layers(c)); }},
-                {"expert_weights_scale", "routed_scaling_factor", Kind::kNumber,
-                 [](const ModelConfig& c) { return Json(c.experts.scale); }},
-                {"expert_weights_norm", "norm_topk_prob", Kind::kFlag,
-                 [](const ModelConfig& c) { return Json(c.experts.renormalised); }},
-                {"expert_group_count", "n_group", Kind::kInteger,
-                 [](const ModelConfig& c) { return Json(c.experts.groups); }},
-                {"expert_group_used_count", "topk_group", Kind::kInteger,
-                 [](const ModelConfig& c) { return Json(c.experts.groups_chosen); }},
-                // Of the block_count; they predict several tokens at once.
-                {"nextn_predict_layers", "", Kind::kInteger}}},
+       .keys =
+           joined({experts_key("n_routed_experts"), chosen_key(), expert_width_key("moe_intermediate_size"),
+                   gating_key(), shared_key(), dense_key(), further_key()},
+                  group_keys())},
+      {.family = "deepseek_v3", .fixed = kLatentDefaults, .keys = latent_keys()},
+      {.family = "qwen3_5_text", .mlp_norm = "post_attention_norm", .keys = delta_keys()},
+      {.family = "qwen3_5_moe_text",
+       .mlp_norm = "post_attention_norm",
+       .keys =
+           joined(delta_keys(),
+                  {{"feed_forward_length", "", Kind::kInteger},  // all layers have experts
+                   experts_key("num_experts"),
+                   chosen_key(),
+                   expert_width_key("moe_intermediate_size"),
+                   {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", Kind::kInteger,
+                    [](const ModelConfig& c) { return Json(c.experts.shared_intermediate); }, true}})},
+      {.family = "gemma4_text",
+       .windows = GgufFamily::kComputed,
+       .joined_experts = true,
+       .fixed = R"({"final_logit_softcapping": 30.0, "num_kv_shared_layers": 0})",
+       .keys = gemma4_keys()},
       {.family = "lfm2",
        .fixed = R"({"conv_bias": false, "block_auto_adjust_ff_dim": false})",
        .keys = {{"attention.head_count_kv", "", Kind::kIntegers,  // by layer; 0: a convolution
@@ -289,7 +201,8 @@ const Family& family_in(const GgufFile& file) {
     if (known.find(f.gguf) == std::string::npos) known += (known.empty() ? "" : ", ") + std::string(f.gguf);
     if (arch != f.gguf) continue;
     named = true;
-    if ((f.expert_files != nullptr) != mixture) continue;
+    const bool dense = f.expert_files == nullptr || reads_key(f, "enable_moe_block");
+    if (mixture ? f.expert_files == nullptr : !dense) continue;
     if (best == nullptr || (window && computes_window(f) && !computes_window(*best))) best = &f;
   }
   if (!named)
@@ -327,7 +240,10 @@ void write_gguf_keys(const Family& family, const Json& metadata, GgufWriter& wri
     const Json& value = metadata[key.name];
     const std::string name = std::string(family.gguf) + "." + key.name;
     if (key.kind == GgufKey::kInteger) writer.u32(name, static_cast<uint32_t>(value.get<int64_t>()));
-    if (key.kind == GgufKey::kIntegers) writer.i32s(name, value.get<std::vector<int32_t>>());
+    if (key.kind == GgufKey::kByLayer && !value.is_array())
+      writer.u32(name, static_cast<uint32_t>(value.get<int64_t>()));
+    if (key.kind == GgufKey::kIntegers || (key.kind == GgufKey::kByLayer && value.is_array()))
+      writer.i32s(name, value.get<std::vector<int32_t>>());
     if (key.kind == GgufKey::kNumber) writer.f32(name, static_cast<float>(value.get<double>()));
     if (key.kind == GgufKey::kText) writer.text(name, value.get<std::string>());
     if (key.kind == GgufKey::kFlag) writer.boolean(name, value.get<bool>());

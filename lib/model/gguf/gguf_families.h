@@ -9,19 +9,10 @@
 #include "base/json_fwd.h"
 #include "model/config.h"
 #include "model/families.h"
+#include "model/gguf/gguf_keys.h"
 #include "tensor/gguf.h"
 
 namespace temper {
-
-// A key of the metadata and the one of config.json that says the same.
-struct GgufKey {
-  enum Kind { kInteger, kIntegers, kNumber, kText, kFlag, kFlags };
-  std::string name;    // behind the architecture and a dot
-  std::string config;  // "a.b": b in the object a; "": none says it alone, gguf_config.cc reads it
-  Kind kind = kInteger;
-  Json (*value)(const ModelConfig& config) = nullptr;  // null, or a JSON null: it is not written
-  bool needed = false;
-};
 
 struct GgufFamily {
   const char* family;  // config.json's model_type; Family::gguf is the architecture
@@ -37,6 +28,7 @@ struct GgufFamily {
   int64_t window_period = 0;          // of computed ones: every so many layers one sees all
   bool own_head = false;              // a tied head has no place: llama.cpp wants output.weight
   const char* mlp_norm = "ffn_norm";  // name of the norm before the MLP
+  bool joined_experts = false;        // gates and ups of all experts in one tensor; either is read
   bool heads_fill_width = false;      // head_dim is hidden_size / num_attention_heads, whatever the file says
   // > 0: with so many layers the scores are divided by (hidden_size / num_attention_heads)^1/2 (the largest
   // Gemma of a generation), with others by head_dim^1/2.

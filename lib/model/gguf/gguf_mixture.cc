@@ -81,7 +81,7 @@ void choose_types(const std::string& name, const ModelConfig& config, const std:
     if (is_value(t.name)) value_layers.push_back(layer_of(t.name));
   std::sort(value_layers.begin(), value_layers.end());
   for (GgufTensor& t : tensors) {
-    if (t.type == GgmlType::kF32) continue;
+    if (t.type == GgmlType::kF32 || t.name == "per_layer_model_proj.weight") continue;
     GgmlType type = mixture.type;
     const bool is_head = t.name == "output.weight" || (config.tied && t.name == "token_embd.weight");
     if (is_head) {

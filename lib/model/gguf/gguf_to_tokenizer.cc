@@ -31,7 +31,7 @@ bool is_added(int32_t type) {
 size_t own_tokens(const GgufVocabulary& v) {
   size_t end = v.tokens.size();
   while (end > 0 && v.types[end - 1] == Type::kUnused) --end;
-  if (v.model == "llama") return end;
+  if (v.model != "gpt2") return end;
   size_t own = end;
   while (own > 0 && is_added(v.types[own - 1])) --own;
   return own > 0 && v.types[own - 1] == Type::kUnused ? end : own;
@@ -174,7 +174,7 @@ std::string tokenizer_json(const GgufVocabulary& v, const std::string& where) {
   const size_t own = own_tokens(v);
   const Stages s = stages(v);
   const std::string unk =
-      v.model == "llama" && v.unk ? quoted(v.tokens[static_cast<size_t>(*v.unk)], where) : "null";
+      v.model != "gpt2" && v.unk ? quoted(v.tokens[static_cast<size_t>(*v.unk)], where) : "null";
   auto section = [](const char* name, const Json& value) {
     return fmt::format("  \"{}\": {},\n", name, value.dump());
   };
@@ -206,7 +206,7 @@ std::string tokenizer_json(const GgufVocabulary& v, const std::string& where) {
     out += fmt::format("{}      [{}, {}]", separator, quoted(left, where), quoted(right, where));
     separator = ",\n";
   };
-  for (const std::string& text : v.merges) {
+  for (const std::string& text : v.model == "llama" ? std::vector<std::string>{} : v.merges) {
     const size_t space = text.find(' ', 1);
     if (space == std::string::npos || space + 1 == text.size()) {
       user_error("{}: tokenizer.ggml.merges: expected two pieces with a space between, found {}", where,

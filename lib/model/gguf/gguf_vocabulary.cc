@@ -23,9 +23,11 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   const std::string prefix = "tokenizer.ggml.";
   GgufVocabulary v;
   v.model = file.text(prefix + "model");
-  if (v.model != "gpt2" && v.model != "llama") {
-    user_error("{}: {}model: expected \"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece), found \"{}\"",
-               file.path(), prefix, v.model.substr(0, 60));
+  if (v.model != "gpt2" && v.model != "llama" && v.model != "gemma4") {
+    user_error(
+        "{}: {}model: expected \"gpt2\" (byte-level BPE), \"llama\" (SentencePiece) or \"gemma4\", found "
+        "\"{}\"",
+        file.path(), prefix, v.model.substr(0, 60));
   }
   const auto tokens = file.texts(prefix + "tokens");
   if (tokens.empty() || tokens.size() > kMaxTokens)
@@ -60,6 +62,8 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
                  pre_tokenizer_names(), v.pre.substr(0, 60));
     }
     v.pre = pre->name;
+  }
+  if (v.model != "llama") {
     const auto merges = file.texts(prefix + "merges");
     v.merges.assign(merges.begin(), merges.end());
   } else {
@@ -88,11 +92,12 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
 void write_gguf_vocabulary(const GgufVocabulary& v, GgufWriter& writer) {
   const std::string prefix = "tokenizer.ggml.";
   writer.text(prefix + "model", v.model);
-  writer.text(prefix + "pre", v.model == "gpt2" ? v.pre : "default");
+  // Gemma 4's is in llama.cpp's code.
+  if (v.model != "gemma4") writer.text(prefix + "pre", v.model == "gpt2" ? v.pre : "default");
   writer.texts(prefix + "tokens", v.tokens);
-  if (v.model == "llama") writer.f32s(prefix + "scores", v.scores);
+  if (!v.scores.empty()) writer.f32s(prefix + "scores", v.scores);
   writer.i32s(prefix + "token_type", v.types);
-  if (v.model == "gpt2") writer.texts(prefix + "merges", v.merges);
+  if (v.model != "llama") writer.texts(prefix + "merges", v.merges);
   auto id = [&](const char* key, const std::optional<int64_t>& value) {
     if (value) writer.u32(prefix + key, static_cast<uint32_t>(*value));
   };

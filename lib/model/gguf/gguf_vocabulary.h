@@ -13,12 +13,13 @@ namespace temper {
 
 struct GgufVocabulary {
   enum Type : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
-  std::string model;                // "gpt2": byte-level BPE; "llama": SentencePiece BPE with byte fallback
+  // "gpt2": byte-level BPE; "llama": SentencePiece BPE with byte fallback; "gemma4": the same by merges
+  std::string model;
   std::string pre;                  // gpt2: the name of the pre-tokenizer, one of pre_tokenizer_names()
   std::vector<std::string> tokens;  // by id
   std::vector<int32_t> types;       // by id
-  std::vector<float> scores;        // by id; llama only
-  std::vector<std::string> merges;  // "left right", best first; gpt2 only
+  std::vector<float> scores;        // by id; of "llama", by which it merges
+  std::vector<std::string> merges;  // "left right", best first; a "llama" of a folder has them, too
   std::optional<int64_t> bos, eos, eot, eom, unk, pad;  // eot, eom: further ends
   bool add_bos = false, add_eos = false, add_space_prefix = true;
   std::string chat_template;  // "" when there is none

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "model/families.h"
+#include "model/gguf/gguf_check.h"
 #include "model/gguf/gguf_config.h"
 #include "model/gguf/gguf_families.h"
 #include "model/gguf/gguf_mixture.h"
@@ -48,10 +49,31 @@ bool is_of_further_layer(const std::string& name, int64_t layers) {
          std::stoll(name.substr(start.size(), dot - start.size())) >= layers;
 }
 
+std::vector<std::string> names_in(const GgufFile& file, const ModelConfig& config,
+                                  const std::string& parameter) {
+  return gguf_names_in(config, parameter,
+                       [&](const std::string& name) { return file.find(name) != nullptr; });
+}
+
+// Of a layer that reads another one's keys and values: files made from Gemma 4's have them, without use.
+bool is_of_borrower(const std::string& name, const ModelConfig& config) {
+  for (int64_t l = config.layers - config.unlike.borrowers; l < config.layers; ++l)
+    for (const char* part : {"attn_k", "attn_v", "attn_k_norm"})
+      if (name == fmt::format("blk.{}.{}.weight", l, part)) return true;
+  return false;
+}
+
+// Some files have vectors as matrices of one row.
+std::vector<int64_t> without_ones(const std::vector<int64_t>& shape) {
+  std::vector<int64_t> out;
+  std::copy_if(shape.begin(), shape.end(), std::back_inserter(out), [](int64_t size) { return size != 1; });
+  return out;
+}
+
 // A parameter's tensors in a file, as one.
 Tensor parameter_in(const GgufFile& file, const ModelConfig& config, const std::string& parameter) {
   std::vector<Tensor> parts;
-  for (const std::string& name : gguf_names(config, parameter))
+  for (const std::string& name : names_in(file, config, parameter))
     parts.push_back(file.tensor(*file.find(name)));
   return from_gguf(config, parameter, parts);
 }
@@ -82,11 +104,13 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
   for (const auto& [name, factors] : gguf_rope_tensors(config)) used.insert(name);
   const NamedShapes shapes = parameter_shapes(config);
   for (const auto& [parameter, shape] : shapes) {
-    const std::vector<std::string> names = gguf_names(config, parameter);
-    for (const std::string& name : names) {
+    const std::vector<std::string> names = names_in(file, config, parameter);
+    for (size_t k = 0; k < names.size(); ++k) {
+      const std::string& name = names[k];
       const GgufTensor* info = file.find(name);
       if (info == nullptr) user_error("{}: the tensor {} is missing", path, name);
-      if (const auto expected = gguf_shape(shape, names.size()); info->shape != expected)
+      if (const auto expected = gguf_shape(config, parameter, shape, k, names.size());
+          without_ones(info->shape) != without_ones(expected))
         user_error("{}: the tensor {}: expected shape {}, found {}", path, name, Json(expected).dump(),
                    Json(info->shape).dump());
       used.insert(name);
@@ -96,7 +120,7 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
   std::vector<std::string> unexpected;
   for (const GgufTensor& t : file.tensors()) {
     if (!used.count(t.name) && !t.name.ends_with("attn_rot_embd.weight") &&
-        !(further && is_of_further_layer(t.name, config.layers)))
+        !(further && is_of_further_layer(t.name, config.layers)) && !is_of_borrower(t.name, config))
       unexpected.push_back(t.name);
   }
   if (!unexpected.empty())
@@ -152,10 +176,12 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
                config.vocab);
   }
   GgufVocabulary padded = vocabulary;  // llama.cpp wants a token for every row
+  if (arch == "gemma4" && padded.model == "llama" && !padded.merges.empty() && !padded.add_space_prefix)
+    padded.model = "gemma4";
   for (auto i = static_cast<int64_t>(padded.tokens.size()); i < config.vocab; ++i) {
     padded.tokens.push_back(fmt::format("[PAD{}]", i));
     padded.types.push_back(GgufVocabulary::kUnused);
-    if (padded.model == "llama") padded.scores.push_back(0.0f);
+    if (padded.model != "gpt2") padded.scores.push_back(0.0f);
   }
   // What ends a completion, the tokenizer's own end token first, as llama.cpp's converter has it.
   std::vector<int64_t> ends;
@@ -193,7 +219,7 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   GgufWriter writer;
   struct Source {
     std::string parameter;
-    size_t part;
+    size_t part, parts;
   };
   std::vector<Source> sources;
   std::vector<GgufTensor> tensors;
@@ -202,9 +228,9 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
     const std::vector<std::string> parts = gguf_names(config, parameter);
     if (parts.empty()) bug("{} has no name in GGUF's {}", parameter, arch);
     for (size_t k = 0; k < parts.size(); ++k) {
-      const std::vector<int64_t> size = gguf_shape(shape, parts.size());
+      const std::vector<int64_t> size = gguf_shape(config, parameter, shape, k, parts.size());
       tensors.push_back({parts[k], always_f32(parts[k], size) ? GgmlType::kF32 : ggml, size});
-      sources.push_back({parameter, k});
+      sources.push_back({parameter, k, parts.size()});
       names.insert(parts[k]);
     }
   }
@@ -234,7 +260,8 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   for (const GgufTensor& t : tensors) writer.tensor(t.name, t.type, t.shape);
   writer.write(path, [&](size_t i) {
     if (i >= sources.size()) return factors[i - sources.size()].second;
-    return to_gguf(config, sources[i].parameter, files.tensor(sources[i].parameter), sources[i].part);
+    return to_gguf(config, sources[i].parameter, files.tensor(sources[i].parameter), sources[i].part,
+                   sources[i].parts);
   });
 }
 

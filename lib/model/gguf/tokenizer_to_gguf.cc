@@ -175,6 +175,7 @@ GgufVocabulary vocabulary_from_folder(const std::string& folder) {
       const size_t space = text.find(' ', 1);
       if (space == std::string::npos) user_error("{}: model.merges: expected pairs of pieces", path);
       rank.emplace(text.substr(0, space) + text.substr(space + 1), rank.size());
+      v.merges.push_back(text);
     }
     for (size_t i = 0; i < v.tokens.size(); ++i) {
       const auto it = rank.find(v.tokens[i]);
