@@ -15,6 +15,10 @@ at::Tensor mm_f32(const at::Tensor& a, const at::Tensor& b);
 // x W^T (+ bias): x [n, in], weight [out, in] -> [n, out].
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
+// The same by one kernel for any n: what training wants, whose results must not depend on how a step is cut
+// into micro-batches by more than the last digits.
+at::Tensor training_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
 // x W^T in fp32: what logits are made of.
 at::Tensor product_f32(const at::Tensor& x, const at::Tensor& weight);
 
