@@ -17,11 +17,12 @@ namespace {
 
 using at::Tensor;
 
-// logits [rows, V] fp32 of hidden rows, divided by the temperature and soft-capped.
+// logits [rows, V] fp32 of hidden rows, divided by the temperature and soft-capped. most: rows of a usual
+// chunk.
 template <typename T>
-void logits_chunk(const T* hidden, const T* head, int64_t rows, int64_t width, int64_t vocab,
+void logits_chunk(const T* hidden, const T* head, int64_t rows, int64_t width, int64_t vocab, int64_t most,
                   const LogpOptions& o, float* logits) {
-  product_into(hidden, rows, head, vocab, width, logits);
+  product_into(hidden, rows, most, head, vocab, width, logits);
   if (o.temperature == 1.0 && o.law.softcap == 0.0) return;
   at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     const vec::Floats inverse(static_cast<float>(1.0 / o.temperature));
@@ -156,8 +157,8 @@ void for_each_chunk(const Tensor& hidden, const Tensor& head, const Tensor& sour
   for (int64_t first = 0; first < targets; first += rows) {
     const int64_t n = std::min(rows, targets - first);
     const Tensor h = hidden.index_select(0, source.narrow(0, first, n));
-    logits_chunk(h.const_data_ptr<T>(), head.const_data_ptr<T>(), n, width, vocab, o,
-                 logits.mutable_data_ptr<float>());
+    logits_chunk(h.const_data_ptr<T>(), head.const_data_ptr<T>(), n, width, vocab, default_chunk_rows(vocab),
+                 o, logits.mutable_data_ptr<float>());
     f(first, n, h, logits.mutable_data_ptr<float>());
   }
 }

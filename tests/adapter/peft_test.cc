@@ -155,7 +155,9 @@ TEST_CASE("peft: five steps of training from PEFT's start have its losses, gradi
       CHECK(std::abs(losses[step] - g.json["losses"][step].get<double>()) < 1e-4);
       CHECK(norms[step] == doctest::Approx(g.json["grad_norms"][step].get<double>()).epsilon(1e-3));
     }
-    CHECK(g.distance("logprobs") < 1e-3);  // rounding of the steps; CorDA's inverse is ill-conditioned
+    // Rounding of the steps; CorDA's inverse is ill-conditioned. DoRA of the embedding magnifies it: other
+    // kernels for the same products move its result by 2e-3.
+    CHECK(g.distance("logprobs") < (kind.name == "vocabulary_dora" ? 6e-3 : 1e-3));
 
     // Written and read again, it is the same; of a start that was taken from the weights, as a plain LoRA.
     const Tensor before = g.logp();

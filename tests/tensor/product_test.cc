@@ -39,6 +39,7 @@ TEST_CASE("products of fp32 and bf16 equal those in fp64, for any number of rows
         check_close(product(x, w), want, rounding);
         check_close(product(x, w, bias), want + bias.to(at::kDouble), 2 * rounding);
         check_close(product_f32(x, w), want, 2e-6);
+        check_close(training_product(x, w, bias), want + bias.to(at::kDouble), 2 * rounding);
         check_close(matrix_product(x, w.t()), want, rounding);
         check_close(mm_f32(x, w.t()), want, 2e-6);
         const Tensor dy = random({n, out}).to(type);

@@ -42,7 +42,7 @@ struct LoraProduct : torch::autograd::Function<LoraProduct> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, Tensor y, at::TensorList masters,
                         const Tensor& a_work, const std::vector<LoraPart>* parts, const Dropout& dropout) {
     const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
-    const Tensor h = product(dropped, a_work);
+    const Tensor h = training_product(dropped, a_work);
     int64_t row = 0;
     // The mask is drawn again in backward: keeping it would double what LoRA holds.
     // x is wanted for A alone.

@@ -59,7 +59,7 @@ struct Linear : Function<Linear> {
     variable_list saved = {takes ? x : Tensor(), compute};
     saved.insert(saved.end(), masters.begin(), masters.end());
     ctx->save_for_backward(saved);
-    return product(x, compute, bias.value_or(Tensor()));
+    return training_product(x, compute, bias.value_or(Tensor()));
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();

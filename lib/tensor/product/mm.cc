@@ -154,28 +154,31 @@ Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (wants_grad({&x, &weight, &bias})) bug("product: its result has no gradient; linear() has one");
   if (few_enough(x, weight))
     return x.scalar_type() == at::kFloat ? few<float>(x, weight, bias) : few<c10::BFloat16>(x, weight, bias);
-  if (x.is_cpu() && x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16) {
-    if (!aten_has_bf16()) {
-      const Tensor y = matrix_product(x, weight.t());
-      return bias.defined() ? y.add_(bias) : y;
-    }
-    if (x.size(0) <= kRowsToTranspose) {
-      const Tensor y = transposed(at::mm(weight, x.t()));
-      return bias.defined() ? y.add_(bias) : y;
-    }
+  const bool bf16 = x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16;
+  if (x.is_cpu() && bf16 && aten_has_bf16() && x.size(0) <= kRowsToTranspose) {
+    const Tensor y = transposed(at::mm(weight, x.t()));
+    return bias.defined() ? y.add_(bias) : y;
   }
-  return at::linear(x, weight, maybe(bias));
+  return training_product(x, weight, bias);
+}
+
+Tensor training_product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (wants_grad({&x, &weight, &bias})) bug("product: its result has no gradient; linear() has one");
+  if (by_aten(x)) return at::linear(x, weight, maybe(bias));
+  const Tensor y = matrix_product(x, weight.t());
+  return bias.defined() ? y.add_(bias) : y;
 }
 
 template <typename T>
-void product_into(const T* x, int64_t rows, const T* w, int64_t outs, int64_t in, float* y) {
-  if (few_enough(c10::CppTypeToScalarType<T>::value, rows))
+void product_into(const T* x, int64_t rows, int64_t most, const T* w, int64_t outs, int64_t in, float* y) {
+  if (few_enough(c10::CppTypeToScalarType<T>::value, most))
     few_rows_product<T, float>(x, rows, w, outs, in, nullptr, y, outs);
   else
     gemm(Trans::kNo, Trans::kYes, rows, outs, in, x, in, w, in, false, y, outs);
 }
-template void product_into(const float*, int64_t, const float*, int64_t, int64_t, float*);
-template void product_into(const c10::BFloat16*, int64_t, const c10::BFloat16*, int64_t, int64_t, float*);
+template void product_into(const float*, int64_t, int64_t, const float*, int64_t, int64_t, float*);
+template void product_into(const c10::BFloat16*, int64_t, int64_t, const c10::BFloat16*, int64_t, int64_t,
+                           float*);
 
 Tensor product_f32(const Tensor& x, const Tensor& weight) {
   if (few_enough(x, weight)) return few<float>(x, weight, {});
