@@ -33,10 +33,9 @@ bool by_aten(const Tensor& x) {
 }
 
 // Up to so many rows our own loop over W is the fastest: with matrix units for as long as W's way through
-// memory is all that counts.
+// memory is all that counts. Sequences that are decoded together are as few, packed batches hardly ever.
 int64_t few_rows(at::ScalarType dtype) {
-  if (dtype == at::kBFloat16 && aten_has_bf16()) return 4;
-  return vec::kWidth == 16 ? 32 : 64;  // oneMKL's AVX2 kernels want more rows
+  return dtype == at::kBFloat16 && aten_has_bf16() ? 4 : 32;
 }
 
 // Up to so many rows, y^T = W x^T and a transposition take less time than y = x W^T in oneDNN, which wants
