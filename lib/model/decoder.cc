@@ -156,13 +156,13 @@ class Decoder : public Model {
   Tensor run(const Tensor& ids, const Tensor& positions, const std::shared_ptr<AttentionContext>& context,
              const ForwardOptions& options, const PackedTokens* batch) {
     const auto pass = std::make_shared<Pass>(make_pass(ids, positions, context, options));
+    pass->math.decodes = batch == nullptr && !at::GradMode::is_enabled();
     if (batch != nullptr && (options.router_counts != nullptr || options.balance_gradient.defined())) {
       pass->token_weight = token_weights_of(*batch);
       pass->counts = options.router_counts;
       pass->balance_gradient = options.balance_gradient;
     }
-    pass->routes = options.routes;
-    pass->replay = options.replay_routes;
+    pass->routes = options.routes, pass->replay = options.replay_routes;
     const VirtualRows& rows = pass->rows;
     Tensor x = embedding(rows.any() ? ids.clamp_max(config_.vocab - 1) : ids, weights_.embedding->compute,
                          weights_.embedding->master);

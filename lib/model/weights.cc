@@ -9,6 +9,7 @@
 #include "model/families.h"
 #include "tensor/experts/experts.h"
 #include "tensor/ops.h"
+#include "tensor/product/mm.h"
 
 namespace temper {
 
@@ -193,7 +194,7 @@ FusedLinear Weights::fuse(const std::string& prefix, const LinearParts& linear, 
 
 at::Tensor PassMath::project(const FusedLinear& w, const at::Tensor& x) const {
   const at::Tensor in = delta == nullptr ? x : delta->input(w.modules, x);
-  const at::Tensor y = w.product(in);
+  const at::Tensor y = decodes ? w.decoding_product(in) : w.product(in);
   if (delta == nullptr) return y;
   std::vector<int64_t> outs;
   for (const Parameter* p : w.weights) outs.push_back(p->compute.size(0));
@@ -227,6 +228,10 @@ at::Tensor FusedLinear::product(const at::Tensor& x) const {
     return out;
   };
   return linear(x, compute, masters(weights), bias, masters(biases));
+}
+
+at::Tensor FusedLinear::decoding_product(const at::Tensor& x) const {
+  return quantised() ? product(x) : temper::product(x, compute, bias);
 }
 
 at::Tensor expert_product(const Parameter* weight, const Parameter* bias, const ExpertRows& rows,

@@ -29,6 +29,8 @@ struct FusedLinear {
   bool quantised() const { return !compute.defined(); }
   // x W^T (+ bias) [N, sum of outs]; gradients to x and, unless quantised, the masters.
   at::Tensor product(const at::Tensor& x) const;
+  // The same without gradients, by what is fastest for the few tokens of a decoding step.
+  at::Tensor decoding_product(const at::Tensor& x) const;
 };
 
 // One product an expert for rows sorted by expert, x [M, in] -> [M, out], with a weight [E, out, in] and a
@@ -42,6 +44,7 @@ struct PassMath {
   bool training = false;         // dropout of adapters
   double norm_eps = 0;
   bool norms_add_one = false;
+  bool decodes = false;  // behind a key/value cache: no gradients
   // The linears' products, with what delta adds to them.
   at::Tensor project(const FusedLinear& w, const at::Tensor& x) const;
   // expert_product(), with what delta adds to it.

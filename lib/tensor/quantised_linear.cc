@@ -293,7 +293,7 @@ Tensor forward_product(const Tensor& x, const QuantisedParts& weights, const Ten
       const Tensor slab = memory.narrow(0, 0, rows.size());
       dequantise_into(*w.matrix, rows, {0, in}, slab);
       const Tensor part = bias.defined() ? bias.narrow(0, column, rows.size()) : bias;
-      y.narrow(1, column, rows.size()).copy_(product(x, slab, part));
+      y.narrow(1, column, rows.size()).copy_(training_product(x, slab, part));
       column += rows.size();
     }
   }

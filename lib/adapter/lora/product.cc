@@ -159,7 +159,7 @@ Tensor lora_product(const Tensor& x, Tensor y, const Tensor& a_work, const std::
   if (grad && at::GradMode::is_enabled())
     return LoraProduct::apply(x, y, at::TensorList(masters), a_work, &parts, dropout);
   const Tensor dropped = dropout.p > 0 ? x * dropout_mask(dropout, x.size(0), x.size(1), x.options()) : x;
-  const Tensor h = product(dropped, a_work);
+  const Tensor h = training_product(dropped, a_work);
   int64_t row = 0;
   for (const LoraPart& part : parts) {
     const int64_t rank = part.b_work.size(1);

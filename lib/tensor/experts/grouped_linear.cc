@@ -79,22 +79,23 @@ Range rows_of(const ExpertRows& rows, int64_t e) {
   return {rows.begin[e], rows.begin[e + 1]};
 }
 
-// by: product() or training_product()
-Tensor forward_product(const Tensor& x, const ExpertRows& rows, const Tensor& weight, const Tensor& bias,
-                       decltype(&product) by) {
+Tensor forward_product(const Tensor& x, const ExpertRows& rows, const Tensor& weight, const Tensor& bias) {
   const Tensor y = at::empty({x.size(0), weight.size(1)}, x.options());
   if (!x.is_cpu()) {
     for (int64_t e = 0; e < rows.experts(); ++e) {
       const Range r = rows_of(rows, e);
       if (r.size() == 0) continue;
-      part(y, r).copy_(by(part(x, r), weight.select(0, e), bias.defined() ? bias.select(0, e) : bias));
+      part(y, r).copy_(
+          training_product(part(x, r), weight.select(0, e), bias.defined() ? bias.select(0, e) : bias));
     }
     return y;
   }
   run_blocks(blocks_of(rows, weight.size(1)), [&](const Block& b) {
     const Tensor w = part(weight.select(0, b.expert), b.columns);
     const Tensor offset = bias.defined() ? part(bias.select(0, b.expert), b.columns) : bias;
-    part(y, b.rows).narrow(1, b.columns.begin, b.columns.size()).copy_(by(part(x, b.rows), w, offset));
+    part(y, b.rows)
+        .narrow(1, b.columns.begin, b.columns.size())
+        .copy_(training_product(part(x, b.rows), w, offset));
   });
   return y;
 }
@@ -168,7 +169,7 @@ struct GroupedLinear : Function<GroupedLinear> {
     ctx->saved_data["rows"] = c10::IValue::make_capsule(c10::make_intrusive<Rows>(*rows));
     ctx->saved_data["master"] = master.scalar_type();
     if (bias_master) ctx->saved_data["bias_master"] = bias_master->scalar_type();
-    return forward_product(x, *rows, compute, bias.value_or(Tensor()), training_product);
+    return forward_product(x, *rows, compute, bias.value_or(Tensor()));
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
@@ -209,7 +210,7 @@ Tensor grouped_linear(const Tensor& x, const ExpertRows& rows, const Tensor& com
                       const Tensor& bias, const Tensor& bias_master) {
   check("grouped_linear", x, rows, compute.size(0));
   const Tensor in = x.contiguous();
-  if (!wants_grad({&in, &master, &bias_master})) return forward_product(in, rows, compute, bias, product);
+  if (!wants_grad({&in, &master, &bias_master})) return forward_product(in, rows, compute, bias);
   return GroupedLinear::apply(in, compute.detach(), master, maybe(bias_master),
                               maybe(bias.defined() ? bias.detach() : bias), &rows);
 }

@@ -118,7 +118,7 @@ Tensor linear(const Tensor& x, const Tensor& compute, const std::vector<Tensor>&
   bool grad = wants_grad({&x});
   for (const Tensor& m : masters) grad = grad || wants_grad({&m});
   for (const Tensor& m : bias_masters) grad = grad || wants_grad({&m});
-  if (!grad) return product(x, compute, compute_bias);
+  if (!grad) return training_product(x, compute, compute_bias);
   std::vector<Tensor> all = masters;
   all.insert(all.end(), bias_masters.begin(), bias_masters.end());
   return Linear::apply(x, compute.detach(), at::TensorList(all), static_cast<int64_t>(masters.size()),
