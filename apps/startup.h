@@ -11,8 +11,8 @@ namespace temper {
 
 // jemalloc, not glibc's malloc: a step's large tensors come and go in new sizes all the time, and small
 // things that stay would cut up the memory between them (10 GB instead of 4 after 40 steps of 135M weights).
-// Huge pages spare the kernel work on fresh memory, and large tensors' memory is kept like any other, not given
-// back at once; training keeps it for longer (run/kept_memory.h). MALLOC_CONF in the environment wins.
+// Huge pages spare the kernel work on fresh memory, and large tensors' memory is kept like any other, not
+// given back at once; training keeps it for longer (run/kept_memory.h). MALLOC_CONF in the environment wins.
 extern "C" {
 __attribute__((used)) inline const char* malloc_conf = "thp:always,oversize_threshold:0";
 }

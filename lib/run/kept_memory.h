@@ -1,5 +1,5 @@
-// Memory that a step frees is kept for the next one. Giving it back and taking it again lets the kernel fill the
-// same pages with zeros over and over: an eighth of a step's time (scripts/bench/README.md).
+// Memory that a step frees is kept for the next one. Giving it back and taking it again lets the kernel fill
+// the same pages with zeros over and over: an eighth of a step's time (scripts/bench/README.md).
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ class ReleaseRule {
   int64_t needed_ = 0;                  // 0: this step began with nothing kept
 };
 
-// From construction to destruction the allocator keeps what is freed, where it is jemalloc (as in the programs)
-// and MALLOC_CONF in the environment does not say otherwise; else nothing happens here.
+// From construction to destruction the allocator keeps what is freed, where it is jemalloc (as in the
+// programs) and MALLOC_CONF in the environment does not say otherwise; else nothing happens here.
 class KeptMemory {
  public:
   KeptMemory();
