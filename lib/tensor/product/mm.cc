@@ -97,9 +97,9 @@ void blas(const Tensor& a, const Tensor& b, float* c) {
   });
 }
 
-// Rows that few_rows_product() is the fastest for. One row of fp32 is oneMKL's.
+// Rows that few_rows_product() is the fastest for.
 bool few_enough(at::ScalarType dtype, int64_t rows) {
-  return rows <= few_rows(dtype) && (dtype == at::kBFloat16 ? rows > 0 : rows > 1);
+  return rows > 0 && rows <= few_rows(dtype);
 }
 
 template <typename Out>
