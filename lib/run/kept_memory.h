@@ -1,5 +1,5 @@
 // Memory that a step frees is kept for the next one. Giving it back and taking it again lets the kernel fill
-// the same pages with zeros over and over: an eighth of a step's time (scripts/bench/README.md).
+// the same pages with zeros over and over.
 #pragma once
 
 #include <cstdint>
