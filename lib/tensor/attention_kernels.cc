@@ -119,8 +119,8 @@ void for_each_range(const std::vector<Segment>& chain, int64_t block_end, const 
 
 template <typename T>
 struct Scratch {
-  std::vector<float> scores, other, out;
-  std::vector<T> q, p, d;
+  std::vector<float> scores, out;
+  std::vector<T> q, p;
   void reserve(const Shape& s, int64_t rows, int64_t keys) {
     const auto r = static_cast<size_t>(rows * s.group);
     scores.resize(r * keys);

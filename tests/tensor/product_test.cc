@@ -76,7 +76,7 @@ TEST_CASE("few rows: a row's result has the same bytes alone, among others, and 
     const Tensor y = at::empty({rows.size(0), out});
     few_rows_product<c10::BFloat16, float>(rows.const_data_ptr<c10::BFloat16>(), rows.size(0),
                                            w.const_data_ptr<c10::BFloat16>(), out, in, nullptr,
-                                           y.mutable_data_ptr<float>(), out);
+                                           y.mutable_data_ptr<float>());
     return y;
   };
   const Tensor all = run(x);

@@ -17,7 +17,7 @@ constexpr int64_t kGrain = 1 << 16;
 
 template <typename In, typename Out>
 void few_rows_product(const In* x, int64_t rows, const In* w, int64_t outs, int64_t in, const In* bias,
-                      Out* y, int64_t y_stride) {
+                      Out* y) {
   std::vector<float> wide;
   const float* floats = nullptr;
   if constexpr (std::is_same_v<In, float>) {
@@ -46,7 +46,7 @@ void few_rows_product(const In* x, int64_t rows, const In* w, int64_t outs, int6
         for (int64_t i = 0; i < n; ++i) {
           for (int64_t o = 0; o < count; ++o) {
             const float offset = bias == nullptr ? 0.0f : static_cast<float>(bias[row + o]);
-            y[(r + i) * y_stride + row + o] = static_cast<Out>(sums[i * dots::kTogether + o] + offset);
+            y[(r + i) * outs + row + o] = static_cast<Out>(sums[i * dots::kTogether + o] + offset);
           }
         }
       }
@@ -54,11 +54,10 @@ void few_rows_product(const In* x, int64_t rows, const In* w, int64_t outs, int6
   });
 }
 
-template void few_rows_product(const float*, int64_t, const float*, int64_t, int64_t, const float*, float*,
-                               int64_t);
+template void few_rows_product(const float*, int64_t, const float*, int64_t, int64_t, const float*, float*);
 template void few_rows_product(const c10::BFloat16*, int64_t, const c10::BFloat16*, int64_t, int64_t,
-                               const c10::BFloat16*, c10::BFloat16*, int64_t);
+                               const c10::BFloat16*, c10::BFloat16*);
 template void few_rows_product(const c10::BFloat16*, int64_t, const c10::BFloat16*, int64_t, int64_t,
-                               const c10::BFloat16*, float*, int64_t);
+                               const c10::BFloat16*, float*);
 
 }  // namespace temper

@@ -9,10 +9,10 @@
 
 namespace temper {
 
-// Row-major with rows one after the other: x [rows, in], w [outs, in], bias [outs] or null. y's rows are
-// y_stride numbers apart; sums are fp32, rounded once. In: fp32 or bf16; Out: In's type or fp32.
+// Row-major with rows one after the other: x [rows, in], w [outs, in], bias [outs] or null, y [rows, outs];
+// sums are fp32, rounded once. In: fp32 or bf16; Out: In's type or fp32.
 template <typename In, typename Out>
 void few_rows_product(const In* x, int64_t rows, const In* w, int64_t outs, int64_t in, const In* bias,
-                      Out* y, int64_t y_stride);
+                      Out* y);
 
 }  // namespace temper

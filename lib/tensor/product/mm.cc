@@ -110,7 +110,7 @@ Tensor few(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     using In = decltype(zero);
     few_rows_product<In, Out>(xc.const_data_ptr<In>(), xc.size(0), w.const_data_ptr<In>(), w.size(0),
                               w.size(1), b.defined() ? b.const_data_ptr<In>() : nullptr,
-                              y.mutable_data_ptr<Out>(), w.size(0));
+                              y.mutable_data_ptr<Out>());
   };
   if constexpr (std::is_same_v<Out, float>) {
     dispatch(x.scalar_type(), "product", run);
@@ -171,7 +171,7 @@ Tensor training_product(const Tensor& x, const Tensor& weight, const Tensor& bia
 template <typename T>
 void product_into(const T* x, int64_t rows, int64_t most, const T* w, int64_t outs, int64_t in, float* y) {
   if (few_enough(c10::CppTypeToScalarType<T>::value, most))
-    few_rows_product<T, float>(x, rows, w, outs, in, nullptr, y, outs);
+    few_rows_product<T, float>(x, rows, w, outs, in, nullptr, y);
   else
     gemm(Trans::kNo, Trans::kYes, rows, outs, in, x, in, w, in, false, y, outs);
 }
