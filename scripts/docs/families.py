@@ -31,7 +31,8 @@ norms stand, how matrices lie in files, which keys of config.json it reads and w
 What each must pass, by the folder's name and with no further code: log-probs within 2e-5 of transformers' on sequences of unequal
 lengths packed together, gradients of all weights within 1e-4, shared prompts, saving and loading (`tests/model/families_test.cc`);
 decoding equal to training's log-probs (`tests/rollout/families_test.cc`); the fake accelerator (`tests/device/families_test.cc`); LoRA
-there and back, and 8 and 4 bits (`tests/adapter/families_test.cc`); two steps of sft, dpo and grpo (`tests/apps/families.sh`).
+there and back, and 8 and 4 bits (`tests/adapter/families_test.cc`); two steps of sft, dpo and grpo (`tests/apps/families.sh`);
+GGUF and back (`tests/apps/families_gguf.sh`).
 
 ## Families
 

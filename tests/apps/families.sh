@@ -4,19 +4,7 @@
 #   TEMPER_BIN=build/bin TEMPER_SOURCE=. tests/apps/families.sh
 . "$(dirname "$0")/shared/tiny.sh"
 
-# A tokenizer of single letters, which fits in 120 rows.
-python3 - "$work" <<'PY'
-import json, sys
-pieces = ["<unk>", "<s>", "</s>"] + [chr(i) for i in range(32, 127)] + ["\n"]
-added = [{"id": i, "content": pieces[i], "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} for i in range(3)]
-model = {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None,
-         "fuse_unk": False, "byte_fallback": False, "vocab": {p: i for i, p in enumerate(pieces)}, "merges": []}
-tokenizer = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None, "pre_tokenizer": None,
-             "post_processor": None, "decoder": {"type": "Fuse"}, "model": model}
-json.dump(tokenizer, open(sys.argv[1] + "/tokenizer.json", "w"))
-json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-          open(sys.argv[1] + "/tokenizer_config.json", "w"))
-PY
+python3 "$(dirname "$0")/shared/letters.py" "$work"
 
 common='"threads": 1, "optimizer": {"name": "adamw", "lr": 1e-3}'
 sums="$source/data/arithmetic/train.jsonl" pairs="$source/data/pairs/train.jsonl"
