@@ -3,9 +3,9 @@
 namespace temper {
 namespace {
 
-constexpr std::string_view kNames[] = {"number",   "expression", "equation", "inequality", "tuple",
-                                       "interval", "union",      "set",      "list",       "matrix",
-                                       "base",     "ratio",      "time",     "choice",     "text"};
+constexpr std::string_view kKindNames[] = {"number",   "expression", "equation", "inequality", "tuple",
+                                           "interval", "union",      "set",      "list",       "matrix",
+                                           "base",     "ratio",      "time",     "choice",     "text"};
 
 std::string joined(const std::vector<FinalAnswer>& parts, const char* between) {
   std::string out;
@@ -77,11 +77,11 @@ std::string to_string(const FinalAnswer& answer) {
 }
 
 std::string_view name_of(AnswerKind kind) {
-  return kNames[static_cast<size_t>(kind)];
+  return kKindNames[static_cast<size_t>(kind)];
 }
 
 const std::vector<std::string>& answer_kinds() {
-  static const std::vector<std::string> names(std::begin(kNames), std::end(kNames));
+  static const std::vector<std::string> names(std::begin(kKindNames), std::end(kKindNames));
   return names;
 }
 

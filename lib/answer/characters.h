@@ -7,6 +7,10 @@
 
 namespace temper {
 
+inline bool ascii_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 struct Spelling {
   std::string_view from, to;
 };

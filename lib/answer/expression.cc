@@ -40,7 +40,7 @@ std::string within(const Expression& e, int tight) {
   return tightness(e) < tight ? "(" + to_string(e) + ")" : to_string(e);
 }
 
-std::string joined(const std::vector<Expression>& args, const char* between, int tight) {
+std::string joined_terms(const std::vector<Expression>& args, const char* between, int tight) {
   std::string out;
   for (const Expression& arg : args) out += (out.empty() ? "" : between) + within(arg, tight);
   return out;
@@ -159,7 +159,7 @@ std::string to_string(const Expression& e) {
       return out;
     }
     case Op::kMultiply:
-      return joined(e.args, "*", 3);
+      return joined_terms(e.args, "*", 3);
     case Op::kDivide:
       return within(e.args[0], 3) + "/" + within(e.args[1], 4);
     case Op::kNegate:
@@ -172,7 +172,7 @@ std::string to_string(const Expression& e) {
                     : "root(" + to_string(e.args[0]) + ", " + to_string(e.args[1]) + ")";
     }
     case Op::kCall:
-      return (e.name == "log_" ? "log" : e.name) + "(" + joined(e.args, ", ", 0) + ")";
+      return (e.name == "log_" ? "log" : e.name) + "(" + joined_terms(e.args, ", ", 0) + ")";
   }
   return {};
 }

@@ -32,7 +32,7 @@ constexpr std::string_view kTextCommands[] = {
     "mathsf",     "mbox", "operatorname", "boxed",  "fbox",   "bm",     "emph",   "underline"};
 
 // Characters outside ASCII.
-constexpr Spelling kCharacters[] = {
+constexpr Spelling kCharacterSpellings[] = {
     {"−", "-"},
     {"–", "-"},
     {"×", "*"},
@@ -70,10 +70,7 @@ constexpr Spelling kCharacters[] = {
     {"₉", kForeignText},
 };
 
-bool letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool digit(char c) {
+bool ascii_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
@@ -104,8 +101,8 @@ class Cleaner {
     } else if (next_is("**")) {
       // A power in program text ("10**3"), else markdown's bold.
       const char after = at_ + 2 < text_.size() ? text_[at_ + 2] : ' ';
-      if (!out_.empty() && (digit(out_.back()) || out_.back() == ')') &&
-          (digit(after) || after == '(' || after == '-')) {
+      if (!out_.empty() && (ascii_digit(out_.back()) || out_.back() == ')') &&
+          (ascii_digit(after) || after == '(' || after == '-')) {
         out_ += '^';
       }
       at_ += 2;
@@ -127,7 +124,7 @@ class Cleaner {
 
   void command() {
     size_t end = at_ + 1;
-    while (end < text_.size() && letter(text_[end])) ++end;
+    while (end < text_.size() && ascii_letter(text_[end])) ++end;
     if (end == at_ + 1) return symbol_command();
     const std::string_view name = text_.substr(at_ + 1, end - at_ - 1);
     at_ = end;
@@ -152,7 +149,8 @@ class Cleaner {
 
   void symbol_command() {
     const char c = at_ + 1 < text_.size() ? text_[at_ + 1] : '\\';
-    if (c == '\\' && at_ + 2 < text_.size() && letter(text_[at_ + 2])) {  // "\\frac", escaped once too often
+    if (c == '\\' && at_ + 2 < text_.size() &&
+        ascii_letter(text_[at_ + 2])) {  // "\\frac", escaped once too often
       ++at_;
       return command();
     }
@@ -173,7 +171,7 @@ class Cleaner {
 
   void character() {
     if (superscripts()) return;
-    if (spelled(kCharacters) || spelled(kVulgarFractions)) return;
+    if (spelled(kCharacterSpellings) || spelled(kVulgarFractions)) return;
     out_ += text_[at_++];
   }
 

@@ -5,7 +5,7 @@
 namespace temper {
 namespace {
 
-using Value = std::optional<uint64_t>;
+using Residue = std::optional<uint64_t>;
 
 uint64_t to_power(uint64_t base, uint64_t exponent) {
   uint64_t out = 1;
@@ -16,24 +16,24 @@ uint64_t to_power(uint64_t base, uint64_t exponent) {
   return out;
 }
 
-Value inverse(uint64_t a) {
-  return a == 0 ? Value() : field_inverse(a);
+Residue inverse(uint64_t a) {
+  return a == 0 ? Residue() : field_inverse(a);
 }
 
-Value of_rational(const Rational& value) {
+Residue of_rational(const Rational& value) {
   const uint64_t over = fmpz_fdiv_ui(fmpq_numref(value.get()), kPrime);
   if (value.is_integer()) return over;
-  const Value under = inverse(fmpz_fdiv_ui(fmpq_denref(value.get()), kPrime));
-  return under ? Value(field_product(over, *under)) : Value();
+  const Residue under = inverse(fmpz_fdiv_ui(fmpq_denref(value.get()), kPrime));
+  return under ? Residue(field_product(over, *under)) : Residue();
 }
 
-Value power(const Expression& e, uint64_t point) {
+Residue power(const Expression& e, uint64_t point) {
   const auto exponent = rational_value(e.args[1]);
   if (!exponent || !exponent->is_integer()) return std::nullopt;
-  const Value base = value_mod_prime(e.args[0], point);
+  const Residue base = value_mod_prime(e.args[0], point);
   if (!base) return std::nullopt;
   // Fermat: exponents count modulo kPrime - 1, but for those of 0.
-  if (*base == 0) return exponent->is_negative() ? Value() : Value(exponent->is_zero() ? 1 : 0);
+  if (*base == 0) return exponent->is_negative() ? Residue() : Residue(exponent->is_zero() ? 1 : 0);
   return to_power(*base, fmpz_fdiv_ui(fmpq_numref(exponent->get()), kPrime - 1));
 }
 
@@ -65,19 +65,19 @@ std::optional<uint64_t> value_mod_prime(const Expression& e, uint64_t point) {
     case Op::kPower:
       return power(e, point);
     case Op::kNegate: {
-      const Value a = value_mod_prime(e.args[0], point);
-      return a ? Value(*a == 0 ? 0 : kPrime - *a) : a;
+      const Residue a = value_mod_prime(e.args[0], point);
+      return a ? Residue(*a == 0 ? 0 : kPrime - *a) : a;
     }
     case Op::kDivide: {
-      const Value a = value_mod_prime(e.args[0], point), b = value_mod_prime(e.args[1], point);
-      const Value under = b ? inverse(*b) : Value();
-      return a && under ? Value(field_product(*a, *under)) : Value();
+      const Residue a = value_mod_prime(e.args[0], point), b = value_mod_prime(e.args[1], point);
+      const Residue under = b ? inverse(*b) : Residue();
+      return a && under ? Residue(field_product(*a, *under)) : Residue();
     }
     case Op::kAdd:
     case Op::kMultiply: {
       uint64_t out = e.op == Op::kAdd ? 0 : 1;
       for (const Expression& arg : e.args) {
-        const Value a = value_mod_prime(arg, point);
+        const Residue a = value_mod_prime(arg, point);
         if (!a) return a;
         out = e.op == Op::kAdd ? (out + *a) % kPrime : field_product(out, *a);
       }

@@ -207,7 +207,7 @@ Formula last_formula(std::string_view text) {
 bool only_closes(std::string_view rest) {
   return rest.find_first_not_of(" \n.$*") == npos;
 }
-bool is_formula(const std::optional<FinalAnswer>& answer) {
+bool reads_as_formula(const std::optional<FinalAnswer>& answer) {
   return answer && answer->kind != AnswerKind::kText;
 }
 
@@ -240,14 +240,14 @@ std::optional<FinalAnswer> from_number(std::optional<Number> number) {
 
 std::optional<FinalAnswer> read_in_sentence(const Mark& mark, Looking looking) {
   auto whole = read_slot(mark);
-  if (is_formula(whole)) return whole;
+  if (reads_as_formula(whole)) return whole;
   const std::string_view slot = mark.slot.substr(0, kMaxSlot);
   // "the answer is $2x$, since ..." opens with it; of "the value of $f(x)$ is 19" a number counts before
   // f(x).
   const size_t said = slot.find_first_not_of(" \n*");
   const Formula formula = last_formula(slot);
   auto read = formula.end > 0 ? read_value(formula.text) : std::nullopt;
-  const bool other_kind = is_formula(read) && read->kind != AnswerKind::kNumber;
+  const bool other_kind = reads_as_formula(read) && read->kind != AnswerKind::kNumber;
   if (other_kind && formula.begin == said) return read;
   if (looking == Looking::kAny && other_kind) return read;
   if (auto number = from_number(read_sentence(slot))) return number;
@@ -259,14 +259,14 @@ std::optional<FinalAnswer> read_in_sentence(const Mark& mark, Looking looking) {
 std::optional<FinalAnswer> fallback(std::string_view text, Looking looking) {
   if (text.size() <= kShort) {
     auto whole = read_value(text);
-    if (looking == Looking::kAny ? is_formula(whole) || (whole && whole->plain)
+    if (looking == Looking::kAny ? reads_as_formula(whole) || (whole && whole->plain)
                                  : whole && whole->kind == AnswerKind::kNumber)
       return whole;
   }
   const Formula formula = last_formula(text);
   auto read = formula.end > 0 ? read_value(formula.text.substr(0, kMaxSlot)) : std::nullopt;
   const bool counts = looking == Looking::kAny || only_closes(text.substr(formula.end));
-  if (is_formula(read) && counts) return read;
+  if (reads_as_formula(read) && counts) return read;
   return from_number(read_last(text));
 }
 

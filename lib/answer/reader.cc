@@ -13,9 +13,7 @@
 namespace temper {
 namespace {
 
-constexpr size_t npos = std::string_view::npos;
-
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 using Result = std::optional<FinalAnswer>;
 
 std::optional<Relation> relation_of(const Token& t) {
@@ -42,9 +40,9 @@ class AnswerReader {
   explicit AnswerReader(const std::vector<Token>& tokens) : tokens_(tokens), formula_(tokens) {}
 
   Result whole() {
-    if (peek().kind == Kind::kEnd) return std::nullopt;
+    if (peek().kind == TokenKind::kEnd) return std::nullopt;
     std::vector<FinalAnswer> parts = several(true);
-    if (parts.empty() || peek().kind != Kind::kEnd) return std::nullopt;
+    if (parts.empty() || peek().kind != TokenKind::kEnd) return std::nullopt;
     if (parts.size() == 1) return std::move(parts.front());
     FinalAnswer list;
     list.kind = AnswerKind::kList;
@@ -116,11 +114,12 @@ class AnswerReader {
     const auto token = [&](size_t i) -> const Token& {
       return i < tokens_.size() ? tokens_[i] : tokens_.back();
     };
-    if (token(at).kind == Kind::kText) {
-      while (token(at).kind == Kind::kText || token(at).kind == Kind::kLetter) name += token(at++).text;
+    if (token(at).kind == TokenKind::kText) {
+      while (token(at).kind == TokenKind::kText || token(at).kind == TokenKind::kLetter)
+        name += token(at++).text;
     } else if (capital(token(at)) && capital(token(at + 1))) {
       while (capital(token(at))) name += token(at++).text;
-    } else if (token(at).kind == Kind::kLetter) {
+    } else if (token(at).kind == TokenKind::kLetter) {
       name = token(at++).text;
       if (token(at).mark("^") && token(at + 1).mark("{") && token(at + 2).mark("-") &&
           token(at + 4).mark("}"))
@@ -131,7 +130,8 @@ class AnswerReader {
       if (partner == 0) return {};
       at = partner + 1;
     }
-    if (name.empty() || !(token(at).mark("=") || (token(at).mark(":") && token(start).kind == Kind::kText)))
+    if (name.empty() ||
+        !(token(at).mark("=") || (token(at).mark(":") && token(start).kind == TokenKind::kText)))
       return {};
     formula_.at = at + 1;
     return name;
@@ -144,7 +144,7 @@ class AnswerReader {
     while (peek().mark(":")) {
       advance();
       // Minutes in front of "p.m." are no product.
-      const bool minutes = peek().kind == Kind::kNumeral && peek(1).kind == Kind::kLetter;
+      const bool minutes = peek().kind == TokenKind::kNumeral && peek(1).kind == TokenKind::kLetter;
       auto next = minutes ? Expression::number(peek().value, peek().decimal) : formula_.sum();
       if (minutes) advance();
       if (!next || out.parts.size() > 8) return std::nullopt;
@@ -154,13 +154,13 @@ class AnswerReader {
       out.parts.push_back(std::move(part));
     }
     std::string half;
-    while (peek().kind == Kind::kText) {
+    while (peek().kind == TokenKind::kText) {
       half += peek().text;
       advance();
     }
     // "p.m." comes as letters and full stops where no \text holds it.
-    while (peek().mark(".") ||
-           (peek().kind == Kind::kLetter && std::string_view("aApPmM").find(peek().text) != npos)) {
+    while (peek().mark(".") || (peek().kind == TokenKind::kLetter &&
+                                std::string_view("aApPmM").find(peek().text) != std::string_view::npos)) {
       half += peek().text;
       advance();
     }
@@ -254,7 +254,7 @@ class AnswerReader {
       return out_of ? without(*first, *out_of) : std::nullopt;
     }
     const auto unites = [&] {
-      return peek().command("cup") || (!is_formula(*first) && peek().is(Kind::kLetter, "U"));
+      return peek().command("cup") || (!is_formula(*first) && peek().is(TokenKind::kLetter, "U"));
     };
     if (!unites()) return first;
     FinalAnswer out;
@@ -323,14 +323,14 @@ class AnswerReader {
     const Token& t = peek();
     FinalAnswer out;
     out.kind = AnswerKind::kTuple;
-    out.open = t.kind == Kind::kMark ? t.text[0] : '(';
+    out.open = t.kind == TokenKind::kMark ? t.text[0] : '(';
     const size_t partner = formula_.bracket(formula_.at).partner;
     advance();
     if (partner == 0 || ++depth_ > FormulaReader::kMaxDepth) return std::nullopt;
     out.parts = several(false);
     --depth_;
     if (formula_.at != partner || out.parts.empty()) return std::nullopt;
-    out.close = peek().kind == Kind::kMark ? peek().text[0] : ')';
+    out.close = peek().kind == TokenKind::kMark ? peek().text[0] : ')';
     advance();
     const auto endless = [](const FinalAnswer& part) { return has_op(part.value, Op::kInfinity); };
     if (out.parts.size() == 2 &&
@@ -341,7 +341,7 @@ class AnswerReader {
 
   Result set() {
     const size_t partner = formula_.bracket(formula_.at).partner;
-    const bool shown = peek().kind == Kind::kCommand;  // LaTeX shows \{, and of {1, 2} a list
+    const bool shown = peek().kind == TokenKind::kCommand;  // LaTeX shows \{, and of {1, 2} a list
     advance();
     if (partner == 0 || ++depth_ > FormulaReader::kMaxDepth) return std::nullopt;
     FinalAnswer out;
@@ -351,8 +351,8 @@ class AnswerReader {
       size_t bar = formula_.at;
       while (bar < partner && bar < formula_.at + 8 && !tokens_[bar].mark("|") && !tokens_[bar].mark(":"))
         ++bar;
-      const bool built = tokens_[formula_.at].kind == Kind::kLetter && bar < partner && bar > formula_.at &&
-                         (tokens_[bar].mark("|") || tokens_[bar].mark(":"));
+      const bool built = tokens_[formula_.at].kind == TokenKind::kLetter && bar < partner &&
+                         bar > formula_.at && (tokens_[bar].mark("|") || tokens_[bar].mark(":"));
       if (built) formula_.at = bar + 1;
       out.parts = several(true);
       if (formula_.at != partner || out.parts.empty()) return std::nullopt;

@@ -108,7 +108,7 @@ std::optional<std::vector<Piece>> normal_form(std::vector<Piece> pieces, bool& r
   return known ? std::optional(std::move(out)) : std::nullopt;
 }
 
-FinalAnswer joined(std::vector<Piece> pieces) {
+FinalAnswer union_of_pieces(std::vector<Piece> pieces) {
   if (pieces.size() == 1) return interval(std::move(pieces.front()));
   FinalAnswer out;
   out.kind = AnswerKind::kUnion;
@@ -237,14 +237,15 @@ std::optional<FinalAnswer> without(const FinalAnswer& from, const FinalAnswer& p
     }
     pieces = std::move(rest);
   }
-  return joined(std::move(pieces));
+  return union_of_pieces(std::move(pieces));
 }
 
 std::optional<FinalAnswer> solution_set(const FinalAnswer& answer) {
   std::vector<Piece> pieces;
   std::string symbol;
   if (answer.kind == AnswerKind::kInequality)
-    return solutions(answer, symbol, pieces) ? std::optional(joined(std::move(pieces))) : std::nullopt;
+    return solutions(answer, symbol, pieces) ? std::optional(union_of_pieces(std::move(pieces)))
+                                             : std::nullopt;
   if (answer.kind != AnswerKind::kList) return std::nullopt;
   for (const FinalAnswer& part : answer.parts)
     if (!solutions(part, symbol, pieces)) return std::nullopt;
@@ -252,8 +253,9 @@ std::optional<FinalAnswer> solution_set(const FinalAnswer& answer) {
   Work work;
   bool reversed = false;
   const auto normal = normal_form(pieces, reversed, work);
-  return normal && !reversed && normal->size() == pieces.size() ? std::optional(joined(std::move(pieces)))
-                                                                : std::nullopt;
+  return normal && !reversed && normal->size() == pieces.size()
+             ? std::optional(union_of_pieces(std::move(pieces)))
+             : std::nullopt;
 }
 
 std::optional<bool> same_reals(const FinalAnswer& a, const FinalAnswer& b, Work& work) {

@@ -8,7 +8,7 @@
 namespace temper {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 using Result = std::optional<FinalAnswer>;
 
 std::optional<int64_t> base_of(const Token& t) {
@@ -16,8 +16,8 @@ std::optional<int64_t> base_of(const Token& t) {
                                          "seven",  "eight",    "nine",     "ten",     "eleven",
                                          "twelve", "thirteen", "fourteen", "fifteen", "sixteen"};
   for (size_t i = 0; i < std::size(kWords); ++i)
-    if (t.is(Kind::kText, kWords[i])) return static_cast<int64_t>(i) + 2;
-  const auto base = t.kind == Kind::kNumeral ? t.value.to_int64() : std::nullopt;
+    if (t.is(TokenKind::kText, kWords[i])) return static_cast<int64_t>(i) + 2;
+  const auto base = t.kind == TokenKind::kNumeral ? t.value.to_int64() : std::nullopt;
   return base && *base >= 2 && *base <= 36 ? base : std::nullopt;
 }
 
@@ -25,8 +25,8 @@ std::optional<int64_t> base_of(const Token& t) {
 size_t based_digits(const FormulaReader& reader) {
   size_t count = reader.peek().mark("-") ? 1 : 0;
   bool numeral = false;
-  while (reader.peek(count).kind == Kind::kNumeral || capital(reader.peek(count)))
-    numeral = reader.peek(count++).kind == Kind::kNumeral || numeral;
+  while (reader.peek(count).kind == TokenKind::kNumeral || capital(reader.peek(count)))
+    numeral = reader.peek(count++).kind == TokenKind::kNumeral || numeral;
   return reader.peek(count).mark("_") && (numeral || count > 1) ? count : 0;
 }
 
@@ -100,7 +100,7 @@ Result determinant(const FinalAnswer& matrix) {
 }  // namespace
 
 std::optional<FinalAnswer> read_formula(FormulaReader& reader) {
-  if (reader.peek().kind == Kind::kText && reader.peek().text == "$") ++reader.at;
+  if (reader.peek().kind == TokenKind::kText && reader.peek().text == "$") ++reader.at;
   reader.saw_degrees = false;
   if (const size_t length = based_digits(reader)) return based(reader, length);
   auto value = reader.sum();
@@ -118,14 +118,14 @@ std::optional<FinalAnswer> read_formula(FormulaReader& reader) {
   out.worked_out = out.value.op == Op::kRational || !rational_value(out.value);
   out.unit = reader.saw_degrees ? "°" : "";
   // Words behind it, with exponents: "cm^2", "\text{ square inches}".
-  if (reader.peek().kind == Kind::kText) {
-    while (reader.peek().kind == Kind::kText || reader.peek().mark("/") ||
+  if (reader.peek().kind == TokenKind::kText) {
+    while (reader.peek().kind == TokenKind::kText || reader.peek().mark("/") ||
            (reader.peek().mark("^") && !out.unit.empty())) {
       if (reader.peek().mark("^")) {
         ++reader.at;
         const bool braces = reader.peek().mark("{");
         if (braces) ++reader.at;
-        if (reader.peek().kind != Kind::kNumeral) return std::nullopt;
+        if (reader.peek().kind != TokenKind::kNumeral) return std::nullopt;
         out.unit += "^" + reader.peek().value.to_string();
         reader.at += braces ? 2 : 1;
       } else {

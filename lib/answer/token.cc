@@ -18,10 +18,6 @@ using namespace spelled;
 
 constexpr size_t kMaxTokens = 2000;
 
-bool ascii_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 template <size_t N>
 bool among(const std::string_view (&list)[N], std::string_view name) {
   return std::find(std::begin(list), std::end(list), name) != std::end(list);

@@ -55,7 +55,7 @@ std::string up_to_factor(const Expression& zero) {
   return out.empty() ? to_string(zero) : out;
 }
 
-std::string joined(const std::vector<FinalAnswer>& parts, bool sorted) {
+std::string joined_keys(const std::vector<FinalAnswer>& parts, bool sorted) {
   std::vector<std::string> votes;
   for (const FinalAnswer& part : parts) votes.push_back(vote(part));
   if (sorted) std::sort(votes.begin(), votes.end());
@@ -81,14 +81,14 @@ std::string vote(const FinalAnswer& answer) {
     }
     case AnswerKind::kTuple:
     case AnswerKind::kInterval:
-      return answer.open + joined(answer.parts, false) + answer.close;
+      return answer.open + joined_keys(answer.parts, false) + answer.close;
     case AnswerKind::kUnion:
-      return "union " + joined(answer.parts, true);
+      return "union " + joined_keys(answer.parts, true);
     case AnswerKind::kSet:
     case AnswerKind::kList:
-      return "{" + joined(answer.parts, true) + "}";
+      return "{" + joined_keys(answer.parts, true) + "}";
     case AnswerKind::kMatrix:
-      return fmt::format("matrix {} {}", answer.columns, joined(answer.parts, false));
+      return fmt::format("matrix {} {}", answer.columns, joined_keys(answer.parts, false));
     case AnswerKind::kChoice:
       return answer.text;
     default:

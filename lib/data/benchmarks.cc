@@ -21,13 +21,13 @@ constexpr size_t kMostChoices = 26;
   user_error("{}: expected {}; the line has: {}", line.where(), expected, keys.empty() ? "nothing" : keys);
 }
 
-const std::string& text_of(const Record& line, const char* key, const std::string& expected) {
+const std::string& text_at(const Record& line, const char* key, const std::string& expected) {
   const auto found = line.json.find(key);
   if (found == line.json.end() || !found->is_string()) wrong_line(line, expected);
   return found->get_ref<const std::string&>();
 }
 
-std::vector<std::string> texts_of(const Record& line, const Json& list, const std::string& expected) {
+std::vector<std::string> texts_at(const Record& line, const Json& list, const std::string& expected) {
   std::vector<std::string> out;
   if (!list.is_array() || list.size() < 2 || list.size() > kMostChoices) wrong_line(line, expected);
   for (const Json& item : list) {
@@ -69,8 +69,8 @@ Json with_choices(const std::string& question, const std::vector<std::string>& c
 
 Json gsm8k(const Record& line) {
   const char* expected = "a line of GSM8K: \"question\", and \"answer\" with the result behind \"####\"";
-  const std::string &question = text_of(line, "question", expected),
-                    &solution = text_of(line, "answer", expected);
+  const std::string &question = text_at(line, "question", expected),
+                    &solution = text_at(line, "answer", expected);
   const size_t mark = solution.rfind("####");
   const std::string answer =
       mark == std::string::npos ? "" : trimmed(replaced(solution.substr(mark + 4), ",", ""));
@@ -100,8 +100,8 @@ std::string last_boxed(const std::string& text) {
 
 Json math(const Record& line) {
   const char* expected = "a problem of MATH: \"problem\", and \"solution\" with a \\boxed{} answer";
-  const std::string &problem = text_of(line, "problem", expected),
-                    &solution = text_of(line, "solution", expected);
+  const std::string &problem = text_at(line, "problem", expected),
+                    &solution = text_at(line, "solution", expected);
   const std::string answer = last_boxed(solution);
   if (answer.empty()) wrong_line(line, expected);
   return with_rest({{"prompt", problem}, {"completion", solution}, {"answer", answer}}, line,
@@ -113,7 +113,7 @@ Json math(const Record& line) {
 Json arc(const Record& line) {
   const char* expected =
       "a question of ARC: \"question\" with choices that have \"text\" and \"label\", and \"answerKey\"";
-  const std::string& key = text_of(line, "answerKey", expected);
+  const std::string& key = text_at(line, "answerKey", expected);
   const auto question = line.json.find("question");
   if (question == line.json.end()) wrong_line(line, expected);
   std::string stem;
@@ -127,7 +127,7 @@ Json arc(const Record& line) {
       labels.push_back(choice.value("label", Json()));
     }
   } else {
-    stem = text_of(line, "question", expected);
+    stem = text_at(line, "question", expected);
     const auto choices = line.json.find("choices");
     if (choices == line.json.end() || !choices->is_object()) wrong_line(line, expected);
     texts = choices->value("text", Json::array());
@@ -137,7 +137,7 @@ Json arc(const Record& line) {
   const auto right = std::find(labels.begin(), labels.end(), Json(key));
   if (right == labels.end()) wrong_line(line, expected);
   return with_rest(
-      with_choices(stem, texts_of(line, texts, expected), static_cast<size_t>(right - labels.begin())), line,
+      with_choices(stem, texts_at(line, texts, expected), static_cast<size_t>(right - labels.begin())), line,
       {"answerKey"});
 }
 
@@ -147,10 +147,10 @@ Json mmlu(const Record& line) {
       "a question of MMLU: \"question\", \"choices\" and \"answer\" (a letter, or a number from 0), or CSV "
       "with "
       "question, choices and letter";
-  const std::string& question = text_of(line, "question", expected);
+  const std::string& question = text_at(line, "question", expected);
   const auto choices = line.json.find("choices"), answer = line.json.find("answer");
   if (choices == line.json.end() || answer == line.json.end()) wrong_line(line, expected);
-  const std::vector<std::string> texts = texts_of(line, *choices, expected);
+  const std::vector<std::string> texts = texts_at(line, *choices, expected);
   size_t right = texts.size();
   if (answer->is_number_integer() && *answer >= 0) right = answer->get<size_t>();
   for (size_t i = 0; answer->is_string() && i < texts.size(); ++i)
@@ -175,19 +175,19 @@ Json hellaswag(const Record& line) {
       "a line of HellaSwag: \"ctx\", or \"ctx_a\" and \"ctx_b\", \"endings\" and \"label\"";
   std::string context;
   if (has_column(line.json, "ctx_a") && has_column(line.json, "ctx_b")) {
-    std::string begun = text_of(line, "ctx_b", expected);
+    std::string begun = text_at(line, "ctx_b", expected);
     for (size_t i = 0; i < begun.size(); ++i)  // as Python's capitalize()
       begun[i] = static_cast<char>(i == 0 ? std::toupper(static_cast<unsigned char>(begun[i]))
                                           : std::tolower(static_cast<unsigned char>(begun[i])));
-    context = text_of(line, "ctx_a", expected) + " " + begun;
+    context = text_at(line, "ctx_a", expected) + " " + begun;
   } else {
-    context = text_of(line, "ctx", expected);
+    context = text_at(line, "ctx", expected);
   }
   if (has_column(line.json, "activity_label"))
-    context = text_of(line, "activity_label", expected) + ": " + context;
+    context = text_at(line, "activity_label", expected) + ": " + context;
   const auto endings = line.json.find("endings"), label = line.json.find("label");
   if (endings == line.json.end() || label == line.json.end()) wrong_line(line, expected);
-  std::vector<std::string> choices = texts_of(line, *endings, expected);
+  std::vector<std::string> choices = texts_at(line, *endings, expected);
   for (std::string& choice : choices) choice = without_marks(choice);
   const std::string number = label->is_string() ? label->get<std::string>() : label->dump();
   const bool digit =
@@ -199,11 +199,11 @@ Json hellaswag(const Record& line) {
 
 Json piqa(const Record& line) {
   const char* expected = "a line of PIQA: \"goal\", \"sol1\", \"sol2\" and \"label\" (0 or 1)";
-  const std::string& goal = text_of(line, "goal", expected);
+  const std::string& goal = text_at(line, "goal", expected);
   const auto label = line.json.find("label");
   if (label == line.json.end() || (*label != 0 && *label != 1)) wrong_line(line, expected);
   return with_rest({{"prompt", "Question: " + goal + "\nAnswer:"},
-                    {"choices", {text_of(line, "sol1", expected), text_of(line, "sol2", expected)}},
+                    {"choices", {text_at(line, "sol1", expected), text_at(line, "sol2", expected)}},
                     {"answer", *label}},
                    line, {"goal", "sol1", "sol2", "label"});
 }
@@ -215,7 +215,7 @@ std::string extension(const std::string& path) {
   return fs::path(path).extension().string();
 }
 
-std::vector<Record> csv_records(const std::string& path) {
+std::vector<Record> benchmark_csv(const std::string& path) {
   std::vector<Record> out;
   for (CsvRow& row : read_csv(read_file(path), path)) {
     const std::string where = fmt::format("{}:{}", path, row.line);
@@ -234,7 +234,7 @@ std::vector<Record> csv_records(const std::string& path) {
 }
 
 std::vector<Record> lines_of_file(const std::string& path) {
-  if (extension(path) == ".csv") return csv_records(path);
+  if (extension(path) == ".csv") return benchmark_csv(path);
   if (extension(path) != ".json") return read_records({path});
   Json json = read_json_file(path);
   std::vector<Record> out;

@@ -14,7 +14,7 @@ struct GroupColumn {
   const char *of_group, *of_answer;
   bool by_name = false;  // {name: [...]} in the group, {name: ...} in the answer
 };
-constexpr GroupColumn kColumns[] = {
+constexpr GroupColumn kGroupColumns[] = {
     {"completions", "completion"},
     {"rewards", "reward"},
     {"logprobs", "logprobs"},
@@ -132,7 +132,7 @@ std::vector<Record> unpacked(const Record& group) {
     for (const char* shared : {"prompt_ids", "temperature"}) {
       if (has_column(group.json, shared)) answer.json[shared] = group.json[shared];
     }
-    for (const GroupColumn& column : kColumns) {
+    for (const GroupColumn& column : kGroupColumns) {
       if (!has_column(group.json, column.of_group)) continue;
       Json item = item_of(group, column, i, count);
       const std::string name = column.of_answer;
@@ -163,9 +163,9 @@ Json packed(const std::vector<Json>& answers) {
   std::vector<Json> all;
   for (const Json& answer : answers) all.push_back(answer_form(answer));
   Json out = all[0];
-  for (const GroupColumn& column : kColumns) out.erase(column.of_answer);
+  for (const GroupColumn& column : kGroupColumns) out.erase(column.of_answer);
   out.erase("unfinished");
-  for (const GroupColumn& column : kColumns) {
+  for (const GroupColumn& column : kGroupColumns) {
     const auto has = [&](const Json& answer) { return answer.contains(column.of_answer); };
     if (std::none_of(all.begin(), all.end(), has)) continue;
     Json& of_all = out[column.of_group];
@@ -185,7 +185,7 @@ Json packed(const std::vector<Json>& answers) {
 }
 
 void erase_answer(Json& record) {
-  for (const GroupColumn& column : kColumns) {
+  for (const GroupColumn& column : kGroupColumns) {
     record.erase(column.of_group);
     record.erase(column.of_answer);
   }

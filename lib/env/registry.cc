@@ -8,7 +8,7 @@ namespace temper {
 namespace {
 
 template <class Options>
-std::unique_ptr<EnvironmentOptions> make() {
+std::unique_ptr<EnvironmentOptions> make_environment() {
   return std::make_unique<Options>();
 }
 
@@ -32,16 +32,16 @@ const Registry<EnvironmentOptions>& environment_registry() {
     Registry<EnvironmentOptions> r("environment");
     r.add({"attempts", "several attempts at one question, with word of how many are left",
            "Learning from Failures in Multi-Attempt Reinforcement Learning (arXiv 2503.04808)",
-           make<AttemptsOptions>});
+           make_environment<AttemptsOptions>});
     r.add({"budget", "thinking within a budget of tokens, then the answer",
            "Qwen3 Technical Report (arXiv 2505.09388); s1: Simple test-time scaling (arXiv 2501.19393)",
-           make<BudgetOptions>});
+           make_environment<BudgetOptions>});
     r.add({"process", "an external program answers and judges: one JSON object a line in and out", "Temper",
-           make<ProcessEnvironmentOptions>});
+           make_environment<ProcessEnvironmentOptions>});
     r.add({"http", "a server answers and judges: each question is a POST of JSON", "Temper",
-           make<HttpEnvironmentOptions>});
+           make_environment<HttpEnvironmentOptions>});
     r.add({"tools", "the policy calls tools, whose results it reads in its next turn", "Temper",
-           make<ToolsOptions>});
+           make_environment<ToolsOptions>});
     return r;
   }();
   return registry;

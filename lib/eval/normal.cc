@@ -10,7 +10,7 @@ namespace {
 constexpr double kTwoPi = 6.283185307179586476925286766559;
 
 // Gauss-Legendre's rule of 20 points on [-1, 1]: the positive ones and their weights.
-constexpr double kPoints[] = {
+constexpr double kNodes[] = {
     0.99312859918509488, 0.96397192727791381, 0.912234428251326,   0.83911697182221878, 0.7463319064601508,
     0.63605368072651502, 0.51086700195082713, 0.37370608871541955, 0.22778585114164507, 0.076526521133497338};
 constexpr double kWeights[] = {0.017614007139152118, 0.040601429800386939, 0.062672048334109068,
@@ -22,7 +22,7 @@ constexpr double kWeights[] = {0.017614007139152118, 0.040601429800386939, 0.062
 template <class F>
 double integral(F f) {
   double sum = 0;
-  for (int i = 0; i < 10; ++i) sum += kWeights[i] * (f((1 - kPoints[i]) / 2) + f((1 + kPoints[i]) / 2));
+  for (int i = 0; i < 10; ++i) sum += kWeights[i] * (f((1 - kNodes[i]) / 2) + f((1 + kNodes[i]) / 2));
   return sum / 2;
 }
 

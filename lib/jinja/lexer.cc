@@ -11,11 +11,11 @@
 namespace temper::jinja {
 namespace {
 
-bool is_digit(char c) {
+bool is_ascii_digit(char c) {
   return c >= '0' && c <= '9';
 }
 bool is_hex(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  return is_ascii_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 // All line ends become \n, and one at the very end goes.
@@ -165,7 +165,7 @@ class Lexer {
         return leave(after_close(at_, mark, !print));
       }
       const char c = s_[at_];
-      if (is_digit(c)) {
+      if (is_ascii_digit(c)) {
         number();
       } else if (c == '"' || c == '\'') {
         string(c);
@@ -177,9 +177,9 @@ class Lexer {
 
   // (\d+_)*\d+ from `at`; the same position when there is no digit.
   size_t digits(size_t at) const {
-    while (at < s_.size() && is_digit(s_[at])) {
+    while (at < s_.size() && is_ascii_digit(s_[at])) {
       ++at;
-      if (at + 1 < s_.size() && s_[at] == '_' && is_digit(s_[at + 1])) ++at;
+      if (at + 1 < s_.size() && s_[at] == '_' && is_ascii_digit(s_[at + 1])) ++at;
     }
     return at;
   }

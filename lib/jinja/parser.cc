@@ -7,7 +7,7 @@
 namespace temper::jinja {
 namespace {
 
-constexpr int kMaxDepth = 200;
+constexpr int kMaxNesting = 200;
 
 }  // namespace
 
@@ -16,7 +16,7 @@ Template parse_template(const std::string& source) {
 }
 
 Parser::Deeper::Deeper(Parser& parser) : parser(parser) {
-  if (++parser.depth_ > kMaxDepth) parser.fail(fmt::format("nested deeper than {} levels", kMaxDepth));
+  if (++parser.depth_ > kMaxNesting) parser.fail(fmt::format("nested deeper than {} levels", kMaxNesting));
 }
 
 void Parser::fail(const std::string& why, int line) const {

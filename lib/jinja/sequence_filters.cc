@@ -10,8 +10,6 @@
 namespace temper::jinja {
 namespace {
 
-constexpr size_t kItemBytes = 64;
-
 // x.a.b or x.0 of an attribute argument; `otherwise` stands in for each step that is undefined.
 Value dotted(Evaluator& e, const Value& item, const Value& path, const Value* otherwise = nullptr) {
   auto step = [&](const Value& from, const Value& key) {

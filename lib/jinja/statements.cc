@@ -8,13 +8,13 @@
 namespace temper::jinja {
 namespace {
 
-constexpr int kMaxDepth = 800;  // of evaluation: nested statements, expressions and macro calls together
+constexpr int kMaxEvaluation = 800;  // of evaluation: nested statements, expressions and macro calls together
 constexpr size_t kScopeBytes = 96;
 
 }  // namespace
 
 Evaluator::Deeper::Deeper(Evaluator& evaluator) : evaluator(evaluator) {
-  if (evaluator.depth_ >= kMaxDepth) throw Error("the template calls itself too deeply");
+  if (evaluator.depth_ >= kMaxEvaluation) throw Error("the template calls itself too deeply");
   ++evaluator.depth_;
 }
 

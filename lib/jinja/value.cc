@@ -12,17 +12,16 @@ namespace temper::jinja {
 namespace {
 
 // A little above what parse_json lets through.
-constexpr int kMaxDepth = 600;
+constexpr int kMaxValueDepth = 600;
 
 template <class Items>
 int nested_depth(const Items& items) {
   int depth = 0;
   for (const Value& item : items) depth = std::max(depth, item.depth());
-  if (++depth > kMaxDepth) throw Error(fmt::format("values nested deeper than {} levels", kMaxDepth));
+  if (++depth > kMaxValueDepth)
+    throw Error(fmt::format("values nested deeper than {} levels", kMaxValueDepth));
   return depth;
 }
-
-constexpr size_t kItemBytes = 64;
 
 }  // namespace
 
@@ -42,7 +41,8 @@ Value Value::sequence(std::vector<Value> items, Sequence::Kind kind, std::string
 Value Value::dict(Dict dict) {
   int depth = 0;
   for (const auto& [key, value] : dict.items) depth = std::max({depth, key.depth(), value.depth()});
-  if (++depth > kMaxDepth) throw Error(fmt::format("values nested deeper than {} levels", kMaxDepth));
+  if (++depth > kMaxValueDepth)
+    throw Error(fmt::format("values nested deeper than {} levels", kMaxValueDepth));
   dict.depth = depth;
   return Value(Variant(std::make_shared<const Dict>(std::move(dict))));
 }
@@ -55,7 +55,7 @@ Value Value::iterator(std::vector<Value> items) {
 }
 
 Value Value::callable(std::string name, std::function<Value(Evaluator&, CallArgs&)> call, int depth) {
-  if (depth > kMaxDepth) throw Error(fmt::format("values nested deeper than {} levels", kMaxDepth));
+  if (depth > kMaxValueDepth) throw Error(fmt::format("values nested deeper than {} levels", kMaxValueDepth));
   return Value(Variant(std::make_shared<const Callable>(Callable{std::move(name), std::move(call), depth})));
 }
 

@@ -18,6 +18,8 @@ namespace temper::jinja {
 class Value;
 class Evaluator;
 
+inline constexpr size_t kItemBytes = 64;  // what an item of a container counts against the budget
+
 struct Undefined {
   std::shared_ptr<const std::string> why;
 };

@@ -170,7 +170,7 @@ void Datasets::carry(const Json& entry, const std::string& at, const std::string
   }
 }
 
-void carry_data(Migration& m, bool rl) {
+void carry_axolotl_data(Migration& m, bool rl) {
   Datasets datasets(m, rl);
   const std::pair<const char*, const char*> lists[] = {{"datasets", "data.train"},
                                                        {"test_datasets", "data.eval"}};
@@ -213,7 +213,7 @@ void carry_data(Migration& m, bool rl) {
   }
 }
 
-void carry_adapter(Migration& m) {
+void carry_axolotl_adapter(Migration& m) {
   const std::string adapter = m.text("adapter", "");
   const bool frozen = adapter == "lora" || adapter == "qlora";
   for (const char* key : {"load_in_4bit", "load_in_8bit"})
@@ -368,8 +368,8 @@ Migrated migrate_axolotl(const Json& source, const std::string& where, const std
   carry_precision(m);
   if (m.value("bf16") == "full" || (m.value("bfloat16") == true && !m.given("bf16")))
     m.set("model.dtype", "bf16");
-  carry_adapter(m);
-  carry_data(m, !kind.empty());
+  carry_axolotl_adapter(m);
+  carry_axolotl_data(m, !kind.empty());
   carry_task(m, kind, names);
   // Its other spelling: micro_batch_size times gradient_accumulation_steps.
   if (m.given("batch_size") && !m.given("gradient_accumulation_steps") && !grpo)

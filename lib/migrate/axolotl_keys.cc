@@ -1,20 +1,11 @@
 // The table of axolotl 0.19's keys (axolotl.utils.schemas), those of earlier versions among them.
 #include "migrate/axolotl.h"
+#include "migrate/reasons.h"
 
 namespace temper {
 namespace {
 
-constexpr char kRanks[] = "one process needs none of it; several are started with torchrun";
-constexpr char kReading[] = "records are read and encoded by the run itself";
-constexpr char kTold[] = "each step is a line of metrics.jsonl, in TensorBoard and in report.html";
-constexpr char kTracker[] = "of a tracker; metrics go to metrics.jsonl, TensorBoard and report.html";
-constexpr char kHub[] = "nothing is uploaded here; `hf upload` sends the run's final/";
-constexpr char kKernels[] = "a way of computing, which changes no result and has no counterpart";
-constexpr char kPacked[] = "nothing is padded here, packed or not";
-constexpr char kLoading[] = "how a model is loaded; here it is read from its folder";
 constexpr char kInternal[] = "axolotl sets it itself";
-constexpr char kBatch[] = "train.batch_size (of one process: N of them learnt from N times as many)";
-constexpr char kMethod[] = "this method is not here";
 
 constexpr ForeignKey kAxolotlKeys[] = {
     part_key("base_model", "model.path"),

@@ -29,8 +29,9 @@ std::vector<std::string> names_of(Migration& m, const std::string& key) {
 }
 
 // The file of a data set by dataset_dir/dataset_info.json; what is not there is told.
-void carry_dataset(Migration& m, const Json& info, const std::string& info_path, const std::string& folder,
-                   const std::string& name, const std::string& key, const std::string& field) {
+void carry_llamafactory_dataset(Migration& m, const Json& info, const std::string& info_path,
+                                const std::string& folder, const std::string& name, const std::string& key,
+                                const std::string& field) {
   const std::string at = key + "." + name;
   if (!info.is_object()) {
     m.data_file(field, key, name + ".json");
@@ -52,7 +53,7 @@ void carry_dataset(Migration& m, const Json& info, const std::string& info_path,
   m.lose_part(at, name, fmt::format("its entry in {} has no \"file_name\"", info_path));
 }
 
-void carry_data(Migration& m, const std::string& stage) {
+void carry_llamafactory_data(Migration& m, const std::string& stage) {
   const Json dir = m.value("dataset_dir");
   Json info = dir.is_object() ? dir : Json();
   const std::string folder = dir.is_string() ? dir.get<std::string>() : "data";
@@ -67,7 +68,7 @@ void carry_data(Migration& m, const std::string& stage) {
       if (folder == "ONLINE")
         m.data_file(field, std::string(key) + "." + name, name);
       else
-        carry_dataset(m, info, info_path, folder, name, key, field);
+        carry_llamafactory_dataset(m, info, info_path, folder, name, key, field);
     }
   if (m.has("data.train") && info.is_object())
     m.remark("data.format: auto reads dataset_info.json beside the files, as LLaMA-Factory does");
@@ -119,7 +120,7 @@ void carry_data(Migration& m, const std::string& stage) {
     m.lose("mix_strategy", "files are drawn from as if they were one, or by data.weights (task sft)");
 }
 
-void carry_adapter(Migration& m) {
+void carry_llamafactory_adapter(Migration& m) {
   const std::string kind = m.text("finetuning_type", "lora");
   const Json bits = m.value("quantization_bit");
   if (kind == "full" || kind == "freeze") {
@@ -222,8 +223,8 @@ Migrated migrate_llamafactory(const Json& source, const std::string& where, cons
   if (m.flag("disable_gradient_checkpointing", false)) m.set("model.checkpointing", "off");
   if (const double coef = m.number("moe_aux_loss_coef", 0); coef > 0)
     m.set("model.router_aux_loss_coef", coef);
-  carry_adapter(m);
-  carry_data(m, stage);
+  carry_llamafactory_adapter(m);
+  carry_llamafactory_data(m, stage);
   if (stage == "sft" || stage == "pt") {
     m.set("task", "sft");
     m.set("loss.name", m.flag("use_dft_loss", false) ? "dft" : "nll");

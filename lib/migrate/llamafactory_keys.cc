@@ -1,21 +1,16 @@
 // The table of LLaMA-Factory 0.9.5's keys (llamafactory.hparams) beside transformers' TrainingArguments.
 #include "migrate/llamafactory.h"
+#include "migrate/reasons.h"
 #include "migrate/training.h"
 
 namespace temper {
 namespace {
 
-constexpr char kLoading[] = "how a model is loaded; here it is read from its folder";
-constexpr char kReading[] = "records are read and encoded by the run itself";
-constexpr char kKernels[] = "a way of computing, which changes no result and has no counterpart";
 constexpr char kSampling[] = "of generation, which temper-generate does";
 constexpr char kExport[] = "of export, which temper-convert does";
 constexpr char kServe[] = "of an inference engine, which temper-generate is here";
 constexpr char kPictures[] = "pictures, video and sound are not read";
-constexpr char kMethod[] = "this method is not here";
 constexpr char kOf[] = "of a method that is not here";
-constexpr char kTracker[] = "of a tracker; metrics go to metrics.jsonl, TensorBoard and report.html";
-constexpr char kRanks[] = "one process needs none of it; several are started with torchrun";
 constexpr char kPpo[] = "of PPO (stage ppo)";
 
 constexpr ForeignKey kLlamaFactoryKeys[] = {

@@ -5,17 +5,12 @@
 #include <map>
 
 #include "base/error.h"
+#include "migrate/reasons.h"
 
 namespace temper {
 namespace {
 
-constexpr char kRanks[] = "one process needs none of it; several are started with torchrun";
-constexpr char kReading[] = "records are read and encoded by the run itself";
-constexpr char kTold[] = "each step is a line of metrics.jsonl, in TensorBoard and in report.html";
-constexpr char kHub[] = "nothing is uploaded here; `hf upload` sends the run's final/";
-constexpr char kKernels[] = "a way of computing, which changes no result and has no counterpart";
 constexpr char kPadding[] = "nothing is padded here";
-constexpr char kBatch[] = "train.batch_size (of one process: N of them learnt from N times as many)";
 constexpr char kSchedule[] = "schedule";
 
 constexpr ForeignKey kTrainerKeys[] = {

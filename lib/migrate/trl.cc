@@ -66,7 +66,7 @@ void carry_model(Migration& m, const std::string& trainer) {
 }
 
 // One entry of "datasets". Returns its share of the mixture; 0: none is given.
-double carry_dataset(Migration& m, const Json& entry, const std::string& where) {
+double carry_trl_dataset(Migration& m, const Json& entry, const std::string& where) {
   static const std::vector<std::string> known = {"path",  "name",    "data_dir", "data_files",
                                                  "split", "columns", "fraction"};
   if (!entry.is_object() || !entry.contains("path") || !entry["path"].is_string())
@@ -92,11 +92,11 @@ double carry_dataset(Migration& m, const Json& entry, const std::string& where) 
   return fraction.is_number() ? fraction.get<double>() : 0;
 }
 
-void carry_data(Migration& m, const std::string& trainer) {
+void carry_trl_data(Migration& m, const std::string& trainer) {
   if (const Json datasets = m.value("datasets"); datasets.is_array() && !datasets.empty()) {
     std::vector<double> shares;
     for (size_t i = 0; i < datasets.size(); ++i)
-      shares.push_back(carry_dataset(m, datasets[i], fmt::format("datasets.{}", i)));
+      shares.push_back(carry_trl_dataset(m, datasets[i], fmt::format("datasets.{}", i)));
     const bool all = std::all_of(shares.begin(), shares.end(), [](double share) { return share > 0; });
     const bool any = std::any_of(shares.begin(), shares.end(), [](double share) { return share > 0; });
     if (all && shares.size() > 1 && trainer == "sft") {
@@ -357,7 +357,7 @@ Migrated migrate_trl(const Json& source, const std::string& trainer, const std::
                      const std::string& folder) {
   Migration m(source, trl_tables(), where, folder, trainer);
   carry_model(m, trainer);
-  carry_data(m, trainer);
+  carry_trl_data(m, trainer);
   if (trainer == "grpo" || trainer == "rloo") {
     migrate_trl_rl(m, trainer);
   } else {

@@ -1,4 +1,5 @@
 // The table of TRL 1.16's keys, those of earlier versions among them.
+#include "migrate/reasons.h"
 #include "migrate/training.h"
 #include "migrate/trl.h"
 #include "migrate/trl_parts.h"
@@ -11,8 +12,7 @@ constexpr char kVllm[] =
 constexpr char kCode[] = "Python code or keyword arguments of it";
 constexpr char kHubOnly[] = "of the hub, which is not read here";
 constexpr char kShown[] = "samples.jsonl has samples_logged rows a step";
-constexpr char kPacked[] = "nothing is padded here, packed or not";
-constexpr char kBatch[] = "rollout.prompts_per_step and train.batch_size";
+constexpr char kTrlBatch[] = "rollout.prompts_per_step and train.batch_size";
 constexpr char kRl[] = "grpo rloo";
 constexpr char kPairs[] = "dpo kto grpo rloo";
 
@@ -111,8 +111,8 @@ constexpr ForeignKey kTrlRlKeys[] = {
     part_key("reward_weights", "rewards.N.weight", kRl),
     part_key("num_generations", "rollout.group_size", kRl),
     field_key("num_generations_eval", "eval.samples", kRl),
-    part_key("generation_batch_size", kBatch, kRl),
-    part_key("steps_per_generation", kBatch, kRl),
+    part_key("generation_batch_size", kTrlBatch, kRl),
+    part_key("steps_per_generation", kTrlBatch, kRl),
     part_key("max_completion_length", "rollout.max_new_tokens", "grpo rloo cpo orpo"),
     field_key("temperature", "rollout.temperature", kRl),
     field_key("top_p", "rollout.top_p", kRl),

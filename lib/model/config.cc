@@ -14,10 +14,7 @@
 namespace temper {
 namespace {
 
-// Far beyond any model, and small enough that no product of sizes overflows.
-constexpr int64_t kMaxVocab = kMaxTokenId, kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxHeads = 1 << 12,
-                  kMaxHeadDim = 1 << 12, kMaxPositions = int64_t{1} << 40, kMaxExperts = 1 << 12,
-                  kMaxScores = 1 << 10;
+constexpr int64_t kMaxVocab = kMaxTokenId, kMaxExperts = 1 << 12, kMaxScores = 1 << 10;
 constexpr int64_t kMaxParameters = 4'000'000'000'000;
 
 std::vector<int64_t> read_eos(const ConfigKeys& keys) {

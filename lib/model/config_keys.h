@@ -11,6 +11,10 @@
 
 namespace temper {
 
+// Far beyond any model, and small enough that no product of sizes overflows.
+inline constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxHeads = 1 << 12,
+                         kMaxHeadDim = 1 << 12, kMaxPositions = int64_t{1} << 40;
+
 constexpr int64_t kMaxTokenId = 1 << 24;
 
 class ConfigKeys {

@@ -6,8 +6,6 @@
 namespace temper {
 namespace {
 
-constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxHeads = 1 << 12, kMaxHeadDim = 1 << 12;
-
 // Which of layer_types are `kind`, where the others are full_attention; nothing where the key is not there.
 std::optional<std::vector<bool>> layers_of_type(const ConfigKeys& keys, const char* kind, int64_t layers) {
   const Json* types = keys.get("layer_types");

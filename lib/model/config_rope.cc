@@ -6,8 +6,6 @@
 namespace temper {
 namespace {
 
-constexpr int64_t kMaxPositions = int64_t{1} << 40;
-
 // What all ropes of a config share.
 struct RopeDefaults {
   double theta = 10000.0, partial = 1.0;

@@ -14,12 +14,12 @@ namespace {
 
 using at::Tensor;
 
-struct Heads {
+struct LinearHeads {
   Tensor q, k, v;
 };
 
 // The convolution's result as heads; q and k of length 1, q divided by sqrt(Dk), too.
-Heads heads_of(const LinearAttention& l, const Tensor& convolved) {
+LinearHeads heads_of(const LinearAttention& l, const Tensor& convolved) {
   const int64_t n = convolved.size(0), keys = l.key_heads * l.key_dim;
   const auto parts = at::silu(convolved).split_with_sizes({keys, keys, l.value_heads * l.value_dim}, 1);
   const auto unit = [&](const Tensor& x) {
@@ -54,7 +54,7 @@ std::vector<int64_t> all_of(const std::vector<Segment>& segments) {
 }  // namespace
 
 Tensor mix_packed(const MixInput& in, const std::vector<Segment>& segments) {
-  const Heads h = heads_of(in.shape, causal_conv(in.channels, in.conv, segments));
+  const LinearHeads h = heads_of(in.shape, causal_conv(in.channels, in.conv, segments));
   return gated_delta_rule(h.q, h.k, h.v, in.log_decay, in.beta, segments);
 }
 
@@ -80,7 +80,7 @@ Tensor mix_onward(const MixInput& in, const std::vector<Segment>& segments,
   Tensor matrix = stacked(
       states, [](RecurrentState& s) -> Tensor& { return s.matrix; }, {l.value_heads, l.key_dim, l.value_dim},
       in.channels.options().dtype(at::kFloat));
-  const Heads h = heads_of(l, convolve_onward(in.channels, in.conv, segments, states));
+  const LinearHeads h = heads_of(l, convolve_onward(in.channels, in.conv, segments, states));
   Tensor out;
   if (are_single_tokens(segments)) {
     out = gated_delta_step(h.q, h.k, h.v, in.log_decay, in.beta, matrix);

@@ -9,7 +9,6 @@
 namespace temper {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kMaxSeries = 6;  // as many as there are colours
 
 // A metric's place on the page. Several keys share one chart.

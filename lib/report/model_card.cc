@@ -75,7 +75,7 @@ std::string number_text(const std::string& key, double value) {
   return format_value(value);
 }
 
-std::string figures_table(const std::vector<MetricsRow>& rows) {
+std::string measured_table(const std::vector<MetricsRow>& rows) {
   if (rows.empty()) return "Nothing was measured on held-out data.\n";
   const MetricsRow &first = rows.front(), &last = rows.back();
   const std::string main = main_key(rows);
@@ -163,7 +163,7 @@ std::string model_card(const std::string& run_folder, const CardFacts& facts) {
              : fmt::format("{} of {}", facts.adapter ? "An adapter" : "A tuned copy", plain(base_name));
   out += fmt::format(" by Temper: task `{}`", task);
   if (!facts.method.empty()) out += ", " + plain(facts.method);
-  out += ".\n\n## Measured\n\n" + figures_table(eval);
+  out += ".\n\n## Measured\n\n" + measured_table(eval);
   if (!train.empty()) {
     const MetricsRow& last = train.back();
     out += fmt::format("\n{} steps", last.step);

@@ -16,7 +16,6 @@
 namespace temper {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kMaxSamples = 12;
 constexpr size_t kMaxSampleBytes = 20000;
 
@@ -90,7 +89,7 @@ std::string header(const ReportRun& run) {
   return out + "</header>\n";
 }
 
-std::string interval(const std::string& key, const MetricsRow& row) {
+std::string interval_of(const std::string& key, const MetricsRow& row) {
   const auto low = row.find("low"), high = row.find("high");
   if (!low || !high) return "";
   return fmt::format("{} to {}", shown_value(key, *low), shown_value(key, *high));
@@ -145,8 +144,8 @@ std::string headline(const ReportRun& run) {
     std::vector<std::string> notes = {several ? fmt::format("step {} → step {}", first.step, last.step)
                                               : fmt::format("step {}", last.step)};
     if (const auto n = last.find("n")) notes.back() += fmt::format(", n = {}", format_value(*n));
-    if (const std::string now = interval(key, last); !now.empty()) {
-      const std::string before = several ? interval(key, first) : "";
+    if (const std::string now = interval_of(key, last); !now.empty()) {
+      const std::string before = several ? interval_of(key, first) : "";
       notes.push_back(fmt::format("95% interval {}{}{}", before, before.empty() ? "" : " → ", now));
     }
     tiles += tile("Held-out " + key, key, was(key), last.find(key).value_or(kNan), notes);

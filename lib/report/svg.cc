@@ -12,7 +12,6 @@
 namespace temper {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLargest = 1e300;  // larger values are gaps: the axis could not be computed
 constexpr double kLeft = 46, kRight = 12, kTop = 8, kBottom = 34;
 constexpr size_t kMaxPoints = 2000;

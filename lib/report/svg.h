@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace temper {
+
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct Series {
   std::string name;

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "reward/columns.h"
+#include "reward/normalise.h"
 #include "reward/program_text.h"
 
 namespace temper {
@@ -51,11 +52,6 @@ std::string random_word() {
   uint64_t bits = 0;  // not of a counter-based stream: nobody may know it before, and no result depends on it
   if (::getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) bug("getrandom failed");
   return fmt::format("{:016x}", bits);
-}
-
-void replace_all(std::string& text, std::string_view what, std::string_view by) {
-  for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
-    text.replace(at, what.size(), by);
 }
 
 bool has_line(const std::string& text, const std::string& begin) {

@@ -6,7 +6,7 @@
 namespace temper {
 namespace {
 
-std::string known(const Json& columns) {
+std::string known_columns(const Json& columns) {
   std::string out;
   for (const auto& [key, value] : columns.items()) out += (out.empty() ? "" : ", ") + key;
   return out;
@@ -32,7 +32,7 @@ const Json* find(const Json& columns, const std::string& column) {
 const Json& column_value(const Json* columns, const std::string& column, const std::string& reward) {
   const Json* value = columns != nullptr && columns->is_object() ? find(*columns, column) : nullptr;
   if (value == nullptr) {
-    const std::string have = columns != nullptr && columns->is_object() ? known(*columns) : "";
+    const std::string have = columns != nullptr && columns->is_object() ? known_columns(*columns) : "";
     user_error("reward {}: the data has no column \"{}\"; the record has: {}; set \"column\" to one of these",
                reward, column, have.empty() ? "none" : have);
   }

@@ -19,7 +19,7 @@ struct Lexeme {
 };
 using Sentence = std::vector<Lexeme>;
 
-bool is_word(unsigned char c) {
+bool is_word_byte(unsigned char c) {
   return std::isalnum(c) != 0 || c >= 0x80;
 }
 
@@ -68,9 +68,9 @@ std::vector<Sentence> sentences(const std::string& text) {
   bool glued = false;
   for (size_t i = 0; i < text.size();) {
     const char c = text[i];
-    if (is_word(static_cast<unsigned char>(c)) || c == '_') {
+    if (is_word_byte(static_cast<unsigned char>(c)) || c == '_') {
       size_t end = i;
-      while (end < text.size() && (is_word(static_cast<unsigned char>(text[end])) || text[end] == '_' ||
+      while (end < text.size() && (is_word_byte(static_cast<unsigned char>(text[end])) || text[end] == '_' ||
                                    (text[end] == '\'' && end + 1 < text.size() && end > i &&
                                     std::isalpha(static_cast<unsigned char>(text[end + 1])) != 0)))
         ++end;
@@ -82,7 +82,8 @@ std::vector<Sentence> sentences(const std::string& text) {
       glued = true;
       continue;
     }
-    const bool negates = c == '!' && i + 1 < text.size() && is_word(static_cast<unsigned char>(text[i + 1]));
+    const bool negates =
+        c == '!' && i + 1 < text.size() && is_word_byte(static_cast<unsigned char>(text[i + 1]));
     const bool ends = c == '\n' || c == '.' || c == ';' || c == '?' || (c == '!' && !negates);
     if (ends && !out.back().empty()) out.emplace_back();
     const bool space = std::isspace(static_cast<unsigned char>(c)) != 0;

@@ -31,12 +31,20 @@ bool is_white(utf8proc_int32_t code) {
          category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
 }
 
-bool is_punctuation(utf8proc_int32_t code) {
+bool is_punctuation_code(utf8proc_int32_t code) {
   const auto category = utf8proc_category(code);
   return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
 }
 
 }  // namespace
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  std::string out;
+  size_t begin = 0;
+  for (size_t at; (at = text.find(from, begin)) != std::string::npos; begin = at + from.size())
+    out.append(text, begin, at - begin).append(to);
+  text = out.append(text, begin);
+}
 
 std::string valid_utf8(std::string_view text) {
   std::string out;
@@ -49,7 +57,7 @@ std::string normalised(std::string_view text, const Normalisation& how) {
   std::string out;
   std::string pending;  // white space that counts only if something follows
   each_character(compose_unicode(valid_utf8(text), how.ignore_case), [&](utf8proc_int32_t code) {
-    if (how.ignore_punctuation && is_punctuation(code)) return;
+    if (how.ignore_punctuation && is_punctuation_code(code)) return;
     if (how.whitespace != "keep" && is_white(code)) {
       if (how.whitespace == "trim") append(pending, code);
       if (how.whitespace == "collapse") pending = " ";

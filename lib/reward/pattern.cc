@@ -23,11 +23,11 @@ constexpr int64_t kSteps = 50'000'000;
 
 // The engine asks the encoding for the length of each character that it passes over, and gives the question
 // no argument of ours: the count has to stand where a function alone finds it, one for each thread.
-struct Steps {
+struct MatchSteps {
   int64_t left = std::numeric_limits<int64_t>::max();
   const OnigUChar* end = nullptr;  // of the text
 };
-thread_local Steps steps;
+thread_local MatchSteps steps;
 
 // UTF-8's length of a character; once no step is left, all the rest of the text is one, so that whatever runs
 // over it is there at once.
@@ -70,9 +70,9 @@ OnigRegex as_regex(void* regex) {
   return static_cast<OnigRegex>(regex);
 }
 
-class Regex : public Reward {
+class RegexReward : public Reward {
  public:
-  explicit Regex(const RegexOptions& o) : o_(o) {
+  explicit RegexReward(const RegexOptions& o) : o_(o) {
     if (!o.pattern.empty())
       pattern_ = std::make_unique<Pattern>(o.pattern, engine_options(), "reward regex: pattern");
   }
@@ -193,7 +193,7 @@ void RegexOptions::check(std::vector<std::string>& problems, const std::string& 
 }
 
 std::unique_ptr<Reward> RegexOptions::make() const {
-  return std::make_unique<Regex>(*this);
+  return std::make_unique<RegexReward>(*this);
 }
 
 void FormatOptions::fields(FieldVisitor& v) {

@@ -15,7 +15,7 @@
 namespace temper {
 namespace {
 
-constexpr int64_t kSilent = 5;                        // time-outs of a program that never gave an answer
+constexpr int64_t kSilentTimeouts = 5;                // time-outs of a program that never gave an answer
 constexpr std::chrono::milliseconds kAttention(100);  // between looks at whether the run goes on
 
 std::chrono::nanoseconds seconds(double s) {
@@ -152,7 +152,7 @@ class Process : public Reward {
     child_.reset();
     ++restarts_;
     timeouts_ += timed_out ? 1 : 0;
-    if (!answered_ && timeouts_ >= kSilent) give_up("it has never given an answer");
+    if (!answered_ && timeouts_ >= kSilentTimeouts) give_up("it has never given an answer");
     std::deque<size_t> again;
     for (const auto& [id, item] : batch.waiting) again.push_back(item);
     batch.waiting.clear();

@@ -80,9 +80,9 @@ class Descriptor {
   int fd_;
 };
 
-struct Pipe {
+struct ReadPipe {
   Descriptor read, write;
-  Pipe() {
+  ReadPipe() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0)
       user_error("cannot make a pipe for a program: {}", std::strerror(errno));
@@ -276,7 +276,7 @@ SandboxResult run_sandboxed(const SandboxLimits& limits, const std::vector<std::
   const SandboxFolder folder;
   for (const SandboxFile& file : files) folder.write(file.name, file.text);
   const Descriptor in = input_of(input);
-  Pipe out, err;
+  ReadPipe out, err;
 
   ChildPlan plan;
   plan.in = in.get();

@@ -55,7 +55,7 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 constexpr uint32_t kArchitecture = 0;
 #endif
 
-sock_filter load(size_t offset) {
+sock_filter load_word(size_t offset) {
   return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset));
 }
 sock_filter give(uint32_t verdict) {
@@ -208,10 +208,11 @@ std::vector<sock_filter> syscall_filter(bool guard_user, bool signals_held) {
       of_self.push_back(SYS_kill);
     }
   }
-  std::vector<sock_filter> f = {load(offsetof(seccomp_data, arch)), skip_unless(BPF_JEQ, kArchitecture, 1)};
+  std::vector<sock_filter> f = {load_word(offsetof(seccomp_data, arch)),
+                                skip_unless(BPF_JEQ, kArchitecture, 1)};
   f.push_back(BPF_STMT(BPF_JMP | BPF_JA, 1));
   f.push_back(give(SECCOMP_RET_KILL_PROCESS));  // calls of another processor's numbers
-  f.push_back(load(offsetof(seccomp_data, nr)));
+  f.push_back(load_word(offsetof(seccomp_data, nr)));
   f.push_back(skip_unless(BPF_JGE, 0x40000000, 1));  // the x32 numbers of x86-64
   f.push_back(give(SECCOMP_RET_KILL_PROCESS));
   for (const long number : refused) {
@@ -220,7 +221,7 @@ std::vector<sock_filter> syscall_filter(bool guard_user, bool signals_held) {
   }
   for (const long number : of_self) {
     f.push_back(skip_unless(BPF_JEQ, static_cast<uint32_t>(number), 4));
-    f.push_back(load(offsetof(seccomp_data, args)));  // little endian: the low half, all of an int
+    f.push_back(load_word(offsetof(seccomp_data, args)));  // little endian: the low half, all of an int
     f.push_back(skip_unless(BPF_JEQ, 0, 1));
     f.push_back(give(SECCOMP_RET_ALLOW));
     f.push_back(give(SECCOMP_RET_ERRNO | EPERM));

@@ -46,13 +46,14 @@ int open_folder(int at, const char* name) {
 }
 
 // False when there is more than is left.
-bool measure(int fd, int depth, int64_t& bytes, int64_t& entries) {
+bool measure_folder(int fd, int depth, int64_t& bytes, int64_t& entries) {
   bool fits = true;
   list(fd, [&](int at, const char* name, const struct stat& info) {
     bytes -= info.st_blocks * 512;
     --entries;
     fits = bytes >= 0 && entries >= 0 && depth < kDeepest;
-    if (fits && S_ISDIR(info.st_mode)) fits = measure(open_folder(at, name), depth + 1, bytes, entries);
+    if (fits && S_ISDIR(info.st_mode))
+      fits = measure_folder(open_folder(at, name), depth + 1, bytes, entries);
     return fits;
   });
   return fits;
@@ -138,7 +139,7 @@ void SandboxFolder::give_to(uid_t user) const {
 }
 
 bool SandboxFolder::exceeds(int64_t bytes, int64_t entries) const {
-  return !measure(open_folder(fd_, "."), 0, bytes, entries);
+  return !measure_folder(open_folder(fd_, "."), 0, bytes, entries);
 }
 
 }  // namespace temper

@@ -30,7 +30,7 @@ std::vector<Record> stored_answers(const Record& record) {
   return {std::move(out)};
 }
 
-std::string prompt_text(const Record& answer) {
+std::string asked_text(const Record& answer) {
   Record asked{Json::object(), answer.file, answer.line};
   asked.json["completion"] = answer.json["prompt"];
   return answer_text(asked);
@@ -48,7 +48,7 @@ std::optional<std::vector<int64_t>> stored_ids(const Record& answer) {
 
 StoredTexts scored_texts(Record answer, const StoredScoring& how) {
   StoredTexts out{std::move(answer), "", {}, {}};
-  out.prompt = prompt_text(out.answer);
+  out.prompt = asked_text(out.answer);
   if (has_column(out.answer.json, "conversation")) is_chat_column(out.answer, "conversation");
   const std::string text = answer_text(out.answer);
   if (how.segments.empty()) {

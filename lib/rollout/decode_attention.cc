@@ -18,13 +18,13 @@ using at::Tensor;
 using vec::Floats;
 using vec::kWidth;
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
 static_assert(kLanePad % kWidth == 0 && kBlockTokens % kWidth == 0);
 
-inline Floats load(const float* p) {
+inline Floats load_floats(const float* p) {
   return Floats::loadu(p);
 }
-inline Floats load(const c10::BFloat16* p) {
+inline Floats load_floats(const c10::BFloat16* p) {
   Floats out;
   at::vec::load_fp32_from_bf16(p, out);
   return out;
@@ -38,9 +38,9 @@ void tile(const float* a, int64_t lda, const T* b, int64_t ldb, int64_t from, in
   Floats sum[] = {Floats(static_cast<float>(0 * S))...};
   for (int64_t k = from; k < to; ++k) {
     const T* row = b + k * ldb;
-    ((sum[S] = at::vec::fmadd(Floats(a[S / V * lda + k]), load(row + S % V * kWidth), sum[S])), ...);
+    ((sum[S] = at::vec::fmadd(Floats(a[S / V * lda + k]), load_floats(row + S % V * kWidth), sum[S])), ...);
   }
-  if (add) ((sum[S] = sum[S] + load(c + S / V * ldc + S % V * kWidth)), ...);
+  if (add) ((sum[S] = sum[S] + load_floats(c + S / V * ldc + S % V * kWidth)), ...);
   (sum[S].store(c + S / V * ldc + S % V * kWidth), ...);
 }
 
@@ -100,7 +100,7 @@ class Attention {
   void run(const std::vector<DecodeRow>& rows, const Work& work, const T* q, T* out) {
     const int64_t d = shape_.head_dim, q_stride = shape_.heads * d * queries_;
     const int64_t n = work.rows * queries_;
-    query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kNever),
+    query_.resize(n * d), sums_.assign(n, 0.0f), max_.assign(n, kMasked),
         out_.assign(n * shape_.padded(), 0.0f);
     scores_.resize(n * kBlockTokens);
     for (int64_t i = 0; sinks_ != nullptr && i < n; ++i)  // as a token that was seen first and has no values
@@ -167,8 +167,8 @@ class Attention {
     for (int64_t i = 0; i < n; ++i) {
       float* row = scores + i * kBlockTokens;
       if (softcap_ > 0) cap(row, start, stop);
-      std::fill(row + start, row + from, kNever);
-      std::fill(row + to, row + stop, kNever);
+      std::fill(row + start, row + from, kMasked);
+      std::fill(row + to, row + stop, kMasked);
       weigh(row, start, stop, out + i * padded, first + i);
     }
     product(scores, kBlockTokens, n, block + kBlockTokens * d, padded, from, to, out, padded, padded, true);
@@ -182,14 +182,15 @@ class Attention {
 
   // Scores [start, stop) of query i become weights exp(score - max); what was summed before is rescaled.
   void weigh(float* scores, int64_t start, int64_t stop, float* out, int64_t i) {
-    Floats most(kNever);
+    Floats most(kMasked);
     for (int64_t j = start; j < stop; j += kWidth) most = at::vec::maximum(most, Floats::loadu(scores + j));
     const float max = std::max(max_[i], vec::max(most));
     if (max != max_[i]) {
       const float shrink = std::exp(max_[i] - max);
       sums_[i] *= shrink;
       max_[i] = max;
-      for (int64_t j = 0; j < shape_.padded(); j += kWidth) (load(out + j) * Floats(shrink)).store(out + j);
+      for (int64_t j = 0; j < shape_.padded(); j += kWidth)
+        (load_floats(out + j) * Floats(shrink)).store(out + j);
     }
     Floats sum(0.0f);
     for (int64_t j = start; j < stop; j += kWidth) {
@@ -332,7 +333,7 @@ at::Tensor decode_attention(const Tensor& q, const Tensor& k, const Tensor& v,
     Tensor scores = at::matmul(query, at::cat(keys, 2).to(at::kFloat)) * law.scale;
     const int64_t length = scores.size(2);
     if (law.softcap > 0) scores = at::tanh(scores / law.softcap) * law.softcap;
-    if (law.window > 0 && length > law.window) scores.narrow(2, 0, length - law.window).fill_(kNever);
+    if (law.window > 0 && length > law.window) scores.narrow(2, 0, length - law.window).fill_(kMasked);
     if (law.sinks.defined()) scores = at::cat({scores, law.sinks.to(at::kFloat).view({heads, -1, 1})}, 2);
     const Tensor weights = at::softmax(scores, -1).narrow(2, 0, length);
     out[r].copy_(at::matmul(weights, at::cat(values, 1).to(at::kFloat)).view({-1, d}));

@@ -27,14 +27,14 @@ Tensor without(const Tensor& logp, const std::vector<std::vector<int64_t>>& bann
   return rest;
 }
 
-constexpr double kNever = -std::numeric_limits<double>::infinity();
+constexpr double kDropped = -std::numeric_limits<double>::infinity();
 
 Tensor normalised(const Tensor& x) {
   return x - x.logsumexp(-1, /*keepdim=*/true);
 }
 
 // Of log-probs, in nats; what has none counts nothing.
-Tensor entropy(const Tensor& logp) {
+Tensor entropy_of_rows(const Tensor& logp) {
   return -(logp.exp() * logp.clamp_min(-1e30)).sum(-1, /*keepdim=*/true);
 }
 
@@ -46,25 +46,25 @@ Tensor last_needed(const Tensor& sorted_weights, double mass) {
       .clamp_max(sorted_weights.size(1) - 1);
 }
 
-Tensor keep_top_p(const Tensor& x, double top_p) {
+Tensor mask_top_p(const Tensor& x, double top_p) {
   const Tensor p = normalised(x);
   const auto [sorted, ids] = at::sort(p, /*stable=*/true, -1, /*descending=*/true);
   const Tensor last = last_needed(sorted.exp(), top_p);
   const Tensor least = sorted.gather(1, last), least_id = ids.gather(1, last);
   const Tensor id = at::arange(p.size(1), ids.options()).unsqueeze(0);
-  return x.masked_fill((p < least).logical_or((p == least).logical_and(id > least_id)), kNever);
+  return x.masked_fill((p < least).logical_or((p == least).logical_and(id > least_id)), kDropped);
 }
 
-Tensor keep_typical(const Tensor& x, double typical_p) {
-  const Tensor p = normalised(x), key = (p + entropy(p)).abs();
+Tensor mask_typical(const Tensor& x, double typical_p) {
+  const Tensor p = normalised(x), key = (p + entropy_of_rows(p)).abs();
   const auto [sorted, ids] = at::sort(key, /*stable=*/true, -1, /*descending=*/false);
   const Tensor most = sorted.gather(1, last_needed(p.gather(1, ids).exp(), typical_p));
-  return x.masked_fill(key > most, kNever);
+  return x.masked_fill(key > most, kDropped);
 }
 
 // Those whose log-prob is at least `least` [B, 1], and the best.
-Tensor keep_heavy(const Tensor& x, const Tensor& logp, const Tensor& least) {
-  return x.masked_fill(logp < at::minimum(least, logp.amax(-1, /*keepdim=*/true)), kNever);
+Tensor mask_heavy(const Tensor& x, const Tensor& logp, const Tensor& least) {
+  return x.masked_fill(logp < at::minimum(least, logp.amax(-1, /*keepdim=*/true)), kDropped);
 }
 
 }  // namespace
@@ -83,19 +83,19 @@ Tensor truncated(const Tensor& open, const SamplingOptions& o) {
   if (o.temperature == 0) return x;
   if (o.top_k > 0 && o.top_k < x.size(1)) {
     const Tensor least = std::get<0>(x.topk(o.top_k, -1)).narrow(1, o.top_k - 1, 1);
-    x = x.masked_fill(x < least, kNever);  // ties stay
+    x = x.masked_fill(x < least, kDropped);  // ties stay
   }
-  if (o.top_p < 1) x = keep_top_p(x, o.top_p);
-  if (o.min_p > 0) x = x.masked_fill(x < x.amax(-1, /*keepdim=*/true) + std::log(o.min_p), kNever);
-  if (o.typical_p < 1) x = keep_typical(x, o.typical_p);
+  if (o.top_p < 1) x = mask_top_p(x, o.top_p);
+  if (o.min_p > 0) x = x.masked_fill(x < x.amax(-1, /*keepdim=*/true) + std::log(o.min_p), kDropped);
+  if (o.typical_p < 1) x = mask_typical(x, o.typical_p);
   if (o.epsilon_cutoff > 0) {
     const Tensor p = normalised(x);
-    x = keep_heavy(x, p, at::full_like(p.narrow(1, 0, 1), std::log(o.epsilon_cutoff)));
+    x = mask_heavy(x, p, at::full_like(p.narrow(1, 0, 1), std::log(o.epsilon_cutoff)));
   }
   if (o.eta_cutoff > 0) {
     const Tensor p = normalised(x);
     const double log_eta = std::log(o.eta_cutoff);
-    x = keep_heavy(x, p, (0.5 * log_eta - entropy(p)).clamp_max(log_eta));
+    x = mask_heavy(x, p, (0.5 * log_eta - entropy_of_rows(p)).clamp_max(log_eta));
   }
   return x;
 }

@@ -56,7 +56,7 @@ std::string one_line(std::string message) {
 
 // A role that is a plain word can spell no special token, and templates put together tokens from it: '<|' +
 // role + '|>'.
-bool is_word(const Json& value) {
+bool is_one_word(const Json& value) {
   if (!value.is_string()) return false;
   const auto& text = value.get_ref<const std::string&>();
   return std::all_of(text.begin(), text.end(), [](char c) {
@@ -89,7 +89,7 @@ Value messages_value(const Json& messages, size_t count) {
     jinja::Dict dict;
     const Json message = normalized(messages[i]);
     for (const auto& [key, value] : message.items()) {
-      const bool trusted = key == "role" && is_word(value);
+      const bool trusted = key == "role" && is_one_word(value);
       dict.names.emplace(key, dict.items.size());
       dict.items.emplace_back(Value(Text(key, tag)),
                               jinja::from_json(value, trusted ? jinja::kLiteral : tag));

@@ -19,9 +19,9 @@ struct Span {
   size_t begin, end;
   bool match;
 };
-using Spans = std::vector<Span>;
+using CutSpans = std::vector<Span>;
 // Cuts a word into spans that cover it, matches of the delimiter and what lies between.
-using Cutter = std::function<void(std::string_view, Spans&)>;
+using Cutter = std::function<void(std::string_view, CutSpans&)>;
 
 Behavior read_behavior(const JsonPart& part, const std::string& name) {
   if (name == "Removed") return Behavior::kRemoved;
@@ -36,7 +36,7 @@ Behavior read_behavior(const JsonPart& part, const std::string& name) {
 }
 
 // Joins spans as the behavior says; `spans` keeps only what stays in the text.
-void apply_behavior(Spans& spans, Behavior behavior) {
+void apply_behavior(CutSpans& spans, Behavior behavior) {
   size_t kept = 0;
   bool previous_match = false;
   const auto join = [&](Span span, bool into_last, bool forward) {
@@ -80,7 +80,7 @@ void apply_behavior(Spans& spans, Behavior behavior) {
 void split_pieces(PreText& pre, const Cutter& cut, Behavior behavior) {
   std::vector<PreText::Piece> out;
   out.reserve(pre.pieces.size() + pre.text.size() / 4);
-  Spans spans;
+  CutSpans spans;
   for (const PreText::Piece& piece : pre.pieces) {
     if (piece.id >= 0) {
       out.push_back(piece);
@@ -121,7 +121,7 @@ void map_bytes(PreText& pre) {
   pre.raw_bytes = false;
 }
 
-void add_matches(std::string_view word, const TextPattern::Matches& matches, bool invert, Spans& spans) {
+void add_matches(std::string_view word, const TextPattern::Matches& matches, bool invert, CutSpans& spans) {
   size_t at = 0;
   for (const auto& [begin, end] : matches) {
     if (at != begin) spans.push_back({at, begin, invert});
@@ -136,7 +136,7 @@ PreTokenizer split_at_pattern(const TextPattern& pattern, Behavior behavior, boo
     map_bytes(pre);
     RegexScratch scratch;
     TextPattern::Matches matches;
-    const auto cut = [&](std::string_view word, Spans& spans) {
+    const auto cut = [&](std::string_view word, CutSpans& spans) {
       pattern.find_all(word, matches, scratch);
       add_matches(word, matches, invert, spans);
     };
@@ -147,7 +147,7 @@ PreTokenizer split_at_pattern(const TextPattern& pattern, Behavior behavior, boo
 // Each character for which `is_delimiter` holds is a match of its own.
 template <class Predicate>
 PreTokenizer split_at_characters(Predicate is_delimiter, Behavior behavior) {
-  const auto cut = [is_delimiter](std::string_view word, Spans& spans) {
+  const auto cut = [is_delimiter](std::string_view word, CutSpans& spans) {
     size_t text_begin = 0;
     for (size_t at = 0; at < word.size();) {
       const size_t begin = at;
@@ -165,7 +165,7 @@ PreTokenizer split_at_characters(Predicate is_delimiter, Behavior behavior) {
 }
 
 // \w+|[^\w\s]+ : runs of word characters and runs of other visible ones; white space goes.
-void cut_words(std::string_view word, Spans& spans) {
+void cut_words(std::string_view word, CutSpans& spans) {
   int previous = -1;
   for (size_t at = 0; at < word.size();) {
     const size_t begin = at;

@@ -12,8 +12,6 @@
 namespace temper {
 namespace {
 
-constexpr std::string_view kMark = "\u2581";
-
 using Processor = sentencepiece::SentencePieceProcessor;
 
 void load_processor(Processor& processor, const std::string& file, const std::string& where) {
@@ -211,17 +209,17 @@ class SentencePieceTokenizer::Stream : public TextStream {
   void add_text(std::string_view piece, std::string& out) {
     const auto& model = tokenizer_.model_;
     if (!any_text_ && !prefix_gone_ && (model.add_dummy_prefix || model.remove_extra_whitespaces) &&
-        piece.starts_with(kMark)) {
-      piece.remove_prefix(kMark.size());
+        piece.starts_with(kSpaceMark)) {
+      piece.remove_prefix(kSpaceMark.size());
       // Where extra white space is removed, all of it at the beginning goes.
       prefix_gone_ = !model.remove_extra_whitespaces;
     }
     while (!piece.empty()) {
-      const size_t at = piece.find(kMark);
+      const size_t at = piece.find(kSpaceMark);
       out += piece.substr(0, at);
       if (at == std::string_view::npos) break;
       out += ' ';
-      piece.remove_prefix(at + kMark.size());
+      piece.remove_prefix(at + kSpaceMark.size());
     }
   }
   // What the bytes make so far; a character that is not complete yet waits unless nothing can follow.

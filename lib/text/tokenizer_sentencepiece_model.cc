@@ -12,9 +12,9 @@ namespace temper {
 namespace {
 
 // Walks the fields of one protocol buffer message.
-class Fields {
+class ProtoFields {
  public:
-  Fields(std::string_view message, const std::string& where) : rest_(message), where_(where) {}
+  ProtoFields(std::string_view message, const std::string& where) : rest_(message), where_(where) {}
 
   bool next() {
     if (rest_.empty()) return false;
@@ -75,7 +75,7 @@ class Fields {
 
 SentencePieceModel::Piece parse_piece(std::string_view message, const std::string& where) {
   SentencePieceModel::Piece piece;
-  for (Fields f(message, where); f.next();) {
+  for (ProtoFields f(message, where); f.next();) {
     if (f.number == 1) piece.text = f.message();
     if (f.number == 2) piece.score = f.float_value();
     if (f.number == 3) piece.type = static_cast<int>(std::min<uint64_t>(f.value, 7));
@@ -154,23 +154,23 @@ void append_message(std::string& out, uint64_t number, const std::string& messag
 
 SentencePieceModel parse_sentencepiece(std::string_view file, const std::string& where) {
   SentencePieceModel model;
-  for (Fields f(file, where); f.next();) {
+  for (ProtoFields f(file, where); f.next();) {
     if (f.number == 1) model.pieces.push_back(parse_piece(f.message(), where));
     if (f.number == 2) {
-      for (Fields spec(f.message(), where); spec.next();) {
+      for (ProtoFields spec(f.message(), where); spec.next();) {
         if (spec.number == 3) model.bpe = spec.value == 2;
         if (spec.number == 44) model.unk_surface = spec.message();
       }
     }
     if (f.number == 3) {
-      for (Fields spec(f.message(), where); spec.next();) {
+      for (ProtoFields spec(f.message(), where); spec.next();) {
         if (spec.number == 2) check_normalisation_table(spec.message(), where);
         if (spec.number == 3) model.add_dummy_prefix = spec.value != 0;
         if (spec.number == 4) model.remove_extra_whitespaces = spec.value != 0;
       }
     }
     if (f.number == 5) {
-      for (Fields spec(f.message(), where); spec.next();) {
+      for (ProtoFields spec(f.message(), where); spec.next();) {
         if (spec.number == 2 && !spec.message().empty()) model.has_denormalizer = true;
       }
     }
@@ -185,7 +185,7 @@ std::string edit_sentencepiece(std::string_view file, const std::vector<int64_t>
   std::string out;
   int64_t id = 0;
   // Of a field that stands twice the last counts, so a change is a field at the end of its message.
-  for (Fields f(file, where); f.next();) {
+  for (ProtoFields f(file, where); f.next();) {
     std::string message(f.wire == 2 ? f.bytes : "");
     const bool piece = f.number == 1;
     if (piece && std::find(make_control.begin(), make_control.end(), id++) != make_control.end()) {

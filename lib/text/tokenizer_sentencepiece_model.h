@@ -9,6 +9,8 @@
 
 namespace temper {
 
+inline constexpr std::string_view kSpaceMark = "\u2581";  // what pieces have where the text has a space
+
 struct SentencePieceModel {
   enum Type { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
   struct Piece {

@@ -19,7 +19,6 @@ namespace {
 // Their ids are their places here.
 constexpr const char* kSpecial[] = {"<unk>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 constexpr int64_t kSmallest = std::size(kSpecial) + 256 + 1;
-constexpr const char* kMark = "\u2581";
 
 constexpr const char* kTemplate =
     "{%- for message in messages -%}\n"
@@ -145,10 +144,10 @@ std::string tokenizer_json(const SentencePieceModel& model) {
   for (size_t id = 0; id < std::size(kSpecial); ++id) root["added_tokens"].push_back(added_token(id));
   root["normalizer"] = nullptr;
   root["pre_tokenizer"] = {
-      {"type", "Metaspace"}, {"replacement", kMark}, {"prepend_scheme", "never"}, {"split", true}};
+      {"type", "Metaspace"}, {"replacement", kSpaceMark}, {"prepend_scheme", "never"}, {"split", true}};
   root["post_processor"] = nullptr;
   Json steps = Json::array();
-  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", kMark}}}, {"content", " "}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}});
   steps.push_back({{"type", "ByteFallback"}});
   steps.push_back({{"type", "Fuse"}});
   root["decoder"] = {{"type", "Sequence"}, {"decoders", steps}};

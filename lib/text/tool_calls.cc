@@ -9,12 +9,12 @@
 namespace temper {
 namespace {
 
-constexpr size_t kNone = std::string_view::npos;
+constexpr size_t kNotFound = std::string_view::npos;
 constexpr const char* kBlank = " \t\r\n";
 
 std::string_view trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlank);
-  if (begin == kNone) return {};
+  if (begin == kNotFound) return {};
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
@@ -22,8 +22,8 @@ std::string_view trimmed(std::string_view text) {
 // end.
 size_t thoughts(std::string_view text) {
   constexpr std::string_view kOpen = "<think>", kClose = "</think>";
-  const size_t close = text.rfind(kClose), said = close == kNone ? 0 : close + kClose.size();
-  return text.find(kOpen, said) == kNone ? said : text.size();
+  const size_t close = text.rfind(kClose), said = close == kNotFound ? 0 : close + kClose.size();
+  return text.find(kOpen, said) == kNotFound ? said : text.size();
 }
 
 // Whether a call begins at `at`: an object whose first key is "name" or "type", or a list of such.
@@ -31,14 +31,14 @@ bool begins_call(std::string_view text, size_t at) {
   if (at >= text.size() || (text[at] != '{' && text[at] != '[')) return false;
   if (text[at] == '[') {
     at = text.find_first_not_of(kBlank, at + 1);
-    if (at == kNone || text[at] != '{') return false;
+    if (at == kNotFound || text[at] != '{') return false;
   }
   at = text.find_first_not_of(kBlank, at + 1);
-  if (at == kNone) return false;
+  if (at == kNotFound) return false;
   return text.substr(at).starts_with("\"name\"") || text.substr(at).starts_with("\"type\"");
 }
 
-class Reader {
+class CallReader {
  public:
   ToolCalls take() { return std::move(out); }
   bool full() const { return out.calls.size() >= kMaxToolCalls; }
@@ -119,11 +119,11 @@ class Reader {
 
 ToolCalls read_hermes(std::string_view text) {
   constexpr std::string_view kOpen = "<tool_call>", kClose = "</tool_call>";
-  Reader reader;
+  CallReader reader;
   while (true) {
     const size_t open = text.find(kOpen);
     reader.out.content += text.substr(0, open);
-    if (open == kNone) return reader.take();
+    if (open == kNotFound) return reader.take();
     if (reader.full()) {
       reader.refuse(text.substr(open));
       return reader.take();
@@ -131,18 +131,18 @@ ToolCalls read_hermes(std::string_view text) {
     text.remove_prefix(open + kOpen.size());
     const size_t close = text.find(kClose);
     reader.read(text.substr(0, close));
-    if (close == kNone) return reader.take();
+    if (close == kNotFound) return reader.take();
     text.remove_prefix(close + kClose.size());
   }
 }
 
 ToolCalls read_llama3(std::string_view text) {
   constexpr std::string_view kTag = "<|python_tag|>";
-  Reader reader;
+  CallReader reader;
   const size_t tag = text.find(kTag);
-  if (tag == kNone && !begins_call(trimmed(text), 0)) return {{}, std::string(text)};
-  if (tag != kNone) reader.out.content = text.substr(0, tag);
-  std::string_view rest = trimmed(tag == kNone ? text : text.substr(tag + kTag.size()));
+  if (tag == kNotFound && !begins_call(trimmed(text), 0)) return {{}, std::string(text)};
+  if (tag != kNotFound) reader.out.content = text.substr(0, tag);
+  std::string_view rest = trimmed(tag == kNotFound ? text : text.substr(tag + kTag.size()));
   while (true) {
     if (reader.full()) {
       reader.refuse(rest);
@@ -150,7 +150,7 @@ ToolCalls read_llama3(std::string_view text) {
     }
     const bool opens = !rest.empty() && (rest.front() == '{' || rest.front() == '[');
     const auto end = opens ? json_end(rest, 0) : std::nullopt;
-    reader.read(rest.substr(0, end.value_or(kNone)));
+    reader.read(rest.substr(0, end.value_or(kNotFound)));
     if (!end) return reader.take();
     rest = trimmed(rest.substr(*end));
     if (!rest.starts_with(';')) return reader.take();
@@ -160,12 +160,12 @@ ToolCalls read_llama3(std::string_view text) {
 }
 
 // text: behind [TOOL_CALLS]. Returns what follows the call; none: it has no end.
-std::optional<std::string_view> read_mistral_call(Reader& reader, std::string_view text) {
+std::optional<std::string_view> read_mistral_call(CallReader& reader, std::string_view text) {
   constexpr std::string_view kId = "[CALL_ID]", kArguments = "[ARGS]";
   text = trimmed(text);
   if (text.starts_with('[') && !text.starts_with(kId) && !text.starts_with(kArguments)) {
     const auto end = json_end(text, 0);
-    reader.read(text.substr(0, end.value_or(kNone)));
+    reader.read(text.substr(0, end.value_or(kNotFound)));
     return end ? std::optional(text.substr(*end)) : std::nullopt;
   }
   const size_t brace = text.find('{');
@@ -174,19 +174,19 @@ std::optional<std::string_view> read_mistral_call(Reader& reader, std::string_vi
   const std::string_view name = trimmed(head.substr(0, std::min(id, mark)));
   std::string_view call_id;
   if (id < mark) call_id = trimmed(head.substr(0, mark).substr(id + kId.size()));
-  const std::string_view arguments = mark != kNone ? trimmed(text.substr(mark + kArguments.size()))
-                                                   : text.substr(std::min(brace, text.size()));
+  const std::string_view arguments = mark != kNotFound ? trimmed(text.substr(mark + kArguments.size()))
+                                                       : text.substr(std::min(brace, text.size()));
   const auto end = arguments.starts_with('{') ? json_end(arguments, 0) : std::nullopt;
-  reader.read_named(name, call_id, arguments.substr(0, end.value_or(kNone)));
+  reader.read_named(name, call_id, arguments.substr(0, end.value_or(kNotFound)));
   return end ? std::optional(arguments.substr(*end)) : std::nullopt;
 }
 
 ToolCalls read_mistral(std::string_view raw) {
   constexpr std::string_view kMark = "[TOOL_CALLS]";
-  Reader reader;
+  CallReader reader;
   size_t mark = raw.find(kMark);
   reader.out.content = raw.substr(0, mark);
-  while (mark != kNone) {
+  while (mark != kNotFound) {
     raw.remove_prefix(mark + kMark.size());
     if (reader.full()) {
       reader.refuse(raw);
@@ -207,23 +207,23 @@ bool is_fence(std::string_view line) {
 }
 
 ToolCalls read_json_calls(std::string_view text) {
-  Reader reader;
+  CallReader reader;
   bool called = false;  // the last thing in sight: a fence behind it closes its block
   while (!text.empty()) {
     const size_t line_end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, line_end);
     const size_t first = line.find_first_not_of(kBlank);
-    if (first != kNone && begins_call(text, first)) {
+    if (first != kNotFound && begins_call(text, first)) {
       if (reader.full()) {
         reader.refuse(text);
         break;
       }
       const auto end = json_end(text, first);
-      reader.read(text.substr(first, end ? *end - first : kNone));
+      reader.read(text.substr(first, end ? *end - first : kNotFound));
       if (!end) break;
       text.remove_prefix(*end);
       const size_t more = text.find_first_not_of(" \t\r");  // the line's end is no content
-      if (more != kNone && text[more] == '\n') text.remove_prefix(more + 1);
+      if (more != kNotFound && text[more] == '\n') text.remove_prefix(more + 1);
       called = true;
       continue;
     }
@@ -231,7 +231,7 @@ ToolCalls read_json_calls(std::string_view text) {
     if (is_fence(line)) {
       // Of a block that holds a call, neither of its fences is content.
       const size_t behind = text.find_first_not_of(kBlank, next);
-      const bool opens = behind != kNone && begins_call(text, behind);
+      const bool opens = behind != kNotFound && begins_call(text, behind);
       if (!opens && !called) reader.out.content += text.substr(0, next);
       called = opens;
     } else {
@@ -261,7 +261,7 @@ ToolFormat tool_format(const std::string& name) {
 ToolCalls read_tool_calls(ToolFormat format, std::string_view text, std::string_view raw_text) {
   // Marks that are special tokens stand in the raw text alone.
   const auto with = [&](std::string_view mark) {
-    return text.find(mark) == kNone && raw_text.find(mark) != kNone ? raw_text : text;
+    return text.find(mark) == kNotFound && raw_text.find(mark) != kNotFound ? raw_text : text;
   };
   const char* const kMarks[] = {"<tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "{"};
   const std::string_view all = with(kMarks[static_cast<size_t>(format)]);

@@ -45,8 +45,8 @@ class RouteRows {
   size_t width_ = 0, tokens_ = 0;
 };
 
-MicroBatch pack(const std::vector<Sequence>& all, int64_t first, int64_t last, bool share,
-                at::Device device) {
+MicroBatch pack_sequences(const std::vector<Sequence>& all, int64_t first, int64_t last, bool share,
+                          at::Device device) {
   Packer packer;
   MicroBatch batch;
   RouteRows routes;
@@ -100,14 +100,14 @@ std::vector<MicroBatch> cut_into_micro_batches(const std::vector<Sequence>& sequ
     while (end < n && sequences[end].joined) ++end;
     int64_t more = added(first, i, end);
     if (i > first && tokens + more > max_tokens) {
-      out.push_back(pack(sequences, first, i, share_prompts, device));
+      out.push_back(pack_sequences(sequences, first, i, share_prompts, device));
       first = i;
       tokens = 0;
       more = added(first, i, end);
     }
     tokens += more;
   }
-  if (first < n) out.push_back(pack(sequences, first, n, share_prompts, device));
+  if (first < n) out.push_back(pack_sequences(sequences, first, n, share_prompts, device));
   return out;
 }
 

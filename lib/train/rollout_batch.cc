@@ -5,17 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 
 #include "base/error.h"
 #include "train/session.h"
 
 namespace temper {
-namespace {
-
-constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
+namespace {}  // namespace
 
 void RolloutBatch::commit(RunState& state) const {
   state.cursor = cursor;

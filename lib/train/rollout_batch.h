@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,6 +24,8 @@
 namespace temper {
 
 class Session;
+
+inline constexpr double kNull = std::numeric_limits<double>::quiet_NaN();  // a reward that is not there
 
 struct Rollout {
   std::vector<int64_t> ids;  // of a conversation, those of both sides

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <limits>
 
 #include "base/error.h"
 #include "rollout/constrained.h"
@@ -16,8 +15,6 @@
 
 namespace temper {
 namespace {
-
-constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 
 bool has_signal(const RolloutGroup& g) {
   std::vector<double> rewards;

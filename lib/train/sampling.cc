@@ -258,10 +258,6 @@ std::vector<size_t> decode_order(const Session& s, const std::vector<RolloutGrou
   return order;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 }  // namespace
 
 double sample_groups(Session& s, const GroupMake& make, std::vector<RolloutGroup>& groups) {

@@ -25,10 +25,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 const at::Tensor& checked(const std::map<std::string, at::Tensor>& loaded, const std::string& name,
                           const at::Tensor& like) {
   const auto it = loaded.find(name);

@@ -41,6 +41,10 @@
 
 namespace temper {
 
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 struct RunOptions {
   std::string resume = "auto";       // auto | must | never
   const StopSignal* stop = nullptr;  // asked between steps and during generation

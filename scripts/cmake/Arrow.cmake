@@ -11,7 +11,7 @@ if(TEMPER_ARROW AND EXISTS ${TEMPER_ARROW}/lib/libparquet.so.2600)
   target_compile_options(temper_columns PRIVATE ${TEMPER_WARNINGS})
   target_link_libraries(temper_columns PRIVATE fmt::fmt nlohmann_json::nlohmann_json ${TEMPER_ARROW}/lib/libparquet.so.2600
                                                ${TEMPER_ARROW}/lib/libarrow.so.2600)
-  set_target_properties(temper_columns PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${TEMPER_COLUMNS_FOLDER} BUILD_RPATH ${TEMPER_ARROW}/lib
+  set_target_properties(temper_columns PROPERTIES UNITY_BUILD OFF LIBRARY_OUTPUT_DIRECTORY ${TEMPER_COLUMNS_FOLDER} BUILD_RPATH ${TEMPER_ARROW}/lib
                                                   INSTALL_RPATH ${TEMPER_ARROW}/lib)
   install(TARGETS temper_columns LIBRARY DESTINATION lib)
   add_dependencies(temper_data temper_columns)

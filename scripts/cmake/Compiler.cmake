@@ -29,4 +29,8 @@ endif()
 if(TEMPER_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
+# gcc would search its heap for garbage as soon as it has loaded the precompiled header, which is all in use: not below 1 GB.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(--param=ggc-min-heapsize=1000000)
+endif()
 add_compile_options(${TEMPER_ISA_FLAGS} -fno-math-errno -fno-trapping-math -ffp-contract=off)

@@ -19,7 +19,7 @@ using at::Tensor;
 
 namespace {
 
-Tensor logp_of(Model& model, const GoldenSequence& sequence) {
+Tensor golden_logp(Model& model, const GoldenSequence& sequence) {
   Packer packer;
   const int64_t s = packer.add_segment(sequence.ids);
   packer.add_targets(s, 0, static_cast<int64_t>(sequence.ids.size()), 0);
@@ -34,7 +34,7 @@ TEST_CASE("families: LoRA on all linears changes the model, comes back from PEFT
     CAPTURE(folder);
     const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
     const auto model = Model::load(folder, Precision{});
-    const Tensor base = logp_of(*model, golden[3]);
+    const Tensor base = golden_logp(*model, golden[3]);
     LoraOptions options;
     options.rank = 2;
     options.targets = "all-linear";
@@ -46,14 +46,14 @@ TEST_CASE("families: LoRA on all linears changes the model, comes back from PEFT
       for (const auto& [name, tensor] : adapter->trainable()) Tensor(tensor).normal_(0.0, 0.1);
     }
     adapter->refresh();
-    const Tensor changed = logp_of(*model, golden[3]);
+    const Tensor changed = golden_logp(*model, golden[3]);
     CHECK((changed - base).abs().max().item<double>() > 1e-3);
     adapter->save(out.text("adapter"), at::kFloat);
     const auto again = Model::load(folder, Precision{});
     const auto loaded = load_adapter(*again, out.text("adapter"));
-    CHECK(at::equal(logp_of(*again, golden[3]), changed));
+    CHECK(at::equal(golden_logp(*again, golden[3]), changed));
     CHECK(merge_adapter(*again, *loaded, golden[2].ids) < 1e-4);
-    CHECK((logp_of(*again, golden[3]) - changed).abs().max().item<double>() < 1e-4);
+    CHECK((golden_logp(*again, golden[3]) - changed).abs().max().item<double>() < 1e-4);
   }
 }
 
@@ -62,12 +62,12 @@ TEST_CASE("families: linears and experts in 8 and 4 bits stay near the dense mod
     CAPTURE(folder);
     const auto golden = golden_sequences(read_json_file(folder + "/golden.json"));
     const auto dense = Model::load(folder, Precision{});
-    const Tensor base = logp_of(*dense, golden[2]);
+    const Tensor base = golden_logp(*dense, golden[2]);
     for (const auto kind : {QuantFormat::Kind::kInt8, QuantFormat::Kind::kNf4}) {
       Precision precision;
       precision.quantise = {kind};
       const auto model = Model::load(folder, precision);
-      const double error = (logp_of(*model, golden[2]) - base).abs().mean().item<double>();
+      const double error = (golden_logp(*model, golden[2]) - base).abs().mean().item<double>();
       CHECK(error > 0);
       CHECK(error < (kind == QuantFormat::Kind::kInt8 ? 0.15 : 1.0));
     }
@@ -86,7 +86,7 @@ TEST_CASE("families: PEFT's LoRA of every family gives PEFT's log-probs, and is 
     const auto model = Model::load(test_file("model/golden/families/" + base), Precision{});
     const auto loaded = load_adapter(*model, adapter);
     const auto expected = golden["logprobs"].get<std::vector<double>>();
-    const Tensor found = logp_of(*model, {golden["ids"].get<std::vector<int64_t>>(), {}});
+    const Tensor found = golden_logp(*model, {golden["ids"].get<std::vector<int64_t>>(), {}});
     CHECK((found.to(at::kDouble) - at::tensor(expected, at::kDouble)).abs().max().item<double>() < 4e-5);
     const TempFolder out;
     loaded->save(out.text("again"), at::kFloat);
@@ -118,7 +118,8 @@ TEST_CASE("families: a merged folder has its family's names, and is the model wi
     const TempFolder out;
     merge_folder(folder, adapter, out.text("merged"), at::kFloat);
     const auto merged = Model::load(out.text("merged"), Precision{});
-    CHECK((logp_of(*merged, golden[2]) - logp_of(*model, golden[2])).abs().max().item<double>() < 1e-4);
+    CHECK((golden_logp(*merged, golden[2]) - golden_logp(*model, golden[2])).abs().max().item<double>() <
+          1e-4);
     return SafetensorsFolder(out.text("merged")).names();
   };
   const auto has = [](const std::vector<std::string>& names, const std::string& name) {

@@ -10,6 +10,7 @@
 #include "adapter/adapter_set.h"
 #include "adapter/lora/lora.h"
 #include "adapter/merge.h"
+#include "adapter/outputs.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -32,11 +33,11 @@ const std::map<std::string, std::string> kRefused = {
      "lm_head "
      "and norms"}};
 
-std::string folder_of(const std::string& name) {
+std::string golden_folder(const std::string& name) {
   return test_file("adapter/golden/folders/" + name);
 }
 
-std::vector<std::string> names() {
+std::vector<std::string> golden_names() {
   std::set<std::string> out;
   for (const auto& entry : fs::directory_iterator(test_file("adapter/golden/folders")))
     out.insert(entry.path().filename().string());
@@ -47,21 +48,7 @@ std::string base_of(const Json& golden) {
   return test_file("model/golden/" + golden["model"].get<std::string>());
 }
 
-Tensor logp(Model& model, const std::vector<int64_t>& ids) {
-  const at::NoGradGuard no_grad;
-  Packer packer;
-  packer.add_targets(packer.add_segment(ids), 0, static_cast<int64_t>(ids.size()), 0);
-  return model_logp(model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)).logp;
-}
-
-double distance(const Tensor& a, const Json& expected) {
-  return (a.to(at::kDouble) - at::tensor(expected.get<std::vector<double>>(), at::kDouble))
-      .abs()
-      .max()
-      .item<double>();
-}
-
-std::string refusal(Model& model, const std::string& folder) {
+std::string load_refusal(Model& model, const std::string& folder) {
   try {
     load_adapter(model, folder);
   } catch (const UserError& e) {
@@ -74,18 +61,18 @@ std::string refusal(Model& model, const std::string& folder) {
 
 TEST_CASE(
     "folders: PEFT's log-probs; off, the base's; merged into a folder, the same; or the feature's name") {
-  const std::vector<std::string> all = names();
+  const std::vector<std::string> all = golden_names();
   CHECK(all.size() > 40);
   for (const std::string& name : all) {
     CAPTURE(name);
-    const std::string folder = folder_of(name);
+    const std::string folder = golden_folder(name);
     const Json golden = read_json_file(folder + "/golden.json");
     const auto ids = golden["ids"].get<std::vector<int64_t>>();
     const auto model = Model::load(base_of(golden), Precision{at::kFloat, at::kCPU});
     const bool resized = golden["rows"].get<int64_t>() > 0;
     const Tensor before = resized ? Tensor() : logp(*model, ids);
     if (kRefused.count(name)) {
-      CHECK(refusal(*model, folder) ==
+      CHECK(load_refusal(*model, folder) ==
             folder + "/adapter_config.json" + (name == "saved_linear" ? "." : ": ") + kRefused.at(name));
       continue;
     }
@@ -122,9 +109,9 @@ TEST_CASE("folders: bf16 weights compute close to fp32 ones") {
   for (const std::string name :
        {"both", "tied_both", "tied_both_ensured", "tokens_tied", "grown_saved_tied"}) {
     CAPTURE(name);
-    const Json golden = read_json_file(folder_of(name) + "/golden.json");
+    const Json golden = read_json_file(golden_folder(name) + "/golden.json");
     const auto model = Model::load(base_of(golden), Precision{at::kBFloat16, at::kCPU});
-    const auto adapter = load_adapter(*model, folder_of(name));
+    const auto adapter = load_adapter(*model, golden_folder(name));
     CHECK(distance(logp(*model, golden["ids"]), golden["logprobs"]) < 0.15);
   }
 }
@@ -133,10 +120,10 @@ TEST_CASE("folders: an adapter of the head is taken out of merged weights again"
   for (const std::string name : {"head", "head_alone", "both", "tied_head", "tied_both_ensured"}) {
     CAPTURE(name);
     const TempFolder work;
-    const Json golden = read_json_file(folder_of(name) + "/golden.json");
+    const Json golden = read_json_file(golden_folder(name) + "/golden.json");
     const auto ids = golden["ids"].get<std::vector<int64_t>>();
-    merge_folder(base_of(golden), folder_of(name), work.text() + "/merged", at::kFloat);
-    unmerge_folder(work.text() + "/merged", folder_of(name), work.text() + "/base", at::kFloat);
+    merge_folder(base_of(golden), golden_folder(name), work.text() + "/merged", at::kFloat);
+    unmerge_folder(work.text() + "/merged", golden_folder(name), work.text() + "/base", at::kFloat);
     const auto base = Model::load(base_of(golden), Precision{at::kFloat, at::kCPU}),
                model = Model::load(work.text() + "/base", Precision{at::kFloat, at::kCPU});
     CHECK((logp(*base, ids) - logp(*model, ids)).abs().max().item<double>() < 2e-5);
@@ -149,26 +136,26 @@ TEST_CASE("folders: the tokenizer of the adapter's folder is the merged model's 
                     merged = work.text() + "/merged";
   fs::create_directories(adapter);
   for (const char* file : {"/adapter_config.json", "/adapter_model.safetensors"})
-    fs::copy_file(folder_of("grown") + file, adapter + file);
+    fs::copy_file(golden_folder("grown") + file, adapter + file);
   CHECK(tokenizer_folder(base, {}) == base);
   CHECK(tokenizer_folder(base, {adapter}) == base);
   std::ofstream(adapter + "/tokenizer.json") << "{}";
   CHECK(tokenizer_folder(base, {"x=" + adapter + "@0.5"}) == adapter);
-  CHECK(tokenizer_folder(base, {adapter, folder_of("head")}) == base);
+  CHECK(tokenizer_folder(base, {adapter, golden_folder("head")}) == base);
   merge_folder(base, adapter, merged, std::nullopt);
   CHECK(read_file(merged + "/tokenizer.json") == "{}");
   CHECK_FALSE(fs::exists(merged + "/adapter_config.json"));
 }
 
 TEST_CASE("folders: several on one base, each by its name, whatever they do to embedding and head") {
-  const Json golden = read_json_file(folder_of("tied_head") + "/golden.json");
+  const Json golden = read_json_file(golden_folder("tied_head") + "/golden.json");
   const auto ids = golden["ids"].get<std::vector<int64_t>>();
   const auto model = Model::load(base_of(golden), Precision{at::kFloat, at::kCPU});
   const Tensor base = logp(*model, ids);
   const std::vector<std::string> together = {"tied_head", "tied_embedding", "saved_head_tied",
                                              "tokens_head_tied", "layers"};
   std::vector<std::string> folders;
-  for (const std::string& name : together) folders.push_back(folder_of(name));
+  for (const std::string& name : together) folders.push_back(golden_folder(name));
   AdapterSet set(*model, adapter_entries({folders[0]}));
   {
     const auto other = Model::load(base_of(golden), Precision{at::kFloat, at::kCPU});
@@ -194,7 +181,7 @@ TEST_CASE("folders: several on one base, each by its name, whatever they do to e
   // One that unties or resizes behind one that holds the embedding as it was.
   const auto other = Model::load(base_of(golden), Precision{at::kFloat, at::kCPU});
   CHECK_THROWS_WITH_AS(
-      AdapterSet(*other, adapter_entries({folder_of("tied_embedding"), folder_of("grown_tied")})),
+      AdapterSet(*other, adapter_entries({golden_folder("tied_embedding"), golden_folder("grown_tied")})),
       doctest::Contains("name it first"), UserError);
 }
 
@@ -208,7 +195,7 @@ TEST_CASE("folders: PEFT's other tuners are refused by peft_type, those that are
     const std::string type = config["peft_type"].get<std::string>();
     CAPTURE(type);
     std::ofstream(folder.text() + "/adapter_config.json") << config.dump();
-    const std::string text = refusal(*model, folder.text());
+    const std::string text = load_refusal(*model, folder.text());
     if (there.count(type)) {
       CHECK(text.find("peft_type") == std::string::npos);
       continue;
@@ -232,11 +219,11 @@ TEST_CASE("folders: what a config says that is not there is refused by its name"
     Json config = read_json_file(good + "/adapter_config.json");
     for (const auto& [key, value] : changes.items()) config[key] = value;
     std::ofstream(folder.text() + "/adapter_config.json") << config.dump();
-    const std::string text = refusal(*model, folder.text());
+    const std::string text = load_refusal(*model, folder.text());
     const std::string where = folder.text() + "/adapter_config.json: ";
     return text.starts_with(where) ? text.substr(where.size()) : text;
   };
-  const std::string lora = folder_of("head_alone");
+  const std::string lora = golden_folder("head_alone");
   CHECK(with(lora, Json::object()) == "");
   const Json some = {{"a", 1}};
   for (const char* key : {"use_bdlora", "kasa_config", "monteclora_config", "velora_config", "arrow_config",
@@ -253,14 +240,14 @@ TEST_CASE("folders: what a config says that is not there is refused by its name"
   // Unknown keys are told in a warning.
   CHECK(with(lora, {{"of_tomorrow", 3}}) == "");
   CHECK(with(lora, {{"of_tomorrow", nullptr}, {"layer_replication", Json::array()}}) == "");
-  const std::string tokens = folder_of("tokens");
+  const std::string tokens = golden_folder("tokens");
   CHECK(with(tokens, {{"trainable_token_indices", {2, 5, 120}}}) ==
         "trainable_token_indices: id 120 is outside the vocabulary of 120");
   CHECK(with(tokens, {{"trainable_token_indices", {{"score", {2, 5, 6}}}}}) ==
         "trainable_token_indices: expected embed_tokens or lm_head, found \"score\"");
   CHECK(with(tokens, {{"trainable_token_indices", {2, -1, 5}}})
             .starts_with("trainable_token_indices: expected arrays of token ids"));
-  CHECK(with(folder_of("both"), {{"trainable_token_indices", {2}}})
+  CHECK(with(golden_folder("both"), {{"trainable_token_indices", {2}}})
             .starts_with("trainable_token_indices: rows of tokens beside LoRA"));
 
   const std::string kinds = test_file("adapter/golden/kinds/");
@@ -285,7 +272,7 @@ TEST_CASE("folders: what a config says that is not there is refused by its name"
 TEST_CASE("folders: a vocabulary that only a part of the folder has") {
   const TempFolder folder;
   const auto model = Model::load(test_file("model/golden/llama3"), Precision{at::kFloat, at::kCPU});
-  const std::string good = folder_of("grown");
+  const std::string good = golden_folder("grown");
   fs::copy_file(good + "/adapter_config.json", folder.text() + "/adapter_config.json");
   const SafetensorsFile file(good + "/adapter_model.safetensors");
   NamedTensors list;
@@ -293,7 +280,7 @@ TEST_CASE("folders: a vocabulary that only a part of the folder has") {
     if (info.name != "base_model.model.lm_head.weight") list.emplace_back(info.name, file.tensor(info));
   }
   write_safetensors(folder.text() + "/adapter_model.safetensors", list);
-  const std::string text = refusal(*model, folder.text());
+  const std::string text = load_refusal(*model, folder.text());
   CAPTURE(text);
   CHECK(text.find("has 124 rows, the base model 120 tokens, and there is no lm_head.weight of 124 rows") !=
         std::string::npos);

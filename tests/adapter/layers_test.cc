@@ -43,7 +43,7 @@ std::unique_ptr<Adapter> attach(Model& model, const std::string& kind, const Jso
   return options->attach(model, seed);
 }
 
-std::set<std::string> names(const std::vector<std::pair<std::string, Tensor>>& named) {
+std::set<std::string> name_set(const std::vector<std::pair<std::string, Tensor>>& named) {
   std::set<std::string> out;
   for (const auto& [name, tensor] : named) out.insert(name);
   return out;
@@ -52,7 +52,7 @@ std::set<std::string> names(const std::vector<std::pair<std::string, Tensor>>& n
 // An optimizer that only counts: the state of a parameter is the number of updates since it joined.
 struct Counter : TrainingRun {
   explicit Counter(Adapter& adapter) : adapter(adapter) {
-    for (const auto& name : names(adapter.active())) steps[name] = 0;
+    for (const auto& name : name_set(adapter.active())) steps[name] = 0;
   }
   StateTensors forget(const std::string& name) override {
     REQUIRE(steps.count(name));
@@ -68,7 +68,7 @@ struct Counter : TrainingRun {
   double loss() override { return on_loss(); }
   void update(int64_t t) {
     adapter.begin_update(t, *this);
-    CHECK(names(adapter.active()) == known());
+    CHECK(name_set(adapter.active()) == known());
     for (auto& [name, count] : steps) ++count;
   }
   std::set<std::string> known() const {
@@ -147,7 +147,7 @@ TEST_CASE("freeze trains the last blocks, or names, and nothing is recorded belo
   for (const Parameter* p : model->parameters()) {
     if (layer_of(p->name) >= kLayers - 2) expected.insert(p->name);
   }
-  CHECK(names(adapter->trainable()) == expected);
+  CHECK(name_set(adapter->trainable()) == expected);
   const Tensor loss = mean_loss(*model);
   CHECK(graph_of(loss)["Linear"] == 2 * 4);
   torch::autograd::backward({loss}, {});
@@ -155,7 +155,7 @@ TEST_CASE("freeze trains the last blocks, or names, and nothing is recorded belo
 
   const auto other = tiny();
   const auto by_name = attach(*other, "freeze", {{"names", ".*layers\\.[13]\\..*norm.*|lm_head.*"}});
-  CHECK(names(by_name->trainable()) ==
+  CHECK(name_set(by_name->trainable()) ==
         std::set<std::string>{"lm_head.weight", "model.layers.1.input_layernorm.weight",
                               "model.layers.1.post_attention_layernorm.weight",
                               "model.layers.3.input_layernorm.weight",
@@ -229,8 +229,8 @@ TEST_CASE(
         else
           CHECK(graph["Recompute"] == recorded);
         torch::autograd::backward({loss}, {});
-        CHECK(with_gradient(*model) == names(lisa.active()));
-        CHECK(names(lisa.active()).count("model.embed_tokens.weight") == (embedding ? 1 : 0));
+        CHECK(with_gradient(*model) == name_set(lisa.active()));
+        CHECK(name_set(lisa.active()).count("model.embed_tokens.weight") == (embedding ? 1 : 0));
         for (Parameter* p : model->parameters()) p->master.mutable_grad() = Tensor();
       }
       CHECK(lowest.size() > 2);
@@ -332,8 +332,8 @@ TEST_CASE("lisa: a state goes on in the middle of an interval, and another run's
     CHECK(state.json["position"] == 2);
     b.load_state(state, 10, "x");
     CHECK(a.blocks() == b.blocks());
-    CHECK(names(a.active()) == names(b.active()));
-    CHECK(names(a.trainable()) == names(b.trainable()));
+    CHECK(name_set(a.active()) == name_set(b.active()));
+    CHECK(name_set(a.trainable()) == name_set(b.trainable()));
     const auto parked = b.state().tensors;
     REQUIRE(parked.size() == state.tensors.size());
     for (const auto& [name, tensor] : state.tensors) CHECK(at::equal(tensor, parked.at(name)));
@@ -362,7 +362,7 @@ TEST_CASE("lisa: bad options") {
                        doctest::Contains("at least 2 of them above 0"), UserError);
   CHECK_THROWS_WITH_AS(attach(*tied, "lisa", {{"head", false}}), doctest::Contains("one weight"), UserError);
   const auto both_off = attach(*tied, "lisa", {{"head", false}, {"embedding", false}, {"norm", false}});
-  for (const auto& name : names(both_off->trainable())) CHECK(layer_of(name) >= 0);
+  for (const auto& name : name_set(both_off->trainable())) CHECK(layer_of(name) >= 0);
 }
 
 TEST_CASE("ist: a quarter of the blocks trains, drawn anew each update, and scores follow the formula") {

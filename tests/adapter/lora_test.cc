@@ -10,6 +10,7 @@
 #include <set>
 
 #include "adapter/lora/product.h"
+#include "adapter/outputs.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -24,11 +25,11 @@ namespace {
 
 const std::string kAdapters[] = {"names", "all_linear", "patterns", "saved_modules", "saved_tied"};
 
-std::string golden_folder(const std::string& name) {
+std::string lora_folder(const std::string& name) {
   return test_file("adapter/golden/" + name);
 }
 Json golden(const std::string& name) {
-  return read_json_file(golden_folder(name) + "/golden.json");
+  return read_json_file(lora_folder(name) + "/golden.json");
 }
 std::unique_ptr<Model> base_model(const std::string& name, at::ScalarType compute = at::kFloat) {
   return Model::load(test_file("model/golden/" + name), Precision{compute, at::kCPU});
@@ -42,17 +43,6 @@ Batch batch_of(const std::vector<int64_t>& ids) {
   Packer packer;
   packer.add_targets(packer.add_segment(ids), 0, static_cast<int64_t>(ids.size()), 0);
   return {packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)};
-}
-Tensor logp(Model& model, const std::vector<int64_t>& ids) {
-  const at::NoGradGuard no_grad;
-  const Batch batch = batch_of(ids);
-  return model_logp(model, batch.tokens, batch.targets).logp;
-}
-double distance(const Tensor& a, const Json& expected) {
-  return (a.to(at::kDouble) - at::tensor(expected.get<std::vector<double>>(), at::kDouble))
-      .abs()
-      .max()
-      .item<double>();
 }
 double distance(const Tensor& a, const Tensor& b) {
   return (a - b).abs().max().item<double>();
@@ -129,7 +119,7 @@ TEST_CASE("lora: adapters that PEFT saved give PEFT's log-probs; off, the base's
     const Json expected = golden(name);
     const auto ids = expected["ids"].get<std::vector<int64_t>>();
     const auto model = base_model(expected["model"]);
-    const auto adapter = load_adapter(*model, golden_folder(name));
+    const auto adapter = load_adapter(*model, lora_folder(name));
     CHECK(distance(logp(*model, ids), expected["logprobs"]) < 2e-5);
     adapter->set_enabled(false);
     CHECK(distance(logp(*model, ids), expected["base"]) < 2e-5);
@@ -146,11 +136,11 @@ TEST_CASE("lora: files written again are PEFT's, byte for byte and key for key")
     CAPTURE(name);
     const TempFolder folder;
     const auto model = base_model(golden(name)["model"]);
-    load_adapter(*model, golden_folder(name))->save(folder.text() + "/out", at::kFloat);
+    load_adapter(*model, lora_folder(name))->save(folder.text() + "/out", at::kFloat);
     const std::string tensors = "/adapter_model.safetensors", config = "/adapter_config.json";
-    CHECK(read_file(folder.text() + "/out" + tensors) == read_file(golden_folder(name) + tensors));
+    CHECK(read_file(folder.text() + "/out" + tensors) == read_file(lora_folder(name) + tensors));
     Json ours = read_json_file(folder.text() + "/out" + config),
-         theirs = read_json_file(golden_folder(name) + config);
+         theirs = read_json_file(lora_folder(name) + config);
     std::vector<std::string> our_keys, their_keys;
     for (const auto& [key, value] : ours.items()) our_keys.push_back(key);
     for (const auto& [key, value] : theirs.items()) their_keys.push_back(key);
@@ -299,7 +289,7 @@ TEST_CASE("lora: options that make no sense, all named") {
 
 TEST_CASE("lora: malformed adapter folders are refused in one line") {
   const auto model = base_model("llama3");
-  const std::string good = golden_folder("names");
+  const std::string good = lora_folder("names");
   const TempFolder folder;
   auto refusal = [&] {
     try {

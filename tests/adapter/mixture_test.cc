@@ -6,6 +6,7 @@
 #include "adapter/adapter_set.h"
 #include "adapter/lora/lora.h"
 #include "adapter/lora/product.h"
+#include "adapter/outputs.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "model/families.h"
@@ -19,20 +20,8 @@ using at::Tensor;
 
 namespace {
 
-const std::vector<std::string> kMixtures = {"deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen3_moe"};
-
-std::string folder_of(const std::string& name) {
-  return test_file("model/golden/families/" + name);
-}
-
 std::vector<int64_t> ids_of(const std::string& name) {
-  return golden_sequences(read_json_file(folder_of(name) + "/golden.json"))[2].ids;
-}
-
-Tensor logp_of(Model& model, const std::vector<int64_t>& ids, const ForwardOptions& options = {}) {
-  Packer packer;
-  packer.add_targets(packer.add_segment(ids), 0, static_cast<int64_t>(ids.size()), 0);
-  return model_logp(model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1), {}, options).logp;
+  return golden_sequences(read_json_file(family_folder(name) + "/golden.json"))[2].ids;
 }
 
 // On all of a mixture's weights, by their own names.
@@ -46,23 +35,14 @@ LoraOptions on_mixture(const std::string& family) {
   return options;
 }
 
-std::unique_ptr<Adapter> attached(Model& model, const LoraOptions& options) {
-  auto adapter = options.attach(model, 1);
-  const at::NoGradGuard no_grad;
-  at::manual_seed(5);
-  for (const auto& [name, tensor] : adapter->trainable()) Tensor(tensor).normal_(0.0, 0.1);
-  adapter->refresh();
-  return adapter;
-}
-
 std::vector<std::string> names_of(Adapter& adapter) {
   std::vector<std::string> out;
   for (const auto& [name, tensor] : adapter.trainable()) out.push_back(name);
   return out;
 }
 
-std::string refusal(const std::string& family, const LoraOptions& options) {
-  const auto model = Model::load(folder_of(family), Precision{});
+std::string attach_refusal(const std::string& family, const LoraOptions& options) {
+  const auto model = Model::load(family_folder(family), Precision{});
   try {
     options.attach(*model, 1);
   } catch (const UserError& e) {
@@ -96,7 +76,7 @@ TEST_CASE("lora on routers and experts: gradients are those of the merged weight
   for (const std::string& family : kMixtures) {
     CAPTURE(family);
     const auto ids = ids_of(family);
-    const auto model = Model::load(folder_of(family), Precision{});
+    const auto model = Model::load(family_folder(family), Precision{});
     const auto adapter = attached(*model, on_mixture(family));
     ForwardOptions options;  // the balance loss reaches the router's update too
     options.balance_gradient = random({model->config().experts.count}, 0.01);
@@ -130,7 +110,7 @@ TEST_CASE(
   for (const std::string& family : kMixtures) {
     CAPTURE(family);
     const auto ids = ids_of(family);
-    const auto model = Model::load(folder_of(family), Precision{});
+    const auto model = Model::load(family_folder(family), Precision{});
     const auto base_logp = [&] {
       const at::NoGradGuard no_grad;
       return logp_of(*model, ids);
@@ -165,7 +145,7 @@ TEST_CASE("lora on routers and experts: merged and taken out again; beside anoth
     CAPTURE(family);
     const auto ids = ids_of(family);
     const TempFolder out;
-    const auto model = Model::load(folder_of(family), Precision{});
+    const auto model = Model::load(family_folder(family), Precision{});
     const auto adapter = attached(*model, on_mixture(family));
     const Tensor changed = logp_of(*model, ids).detach();
     adapter->save(out.text("adapter"), at::kFloat);
@@ -177,14 +157,14 @@ TEST_CASE("lora on routers and experts: merged and taken out again; beside anoth
     const auto loaded = load_adapter(*merged, out.text("adapter"));
     CHECK(unmerge_adapter(*merged, *loaded, ids) < 2e-5);
     loaded->set_enabled(false);
-    const auto base = Model::load(folder_of(family), Precision{});
+    const auto base = Model::load(family_folder(family), Precision{});
     CHECK(worst(logp_of(*merged, ids), logp_of(*base, ids)) < 2e-5);
 
     const std::string folder = out.text("adapter");
     const AdapterSet halves(*base, {{"a", folder, 0.5}, {"b", folder, 0.5}});
     CHECK(worst(logp_of(*base, ids), changed) < 2e-5);
     combine_adapters({{"a", folder, 0.25}, {"b", folder, 0.75}}, out.text("sum"));
-    const auto other = Model::load(folder_of(family), Precision{});
+    const auto other = Model::load(family_folder(family), Precision{});
     const auto sum = load_adapter(*other, out.text("sum"));
     CHECK(worst(logp_of(*other, ids), changed) < 2e-5);
   }
@@ -192,7 +172,7 @@ TEST_CASE("lora on routers and experts: merged and taken out again; beside anoth
 
 TEST_CASE("all-linear is what PEFT makes of it: routers and experts where files have them as linears") {
   const auto names = [](const std::string& family, const Json& targets) {
-    const auto model = Model::load(folder_of(family), Precision{});
+    const auto model = Model::load(family_folder(family), Precision{});
     LoraOptions options;
     options.rank = 2;
     options.targets = targets;
@@ -240,25 +220,25 @@ TEST_CASE("lora on routers and experts: what cannot be is refused in one line") 
   };
   LoraOptions options;
   options.dora = true;
-  has(refusal("qwen3_moe", options),
+  has(attach_refusal("qwen3_moe", options),
       "adapter.dora: routers and experts (\"model.layers.0.mlp.gate.weight\")");
   options = on_mixture("gpt_oss");
   options.dropout = 0.1;
-  has(refusal("gpt_oss", options), "adapter.dropout: routers and experts");
+  has(attach_refusal("gpt_oss", options), "adapter.dropout: routers and experts");
   options = on_mixture("gpt_oss");
   options.init = "pissa";
-  has(refusal("gpt_oss", options), "adapter.init: routers and experts");
+  has(attach_refusal("gpt_oss", options), "adapter.init: routers and experts");
   options = on_mixture("qwen3_moe");
   options.target_parameters = {"gate_up_proj_bias"};
-  has(refusal("qwen3_moe", options),
+  has(attach_refusal("qwen3_moe", options),
       "is called \"gate_up_proj_bias\"; there are down_proj, down_proj.weight, gate.weight, "
       "gate_proj.weight, gate_up_proj");
   options = {};
   options.targets = Json::array({"gate_proj"});
-  has(refusal("qwen3_moe", options), "the experts' gate_proj and up_proj are one tensor");
+  has(attach_refusal("qwen3_moe", options), "the experts' gate_proj and up_proj are one tensor");
   options = on_mixture("qwen3_moe");
   options.modules_to_save = {"mlp.gate"};
-  has(refusal("qwen3_moe", options), "among targets and modules_to_save");
+  has(attach_refusal("qwen3_moe", options), "among targets and modules_to_save");
   options = {};
   options.targets = Json::array();
   std::vector<std::string> problems;

@@ -43,7 +43,7 @@ const std::vector<Kind> kKinds = {
     {"prefix", ""},
     {"prefix_gqa", ""}};
 
-std::string folder_of(const std::string& name) {
+std::string kind_folder(const std::string& name) {
   return test_file("adapter/golden/kinds/" + name);
 }
 
@@ -54,7 +54,7 @@ struct Choice : Fields {
 };
 
 struct Golden {
-  explicit Golden(const std::string& name) : json(read_json_file(folder_of(name) + "/golden.json")) {
+  explicit Golden(const std::string& name) : json(read_json_file(kind_folder(name) + "/golden.json")) {
     const std::string base = test_file("model/golden/" + json["model"].get<std::string>());
     model = Model::load(base, Precision{at::kFloat, at::kCPU});
     samples = read_json_file(base + "/golden.json")["sequences"];
@@ -122,7 +122,7 @@ TEST_CASE(
   for (const Kind& kind : kKinds) {
     CAPTURE(kind.name);
     const Golden g(kind.name);
-    const auto adapter = load_adapter(*g.model, folder_of(kind.name) + "/trained");
+    const auto adapter = load_adapter(*g.model, kind_folder(kind.name) + "/trained");
     CHECK(g.distance("logprobs") < 2e-5);
     adapter->set_enabled(false);
     CHECK(g.distance("base") < 2e-5);
@@ -141,8 +141,8 @@ TEST_CASE("peft: five steps of training from PEFT's start have its losses, gradi
   for (const Kind& kind : kKinds) {
     CAPTURE(kind.name);
     const Golden g(kind.name);
-    const auto adapter =
-        kind.options.empty() ? load_adapter(*g.model, folder_of(kind.name) + "/start") : g.make(kind.options);
+    const auto adapter = kind.options.empty() ? load_adapter(*g.model, kind_folder(kind.name) + "/start")
+                                              : g.make(kind.options);
     if (!kind.options.empty()) CHECK(g.distance("base") < 2e-5);
     if (kind.name == "lora_fa") {  // a start that PEFT saved is a plain LoRA; what freezes A is the run
       for (auto& [name, tensor] : adapter->trainable()) {
@@ -167,7 +167,7 @@ TEST_CASE("peft: five steps of training from PEFT's start have its losses, gradi
     const auto loaded = load_adapter(*again.model, folder.path().string());
     CHECK((again.logp() - before).abs().max().item<double>() < 2e-5);
     const SafetensorsFile ours((folder / "adapter_model.safetensors").string()),
-        peft(folder_of(kind.name) + "/trained/adapter_model.safetensors");
+        peft(kind_folder(kind.name) + "/trained/adapter_model.safetensors");
     CHECK(ours.tensors().size() == peft.tensors().size());
     for (const TensorInfo& info : peft.tensors()) {
       CAPTURE(info.name);
@@ -176,7 +176,7 @@ TEST_CASE("peft: five steps of training from PEFT's start have its losses, gradi
       CHECK(own->shape == info.shape);
     }
     Json config = read_json_file((folder / "adapter_config.json").string()),
-         expected = read_json_file(folder_of(kind.name) + "/trained/adapter_config.json");
+         expected = read_json_file(kind_folder(kind.name) + "/trained/adapter_config.json");
     for (Json* j : {&config, &expected}) {
       for (const char* key : {"target_modules", "feedforward_modules"}) {
         if (j->contains(key) && (*j)[key].is_array()) std::sort((*j)[key].begin(), (*j)[key].end());
@@ -192,7 +192,7 @@ TEST_CASE("peft: five steps of training from PEFT's start have its losses, gradi
 
 TEST_CASE("peft: several adapters on one base, weighted as in PEFT, one at a time, none; as one folder") {
   const Json json = read_json_file(test_file("adapter/golden/kinds/combined.json"));
-  const std::string first = folder_of("gaussian") + "/trained", second = folder_of("pissa") + "/trained";
+  const std::string first = kind_folder("gaussian") + "/trained", second = kind_folder("pissa") + "/trained";
   const Golden g("gaussian");
   const auto expected = at::tensor(json["logprobs"].get<std::vector<double>>(), at::kDouble);
   const auto distance = [&](const Golden& of) {
@@ -223,17 +223,18 @@ TEST_CASE("peft: several adapters on one base, weighted as in PEFT, one at a tim
   CHECK_THROWS_WITH_AS(adapter_entries({first, first}), doctest::Contains("already"), UserError);
   CHECK_THROWS_WITH_AS(adapter_entries({first + "@x"}), doctest::Contains("expected a number"), UserError);
   const Golden other("ia3");
-  CHECK_THROWS_WITH_AS(AdapterSet(*other.model, adapter_entries({folder_of("ia3") + "/trained@0.5"})),
+  CHECK_THROWS_WITH_AS(AdapterSet(*other.model, adapter_entries({kind_folder("ia3") + "/trained@0.5"})),
                        doctest::Contains("only LoRA"), UserError);
-  CHECK_THROWS_AS(combine_adapters(adapter_entries({folder_of("dora") + "/trained"}), folder.path().string()),
-                  UserError);
+  CHECK_THROWS_AS(
+      combine_adapters(adapter_entries({kind_folder("dora") + "/trained"}), folder.path().string()),
+      UserError);
 }
 
 TEST_CASE("peft: unmerging gives the base again, and says so of what cannot") {
   for (const std::string name : {"gaussian", "pissa", "vera", "dora", "ia3"}) {
     CAPTURE(name);
     const Golden g(name);
-    const auto adapter = load_adapter(*g.model, folder_of(name) + "/trained");
+    const auto adapter = load_adapter(*g.model, kind_folder(name) + "/trained");
     const auto probe = g.json["ids"].get<std::vector<int64_t>>();
     CHECK(merge_adapter(*g.model, *adapter, probe) < 2e-5);
     if (name == "dora" || name == "ia3") {

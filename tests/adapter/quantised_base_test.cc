@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "adapter/lora/lora.h"
+#include "adapter/outputs.h"
 #include "base/error.h"
 #include "model/golden_families.h"
 #include "tensor/compare.h"
@@ -43,18 +44,6 @@ TEST_CASE("merging into a quantised base adds in fp32 and quantises once more") 
 
 namespace {
 
-const std::vector<std::string> kMixtures = {"deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen3_moe"};
-
-std::string folder_of(const std::string& mixture) {
-  return test_file("model/golden/families/" + mixture);
-}
-
-Tensor logp_of(Model& model, const std::vector<int64_t>& ids) {
-  Packer packer;
-  packer.add_targets(packer.add_segment(ids), 0, static_cast<int64_t>(ids.size()), 0);
-  return model_logp(model, packer.tokens_on(at::kCPU), packer.targets_on(at::kCPU, 1)).logp;
-}
-
 LoraOptions on_attention() {
   LoraOptions options;
   options.rank = 3;
@@ -68,27 +57,18 @@ LoraOptions on_experts() {
   return options;
 }
 
-std::unique_ptr<Adapter> attached(Model& model, const LoraOptions& options) {
-  auto adapter = options.attach(model, 1);
-  const at::NoGradGuard no_grad;
-  at::manual_seed(5);
-  for (const auto& [name, tensor] : adapter->trainable()) Tensor(tensor).normal_(0.0, 0.1);
-  adapter->refresh();
-  return adapter;
-}
-
 }  // namespace
 
 TEST_CASE("experts in few bits: log-probs and LoRA's gradients are those of the dequantised weights") {
   for (const std::string& mixture : kMixtures) {
-    const auto ids = golden_sequences(read_json_file(folder_of(mixture) + "/golden.json"))[2].ids;
+    const auto ids = golden_sequences(read_json_file(family_folder(mixture) + "/golden.json"))[2].ids;
     for (const auto kind : {QuantFormat::Kind::kInt8, QuantFormat::Kind::kNf4}) {
       for (const LoraOptions& options : {on_attention(), on_experts()}) {
         CAPTURE(mixture);
         Precision precision;
         precision.quantise = {kind};
-        const auto model = Model::load(folder_of(mixture), precision),
-                   dense = Model::load(folder_of(mixture), {});
+        const auto model = Model::load(family_folder(mixture), precision),
+                   dense = Model::load(family_folder(mixture), {});
         int64_t experts = 0;
         for (Parameter* p : model->parameters()) {
           if (!p->quantised) continue;
@@ -117,7 +97,7 @@ TEST_CASE("experts in few bits: log-probs and LoRA's gradients are those of the 
 TEST_CASE("experts in few bits: merging quantises once more, and neither they nor their biases train") {
   Precision precision;
   precision.quantise = {QuantFormat::Kind::kNf4};
-  const auto model = Model::load(folder_of("gpt_oss"), precision);
+  const auto model = Model::load(family_folder("gpt_oss"), precision);
   for (const char* name :
        {"model.layers.1.mlp.experts.gate_up_proj", "model.layers.1.mlp.experts.down_proj_bias",
         "model.layers.1.self_attn.q_proj.bias"}) {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -16,7 +17,7 @@ const Names kModules = {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.u
                         "model.layers.1.self_attn.q_proj", "model.layers.1.mlp.up_proj",
                         "model.layers.11.mlp.up_proj"};
 
-std::string refusal(const Json& targets) {
+std::string select_refusal(const Json& targets) {
   try {
     select_modules(kModules, targets, "adapter.targets");
   } catch (const UserError& e) {
@@ -24,10 +25,6 @@ std::string refusal(const Json& targets) {
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -45,14 +42,15 @@ TEST_CASE("targets: all, names, ends of paths and regular expressions") {
 }
 
 TEST_CASE("targets: what matches nothing is refused with what there is") {
-  CHECK(has(refusal("q_proj"), "matches no whole module path; there are q_proj, up_proj"));
-  CHECK(has(refusal({"q_proj", "qq_proj"}), "no linear is called \"qq_proj\"; there are q_proj, up_proj"));
-  CHECK(has(refusal({"proj"}), "no linear"));
-  CHECK(has(refusal("("), "not a regular expression"));
-  CHECK(has(refusal(3), "expected"));
-  CHECK(has(refusal(Json::array()), "expected"));
-  CHECK(has(refusal({1}), "expected"));
-  CHECK(has(refusal(".*.*.*.*.*.*.*.*X"), "too many steps"));
+  CHECK(has(select_refusal("q_proj"), "matches no whole module path; there are q_proj, up_proj"));
+  CHECK(has(select_refusal({"q_proj", "qq_proj"}),
+            "no linear is called \"qq_proj\"; there are q_proj, up_proj"));
+  CHECK(has(select_refusal({"proj"}), "no linear"));
+  CHECK(has(select_refusal("("), "not a regular expression"));
+  CHECK(has(select_refusal(3), "expected"));
+  CHECK(has(select_refusal(Json::array()), "expected"));
+  CHECK(has(select_refusal({1}), "expected"));
+  CHECK(has(select_refusal(".*.*.*.*.*.*.*.*X"), "too many steps"));
 }
 
 TEST_CASE("targets: pattern values as PEFT looks them up") {

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -130,9 +131,6 @@ std::string config_problems(const std::string& path, const std::vector<std::stri
   return "";
 }
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 int lines(const std::string& text) {
   return text.empty() ? 0 : 1 + static_cast<int>(std::count(text.begin(), text.end(), '\n'));
 }

@@ -83,7 +83,7 @@ class TlsServer {
   WireServer server_;
 };
 
-HttpAnswer post(const std::string& host, const TlsServer& server, const std::string& ca_file) {
+HttpAnswer tls_post(const std::string& host, const TlsServer& server, const std::string& ca_file) {
   HttpOptions o;
   o.url = "https://" + host + ":" + std::to_string(server.port()) + "/x";
   o.ca_file = ca_file;
@@ -104,16 +104,16 @@ TEST_CASE("http: certificates are checked") {
   make_certificate(folder, "old", "IP:127.0.0.1", -1);
   const TlsServer server(folder, "own");
 
-  const HttpAnswer refused = post("127.0.0.1", server, "");
+  const HttpAnswer refused = tls_post("127.0.0.1", server, "");
   CHECK(refused.cause == HttpAnswer::Cause::kCertificate);
   CHECK(
       has(refused.why, "not one that the system vouches for under this host name; name your own authority"));
   CHECK(refused.attempts == 1);
-  CHECK(post("127.0.0.1", server, folder.text("other.pem")).cause == HttpAnswer::Cause::kCertificate);
+  CHECK(tls_post("127.0.0.1", server, folder.text("other.pem")).cause == HttpAnswer::Cause::kCertificate);
   CHECK(server.answered == 0);
 
   for (const char* host : {"127.0.0.1", "localhost"}) {
-    const HttpAnswer accepted = post(host, server, folder.text("own.pem"));
+    const HttpAnswer accepted = tls_post(host, server, folder.text("own.pem"));
     CAPTURE(accepted.why);
     CHECK(accepted.ok());
     CHECK(accepted.body == "secret");
@@ -122,9 +122,10 @@ TEST_CASE("http: certificates are checked") {
 
   // Trusted, but another host's; trusted, but no longer valid.
   const TlsServer elsewhere(folder, "elsewhere");
-  CHECK(post("127.0.0.1", elsewhere, folder.text("elsewhere.pem")).cause == HttpAnswer::Cause::kCertificate);
+  CHECK(tls_post("127.0.0.1", elsewhere, folder.text("elsewhere.pem")).cause ==
+        HttpAnswer::Cause::kCertificate);
   const TlsServer old(folder, "old");
-  CHECK(post("127.0.0.1", old, folder.text("old.pem")).cause == HttpAnswer::Cause::kCertificate);
+  CHECK(tls_post("127.0.0.1", old, folder.text("old.pem")).cause == HttpAnswer::Cause::kCertificate);
   CHECK(elsewhere.answered + old.answered == 0);
 }
 

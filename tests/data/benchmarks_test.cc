@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -25,11 +26,6 @@ std::string error(const std::string& format, const std::string& name, const std:
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  CAPTURE(text);
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // templates whose generation prompt writes more than stored turns.
 #include "base/error.h"
 #include "data/records.h"
+#include "data/records_of.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
@@ -9,17 +10,13 @@ using namespace temper;
 
 namespace {
 
-Record record(const std::string& json) {
-  return {Json::parse(json), "f.jsonl", 3};
-}
-
 // As DeepSeek-R1-Distill.
 const char* const kThinks =
     "{%- for m in messages %}{%- if m.role == 'user' %}{{ '<u>' + m.content }}{%- else %}"
     "{{ '<a>' + m.content + '<e>\n' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{ '<a><think>\n' }}{%- endif %}";
 
-struct Fixture {
+struct ChatFixture {
   FakeTokenizer tokenizer{{"<u>", "<a>", "<e>"}, {"<think>"}};
   ChatTemplate thinks{kThinks};
 
@@ -57,7 +54,7 @@ std::string says(const std::string& text) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "templates whose generation prompt opens a thought train on stored answers") {
+TEST_CASE_FIXTURE(ChatFixture, "templates whose generation prompt opens a thought train on stored answers") {
   const std::string chat = R"({"messages":[)" + kQuestion + "," + says("4") + "]}";
   CHECK(supervised(chat) == "<u>q<a>[4<e>]\n");
   CHECK(supervised(chat, {.targets = "completion"}) == "<u>q<a>[4<e>]\n");
@@ -72,7 +69,7 @@ TEST_CASE_FIXTURE(Fixture, "templates whose generation prompt opens a thought tr
   CHECK(encoder().prompt_text(record(R"({"prompt":[)" + kQuestion + "]}")) == "<u>q<a><think>\n");
 }
 
-TEST_CASE_FIXTURE(Fixture, "with all targets, no turn needs to be found") {
+TEST_CASE_FIXTURE(ChatFixture, "with all targets, no turn needs to be found") {
   const ChatTemplate counts(
       "{% for m in messages %}{{ m.content ~ '|' ~ messages | length ~ '|' }}{% endfor %}");
   const Record chat = record(R"({"messages":[)" + kQuestion + "," + says("4") + "]}");
@@ -93,7 +90,7 @@ TEST_CASE_FIXTURE(Fixture, "with all targets, no turn needs to be found") {
   CHECK(shown(rejected.completion, rejected.target) == "[2|5|2|]");
 }
 
-TEST_CASE_FIXTURE(Fixture, "a prompt that ends in the assistant's words is continued") {
+TEST_CASE_FIXTURE(ChatFixture, "a prompt that ends in the assistant's words is continued") {
   const std::string prompt = R"("prompt":[)" + kQuestion + "," + says("It is") + "]";
   CHECK(encoder().prompt_text(record("{" + prompt + R"(,"answer":"4"})")) == "<u>q<a>It is");
   const std::string pair_of = "{" + prompt + R"(,"completion":[)" + says(" 4") + "]}";
@@ -113,7 +110,7 @@ TEST_CASE_FIXTURE(Fixture, "a prompt that ends in the assistant's words is conti
         "<u>q<a><think>\n");
 }
 
-TEST_CASE_FIXTURE(Fixture, "a chat without an assistant turn is learnt whole unless told otherwise") {
+TEST_CASE_FIXTURE(ChatFixture, "a chat without an assistant turn is learnt whole unless told otherwise") {
   const std::string chat = R"({"messages":[)" + kQuestion + "]}";
   CHECK(supervised(chat) == "[<u>q]");
   CHECK(encoder().learnt_whole(record(chat)));
@@ -122,7 +119,7 @@ TEST_CASE_FIXTURE(Fixture, "a chat without an assistant turn is learnt whole unl
   CHECK(!encoder().learnt_whole(record(R"({"text":"x"})")));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a string prompt beside whole chats is what they begin with") {
+TEST_CASE_FIXTURE(ChatFixture, "a string prompt beside whole chats is what they begin with") {
   const std::string chats =
       R"("chosen":[)" + kQuestion + "," + says("4") + R"(],"rejected":[)" + kQuestion + "," + says("5") + "]";
   const std::string want = "<u>q<a> | [4<e>]\n | [5<e>]\n";

@@ -12,7 +12,7 @@ using namespace temper;
 
 namespace {
 
-Record record(const Json& json) {
+Record record_of(const Json& json) {
   return {json, "f.jsonl", 3};
 }
 
@@ -31,10 +31,10 @@ const DataFormat& format(const std::string& name) {
 }
 
 // Of a record, the columns that a run learns from.
-Json learnt_of(const Json& record) {
+Json learnt_of(const Json& record_of) {
   Json out = Json::object();
   for (const char* key : {"prompt", "completion", "messages", "chosen", "rejected", "label", "tools"}) {
-    if (record.contains(key)) out[key] = record[key];
+    if (record_of.contains(key)) out[key] = record_of[key];
   }
   return out;
 }
@@ -44,7 +44,7 @@ Json said(const char* role, const char* words) {
 }
 
 Json converted(const std::string& json) {
-  const Record one = record(Json::parse(json));
+  const Record one = record_of(Json::parse(json));
   return told_format(one.json).convert(one).value();
 }
 
@@ -74,9 +74,9 @@ TEST_CASE("formats: each is told by its content, and its example is a record tha
   for (const DataFormat& f : data_formats()) {
     CAPTURE(f.name);
     CHECK(&told_format(f.example) == &f);
-    const std::optional<Json> made = f.convert(record(f.example));
+    const std::optional<Json> made = f.convert(record_of(f.example));
     REQUIRE(made);
-    record_kind(record(*made));
+    record_kind(record_of(*made));
     CHECK(std::find(names.begin(), names.end(), f.name) == names.end());
     for (const std::string& text : {f.name, f.summary, f.source, f.keys, f.becomes})
       CHECK_FALSE(text.empty());
@@ -156,12 +156,12 @@ TEST_CASE("formats: columns and tags of the user's") {
   RecordFormat as;
   as.columns.prompt = "question";
   as.columns.completion = "answer";
-  CHECK(mapped(record({{"question", "q"}, {"answer", "a"}}), as) ==
+  CHECK(mapped(record_of({{"question", "q"}, {"answer", "a"}}), as) ==
         Json{{"question", "q"}, {"answer", "a"}, {"prompt", "q"}, {"completion", "a"}});
   as.columns.system = "sys";
-  CHECK(learnt_of(mapped(record({{"question", "q"}, {"answer", "a"}, {"sys", "s"}}), as)) ==
+  CHECK(learnt_of(mapped(record_of({{"question", "q"}, {"answer", "a"}, {"sys", "s"}}), as)) ==
         Json{{"prompt", {said("system", "s"), said("user", "q")}}, {"completion", {said("assistant", "a")}}});
-  CHECK(learnt_of(mapped(record({{"question", "q"}, {"answer", "a"}, {"sys", nullptr}}), as)) ==
+  CHECK(learnt_of(mapped(record_of({{"question", "q"}, {"answer", "a"}, {"sys", nullptr}}), as)) ==
         Json{{"prompt", "q"}, {"completion", "a"}});
 
   // Labels of tables are text.
@@ -169,7 +169,7 @@ TEST_CASE("formats: columns and tags of the user's") {
   labelled.columns.label = "good";
   for (const auto& [text, label] :
        {std::pair{"True", Json(true)}, {"false", Json(false)}, {"0", Json(false)}, {"yes", Json("yes")}})
-    CHECK(mapped(record({{"good", text}}), labelled)["label"] == label);
+    CHECK(mapped(record_of({{"good", text}}), labelled)["label"] == label);
 
   RecordFormat chats;
   chats.columns.messages = "talk";
@@ -180,12 +180,12 @@ TEST_CASE("formats: columns and tags of the user's") {
   const Json talk = Json::parse(
       R"([{"who":"system","words":"s"},{"who":"customer","words":"a"},{"who":"agent","words":"b","weight":0}])");
   CHECK(
-      mapped(record({{"talk", talk}}), chats)["messages"] ==
+      mapped(record_of({{"talk", talk}}), chats)["messages"] ==
       Json{said("system", "s"), said("user", "a"), {{"role", "assistant"}, {"content", "b"}, {"weight", 0}}});
 
   // One word each that is wrong.
   const auto told = [&](const Json& json, const RecordFormat& format) {
-    return problem([&] { mapped(record(json), format); });
+    return problem([&] { mapped(record_of(json), format); });
   };
   CHECK(
       told({{"query", "q"}, {"answer", "a"}}, as) ==
@@ -284,7 +284,7 @@ struct Letters {
   explicit Letters(const std::string& source = "chatml", EncodeSettings settings = {})
       : chat(source), encoder(tokenizer, &chat, std::move(settings)) {}
   std::string learnt(const Json& json) const {
-    const Example e = encoder.supervised(record(json));
+    const Example e = encoder.supervised(record_of(json));
     std::string out;
     for (size_t i = 0; i < e.ids.size(); ++i) out += e.target[i] ? tokenizer.piece(e.ids[i]) : ".";
     out.erase(std::unique(out.begin(), out.end(), [](char a, char b) { return a == '.' && b == '.'; }),
@@ -345,7 +345,7 @@ TEST_CASE("a turn of weight 0 is not learnt") {
 
 TEST_CASE("token ids are learnt where their label is one") {
   const Letters l;
-  const auto example = [&](const char* json) { return l.encoder.supervised(record(Json::parse(json))); };
+  const auto example = [&](const char* json) { return l.encoder.supervised(record_of(Json::parse(json))); };
   Example e = example(R"({"input_ids":[1,5,6,2],"labels":[-100,-100,6,2]})");
   CHECK(e.ids == std::vector<int64_t>{1, 5, 6, 2});
   CHECK(e.target == std::vector<bool>{false, false, true, true});
@@ -355,7 +355,7 @@ TEST_CASE("token ids are learnt where their label is one") {
   CHECK(e.ids == std::vector<int64_t>{1, 5});
   CHECK(e.target == std::vector<bool>{false, true});
   const Letters three("chatml", {.max_tokens = 3, .overlong = "drop"});
-  CHECK(three.encoder.supervised(record(Json::parse(R"({"input_ids":[1,5,6,2]})"))).ids.empty());
+  CHECK(three.encoder.supervised(record_of(Json::parse(R"({"input_ids":[1,5,6,2]})"))).ids.empty());
 
   const auto told = [&](const char* json) { return problem([&] { example(json); }); };
   CHECK(told(R"({"input_ids":[1,5],"labels":[-100]})") ==
@@ -371,6 +371,6 @@ TEST_CASE("token ids are learnt where their label is one") {
   CHECK(has(told(R"({"input_ids":[1],"attention_mask":[2]})"), "\"attention_mask\"[0] must be 0 or 1"));
   CHECK(has(told(R"({"input_ids":[1,2],"labels":[-100,-100]})"), "no token to learn from"));
   const Letters all("chatml", {.targets = "all"});
-  CHECK(has(problem([&] { all.encoder.supervised(record(Json::parse(R"({"input_ids":[1]})"))); }),
+  CHECK(has(problem([&] { all.encoder.supervised(record_of(Json::parse(R"({"input_ids":[1]})"))); }),
             "set targets to \"auto\""));
 }

@@ -7,14 +7,15 @@ using namespace temper;
 
 namespace {
 
-Record record(const std::string& line) {
+Record group_record(const std::string& line) {
   return {Json::parse(line), "f.jsonl", 7};
 }
 
 }  // namespace
 
 TEST_CASE("groups: a line becomes its answers, and they the line again") {
-  const Record group = record(R"({"answer": "4", "prompt": "2+2?", "prompt_ids": [5, 6], "temperature": 1.0,
+  const Record group =
+      group_record(R"({"answer": "4", "prompt": "2+2?", "prompt_ids": [5, 6], "temperature": 1.0,
     "completions": ["4", "five", "it is"], "rewards": [1.0, 0.0, null], "logprobs": [[-0.5], [-1, -2], [-3.0]],
     "completion_ids": [[1], [2, 3], [4]], "finish": ["end", "end", "length"],
     "turns": [null, [[0, 1], [1, 2]], null],
@@ -44,11 +45,11 @@ TEST_CASE("groups: a line becomes its answers, and they the line again") {
     CHECK(again[key] == value);
   }
   CHECK(again.size() == group.json.size());
-  CHECK(unpacked(std::vector<Record>{group, record(R"({"text": "t"})")}).size() == 4);
+  CHECK(unpacked(std::vector<Record>{group, group_record(R"({"text": "t"})")}).size() == 4);
 }
 
 TEST_CASE("groups: chats, and answers that are strings behind one") {
-  const Record group = record(R"({"prompt": [{"role": "user", "content": "q"}],
+  const Record group = group_record(R"({"prompt": [{"role": "user", "content": "q"}],
     "completions": ["a", [{"role": "assistant", "content": "b"}]], "rewards": [true, 0.25]})");
   const std::vector<Record> answers = unpacked(group);
   CHECK(answers[0].json["completion"] == Json::parse(R"([{"role": "assistant", "content": "a"}])"));
@@ -69,17 +70,17 @@ TEST_CASE("groups: what else has completions is none") {
                            R"({"prompt": "p", "completions": "a"})", R"({"prompt": "p", "completion": "a"})",
                            R"({"completions": ["a"]})", R"({"prompt": "p", "completions": null})"}) {
     CAPTURE(line);
-    CHECK_FALSE(is_group(record(line)));
+    CHECK_FALSE(is_group(group_record(line)));
   }
-  CHECK(is_group(record(R"({"prompt": "p", "completions": ["a"]})")));
+  CHECK(is_group(group_record(R"({"prompt": "p", "completions": ["a"]})")));
 }
 
 TEST_CASE("groups: one place gathers answers by their prompts") {
   const auto groups =
-      answer_groups({record(R"({"prompt": "p", "completion": "a", "reward": 1})"),
-                     record(R"({"prompt": "q", "completions": ["x", "y"], "rewards": [0, 1]})"),
-                     record(R"({"prompt": "p", "completions": ["b"], "rewards": [2]})"),
-                     record(R"({"messages": [{"role": "user", "content": "p"},
+      answer_groups({group_record(R"({"prompt": "p", "completion": "a", "reward": 1})"),
+                     group_record(R"({"prompt": "q", "completions": ["x", "y"], "rewards": [0, 1]})"),
+                     group_record(R"({"prompt": "p", "completions": ["b"], "rewards": [2]})"),
+                     group_record(R"({"messages": [{"role": "user", "content": "p"},
                                                 {"role": "assistant", "content": "c"}], "reward": 3})")});
   REQUIRE(groups.size() == 3);
   REQUIRE(groups[0].answers.size() == 2);
@@ -89,7 +90,7 @@ TEST_CASE("groups: one place gathers answers by their prompts") {
 }
 
 TEST_CASE("groups: rewards stand for ratings and labels") {
-  const Record group = record(R"({"prompt": "p", "completions": ["a", "b", "c", "d"],
+  const Record group = group_record(R"({"prompt": "p", "completions": ["a", "b", "c", "d"],
                                   "rewards": [0.5, null, 0.75, false], "finish": ["end", "end", "end", "end"]})");
   const Record rated = with_ratings(group);
   CHECK(rated.json ==
@@ -97,7 +98,7 @@ TEST_CASE("groups: rewards stand for ratings and labels") {
   CHECK(with_labels(group, kGoodReward).json ==
         Json::parse(R"({"prompt": "p", "completions": ["a", "c", "d"], "labels": [true, true, false]})"));
   CHECK(with_labels(group, 0.6).json["labels"] == Json::parse("[false, true, false]"));
-  const Record chat = record(R"({"prompt": [{"role": "user", "content": "p"}],
+  const Record chat = group_record(R"({"prompt": [{"role": "user", "content": "p"}],
     "completions": [[{"role": "assistant", "content": "a"}]], "rewards": [1]})");
   CHECK(with_labels(chat, 0.5).json["completions"] == Json::parse(R"(["a"])"));
 }
@@ -118,15 +119,15 @@ TEST_CASE("groups: bad lines are told with their place") {
            {R"({"prompt": "p", "completions": []})", "is empty"},
        }) {
     CAPTURE(line);
-    REQUIRE(is_group(record(line)));
-    CHECK_THROWS_WITH_AS(unpacked(record(line)), doctest::Contains(what), UserError);
+    REQUIRE(is_group(group_record(line)));
+    CHECK_THROWS_WITH_AS(unpacked(group_record(line)), doctest::Contains(what), UserError);
   }
-  CHECK_THROWS_WITH_AS(answer_reward(record(R"({"reward": "good"})")), doctest::Contains("f.jsonl:7: reward"),
-                       UserError);
-  CHECK_THROWS_WITH_AS(with_ratings(record(R"({"prompt": "p", "completions": ["a"]})")),
+  CHECK_THROWS_WITH_AS(answer_reward(group_record(R"({"reward": "good"})")),
+                       doctest::Contains("f.jsonl:7: reward"), UserError);
+  CHECK_THROWS_WITH_AS(with_ratings(group_record(R"({"prompt": "p", "completions": ["a"]})")),
                        doctest::Contains("have no \"rewards\""), UserError);
-  CHECK_THROWS_WITH_AS(answer_groups({record(R"({"text": "t"})")}), doctest::Contains("expected answers"),
-                       UserError);
-  CHECK_THROWS_WITH_AS(answer_groups({record(R"({"messages": [{"role": "user", "content": "q"}]})")}),
+  CHECK_THROWS_WITH_AS(answer_groups({group_record(R"({"text": "t"})")}),
+                       doctest::Contains("expected answers"), UserError);
+  CHECK_THROWS_WITH_AS(answer_groups({group_record(R"({"messages": [{"role": "user", "content": "q"}]})")}),
                        doctest::Contains("must end in the answer"), UserError);
 }

@@ -55,7 +55,7 @@ void check_same(const Records& large, const std::vector<Record>& held) {
   }
 }
 
-std::string line(int i, size_t size = 10) {
+std::string numbered_line(int i, size_t size = 10) {
   return "{\"prompt\": \"" + std::to_string(i) + "\", \"completion\": \"" + std::string(size, 'x') + "\"}";
 }
 
@@ -103,18 +103,18 @@ TEST_CASE("in_order: results come in order, and the first error in that order") 
 TEST_CASE("large records: the same as in memory, wherever lines end") {
   const Folder f;
   std::string pieces;  // lines across the borders of the pieces that threads read
-  for (int i = 0; i < 9000; ++i) pieces += line(i, 1000 + i % 77) + "\n";
-  const std::string huge = line(1, 9 << 20);
+  for (int i = 0; i < 9000; ++i) pieces += numbered_line(i, 1000 + i % 77) + "\n";
+  const std::string huge = numbered_line(1, 9 << 20);
   const std::vector<std::string> contents = {
-      line(1) + "\n" + line(2) + "\n",
-      line(1) + "\n" + line(2),
-      line(1) + "\r\n" + line(2) + "\r\n",
-      "\n\n" + line(1) + "\n \t\r\n\n" + line(2) + "\n\n\n",
-      "\xEF\xBB\xBF" + line(1) + "\n" + line(2) + "\n",
-      line(0) + "\n" + huge + "\n" + line(2) + "\n\n" + line(3),
+      numbered_line(1) + "\n" + numbered_line(2) + "\n",
+      numbered_line(1) + "\n" + numbered_line(2),
+      numbered_line(1) + "\r\n" + numbered_line(2) + "\r\n",
+      "\n\n" + numbered_line(1) + "\n \t\r\n\n" + numbered_line(2) + "\n\n\n",
+      "\xEF\xBB\xBF" + numbered_line(1) + "\n" + numbered_line(2) + "\n",
+      numbered_line(0) + "\n" + huge + "\n" + numbered_line(2) + "\n\n" + numbered_line(3),
       huge,
       pieces,
-      "\n" + pieces + "\n\n" + line(1),
+      "\n" + pieces + "\n\n" + numbered_line(1),
       kOther + "\n" + kOther + "\n",
   };
   for (size_t i = 0; i < contents.size(); ++i) {
@@ -131,7 +131,8 @@ TEST_CASE("large records: the same as in memory, wherever lines end") {
 TEST_CASE("large records: what is no JSONL is copied into the cache") {
   const Folder f;
   for (const auto& [name, content] :
-       {std::pair<std::string, std::string>{"a.json", "[" + line(1) + ",\n\n" + line(2) + "]"},
+       {std::pair<std::string, std::string>{"a.json",
+                                            "[" + numbered_line(1) + ",\n\n" + numbered_line(2) + "]"},
         {"a.csv", "prompt,completion\na,\"b\nc\"\nd,\n"},
         {"b.json", "[" + kOther + "]"}}) {
     CAPTURE(name);
@@ -170,7 +171,7 @@ TEST_CASE("large records: a compressed file that unpacks to much goes through a 
 TEST_CASE("large records: the errors are those of data in memory, with file and line") {
   const Folder f;
   std::string many = "\n";
-  for (int i = 0; i < 6000; ++i) many += line(i, 1000) + "\n";
+  for (int i = 0; i < 6000; ++i) many += numbered_line(i, 1000) + "\n";
   RecordFormat system, alpaca;
   system.columns.system = "sys";
   alpaca.name = "alpaca";
@@ -202,7 +203,8 @@ TEST_CASE("large records: the errors are those of data in memory, with file and 
 
 TEST_CASE("large records: a file that changes under the run is an error that names it") {
   const Folder f;
-  const std::string one = line(1) + "\n" + line(2) + "\n", path = f.folder.write("a.jsonl", one);
+  const std::string one = numbered_line(1) + "\n" + numbered_line(2) + "\n",
+                    path = f.folder.write("a.jsonl", one);
   const Records records = f.open({path});
   CHECK(records[1].line == 2);
   const auto says = [&](const char* what) {
@@ -210,9 +212,9 @@ TEST_CASE("large records: a file that changes under the run is an error that nam
     CHECK(has(told, path + ": the file changed while it was in use"));
     CHECK(has(told, what));
   };
-  f.folder.write("a.jsonl", line(1));  // shorter: a map would end the process
+  f.folder.write("a.jsonl", numbered_line(1));  // shorter: a map would end the process
   says("bytes then");
-  f.folder.write("a.jsonl", line(1) + "\n" + line(3) + "\n");
+  f.folder.write("a.jsonl", numbered_line(1) + "\n" + numbered_line(3) + "\n");
   touch(path);
   says("other content of the same size");
 }
@@ -220,7 +222,7 @@ TEST_CASE("large records: a file that changes under the run is an error that nam
 TEST_CASE("records: choosing and changing is the same in memory and where they stand") {
   const Folder f;
   std::string text;
-  for (int i = 0; i < 50; ++i) text += line(i) + "\n";
+  for (int i = 0; i < 50; ++i) text += numbered_line(i) + "\n";
   const std::string a = f.folder.write("a.jsonl", text), b = f.folder.write("b.jsonl", text);
   Records large = f.open({a, b});
   Records held = read_data({a, b});
@@ -252,7 +254,7 @@ TEST_CASE("records: choosing and changing is the same in memory and where they s
 
 TEST_CASE("data cache: what is torn, of another version or of other data is made anew") {
   const Folder f;
-  const std::string path = f.folder.write("a.jsonl", line(1) + "\n" + line(2) + "\n");
+  const std::string path = f.folder.write("a.jsonl", numbered_line(1) + "\n" + numbered_line(2) + "\n");
   const std::vector<Record> held = read_data({path});
   check_same(f.open({path}), held);
   REQUIRE(f.kept("index").size() == 1);
@@ -283,7 +285,7 @@ TEST_CASE("data cache: what is torn, of another version or of other data is made
   CHECK(made_anew > damaged.size() / 2);
   write_file_atomic(index, whole);
   // The content decides, not the name or the time; other settings have files of their own.
-  const std::string moved = f.folder.write("b.jsonl", line(1) + "\n" + line(2) + "\n");
+  const std::string moved = f.folder.write("b.jsonl", numbered_line(1) + "\n" + numbered_line(2) + "\n");
   f.open({moved});
   touch(path);
   f.open({path});
@@ -292,7 +294,7 @@ TEST_CASE("data cache: what is torn, of another version or of other data is made
   named.name = "trl";
   f.open({path}, named);
   CHECK(f.kept("index").size() == 2);
-  f.folder.write("a.jsonl", line(1) + "\n" + line(3) + "\n");
+  f.folder.write("a.jsonl", numbered_line(1) + "\n" + numbered_line(3) + "\n");
   touch(path);
   CHECK(f.open({path})[1].json["prompt"] == "3");
   CHECK(f.kept("index").size() == 3);
@@ -300,7 +302,7 @@ TEST_CASE("data cache: what is torn, of another version or of other data is made
 
 TEST_CASE("data cache: a folder that cannot be written is no reason to stop, and its size is bounded") {
   const Folder f;
-  const std::string path = f.folder.write("a.jsonl", line(1) + "\n" + line(2) + "\n");
+  const std::string path = f.folder.write("a.jsonl", numbered_line(1) + "\n" + numbered_line(2) + "\n");
   const std::string file = f.folder.write("file", "");
   check_same(Folder::open({path}, DataCache(file + "/cache")), read_data({path}));
   CHECK(read_file(file).empty());
@@ -357,7 +359,7 @@ TEST_CASE("encoded records: examples come back as they were encoded, by any numb
   const RecordEncoder encoder(tokenizer, &chatml, settings);
   std::string text;
   for (int i = 0; i < 1000; ++i) {
-    text += i % 3 == 0 ? line(i, i % 50)
+    text += i % 3 == 0 ? numbered_line(i, i % 50)
             : i % 3 == 1
                 ? R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "ab)" +
                       std::string(i % 9, 'c') + R"("}]})"

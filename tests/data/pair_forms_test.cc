@@ -1,21 +1,13 @@
 #include "data/pair_forms.h"
 
 #include "base/error.h"
+#include "data/records_of.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
 using namespace temper;
 
-namespace {
-
-std::vector<Record> records(const std::vector<std::string>& lines) {
-  std::vector<Record> out;
-  for (const std::string& line : lines)
-    out.push_back({Json::parse(line), "f.jsonl", static_cast<int64_t>(out.size()) + 1});
-  return out;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("rated answers become pairs from easy to hard") {
   const auto four = records(

@@ -8,6 +8,7 @@
 #include "data/problems/cnf.h"
 #include "data/problems/problem.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -39,10 +40,6 @@ std::string problems_of(const Json& json) {
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 std::vector<std::string> split(const std::string& text, const std::string& by) {

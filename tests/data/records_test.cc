@@ -6,16 +6,14 @@
 #include <set>
 
 #include "base/error.h"
+#include "data/records_of.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
+#include "told.h"
 
 using namespace temper;
 
 namespace {
-
-Record record(const std::string& json) {
-  return {Json::parse(json), "f.jsonl", 3};
-}
 
 std::string write(const std::string& name, const std::string& content) {
   const std::string path = (std::filesystem::temp_directory_path() / ("temper_data_test_" + name)).string();
@@ -32,10 +30,6 @@ std::string error_of(F run) {
     return e.what();
   }
   return "no error";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 struct Fixture {

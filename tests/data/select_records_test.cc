@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "data/groups.h"
+#include "data/records_of.h"
 #include "data/select/balance.h"
 #include "data/select/dsir.h"
 #include "data/select/select.h"
@@ -17,18 +18,11 @@ using namespace temper;
 
 namespace {
 
-std::vector<Record> selected(const std::string& rule, const Json& options, std::vector<Record> records,
-                             SelectContext context = {}) {
+std::vector<Record> selected_records(const std::string& rule, const Json& options,
+                                     std::vector<Record> records, SelectContext context = {}) {
   const auto made = select_registry().find(rule)->make();
   read_fields(*made, options, "select", ".");
   return made->select(std::move(records), context);
-}
-
-std::vector<Record> records(const std::vector<std::string>& lines) {
-  std::vector<Record> out;
-  for (const std::string& line : lines)
-    out.push_back({Json::parse(line), "f.jsonl", static_cast<int64_t>(out.size()) + 1});
-  return out;
 }
 
 std::vector<int64_t> lines_of(const std::vector<Record>& records) {
@@ -37,32 +31,33 @@ std::vector<int64_t> lines_of(const std::vector<Record>& records) {
   return out;
 }
 
-std::string line(const char* prompt, const char* completion) {
+std::string answer_line(const char* prompt, const char* completion) {
   return Json{{"prompt", prompt}, {"completion", completion}}.dump();
 }
 
 }  // namespace
 
 TEST_CASE("select: dedup compares a prompt's answers, or prompts") {
-  const auto all = records({line("p", "The answer"), line("q", "The answer"), line("p", " the  ANSWER\n"),
-                            line("p", "The answer"), line("P ", "other")});
-  CHECK(lines_of(selected("dedup", {{"same", "exact"}}, all)) == std::vector<int64_t>{1, 2, 3, 5});
-  CHECK(lines_of(selected("dedup", Json::object(), all)) == std::vector<int64_t>{1, 2, 5});
-  CHECK(lines_of(selected("dedup", {{"of", "prompt"}, {"same", "exact"}}, all)) ==
+  const auto all = records({answer_line("p", "The answer"), answer_line("q", "The answer"),
+                            answer_line("p", " the  ANSWER\n"), answer_line("p", "The answer"),
+                            answer_line("P ", "other")});
+  CHECK(lines_of(selected_records("dedup", {{"same", "exact"}}, all)) == std::vector<int64_t>{1, 2, 3, 5});
+  CHECK(lines_of(selected_records("dedup", Json::object(), all)) == std::vector<int64_t>{1, 2, 5});
+  CHECK(lines_of(selected_records("dedup", {{"of", "prompt"}, {"same", "exact"}}, all)) ==
         std::vector<int64_t>{1, 2, 5});
-  CHECK(lines_of(selected("dedup", {{"of", "prompt"}}, all)) == std::vector<int64_t>{1, 2});
+  CHECK(lines_of(selected_records("dedup", {{"of", "prompt"}}, all)) == std::vector<int64_t>{1, 2});
   // What earlier rounds kept is known.
   SelectContext context;
-  context.earlier = records({line("q", "the answer")});
-  CHECK(lines_of(selected("dedup", Json::object(), all, context)) == std::vector<int64_t>{1, 5});
+  context.earlier = records({answer_line("q", "the answer")});
+  CHECK(lines_of(selected_records("dedup", Json::object(), all, context)) == std::vector<int64_t>{1, 5});
   // Groups: as answers, or whole by their prompts.
   const auto groups = records({R"({"prompt": "p", "completions": ["a", "A", "b"], "rewards": [1, 0, 0]})",
                                R"({"prompt": "p", "completions": ["a", "c"], "rewards": [1, 0]})"});
-  const auto answers = selected("dedup", Json::object(), groups);
+  const auto answers = selected_records("dedup", Json::object(), groups);
   CHECK(answers.size() == 3);
   CHECK(answers[2].json["completion"] == "c");
-  CHECK(selected("dedup", {{"of", "prompt"}}, groups).size() == 1);
-  CHECK(selected("dedup", {{"of", "prompt"}}, groups)[0].json == groups[0].json);
+  CHECK(selected_records("dedup", {{"of", "prompt"}}, groups).size() == 1);
+  CHECK(selected_records("dedup", {{"of", "prompt"}}, groups)[0].json == groups[0].json);
 }
 
 TEST_CASE("select: dedup by n-grams is the exact Jaccard index") {
@@ -94,8 +89,9 @@ TEST_CASE("select: dedup by n-grams is the exact Jaccard index") {
     }
     CHECK(wanted.size() > 4);
     CHECK(wanted.size() < 60);
-    CHECK(lines_of(selected("dedup", {{"of", "prompt"}, {"same", "ngrams"}, {"n", 2}, {"overlap", overlap}},
-                            all)) == wanted);
+    CHECK(lines_of(selected_records(
+              "dedup", {{"of", "prompt"}, {"same", "ngrams"}, {"n", 2}, {"overlap", overlap}}, all)) ==
+          wanted);
   }
 }
 
@@ -106,10 +102,11 @@ TEST_CASE("select: difficulty keeps prompts by the mean of their rewards") {
                             R"({"prompt": "none", "completions": ["a"], "rewards": [null]})",
                             R"({"prompt": "one", "completion": "a", "reward": 0})",
                             R"({"prompt": "one", "completion": "b", "reward": 0.4})"});
-  CHECK(lines_of(selected("difficulty", Json::object(), all)) == std::vector<int64_t>{2, 5, 6});
-  CHECK(selected("difficulty", Json::object(), all)[0].json == all[1].json);
-  CHECK(lines_of(selected("difficulty", {{"low", 0.5}, {"high", 1.0}}, all)) == std::vector<int64_t>{1, 2});
-  CHECK_THROWS_WITH_AS(selected("difficulty", {{"low", 0.5}, {"high", 0.4}}, all),
+  CHECK(lines_of(selected_records("difficulty", Json::object(), all)) == std::vector<int64_t>{2, 5, 6});
+  CHECK(selected_records("difficulty", Json::object(), all)[0].json == all[1].json);
+  CHECK(lines_of(selected_records("difficulty", {{"low", 0.5}, {"high", 1.0}}, all)) ==
+        std::vector<int64_t>{1, 2});
+  CHECK_THROWS_WITH_AS(selected_records("difficulty", {{"low", 0.5}, {"high", 0.4}}, all),
                        doctest::Contains("above high"), UserError);
 }
 
@@ -138,7 +135,7 @@ TEST_CASE("select: dsir draws as often as the weights say") {
   std::vector<int> drawn(3);
   const int draws = 2000;
   for (uint64_t seed = 0; seed < draws; ++seed) {
-    const auto one = selected("dsir", options, all, {.seed = seed});
+    const auto one = selected_records("dsir", options, all, {.seed = seed});
     REQUIRE(one.size() == 1);
     ++drawn[static_cast<size_t>(one[0].line - 1)];
   }
@@ -149,10 +146,10 @@ TEST_CASE("select: dsir draws as often as the weights say") {
   Json largest = options;
   largest["noise"] = false;
   const auto best = static_cast<int64_t>(std::max_element(weights.begin(), weights.end()) - weights.begin());
-  CHECK(selected("dsir", largest, all)[0].line == best + 1);
+  CHECK(selected_records("dsir", largest, all)[0].line == best + 1);
   largest["count"] = 9;
-  CHECK(lines_of(selected("dsir", largest, all)) == std::vector<int64_t>{1, 2, 3});
-  CHECK_THROWS_WITH_AS(selected("dsir", {{"target", {folder.text("none.jsonl")}}}, all),
+  CHECK(lines_of(selected_records("dsir", largest, all)) == std::vector<int64_t>{1, 2, 3});
+  CHECK_THROWS_WITH_AS(selected_records("dsir", {{"target", {folder.text("none.jsonl")}}}, all),
                        doctest::Contains("none.jsonl"), UserError);
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "data/groups.h"
+#include "data/records_of.h"
 #include "test.h"
 
 using namespace temper;
@@ -32,13 +33,6 @@ Selected selected(const std::string& rule, const Json& options, std::vector<Reco
     CHECK(out.figures.count(name) == 0);
     out.figures[name] = value;
   }
-  return out;
-}
-
-std::vector<Record> records(const std::vector<std::string>& lines) {
-  std::vector<Record> out;
-  for (const std::string& line : lines)
-    out.push_back({Json::parse(line), "f.jsonl", static_cast<int64_t>(out.size()) + 1});
   return out;
 }
 

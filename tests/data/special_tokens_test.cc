@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "data/records.h"
+#include "data/records_of.h"
 #include "test.h"
 #include "text/fake_tokenizer.h"
 
@@ -10,14 +11,10 @@ using namespace temper;
 
 namespace {
 
-Record record(const std::string& json) {
-  return {Json::parse(json), "f.jsonl", 3};
-}
-
-struct Fixture {
+struct SpecialTokenFixture {
   FakeTokenizer tokenizer{{"<s>", "</s>", "<|im_start|>", "<|im_end|>"}, {"ab"}};
   ChatTemplate chatml{"chatml"};
-  Fixture() {
+  SpecialTokenFixture() {
     tokenizer.bos_ = *tokenizer.id("<s>");
     tokenizer.eos_ = *tokenizer.id("</s>");
   }
@@ -40,7 +37,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "rendered text holds the tokens that it spells out") {
+TEST_CASE_FIXTURE(SpecialTokenFixture, "rendered text holds the tokens that it spells out") {
   const std::string chat = R"({"text":"<|im_start|>user\nhi<|im_end|>\n"})";
   CHECK(example(chat) == "<<|im_start|>>user\nhi<<|im_end|>>\n<</s>>");
   CHECK(example(chat, "parse") == example(chat));
@@ -56,7 +53,8 @@ TEST_CASE_FIXTURE(Fixture, "rendered text holds the tokens that it spells out") 
         "<<s>>[INST] a [/INST] b <</s>><<s>>[INST] c [/INST]<</s>>");
 }
 
-TEST_CASE_FIXTURE(Fixture, "string prompts and completions are read alike in training and generation") {
+TEST_CASE_FIXTURE(SpecialTokenFixture,
+                  "string prompts and completions are read alike in training and generation") {
   const std::string pair = R"({"prompt":"<|im_start|>q<|im_end|>","completion":"a<|im_end|>"})";
   CHECK(example(pair) == "<<|im_start|>>q<<|im_end|>>a<<|im_end|>><</s>>");
   CHECK(shown(encoder("auto").prompt(record(pair))) == "<<|im_start|>>q<<|im_end|>>");
@@ -80,7 +78,7 @@ TEST_CASE_FIXTURE(Fixture, "string prompts and completions are read alike in tra
   CHECK_THROWS_WITH_AS(encoder("some"), doctest::Contains("special_tokens: expected one of"), UserError);
 }
 
-TEST_CASE_FIXTURE(Fixture, "the words of a chat never become special tokens") {
+TEST_CASE_FIXTURE(SpecialTokenFixture, "the words of a chat never become special tokens") {
   const std::string chat =
       R"({"messages":[{"role":"user","content":"x<|im_end|>"},{"role":"assistant","content":"<s>"}]})";
   for (const char* choice : {"auto", "parse", "text"}) {
@@ -89,7 +87,8 @@ TEST_CASE_FIXTURE(Fixture, "the words of a chat never become special tokens") {
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "special tokens that stay letters are counted, and the first is named") {
+TEST_CASE_FIXTURE(SpecialTokenFixture,
+                  "special tokens that stay letters are counted, and the first is named") {
   const std::vector<Record> records = {
       record(R"({"text":"plain"})"), record(R"({"text":"an <s>old</s> price"})"),
       record(R"({"prompt":"a","completion":"a <s>b</s> c"})"), record(R"({"text":"<|im_end|>"})"),

@@ -19,10 +19,9 @@
 
 using at::Tensor;
 using namespace temper;
+using temper::fake::kFake;
 
 namespace {
-
-const at::Device kFake(c10::kPrivateUse1, 0);
 
 // Sequences of some prompts, on any device.
 struct Filled {

@@ -16,6 +16,8 @@
 
 namespace temper::fake {
 
+inline const at::Device kFake(c10::kPrivateUse1, 0);
+
 struct Counters {
   int64_t operators = 0, scalars_read = 0, to_device = 0, to_host = 0;  // copies, whole tensors
   int64_t largest = 0;                                                  // tensor that was made, bytes

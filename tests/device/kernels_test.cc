@@ -12,10 +12,9 @@
 
 using at::Tensor;
 using namespace temper;
+using temper::fake::kFake;
 
 namespace {
-
-const at::Device kFake(c10::kPrivateUse1, 0);
 
 Tensor random(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat, double scale = 1.0) {
   static at::Generator generator = at::detail::createCPUGenerator(11);

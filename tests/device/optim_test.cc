@@ -10,10 +10,9 @@
 #include "optim/optimizer.h"
 
 using namespace temper;
+using temper::fake::kFake;
 
 namespace {
-
-const at::Device kFake(c10::kPrivateUse1, 0);
 
 struct Case {
   std::string name;

@@ -11,7 +11,7 @@ using namespace temper;
 
 namespace {
 
-const Json& golden() {
+const Json& metrics_golden() {
   static const Json json = read_json_file(test_file("eval/golden/metrics.json"));
   return json;
 }
@@ -35,16 +35,16 @@ std::vector<Vote> votes(const std::string& letters) {  // capital: correct; '.':
 }  // namespace
 
 TEST_CASE("metrics: pass@k and G-Pass@k equal exact counting") {
-  for (const Json& row : golden()["pass"]) {
+  for (const Json& row : metrics_golden()["pass"]) {
     CAPTURE(row.dump());
     CHECK(close(pass_at_k(row[0], row[1], row[2]), row[3], 1e-11));
     CHECK(close(g_pass_at_k(row[0], row[1], row[2], 0.0), row[3], 1e-9));  // tau -> 0 is pass@k
   }
-  for (const Json& row : golden()["g_pass"]) {
+  for (const Json& row : metrics_golden()["g_pass"]) {
     CAPTURE(row.dump());
     CHECK(close(g_pass_at_k(row[0], row[1], row[2], row[3]), row[4], 1e-9));
   }
-  for (const Json& row : golden()["mg_pass"]) {
+  for (const Json& row : metrics_golden()["mg_pass"]) {
     CAPTURE(row.dump());
     CHECK(close(mg_pass_at_k(row[0], row[1], row[2]), row[3], 1e-9));
   }
@@ -75,7 +75,7 @@ TEST_CASE("metrics: majority votes") {
 }
 
 TEST_CASE("metrics: the incomplete beta function and its inverse equal scipy's") {
-  for (const Json& row : golden()["incomplete_beta"]) {
+  for (const Json& row : metrics_golden()["incomplete_beta"]) {
     CAPTURE(row.dump());
     CHECK(close(incomplete_beta(row[0], row[1], row[2]), row[3], 1e-9));
   }
@@ -92,7 +92,7 @@ TEST_CASE("metrics: the incomplete beta function and its inverse equal scipy's")
 }
 
 TEST_CASE("metrics: Beta intervals equal scipy's") {
-  for (const Json& row : golden()["beta"]) {
+  for (const Json& row : metrics_golden()["beta"]) {
     CAPTURE(row.dump());
     const Interval i = beta_interval(row[0], row[1], row[2]);
     CHECK(close(i.low, row[3], 1e-8));
@@ -101,7 +101,7 @@ TEST_CASE("metrics: Beta intervals equal scipy's") {
 }
 
 TEST_CASE("metrics: t intervals equal scipy's") {
-  for (const Json& row : golden()["t"]) {
+  for (const Json& row : metrics_golden()["t"]) {
     CAPTURE(row.dump());
     const Interval i = mean_interval(row[0].get<std::vector<double>>());
     CHECK(close(i.low, row[1], 1e-8));

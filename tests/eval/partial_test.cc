@@ -11,7 +11,7 @@ using namespace temper;
 
 namespace {
 
-Completion said(const std::string& text) {
+Completion said_in_part(const std::string& text) {
   Completion c;
   c.ids = {1, 2, 3};
   c.text = text;
@@ -40,7 +40,7 @@ TEST_CASE("partial: what is there is not generated again, and the end is the sam
     for (size_t i = 0; i < some.size(); ++i) {
       asked.push_back(some[i].stream_index);
       const std::string words = "answer to " + std::to_string(some[i].prompt[0]);
-      out.push_back({said(words), said(words + ", too")});
+      out.push_back({said_in_part(words), said_in_part(words + ", too")});
       if (out.size() > limit) throw Interrupted(2);
       ended(i, out.back());
     }

@@ -10,6 +10,7 @@
 #include "eval/select/selectors.h"
 #include "reward/model_reward.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -23,24 +24,11 @@ std::vector<Choice> chosen(const std::string& text, const std::vector<Ballot>& b
   return entry_of(text).options->make()->choose(ballots, {});
 }
 
-std::string problem(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 std::vector<std::string> lines_of(const std::string& path) {
   std::ifstream file(path);
   std::vector<std::string> out;
   for (std::string line; std::getline(file, line);) out.push_back(line);
   return out;
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // "answer:score", "-" for none of either.

@@ -15,7 +15,7 @@ using namespace temper;
 
 namespace {
 
-const Json& golden() {
+const Json& evaluation_golden() {
   static const Json json = read_json_file(test_file("eval/golden/evaluation.json"));
   return json;
 }
@@ -40,11 +40,11 @@ int64_t binomial(RandomStream& random, int64_t n, double p) {
 }  // namespace
 
 TEST_CASE("normal: two variables equal the integral of the definition") {
-  for (const Json& row : golden()["bivariate"]) {
+  for (const Json& row : evaluation_golden()["bivariate"]) {
     CAPTURE(row.dump());
     CHECK(std::abs(bivariate_normal_cdf(row[0], row[1], row[2]) - row[3].get<double>()) < 3e-14);
   }
-  for (const Json& row : golden()["quantile"]) {
+  for (const Json& row : evaluation_golden()["quantile"]) {
     CAPTURE(row.dump());
     CHECK(normal_quantile(row[0]) == doctest::Approx(row[1].get<double>()).epsilon(1e-13));
   }
@@ -67,7 +67,7 @@ TEST_CASE("normal: the correlation of a table is that it was made with") {
 }
 
 TEST_CASE("draws: gamma's quantiles") {
-  for (const Json& row : golden()["gamma"]) {
+  for (const Json& row : evaluation_golden()["gamma"]) {
     RandomStream random(1, "test");
     std::vector<double> below(3);
     for (int i = 0; i < 20000; ++i) {
@@ -87,7 +87,7 @@ TEST_CASE("draws: gamma's quantiles") {
 }
 
 TEST_CASE("compare: paired accuracies equal draws from the paper's prior") {
-  for (const Json& row : golden()["paired"]) {
+  for (const Json& row : evaluation_golden()["paired"]) {
     CAPTURE(row.dump());
     const PairedTable table{row["table"][0], row["table"][1], row["table"][2], row["table"][3]};
     const Difference d = compare_paired(table, 0.95, 1, 60000);
@@ -97,7 +97,7 @@ TEST_CASE("compare: paired accuracies equal draws from the paper's prior") {
     CHECK(std::abs(d.interval.low - row["low"].get<double>()) < (0.03 + noise) * width);
     CHECK(std::abs(d.interval.high - row["high"].get<double>()) < (0.03 + noise) * width);
   }
-  for (const Json& row : golden()["unpaired"]) {
+  for (const Json& row : evaluation_golden()["unpaired"]) {
     CAPTURE(row.dump());
     const Difference d = compare_unpaired(row[0], row[1], row[2], row[3], 0.95, 1, 100000);
     CHECK(std::abs(d.first_better - row[4].get<double>()) < 0.006);
@@ -167,7 +167,7 @@ TEST_CASE("compare: intervals hold the truth as often as they say") {
 }
 
 TEST_CASE("power law: fits as scipy's curve_fit does") {
-  for (const Json& row : golden()["law"]) {
+  for (const Json& row : evaluation_golden()["law"]) {
     const auto k = row["k"].get<std::vector<double>>();
     const auto law = fit_power_law(k, row["coverage"].get<std::vector<double>>());
     REQUIRE(law);
@@ -218,7 +218,7 @@ TEST_CASE("power law: what it says of ten times the samples") {
 }
 
 TEST_CASE("weak verifier: the first pass is counted as all orders count it") {
-  for (const Json& row : golden()["first_pass"]) {
+  for (const Json& row : evaluation_golden()["first_pass"]) {
     CAPTURE(row.dump());
     const int64_t n = row[0], right = row[1], wrong = row[2], k = row[3];
     const WeakVerifier worth = judge_verifier({{n, right, wrong, right}}, 2.0, 0.95);

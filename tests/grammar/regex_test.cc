@@ -9,7 +9,7 @@ using namespace temper;
 
 namespace {
 
-std::string refused(const std::string& pattern) {
+std::string regex_refused(const std::string& pattern) {
   try {
     regex_automaton(pattern, "regex");
   } catch (const UserError& e) {
@@ -75,12 +75,12 @@ TEST_CASE("regex: what is not offered says what and where") {
   };
   for (const auto& [pattern, message] : cases) {
     CAPTURE(pattern);
-    const std::string found = refused(pattern);
+    const std::string found = regex_refused(pattern);
     CHECK_MESSAGE(found.find(message) != std::string::npos, found);
     CHECK(found.starts_with("regex: "));
     CHECK(found.find('\n') == std::string::npos);
   }
-  CHECK(refused(std::string(1000, '(')).find("more than 200 groups") != std::string::npos);
+  CHECK(regex_refused(std::string(1000, '(')).find("more than 200 groups") != std::string::npos);
 }
 
 TEST_CASE("regex: bytes are those of whole characters") {

@@ -9,7 +9,7 @@ using namespace temper;
 
 namespace {
 
-std::string refused(const std::string& schema) {
+std::string schema_refused(const std::string& schema) {
   try {
     schema_automaton(parse_json(schema, "schema"), "schema");
   } catch (const UserError& e) {
@@ -141,7 +141,7 @@ TEST_CASE("schema: what is not offered says what and where") {
   };
   for (const auto& [schema, message] : cases) {
     CAPTURE(schema);
-    const std::string found = refused(schema);
+    const std::string found = schema_refused(schema);
     CHECK_MESSAGE(found.find(message) != std::string::npos, found);
     CHECK(found.starts_with("schema: "));
     CHECK(found.find('\n') == std::string::npos);

@@ -17,7 +17,7 @@ Json merge_folders(const Json& json, const std::string& to, std::optional<at::Sc
   return merge_models(recipe, to, dtype);
 }
 
-std::string refusal(const Json& json, const std::string& to) {
+std::string merge_refusal(const Json& json, const std::string& to) {
   try {
     merge_folders(json, to);
   } catch (const UserError& e) {
@@ -119,7 +119,7 @@ TEST_CASE("merging folders: what cannot be merged is one clear line and leaves n
   };
   for (const auto& [json, pattern] : cases) {
     CAPTURE(json.dump());
-    const std::string text = refusal(json, folder.text("no"));
+    const std::string text = merge_refusal(json, folder.text("no"));
     CAPTURE(text);
     CHECK(text.find(pattern) != std::string::npos);
     CHECK_FALSE(fs::exists(folder.text("no/merge.json")));

@@ -21,7 +21,7 @@ std::unique_ptr<Model> small_model() {
   return Model::load(test_file("model/golden/llama3"), Precision{});
 }
 
-std::string refusal(const std::string& path, const std::string& kind) {
+std::string statistics_refusal(const std::string& path, const std::string& kind) {
   try {
     open_statistics(path, kind);
   } catch (const UserError& e) {
@@ -85,10 +85,11 @@ TEST_CASE("statistics: what does not fit is one clear line") {
                   UserError);
   CHECK_FALSE(fs::exists(folder.text("x")));
   write_statistics(*model, {{{3, 4}, {false, true}}}, {.kind = "gram"}, folder.text("gram"));
-  CHECK(refusal(folder.text("gram"), "kfac").find("expected statistics of kind kfac, found gram") !=
-        std::string::npos);
-  CHECK(refusal(test_file("model/golden/llama3/model.safetensors"), "gram").find("found other tensors") !=
-        std::string::npos);
+  CHECK(
+      statistics_refusal(folder.text("gram"), "kfac").find("expected statistics of kind kfac, found gram") !=
+      std::string::npos);
+  CHECK(statistics_refusal(test_file("model/golden/llama3/model.safetensors"), "gram")
+            .find("found other tensors") != std::string::npos);
 }
 
 }  // namespace temper

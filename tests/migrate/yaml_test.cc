@@ -4,22 +4,19 @@
 #include "base/json.h"
 #include "migrate/migrate_told.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
 namespace {
 
-std::string problem(const std::string& text) {
+std::string parse_problem(const std::string& text) {
   try {
     parse_yaml(text, "f.yaml");
   } catch (const UserError& e) {
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -73,23 +70,24 @@ TEST_CASE("YAML aliases and merges are followed") {
 }
 
 TEST_CASE("what is no YAML config is refused in one line that says where") {
-  CHECK(has(problem("a: 1\nb: [1, 2\n"), "f.yaml: not valid YAML at line"));
-  CHECK(has(problem("a: 1\na: 2\n"), "line 2, column 1: \"a\" is there twice"));
-  CHECK(has(problem("a: !!python/object:os.system x\n"), "line 1"));
-  CHECK(has(problem("a: 1\n---\nb: 2\n"), "2 documents"));
-  CHECK(has(problem("- a\n- b\n"), "a list"));
-  CHECK(has(problem("just words"), "a text"));
-  CHECK(has(problem(""), "nothing"));
-  CHECK(has(problem("a: 1e999\n"), "out of range"));
-  CHECK(has(problem("a: &a [*a]\n"), "alias of itself"));
-  CHECK(has(problem("a: \"\xff\"\n"), "f.yaml"));
-  CHECK(has(problem("a: " + std::string(2000, '[')), "f.yaml: not valid YAML"));
+  CHECK(has(parse_problem("a: 1\nb: [1, 2\n"), "f.yaml: not valid YAML at line"));
+  CHECK(has(parse_problem("a: 1\na: 2\n"), "line 2, column 1: \"a\" is there twice"));
+  CHECK(has(parse_problem("a: !!python/object:os.system x\n"), "line 1"));
+  CHECK(has(parse_problem("a: 1\n---\nb: 2\n"), "2 documents"));
+  CHECK(has(parse_problem("- a\n- b\n"), "a list"));
+  CHECK(has(parse_problem("just words"), "a text"));
+  CHECK(has(parse_problem(""), "nothing"));
+  CHECK(has(parse_problem("a: 1e999\n"), "out of range"));
+  CHECK(has(parse_problem("a: &a [*a]\n"), "alias of itself"));
+  CHECK(has(parse_problem("a: \"\xff\"\n"), "f.yaml"));
+  CHECK(has(parse_problem("a: " + std::string(2000, '[')), "f.yaml: not valid YAML"));
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 9; ++i) {
     bomb += fmt::format("a{0}: &a{0} [", i);
     for (int k = 0; k < 10; ++k) bomb += fmt::format("{}*a{}", k == 0 ? "" : ", ", i - 1);
     bomb += "]\n";
   }
-  CHECK(has(problem(bomb), "more than 100000 values"));
-  for (const std::string& text : {problem(bomb), problem("a: 1\nb: [1, 2\n")}) CHECK(!has(text, "\n"));
+  CHECK(has(parse_problem(bomb), "more than 100000 values"));
+  for (const std::string& text : {parse_problem(bomb), parse_problem("a: 1\nb: [1, 2\n")})
+    CHECK(!has(text, "\n"));
 }

@@ -8,6 +8,7 @@
 #include "model/families.h"
 #include "model/load.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -19,7 +20,7 @@ Json llama() {
                     "text");
 }
 
-std::string refusal(const Json& json) {
+std::string config_refusal(const Json& json) {
   try {
     ModelConfig::from_json(json, "x/config.json");
   } catch (const UserError& e) {
@@ -30,14 +31,10 @@ std::string refusal(const Json& json) {
   return "";
 }
 
-std::string refusal(const char* key, Json value) {
+std::string config_refusal(const char* key, Json value) {
   Json json = llama();
   json[key] = std::move(value);
-  return refusal(json);
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return config_refusal(json);
 }
 
 }  // namespace
@@ -100,56 +97,56 @@ TEST_CASE("config: windows by family") {
   CHECK(c.window(0) == 16);
   CHECK(c.window(1) == 0);
   json["layer_types"] = {"sliding_attention"};
-  CHECK(has(refusal(json), "layer_types"));
+  CHECK(has(config_refusal(json), "layer_types"));
   json["layer_types"] = {"sliding_attention", "chunked_attention"};
-  CHECK(has(refusal(json), "chunked_attention"));
+  CHECK(has(config_refusal(json), "chunked_attention"));
 }
 
 TEST_CASE("config: what cannot be computed is refused with key, expectation and value") {
-  CHECK(refusal(llama()) == "");
-  CHECK(has(refusal(Json::array()), "expected an object"));
-  CHECK(has(refusal("model_type", "gpt2"), "llama, mistral, qwen2, qwen3"));
-  CHECK(has(refusal("model_type", nullptr), "llama, mistral, qwen2, qwen3"));
-  CHECK(has(refusal("model_type", 3), "expected a string"));
+  CHECK(config_refusal(llama()) == "");
+  CHECK(has(config_refusal(Json::array()), "expected an object"));
+  CHECK(has(config_refusal("model_type", "gpt2"), "llama, mistral, qwen2, qwen3"));
+  CHECK(has(config_refusal("model_type", nullptr), "llama, mistral, qwen2, qwen3"));
+  CHECK(has(config_refusal("model_type", 3), "expected a string"));
   for (const char* key :
        {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
         "num_key_value_heads", "head_dim", "max_position_embeddings"}) {
-    CHECK(has(refusal(key, 0), key));
-    CHECK(has(refusal(key, -4), key));
-    CHECK(has(refusal(key, 2.5), key));
-    CHECK(has(refusal(key, "32"), key));
-    CHECK(has(refusal(key, 1000000000000000), key));
-    CHECK(has(refusal(key, 18446744073709551615ULL), key));
-    CHECK(has(refusal(key, Json::array()), key));
+    CHECK(has(config_refusal(key, 0), key));
+    CHECK(has(config_refusal(key, -4), key));
+    CHECK(has(config_refusal(key, 2.5), key));
+    CHECK(has(config_refusal(key, "32"), key));
+    CHECK(has(config_refusal(key, 1000000000000000), key));
+    CHECK(has(config_refusal(key, 18446744073709551615ULL), key));
+    CHECK(has(config_refusal(key, Json::array()), key));
   }
   Json missing = llama();
   missing.erase("hidden_size");
-  CHECK(has(refusal(missing), "hidden_size: missing"));
-  CHECK(has(refusal("num_attention_heads", 5), "multiple"));
-  CHECK(has(refusal("num_key_value_heads", 3), "multiple"));
-  CHECK(has(refusal("num_attention_heads", 32), "even"));
-  CHECK(has(refusal("head_dim", 7), "even"));
-  CHECK(has(refusal("rms_norm_eps", "tiny"), "rms_norm_eps"));
-  CHECK(has(refusal("rope_theta", -1), "rope_theta"));
-  CHECK(has(refusal("rope_scaling", {{"rope_type", "spiral"}, {"factor", 4}}), "spiral"));
-  CHECK(has(refusal("rope_scaling", {{"rope_type", "linear"}}), "factor: missing"));
-  CHECK(has(refusal("rope_scaling", "linear"), "rope_scaling: expected an object"));
-  CHECK(
-      has(refusal("rope_scaling",
-                  {{"rope_type", "llama3"}, {"factor", 4}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
-          "high_freq_factor"));
-  CHECK(has(refusal("partial_rotary_factor", 0.5), "partial_rotary_factor"));
-  CHECK(has(refusal("hidden_act", "gelu"), "gelu"));
-  CHECK(has(refusal("quantization_config", {{"bits", 4}}), "quantization_config"));
-  CHECK(has(refusal("eos_token_id", "two"), "eos_token_id"));
-  CHECK(has(refusal("eos_token_id", {2, "x"}), "eos_token_id"));
-  CHECK(has(refusal("tie_word_embeddings", 1), "tie_word_embeddings"));
+  CHECK(has(config_refusal(missing), "hidden_size: missing"));
+  CHECK(has(config_refusal("num_attention_heads", 5), "multiple"));
+  CHECK(has(config_refusal("num_key_value_heads", 3), "multiple"));
+  CHECK(has(config_refusal("num_attention_heads", 32), "even"));
+  CHECK(has(config_refusal("head_dim", 7), "even"));
+  CHECK(has(config_refusal("rms_norm_eps", "tiny"), "rms_norm_eps"));
+  CHECK(has(config_refusal("rope_theta", -1), "rope_theta"));
+  CHECK(has(config_refusal("rope_scaling", {{"rope_type", "spiral"}, {"factor", 4}}), "spiral"));
+  CHECK(has(config_refusal("rope_scaling", {{"rope_type", "linear"}}), "factor: missing"));
+  CHECK(has(config_refusal("rope_scaling", "linear"), "rope_scaling: expected an object"));
+  CHECK(has(config_refusal(
+                "rope_scaling",
+                {{"rope_type", "llama3"}, {"factor", 4}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
+            "high_freq_factor"));
+  CHECK(has(config_refusal("partial_rotary_factor", 0.5), "partial_rotary_factor"));
+  CHECK(has(config_refusal("hidden_act", "gelu"), "gelu"));
+  CHECK(has(config_refusal("quantization_config", {{"bits", 4}}), "quantization_config"));
+  CHECK(has(config_refusal("eos_token_id", "two"), "eos_token_id"));
+  CHECK(has(config_refusal("eos_token_id", {2, "x"}), "eos_token_id"));
+  CHECK(has(config_refusal("tie_word_embeddings", 1), "tie_word_embeddings"));
   Json vast = llama();
   vast["hidden_size"] = 1 << 20;
   vast["intermediate_size"] = 1 << 20;
   vast["num_hidden_layers"] = 4096;
   vast["num_attention_heads"] = 1024;
-  CHECK(has(refusal(vast), "parameters"));
+  CHECK(has(config_refusal(vast), "parameters"));
 }
 
 TEST_CASE("config: what is written is read back the same") {
@@ -243,10 +240,10 @@ TEST_CASE("config: the text part of a model of several parts") {
   CHECK(c.to_json()["architectures"] == Json{"Gemma3ForCausalLM"});
   Json broken = json;
   broken["text_config"]["hidden_size"] = "wide";
-  CHECK(has(refusal(broken), "text_config: hidden_size"));
+  CHECK(has(config_refusal(broken), "text_config: hidden_size"));
   broken = json;
   broken["text_config"]["model_type"] = "gpt2";
-  CHECK(has(refusal(broken), "text_config: model_type"));
+  CHECK(has(config_refusal(broken), "text_config: model_type"));
 }
 
 TEST_CASE("config: rotary positions that cannot be computed are refused") {
@@ -258,14 +255,14 @@ TEST_CASE("config: rotary positions that cannot be computed are refused") {
   CHECK(c.rope.type == "longrope");
   CHECK(c.rope.short_factors == std::vector<double>{1, 2, 3});
   json["rope_scaling"]["long_factor"] = {2, 3};
-  CHECK(has(refusal(json), "long_factor: expected 3 numbers"));
+  CHECK(has(config_refusal(json), "long_factor: expected 3 numbers"));
   json["partial_rotary_factor"] = 0.4;
-  CHECK(has(refusal(json), "partial_rotary_factor"));
-  CHECK(has(refusal("partial_rotary_factor", 0.5), "only 1 is supported for llama"));
+  CHECK(has(config_refusal(json), "partial_rotary_factor"));
+  CHECK(has(config_refusal("partial_rotary_factor", 0.5), "only 1 is supported for llama"));
   Json gemma = llama();
   gemma["model_type"] = "gemma2";
   gemma["use_bidirectional_attention"] = true;
-  CHECK(has(refusal(gemma), "use_bidirectional_attention"));
+  CHECK(has(config_refusal(gemma), "use_bidirectional_attention"));
 }
 
 TEST_CASE(
@@ -278,11 +275,11 @@ TEST_CASE(
   json["num_experts_per_tok"] = 2;
   json["n_group"] = 3;
   json["topk_group"] = 2;
-  CHECK(refusal(json) == "");
+  CHECK(config_refusal(json) == "");
   const auto with = [&](const char* key, Json value) {
     Json changed = json;
     changed[key] = std::move(value);
-    return refusal(changed);
+    return config_refusal(changed);
   };
   CHECK(has(with("n_group", 4), "n_group: the 6 experts do not divide into 4 groups"));
   CHECK(has(with("topk_group", 4), "topk_group"));
@@ -293,18 +290,18 @@ TEST_CASE(
   mixtral["model_type"] = "mixtral";
   mixtral["num_key_value_heads"] = 2;
   mixtral["router_jitter_noise"] = 0.1;
-  CHECK(has(refusal(mixtral), "router_jitter_noise"));
+  CHECK(has(config_refusal(mixtral), "router_jitter_noise"));
   Json oss = llama();
   oss["model_type"] = "gpt_oss";
   oss["num_key_value_heads"] = 2;
   oss["head_dim"] = 8;
   oss["quantization_config"] = {{"quant_method", "mxfp4"}};
-  CHECK(refusal(oss) == "");
+  CHECK(config_refusal(oss) == "");
   oss["quantization_config"] = {{"quant_method", "fp8"}};
-  CHECK(has(refusal(oss), "quantization_config"));
+  CHECK(has(config_refusal(oss), "quantization_config"));
   Json near = llama();
   near["model_type"] = "olmo9";
-  CHECK(has(refusal(near), "the nearest is olmo"));
+  CHECK(has(config_refusal(near), "the nearest is olmo"));
 }
 
 TEST_CASE("config: layers that are unlike each other, in both spellings") {
@@ -344,7 +341,7 @@ TEST_CASE("config: layers that are unlike each other, in both spellings") {
   const auto with = [&](const char* key, Json value) {
     Json changed = json;
     changed[key] = std::move(value);
-    return refusal(changed);
+    return config_refusal(changed);
   };
   CHECK(has(with("per_layer_config", {{"2", {{"head_dim", 16}}}}), "per_layer_config: layer 4"));
   CHECK(has(with("per_layer_config", {{"2", {{"intermediate_size", 16}}}}), "2: intermediate_size"));
@@ -379,5 +376,5 @@ TEST_CASE("config: LFM2's width and layers, in its own words") {
   CHECK(c.recurrent(1));
   CHECK_FALSE(c.recurrent(2));
   json["layer_types"] = {"conv", "sliding_attention", "conv"};
-  CHECK(has(refusal(json), "layer_types"));
+  CHECK(has(config_refusal(json), "layer_types"));
 }

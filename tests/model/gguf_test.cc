@@ -10,18 +10,16 @@
 #include "model/convert.h"
 #include "model/generation.h"
 #include "model/gguf/import_gguf.h"
+#include "model/golden_models.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
 namespace {
-
-std::string golden(const std::string& name) {
-  return test_file("model/golden/" + name);
-}
 
 void check_same_weights(const std::string& a, const std::string& b) {
   const SafetensorsFolder left(a), right(b);
@@ -51,14 +49,8 @@ GgufVocabulary tiny_vocabulary(const std::string& folder) {
   return v;
 }
 
-bool has(const std::string& text, const std::string& part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
-  return text.find(part) != std::string::npos;
-}
-
 // The refusal of the byte-level golden with `from` replaced by `to`, of the same length.
-std::string refusal(const std::string& from, const std::string& to) {
+std::string gguf_refusal(const std::string& from, const std::string& to) {
   const TempFolder folder;
   std::string bytes = read_file(golden("gguf/llama_linear.gguf"));
   REQUIRE(from.size() == to.size());
@@ -186,36 +178,36 @@ TEST_CASE("gguf export: a SentencePiece-like tokenizer.json keeps its merge orde
 
 TEST_CASE("gguf import: what does not fit is refused before anything is written") {
   const uint32_t kU32 = 4, kF32 = 6;
-  has(refusal(raw<uint64_t>(5) + "llama", raw<uint64_t>(5) + "gemma"), "gemma");
-  has(refusal(raw<uint64_t>(4) + "gpt2", raw<uint64_t>(4) + "bert"), "bert");
-  has(refusal(raw<uint64_t>(9) + "llama-bpe", raw<uint64_t>(9) + "llama-xyz"),
-      "expected one of the pre-tokenizers gpt-2, smollm, llama-bpe");
-  has(refusal("llama.block_count", "llama.block_kount"), "llama.block_count is missing");
-  has(refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
-              entry("llama.block_count", kU32, raw<uint32_t>(3))),
-      "blk.2.attn_q.weight is missing");
-  has(refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
-              entry("llama.block_count", kU32, raw<uint32_t>(1))),
-      "does not have: blk.1.");
-  has(refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
-              entry("llama.block_count", kU32, raw<uint32_t>(4000000000))),
-      "num_hidden_layers");
-  has(refusal(entry("llama.attention.head_count", kU32, raw<uint32_t>(4)),
-              entry("llama.attention.head_count", kU32, raw<uint32_t>(0))),
-      "num_attention_heads");
-  has(refusal(entry("llama.attention.head_count", kU32, raw<uint32_t>(4)),
-              entry("llama.attention.head_count", kF32, raw<uint32_t>(4))),
-      "expected an integer");
-  has(refusal(entry("llama.embedding_length", kU32, raw<uint32_t>(32)),
-              entry("llama.embedding_length", kU32, raw<uint32_t>(31))),
-      "expected shape");
-  has(refusal("tokenizer.ggml.bos_token_id" + raw<uint32_t>(4) + raw<uint32_t>(1),
-              "tokenizer.ggml.bos_token_id" + raw<uint32_t>(4) + raw<uint32_t>(119)),
-      "below 119");
-  has(refusal("filler17", "filler18"), "stands twice");
-  has(refusal("filler17", "\xff\xfeller17"), "not UTF-8");
-  has(refusal(raw<uint64_t>(3) + "a a", raw<uint64_t>(3) + "aaa"), "two pieces with a space");
-  has(refusal("linear", "lunear"), "lunear");
+  CHECK(has(gguf_refusal(raw<uint64_t>(5) + "llama", raw<uint64_t>(5) + "gemma"), "gemma"));
+  CHECK(has(gguf_refusal(raw<uint64_t>(4) + "gpt2", raw<uint64_t>(4) + "bert"), "bert"));
+  CHECK(has(gguf_refusal(raw<uint64_t>(9) + "llama-bpe", raw<uint64_t>(9) + "llama-xyz"),
+            "expected one of the pre-tokenizers gpt-2, smollm, llama-bpe"));
+  CHECK(has(gguf_refusal("llama.block_count", "llama.block_kount"), "llama.block_count is missing"));
+  CHECK(has(gguf_refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
+                         entry("llama.block_count", kU32, raw<uint32_t>(3))),
+            "blk.2.attn_q.weight is missing"));
+  CHECK(has(gguf_refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
+                         entry("llama.block_count", kU32, raw<uint32_t>(1))),
+            "does not have: blk.1."));
+  CHECK(has(gguf_refusal(entry("llama.block_count", kU32, raw<uint32_t>(2)),
+                         entry("llama.block_count", kU32, raw<uint32_t>(4000000000))),
+            "num_hidden_layers"));
+  CHECK(has(gguf_refusal(entry("llama.attention.head_count", kU32, raw<uint32_t>(4)),
+                         entry("llama.attention.head_count", kU32, raw<uint32_t>(0))),
+            "num_attention_heads"));
+  CHECK(has(gguf_refusal(entry("llama.attention.head_count", kU32, raw<uint32_t>(4)),
+                         entry("llama.attention.head_count", kF32, raw<uint32_t>(4))),
+            "expected an integer"));
+  CHECK(has(gguf_refusal(entry("llama.embedding_length", kU32, raw<uint32_t>(32)),
+                         entry("llama.embedding_length", kU32, raw<uint32_t>(31))),
+            "expected shape"));
+  CHECK(has(gguf_refusal("tokenizer.ggml.bos_token_id" + raw<uint32_t>(4) + raw<uint32_t>(1),
+                         "tokenizer.ggml.bos_token_id" + raw<uint32_t>(4) + raw<uint32_t>(119)),
+            "below 119"));
+  CHECK(has(gguf_refusal("filler17", "filler18"), "stands twice"));
+  CHECK(has(gguf_refusal("filler17", "\xff\xfeller17"), "not UTF-8"));
+  CHECK(has(gguf_refusal(raw<uint64_t>(3) + "a a", raw<uint64_t>(3) + "aaa"), "two pieces with a space"));
+  CHECK(has(gguf_refusal("linear", "lunear"), "lunear"));
 }
 
 TEST_CASE("gguf export: the tokenizer's end comes first, one of the model's further ends behind it") {

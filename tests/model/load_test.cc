@@ -7,18 +7,14 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "model/golden_models.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
 namespace {
-
-const std::string kNames[] = {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"};
-
-std::string golden(const std::string& name) {
-  return test_file("model/golden/" + name);
-}
 
 NamedTensors read_all(const std::string& folder, const ModelConfig& config) {
   NamedTensors out;
@@ -27,7 +23,7 @@ NamedTensors read_all(const std::string& folder, const ModelConfig& config) {
   return out;
 }
 
-std::string refusal(const std::string& folder, const NamedShapes& wanted) {
+std::string load_refusal(const std::string& folder, const NamedShapes& wanted) {
   int filled = 0;
   try {
     read_weights(folder, wanted, [&](const std::string&, const at::Tensor&) { ++filled; });
@@ -37,10 +33,6 @@ std::string refusal(const std::string& folder, const NamedShapes& wanted) {
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -79,14 +71,14 @@ TEST_CASE("load: missing, misshapen and unexpected tensors") {
   const ModelConfig config = read_model_config(golden("qwen2"));
   NamedShapes wanted = parameter_shapes(config);
   wanted.emplace_back("model.extra.weight", std::vector<int64_t>{3});
-  CHECK(has(refusal(golden("qwen2"), wanted), "1 of 39 parameters are missing: model.extra.weight"));
+  CHECK(has(load_refusal(golden("qwen2"), wanted), "1 of 39 parameters are missing: model.extra.weight"));
   wanted = parameter_shapes(config);
   wanted[1].second = {5, 5};
-  CHECK(has(refusal(golden("qwen2"), wanted), "q_proj.weight: expected [5, 5], found [32, 32]"));
+  CHECK(has(load_refusal(golden("qwen2"), wanted), "q_proj.weight: expected [5, 5], found [32, 32]"));
   wanted = parameter_shapes(config);
   wanted.pop_back();
   CHECK(inspect_weights(golden("qwen2"), wanted).unexpected == std::vector<std::string>{"model.norm.weight"});
-  CHECK(has(refusal(test_file("model"), wanted), "neither model.safetensors nor"));
+  CHECK(has(load_refusal(test_file("model"), wanted), "neither model.safetensors nor"));
   CHECK_THROWS_AS(read_model_config(test_file("model")), UserError);
   CHECK_THROWS_AS(read_model_config("/nowhere"), UserError);
 }
@@ -99,15 +91,15 @@ TEST_CASE("load: rotary buffers are passed over; a tied head may be there when i
   tensors.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", at::ones({4}));
   tensors.emplace_back("lm_head.weight", tensors[0].second);
   rewrite();
-  CHECK(refusal(folder.text(), parameter_shapes(config)) == "");
+  CHECK(load_refusal(folder.text(), parameter_shapes(config)) == "");
   CHECK(inspect_weights(folder.text(), parameter_shapes(config)).unexpected.empty());
   tensors.back().second = tensors[0].second * 2;
   rewrite();
-  CHECK(has(refusal(folder.text(), parameter_shapes(config)), "lm_head.weight differs from it"));
+  CHECK(has(load_refusal(folder.text(), parameter_shapes(config)), "lm_head.weight differs from it"));
   tensors.pop_back();
   tensors[0].second = tensors[0].second.to(at::kInt);
   rewrite();
-  CHECK(has(refusal(folder.text(), parameter_shapes(config)), "floating-point"));
+  CHECK(has(load_refusal(folder.text(), parameter_shapes(config)), "floating-point"));
 }
 
 TEST_CASE("load: tied weights under either name, prefixes more or less, a head that is not tied after all") {

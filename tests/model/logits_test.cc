@@ -6,14 +6,13 @@
 #include <cmath>
 
 #include "base/json.h"
+#include "model/golden_models.h"
 #include "model/model.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-const std::string kNames[] = {"llama3", "llama_linear", "smollm", "mistral", "qwen2", "qwen3"};
 
 std::vector<std::pair<std::vector<int64_t>, std::vector<double>>> sequences(const std::string& folder) {
   std::vector<std::pair<std::vector<int64_t>, std::vector<double>>> out;

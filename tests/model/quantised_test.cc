@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
+#include "model/golden_models.h"
 #include "model/model.h"
 #include "temp_folder.h"
 #include "test.h"
@@ -15,10 +16,6 @@ using Kind = QuantFormat::Kind;
 namespace {
 
 const QuantFormat kFormats[] = {{Kind::kInt8}, {Kind::kNf4, false}, {Kind::kNf4, true}};
-
-std::string golden(const std::string& family) {
-  return test_file("model/golden/" + family);
-}
 
 std::unique_ptr<Model> load(const std::string& folder, const QuantFormat& format, at::ScalarType compute) {
   Precision precision{compute, at::kCPU};

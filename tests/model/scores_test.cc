@@ -35,7 +35,7 @@ struct Golden {
   std::vector<std::vector<int64_t>> ids;
   Tensor scores;
 };
-Golden golden() {
+Golden scores_golden() {
   Golden out;
   std::vector<double> all;
   const Json file = read_json_file(test_file("model/golden/scores/golden.json"));
@@ -51,7 +51,7 @@ double distance(const Tensor& a, const Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-std::string refusal(const std::string& folder, const Heads& heads) {
+std::string scores_refusal(const std::string& folder, const Heads& heads) {
   try {
     Model::load(folder, Precision{}, heads);
   } catch (const UserError& error) {
@@ -75,7 +75,7 @@ TEST_CASE("scores: a sequence-classification folder's equal transformers', seque
   const auto model = Model::load(test_file("model/golden/scores"), Precision{}, scored(0));
   CHECK(model->config().score_names == std::vector<std::string>{"helpfulness", "correctness", "verbosity"});
   CHECK(model->parameters().back()->name == "score.weight");
-  const Golden g = golden();
+  const Golden g = scores_golden();
   CHECK(distance(scores_of(*model, g.ids), g.scores) < 2e-5);
 }
 
@@ -98,7 +98,7 @@ TEST_CASE("scores: a folder that was saved scores the same and names its labels"
   CHECK(config["label2id"]["correctness"] == 1);
   CHECK(config["pad_token_id"] == 0);
   const auto again = Model::load(folder.text(), Precision{}, scored(0));
-  const Golden g = golden();
+  const Golden g = scores_golden();
   CHECK(distance(scores_of(*again, g.ids), g.scores) < 2e-5);
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("scores: a wanted head that is not there is one clear line") {
     return text.find(part) != std::string::npos;
   };
   const std::string causal = test_file("model/golden/qwen3"), classifier = test_file("model/golden/scores");
-  CHECK(has(refusal(classifier, {}), "no language-model head"));
-  CHECK(has(refusal(causal, scored(0)), "expected a model with a score head"));
-  CHECK(has(refusal(classifier, scored(1)), "has 3 scores, 1 are wanted"));
+  CHECK(has(scores_refusal(classifier, {}), "no language-model head"));
+  CHECK(has(scores_refusal(causal, scored(0)), "expected a model with a score head"));
+  CHECK(has(scores_refusal(classifier, scored(1)), "has 3 scores, 1 are wanted"));
 }

@@ -41,7 +41,8 @@ struct Outcome {
 };
 
 // The parts and the gradients of sum(a divergence + b nll). The head is trained as fp32 masters are.
-Outcome evaluate(const Case& c, const std::function<DivergenceResult(const Tensor&, const Tensor&)>& parts) {
+Outcome outcome_of(const Case& c,
+                   const std::function<DivergenceResult(const Tensor&, const Tensor&)>& parts) {
   const Tensor hidden = c.hidden.clone().requires_grad_(), master = c.head.to(at::kFloat).requires_grad_();
   const DivergenceResult r = parts(hidden, master);
   const Tensor a = at::linspace(0.5, 2, 7), b = at::linspace(-1, 1, 7);  // one token's nll has no gradient
@@ -50,7 +51,7 @@ Outcome evaluate(const Case& c, const std::function<DivergenceResult(const Tenso
 }
 
 Outcome fused(const Case& c, const DivergenceOptions& o) {
-  return evaluate(c, [&](const Tensor& hidden, const Tensor& master) {
+  return outcome_of(c, [&](const Tensor& hidden, const Tensor& master) {
     return divergence(hidden, c.head, master, c.teachers, c.targets, o);
   });
 }
@@ -60,7 +61,7 @@ Tensor lawful(const Tensor& z, const LogitsLaw& law) {
 }
 
 Outcome dense(const Case& c, double beta, double temperature, const LogitsLaw& law = {}) {
-  return evaluate(c, [&](const Tensor& hidden, const Tensor& master) {
+  return outcome_of(c, [&](const Tensor& hidden, const Tensor& master) {
     const auto rows = [&](const Tensor& h) { return h.to(at::kDouble).index_select(0, c.targets.source); };
     const Tensor student = lawful(at::matmul(rows(hidden), master.to(at::kDouble).t()), law);
     std::vector<Tensor> all;

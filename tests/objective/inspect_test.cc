@@ -10,8 +10,8 @@ const char* kInput = R"({"sequences": [
   {"logp": [-0.5, -1.2], "logp_old": [-0.7, -1.0], "reward": 1, "group": 0},
   {"logp": [-2.0], "logp_old": [-1.3], "reward": 0, "group": 0}]})";
 
-void refused(const Json& input, const std::string& text, const Json& set = Json::object(),
-             const std::string& name = "grpo") {
+void refused_input(const Json& input, const std::string& text, const Json& set = Json::object(),
+                   const std::string& name = "grpo") {
   CAPTURE(input.dump());
   CHECK_THROWS_WITH_AS(evaluate_objective(name, input, set), doctest::Contains(text.c_str()), UserError);
 }
@@ -62,39 +62,39 @@ TEST_CASE("supervised losses on numbers") {
 
 TEST_CASE("wrong numbers are refused in one line") {
   const Json good = parse_json(kInput, "t");
-  refused(good, "did you mean \"grpo\"", Json::object(), "gpro");
-  refused(good, "known: grpo", Json::object(), "zzzzzzzzzzzzzz");
-  refused(good, "did you mean \"clip_high\"", {{"clip_higher", 1}});
-  refused(Json::array(), "expected an object with \"sequences\"");
-  refused({{"sequences", Json::array()}}, "\"sequences\" is empty");
-  refused({{"sequences", {1}}}, "sequences.0: expected an object");
-  refused({{"sequences", Json::array()}, {"pairs", 1}}, "unknown key \"pairs\"");
+  refused_input(good, "did you mean \"grpo\"", Json::object(), "gpro");
+  refused_input(good, "known: grpo", Json::object(), "zzzzzzzzzzzzzz");
+  refused_input(good, "did you mean \"clip_high\"", {{"clip_higher", 1}});
+  refused_input(Json::array(), "expected an object with \"sequences\"");
+  refused_input({{"sequences", Json::array()}}, "\"sequences\" is empty");
+  refused_input({{"sequences", {1}}}, "sequences.0: expected an object");
+  refused_input({{"sequences", Json::array()}, {"pairs", 1}}, "unknown key \"pairs\"");
   Json bad = good;
   bad["sequences"][1].erase("logp");
-  refused(bad, "sequences.1: \"logp\" is missing");
+  refused_input(bad, "sequences.1: \"logp\" is missing");
   bad = good;
   bad["sequences"][1].erase("logp_old");
-  refused(bad, "sequences.1: \"logp_old\" is missing, which others have");
+  refused_input(bad, "sequences.1: \"logp_old\" is missing, which others have");
   bad["sequences"][0].erase("logp_old");
-  refused(bad, "\"logp_old\" is missing, and objective grpo needs it");
-  refused(good, "\"logp_ref\" is missing, and objective grpo needs it", {{"kl_coef", 0.1}});
+  refused_input(bad, "\"logp_old\" is missing, and objective grpo needs it");
+  refused_input(good, "\"logp_ref\" is missing, and objective grpo needs it", {{"kl_coef", 0.1}});
   bad = good;
   bad["sequences"][0]["logp_old"] = {-0.7};
-  refused(bad, "sequences.0.logp_old: 1 numbers, but logp has 2");
+  refused_input(bad, "sequences.0.logp_old: 1 numbers, but logp has 2");
   bad["sequences"][0]["logp_old"] = {-0.7, nullptr};
-  refused(bad, "sequences.0.logp_old.1: expected a finite number, found null");
+  refused_input(bad, "sequences.0.logp_old.1: expected a finite number, found null");
   bad["sequences"][0]["logp_old"] = "x";
-  refused(bad, "sequences.0.logp_old: expected an array");
+  refused_input(bad, "sequences.0.logp_old: expected an array");
   bad = good;
   bad["sequences"][0]["group"] = 0.5;
-  refused(bad, "sequences.0.group: expected an integer");
+  refused_input(bad, "sequences.0.group: expected an integer");
   bad = good;
   bad["sequences"][0]["log_old"] = {1};
-  refused(bad, "did you mean \"logp_old\"");
+  refused_input(bad, "did you mean \"logp_old\"");
   bad = good;
   for (Json& sequence : bad["sequences"]) sequence.erase("group");
-  refused(bad, "\"group\" is missing, and the advantage estimator group_zscore");
-  refused(good, "seq_mean_token_sum divides by max_length", Json::object(), "dr_grpo");
+  refused_input(bad, "\"group\" is missing, and the advantage estimator group_zscore");
+  refused_input(good, "seq_mean_token_sum divides by max_length", Json::object(), "dr_grpo");
 }
 
 TEST_CASE("what an objective reads") {

@@ -5,7 +5,7 @@ namespace temper::objective {
 namespace {
 
 // d loss / d logp of one token with the given ratio and advantage.
-double gradient_at(double ratio, double advantage, const Json& overrides = Json::object()) {
+double clip_gradient(double ratio, double advantage, const Json& overrides = Json::object()) {
   const Json input = {
       {"sequences",
        Json::array({{{"logp", {std::log(ratio)}}, {"logp_old", {0.0}}, {"advantage", advantage}}})}};
@@ -20,20 +20,20 @@ TEST_CASE("PPO clip: values and gradients of TRL's GRPOTrainer") {
 
 TEST_CASE("PPO clip: the truth table of sign and ratio") {
   // Inside the range, and where the clip would make a mistake cheaper, the gradient is that of -r A.
-  for (const double a : {2.0, -2.0}) CHECK(gradient_at(1.1, a) == doctest::Approx(-1.1 * a));
-  CHECK(gradient_at(0.5, 2.0) == doctest::Approx(-0.5 * 2.0));
-  CHECK(gradient_at(1.5, -2.0) == doctest::Approx(1.5 * 2.0));
-  CHECK(gradient_at(1.5, 2.0) == 0);
-  CHECK(gradient_at(0.5, -2.0) == 0);
-  for (const double r : {0.5, 1.0, 1.5}) CHECK(gradient_at(r, 0.0) == 0);
+  for (const double a : {2.0, -2.0}) CHECK(clip_gradient(1.1, a) == doctest::Approx(-1.1 * a));
+  CHECK(clip_gradient(0.5, 2.0) == doctest::Approx(-0.5 * 2.0));
+  CHECK(clip_gradient(1.5, -2.0) == doctest::Approx(1.5 * 2.0));
+  CHECK(clip_gradient(1.5, 2.0) == 0);
+  CHECK(clip_gradient(0.5, -2.0) == 0);
+  for (const double r : {0.5, 1.0, 1.5}) CHECK(clip_gradient(r, 0.0) == 0);
   // Each side has its own bound.
-  CHECK(gradient_at(1.5, 2.0, {{"clip_high", 0.6}}) == doctest::Approx(-3.0));
-  CHECK(gradient_at(0.5, -2.0, {{"clip_low", 0.6}}) == doctest::Approx(1.0));
+  CHECK(clip_gradient(1.5, 2.0, {{"clip_high", 0.6}}) == doctest::Approx(-3.0));
+  CHECK(clip_gradient(0.5, -2.0, {{"clip_low", 0.6}}) == doctest::Approx(1.0));
   // Dual clip and cap act only on A < 0 and high ratios.
-  CHECK(gradient_at(3.5, -2.0, {{"dual_clip", 3.0}}) == 0);
-  CHECK(gradient_at(2.5, -2.0, {{"dual_clip", 3.0}}) == doctest::Approx(5.0));
-  CHECK(gradient_at(2.5, -2.0, {{"ratio_cap", 2.0}}) == 0);
-  CHECK(gradient_at(1.5, -2.0, {{"ratio_cap", 2.0}}) == doctest::Approx(3.0));
+  CHECK(clip_gradient(3.5, -2.0, {{"dual_clip", 3.0}}) == 0);
+  CHECK(clip_gradient(2.5, -2.0, {{"dual_clip", 3.0}}) == doctest::Approx(5.0));
+  CHECK(clip_gradient(2.5, -2.0, {{"ratio_cap", 2.0}}) == 0);
+  CHECK(clip_gradient(1.5, -2.0, {{"ratio_cap", 2.0}}) == doctest::Approx(3.0));
 }
 
 TEST_CASE("PPO clip: dual clip bounds the loss and leaves the rest") {

@@ -6,7 +6,7 @@
 namespace temper::objective {
 namespace {
 
-void refused(const char* name, const char* input, const char* text, const Json& set = Json::object()) {
+void check_refused(const char* name, const char* input, const char* text, const Json& set = Json::object()) {
   CAPTURE(input);
   CHECK_THROWS_WITH_AS(evaluate_objective(name, parse_json(input, "t"), set), doctest::Contains(text),
                        UserError);
@@ -193,22 +193,24 @@ TEST_CASE(
 }
 
 TEST_CASE("wrong scores and logits are refused in one line") {
-  refused("bt", R"({"pairs": [{"chosen": {"score": 1}}]})", "pairs.0: \"rejected\" is missing");
-  refused("bt", R"({"pairs": [{"chosen": {"score": 1}, "rejected": {"score": null}}]})",
-          "pairs.0.rejected.score: expected a finite number");
-  refused("margin_bt", R"({"pairs": [{"chosen": {"score": 1}, "rejected": {"score": 2}}]})",
-          "\"strength\" is missing");
-  refused("listwise", R"({"sequences": [{"score": 1, "label": 1}]})", "\"group\" is missing");
-  refused("regression", R"({"sequences": [{"score": [1, 2], "target": [1]}]})", "2 scores but 1 targets");
-  refused("process", R"({"sequences": [{"score": [1, 2], "label": [1]}]})", "1 numbers, but score has 2");
-  refused("forward_kl", R"({"sequences": [{"student": [[1, 2]], "teacher": [[1, 2, 3]]}]})",
-          "expected 2 logits");
-  refused("forward_kl", R"({"sequences": [{"student": [[1, 2]], "teacher": []}]})",
-          "0 rows, but student has 1");
-  refused("kd", R"({"sequences": [{"student": [[1, 2]], "teacher": [[1, 2]]}]})",
-          "\"target\" needs one token id");
-  refused("kd", R"({"sequences": [{"student": [[1, 2]], "teacher": [[1, 2]], "target": [2]}]})",
-          "2 is not a token id below 2");
+  check_refused("bt", R"({"pairs": [{"chosen": {"score": 1}}]})", "pairs.0: \"rejected\" is missing");
+  check_refused("bt", R"({"pairs": [{"chosen": {"score": 1}, "rejected": {"score": null}}]})",
+                "pairs.0.rejected.score: expected a finite number");
+  check_refused("margin_bt", R"({"pairs": [{"chosen": {"score": 1}, "rejected": {"score": 2}}]})",
+                "\"strength\" is missing");
+  check_refused("listwise", R"({"sequences": [{"score": 1, "label": 1}]})", "\"group\" is missing");
+  check_refused("regression", R"({"sequences": [{"score": [1, 2], "target": [1]}]})",
+                "2 scores but 1 targets");
+  check_refused("process", R"({"sequences": [{"score": [1, 2], "label": [1]}]})",
+                "1 numbers, but score has 2");
+  check_refused("forward_kl", R"({"sequences": [{"student": [[1, 2]], "teacher": [[1, 2, 3]]}]})",
+                "expected 2 logits");
+  check_refused("forward_kl", R"({"sequences": [{"student": [[1, 2]], "teacher": []}]})",
+                "0 rows, but student has 1");
+  check_refused("kd", R"({"sequences": [{"student": [[1, 2]], "teacher": [[1, 2]]}]})",
+                "\"target\" needs one token id");
+  check_refused("kd", R"({"sequences": [{"student": [[1, 2]], "teacher": [[1, 2]], "target": [2]}]})",
+                "2 is not a token id below 2");
 }
 
 }  // namespace temper::objective

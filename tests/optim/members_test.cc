@@ -9,7 +9,7 @@
 namespace temper {
 namespace {
 
-std::unique_ptr<OptimizerOptions> options_of(const std::string& name) {
+std::unique_ptr<OptimizerOptions> default_options(const std::string& name) {
   auto options = optimizer_registry().find(name)->make();
   read_fields(*options, name == "sgd" ? Json{{"momentum", 0.9}} : Json::object(), "test", ".");
   options->prepare(100);
@@ -33,7 +33,7 @@ void step(Optimizer& optimizer, std::vector<OptimParameter>& parameters, int64_t
 TEST_CASE("a parameter that leaves takes its state along; back with it, it goes on with the same bits") {
   for (const std::string& name : optimizer_registry().names()) {
     CAPTURE(name);
-    auto options = options_of(name);
+    auto options = default_options(name);
     auto stayed = two(), left = two();
     auto whole = options->make(stayed), other = options->make(left);
     for (int64_t t = 0; t < 3; ++t) {
@@ -65,7 +65,7 @@ TEST_CASE("a parameter that leaves takes its state along; back with it, it goes 
 TEST_CASE("a parameter that comes back without state is as one that was never there") {
   for (const std::string& name : optimizer_registry().names()) {
     CAPTURE(name);
-    auto options = options_of(name);
+    auto options = default_options(name);
     auto old = two(), fresh = two();
     auto optimizer = options->make(old);
     for (int64_t t = 0; t < 4; ++t) step(*optimizer, old, t);
@@ -85,7 +85,7 @@ TEST_CASE("a parameter that comes back without state is as one that was never th
 }
 
 TEST_CASE("who is there already, who is not, and a state that does not fit") {
-  auto options = options_of("adamw");
+  auto options = default_options("adamw");
   auto parameters = two();
   auto optimizer = options->make(parameters);
   step(*optimizer, parameters, 0);

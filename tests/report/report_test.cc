@@ -17,8 +17,6 @@ using namespace temper;
 
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
 struct Folder {
   Folder() : path((fs::temp_directory_path() / ("temper_report_" + std::to_string(::getpid()))).string()) {
     fs::remove_all(path);

@@ -10,7 +10,7 @@ using namespace temper;
 
 namespace {
 
-CodeOptions options(const std::string& score) {
+CodeOptions code_options(const std::string& score) {
   CodeOptions o;
   o.score = score;
   o.workers = 4;
@@ -18,7 +18,7 @@ CodeOptions options(const std::string& score) {
   return o;
 }
 
-std::string shown(const std::vector<Score>& scores) {
+std::string shown_short(const std::vector<Score>& scores) {
   std::string out;
   for (const auto& score : scores)
     out += (out.empty() ? "" : " ") + (score.value ? fmt::format("{:.4g}", *score.value) : "null");
@@ -32,7 +32,7 @@ std::string scores(const CodeOptions& o, const std::vector<std::string>& complet
     items.back().completion = text;
     items.back().columns = &columns;
   }
-  return shown(o.make()->score(items));
+  return shown_short(o.make()->score(items));
 }
 
 }  // namespace
@@ -71,19 +71,19 @@ TEST_CASE("code: assert lines, by all three scores, in the items' order") {
       "def f(x):\n    return x + 1\nimport atexit, os\natexit.register(lambda: os._exit(1))",
   };
   const Json columns = {{"tests", {"assert f(1) == 2", "assert f(0) == 1, 'zero'", "assert f(2) == 3"}}};
-  CHECK(scores(options("all"), completions, columns) == "1 0 0 0 0 0 0 0");
-  CHECK(scores(options("share"), completions, columns) == "1 0.3333 0 0 0.6667 0 0 0");
-  CHECK(scores(options("coderl"), completions, columns) == "1 -0.3 -0.6 -1 -0.6 -0.6 -0.6 -0.6");
+  CHECK(scores(code_options("all"), completions, columns) == "1 0 0 0 0 0 0 0");
+  CHECK(scores(code_options("share"), completions, columns) == "1 0.3333 0 0 0.6667 0 0 0");
+  CHECK(scores(code_options("coderl"), completions, columns) == "1 -0.3 -0.6 -1 -0.6 -0.6 -0.6 -0.6");
   const Json lines = {{"tests", "assert f(1) == 2\nassert f(0) == 1\n\nassert f(2) == 3\n"}};
-  CHECK(scores(options("share"), {completions[1]}, lines) == "0.3333");
+  CHECK(scores(code_options("share"), {completions[1]}, lines) == "0.3333");
   const Json whole = {{"tests", "def check(g):\n    assert g(1) == 2\ncheck(f)\n"}};
-  CHECK(scores(options("share"), {completions[0], completions[1]}, whole) == "1 1");
+  CHECK(scores(code_options("share"), {completions[0], completions[1]}, whole) == "1 1");
 }
 
 TEST_CASE("code: a test sees nothing of the one before it") {
   const std::string program = "seen = []\ndef f():\n    seen.append(1)\n    return len(seen)";
   const Json columns = {{"tests", {"assert f() == 1", "assert f() == 1", "assert open('x', 'x')"}}};
-  CHECK(scores(options("share"), {program, program + "\nopen('y', 'x')"}, columns) == "1 1");
+  CHECK(scores(code_options("share"), {program, program + "\nopen('y', 'x')"}, columns) == "1 1");
 }
 
 TEST_CASE("code: standard input and output") {
@@ -92,7 +92,7 @@ TEST_CASE("code: standard input and output") {
       "```\na, b = map(int, input().split())\nprint(a + b)\n```", "print(3)",
       "print(3)\nraise SystemExit(1)",  // what is right does not count before a failure
       "print(", "import time\ntime.sleep(1000)"};
-  CodeOptions o = options("coderl");
+  CodeOptions o = code_options("coderl");
   o.limits.wall_s = 3;
   const auto reward = o.make();
   std::vector<RewardItem> items;
@@ -101,9 +101,9 @@ TEST_CASE("code: standard input and output") {
     items.back().completion = text;
     items.back().columns = &columns;
   }
-  CHECK(shown(reward->score(items)) == "1 -0.3 -0.6 -1 -0.6");
+  CHECK(shown_short(reward->score(items)) == "1 -0.3 -0.6 -1 -0.6");
   CHECK(reward->counters().at("timeouts") == 1);
-  CHECK(scores(options("share"), {completions[0], completions[1]}, columns) == "1 0.5");
+  CHECK(scores(code_options("share"), {completions[0], completions[1]}, columns) == "1 0.5");
 }
 
 TEST_CASE("code: the outcome and the words of the worst test") {
@@ -124,7 +124,7 @@ TEST_CASE("code: the outcome and the words of the worst test") {
   const std::vector<std::string> outcomes = {"compile_error", "runtime_error", "failed_test", "passed"};
   for (const char* how : {"all", "share", "coderl"}) {
     CAPTURE(how);
-    const auto reward = options(how).make();
+    const auto reward = code_options(how).make();
     CHECK(reward->outcomes() == outcomes);
     const auto scores = reward->score(items);
     CHECK(scores[0].outcome == "passed");
@@ -146,7 +146,7 @@ TEST_CASE("code: the outcome and the words of the worst test") {
   const Json none = {{"tests", Json::array()}};
   items = {items[0]};
   items[0].columns = &none;
-  const auto unknown = options("all").make()->score(items);
+  const auto unknown = code_options("all").make()->score(items);
   CHECK(unknown[0].outcome.empty());
   CHECK(unknown[0].text.empty());
 }
@@ -162,7 +162,7 @@ TEST_CASE("code: texts are cut between characters") {
 }
 
 TEST_CASE("code: another interpreter") {
-  CodeOptions o = options("coderl");
+  CodeOptions o = code_options("coderl");
   o.languages = {"sh"};
   o.command = {"sh"};
   std::vector<std::string> problems;
@@ -180,15 +180,15 @@ TEST_CASE("code: another interpreter") {
 }
 
 TEST_CASE("code: what a record must have") {
-  const auto reward = options("all").make();
+  const auto reward = code_options("all").make();
   CHECK_THROWS_WITH_AS(reward->check({{"answer", 1}}), doctest::Contains("neither a column \"tests\""),
                        UserError);
   CHECK_THROWS_WITH_AS(reward->check({{"inputs", {"1"}}}), doctest::Contains("\"outputs\""), UserError);
   CHECK(reward->check({{"tests", Json::array()}}).has_value());
   CHECK(reward->check({{"inputs", {"1"}}, {"outputs", {"1", "2"}}}).has_value());
   CHECK_FALSE(reward->check({{"tests", {"assert True"}}}).has_value());
-  CHECK(scores(options("all"), {"x = 1"}, {{"tests", Json::array()}}) == "null");
-  CHECK_THROWS_AS(scores(options("all"), {"x = 1", "x = 2"}, {{"answer", 1}}), UserError);
+  CHECK(scores(code_options("all"), {"x = 1"}, {{"tests", Json::array()}}) == "null");
+  CHECK_THROWS_AS(scores(code_options("all"), {"x = 1", "x = 2"}, {{"answer", 1}}), UserError);
   CodeOptions missing;
   missing.command = {"no-such-interpreter"};
   CHECK_THROWS_WITH_AS(missing.make(), doctest::Contains("no program \"no-such-interpreter\""), UserError);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "reward/entries.h"
 #include "reward/item_json.h"
 #include "reward/remote/http_reward.h"
 #include "temp_folder.h"
@@ -17,7 +18,7 @@ namespace {
 
 using Peer = WireServer::Peer;
 
-HttpRewardOptions options(const std::string& url, int64_t retries = 0) {
+HttpRewardOptions http_options(const std::string& url, int64_t retries = 0) {
   HttpRewardOptions o;
   o.remote.http.url = url;
   o.remote.http.retries = retries;
@@ -27,15 +28,6 @@ HttpRewardOptions options(const std::string& url, int64_t retries = 0) {
   return o;
 }
 
-std::vector<RewardItem> items(const std::vector<std::string>& completions) {
-  std::vector<RewardItem> out;
-  for (const std::string& text : completions) {
-    out.emplace_back();
-    out.back().completion = text;
-  }
-  return out;
-}
-
 // Scores each item by the length of its completion.
 std::string scored(const std::string& body) {
   Json out = Json::array();
@@ -43,17 +35,6 @@ std::string scored(const std::string& body) {
   for (const Json& item : request["items"])
     out.push_back({{"id", item["id"]}, {"score", item["completion"].get<std::string>().size()}});
   return dump_line({{"items", out}});
-}
-
-std::string shown(const std::vector<Score>& scores) {
-  std::string out;
-  for (const Score& score : scores)
-    out += (out.empty() ? "" : " ") + (score.value ? fmt::format("{}", *score.value) : "null");
-  return out;
-}
-
-double since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 // The scores of five items of which the server answers the second request as it is told, and the first and
@@ -66,7 +47,7 @@ std::string second(const WireServer::Handler& handler, std::map<std::string, int
     else
       peer.answer(200, scored(peer.body));
   });
-  HttpRewardOptions o = options(server.url(), retries);
+  HttpRewardOptions o = http_options(server.url(), retries);
   o.batch_size = 2;
   o.remote.in_flight = 1;
   o.remote.http.timeout_s = 0.5;
@@ -101,7 +82,7 @@ TEST_CASE("http reward: the request, and scores that come back to their items") 
     }
     peer.answer(200, dump_line({{"items", out}, {"more", 1}}));
   });
-  HttpRewardOptions o = options(server.url());
+  HttpRewardOptions o = http_options(server.url());
   o.batch_size = 3;
   o.remote.in_flight = 1;
   const auto reward = o.make();
@@ -199,7 +180,7 @@ TEST_CASE("http reward: what waiting does not mend ends the run at once, in one 
   const auto told = [](const WireServer::Handler& handler) {
     const WireServer server(handler);
     const auto start = std::chrono::steady_clock::now();
-    const auto reward = options(server.url(), 50).make();
+    const auto reward = http_options(server.url(), 50).make();
     const std::string out = problem([&] { reward->score(items({"a", "b"})); });
     CHECK(out.find('\n') == std::string::npos);
     CHECK(since(start) < 5);
@@ -219,18 +200,18 @@ TEST_CASE("http reward: one that never answers, or too seldom, ends the run") {
     const WireServer gone([](const Peer&) {});
     url = gone.url();
   }
-  const auto never = options(url, 6).make();
+  const auto never = http_options(url, 6).make();
   const std::string told = problem([&] { never->score(items({"a"})); });
   CHECK(has(told, "no answer of the right kind in its first 7 attempts"));
   CHECK(has(told, "7 requests, 6 of them further attempts; 0 time-outs, 1 connections lost"));
   CHECK(has(told, "the last trouble: " + url + ": no connection"));
   // Without retries it takes five.
-  const auto once = options(url).make();
+  const auto once = http_options(url).make();
   for (int i = 0; i < 4; ++i) CHECK(shown(once->score(items({"a"}))) == "null");
   CHECK(has(problem([&] { once->score(items({"a"})); }), "in its first 5 attempts"));
   // HTML is no answer either.
   const WireServer page(text("<html>"));
-  HttpRewardOptions o = options(page.url());
+  HttpRewardOptions o = http_options(page.url());
   o.batch_size = 1;
   const auto html = o.make();
   const std::string pages = problem([&] { html->score(items(std::vector<std::string>(40, "a"))); });
@@ -244,7 +225,7 @@ TEST_CASE("http reward: one that never answers, or too seldom, ends the run") {
     else
       peer.answer(200, scored(peer.body));
   });
-  o = options(half.url());
+  o = http_options(half.url());
   o.batch_size = 1;
   o.remote.in_flight = 1;
   o.remote.fail_share = 0.5;
@@ -267,7 +248,7 @@ TEST_CASE("http reward: as many in flight as allowed, and no more") {
     --now;
     peer.answer(200, scored(peer.body));
   });
-  HttpRewardOptions o = options(server.url());
+  HttpRewardOptions o = http_options(server.url());
   o.batch_size = 1;
   const auto reward = o.make();
   const auto scores = reward->score(items(std::vector<std::string>(32, "abc")));
@@ -285,7 +266,7 @@ TEST_CASE("http reward: as many in flight as allowed, and no more") {
 TEST_CASE("http reward: the server is started again during a run") {
   auto server = std::make_unique<WireServer>([](const Peer& peer) { peer.answer(200, scored(peer.body)); });
   const int port = server->port();
-  HttpRewardOptions o = options(server->url(), 10);
+  HttpRewardOptions o = http_options(server->url(), 10);
   o.remote.http.backoff_s = 0.1;
   o.batch_size = 1;
   const auto reward = o.make();
@@ -303,7 +284,7 @@ TEST_CASE("http reward: whoever waits for it can leave") {
   const WireServer server([](const Peer& peer) { peer.sleep(60); });
   RewardEntry entry;
   entry.kind = "http";
-  entry.options = std::make_unique<HttpRewardOptions>(options(server.url(), 10));
+  entry.options = std::make_unique<HttpRewardOptions>(http_options(server.url(), 10));
   std::vector<RewardEntry> entries;
   entries.push_back(std::move(entry));
   RewardSet rewards(entries);

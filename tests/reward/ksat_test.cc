@@ -21,8 +21,8 @@ const Json kParty = {{"formula", {{1, 2}, {-1, 3}, {-2, -3}}},
                      {"satisfiable", true}};
 const Json kNone = {{"formula", {{1, 2}, {1, -2}, {-1, 2}, {-1, -2}}}};
 
-std::optional<double> score(const std::string& completion, const Json& columns = kRecord,
-                            double partial = 0) {
+std::optional<double> ksat_score(const std::string& completion, const Json& columns = kRecord,
+                                 double partial = 0) {
   KsatRewardOptions options;
   options.partial = partial;
   RewardItem item;
@@ -102,14 +102,14 @@ TEST_CASE("ksat: values as they are usually spelled") {
                            "x1 = true gives x3 = true. If x2 = true, no clause is left. So x2 = false."}) {
     CAPTURE(text);
     CHECK(read(text) == "101");
-    CHECK(score(text) == 1.0);
+    CHECK(ksat_score(text) == 1.0);
   }
   for (const char* text : {"Ana: yes, Ben: no, Cleo: yes", "ana = yes, ben = no, cleo = yes",
                            "Ana comes, Ben stays away, Cleo comes.", "Ana and Cleo: yes. Ben: no.",
                            "Comes: Ana, Cleo\nStays away: Ben", "Answer: Ana, not Ben, Cleo"}) {
     CAPTURE(text);
     CHECK(party(text) == "101");
-    CHECK(score(text, kParty) == 1.0);
+    CHECK(ksat_score(text, kParty) == 1.0);
   }
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("ksat: what says nothing, and what says another thing") {
                            "The formula is satisfiable.", "x1 x2 x3", "\xff\xfe\x80", "no", "true"}) {
     CAPTURE(text);
     CHECK(read(text) == "");
-    CHECK(score(text) == 0.0);
+    CHECK(ksat_score(text) == 0.0);
   }
   CHECK(party("Ana comes, or Ben stays away, or Cleo comes.") == "");
   CHECK(read("x1 = true, x3 = false") == "1-0");
@@ -140,18 +140,18 @@ TEST_CASE("ksat: a claim that there are no values") {
         "no satisfying assignment", "x1 = true, x2 = false fails: unsatisfiable"}) {
     CAPTURE(text);
     CHECK(read(text, 2) == "unsatisfiable");
-    CHECK(score(text, kNone) == 1.0);
-    CHECK(score(text, kRecord) == 0.0);
+    CHECK(ksat_score(text, kNone) == 1.0);
+    CHECK(ksat_score(text, kRecord) == 0.0);
   }
   // Of both the last counts.
   CHECK(read("unsatisfiable? No: x1 = true, x2 = false", 2) == "10");
-  CHECK(score("x1 = true, x2 = false", kNone) == 0.0);
+  CHECK(ksat_score("x1 = true, x2 = false", kNone) == 0.0);
   // The record's verdict is taken where it has one.
   Json told = kNone;
   told["satisfiable"] = true;
-  CHECK(score("unsatisfiable", told) == 0.0);
+  CHECK(ksat_score("unsatisfiable", told) == 0.0);
   told["satisfiable"] = nullptr;
-  CHECK(score("unsatisfiable", told) == 1.0);
+  CHECK(ksat_score("unsatisfiable", told) == 1.0);
 }
 
 TEST_CASE("ksat: the score is exact on made problems, every assignment of them") {
@@ -162,7 +162,7 @@ TEST_CASE("ksat: the score is exact on made problems, every assignment of them")
     for (int64_t i = 0; i < 60; ++i) {
       const Json record = make_problem(options, 1, false, i, "test");
       const auto formula = record["formula"].get<std::vector<std::vector<int32_t>>>();
-      CHECK(score(record["completion"], record) == 1.0);
+      CHECK(ksat_score(record["completion"], record) == 1.0);
       const size_t n = record["variables"].size();
       for (uint64_t row = 0; row < uint64_t{1} << n; ++row) {
         std::string said;
@@ -175,12 +175,12 @@ TEST_CASE("ksat: the score is exact on made problems, every assignment of them")
           for (const int32_t x : clause) any = any || ((row >> (std::abs(x) - 1) & 1) != 0) == (x > 0);
           held += any ? 1 : 0;
         }
-        REQUIRE(score(said, record) == (held == formula.size() ? 1.0 : 0.0));
+        REQUIRE(ksat_score(said, record) == (held == formula.size() ? 1.0 : 0.0));
         const double share = static_cast<double>(held) / static_cast<double>(formula.size());
         const double wanted = held == formula.size()              ? 1.0
                               : record["satisfiable"].get<bool>() ? 0.4 * share
                                                                   : 0.0;
-        REQUIRE(*score(said, record, 0.4) == doctest::Approx(wanted).epsilon(1e-12));
+        REQUIRE(*ksat_score(said, record, 0.4) == doctest::Approx(wanted).epsilon(1e-12));
       }
     }
   }
@@ -228,9 +228,9 @@ TEST_CASE("ksat: null where the record cannot be read, and only there") {
   for (const auto& [columns, reason] : bad) {
     CAPTURE(columns.dump());
     CHECK(why(columns).find(reason) != std::string::npos);
-    CHECK_FALSE(score("x1 = true", columns).has_value());
+    CHECK_FALSE(ksat_score("x1 = true", columns).has_value());
   }
-  CHECK_THROWS_AS(score("x1 = true", {{"answer", 1}}), UserError);
+  CHECK_THROWS_AS(ksat_score("x1 = true", {{"answer", 1}}), UserError);
   CHECK_THROWS_AS(why({{"answer", 1}}), UserError);
 }
 
@@ -244,7 +244,7 @@ TEST_CASE("ksat: hostile completions and formulas cost little") {
   for (const std::string& text :
        {std::string(1 << 20, '#'), std::string(1 << 20, '<'), std::string(1 << 20, '-'), names, lines,
         "Answer: " + names, names + "= true", std::string(1 << 20, '!'), std::string(1 << 20, '\\')})
-    score(text);
+    ksat_score(text);
   // A formula of 200 variables in the hardest region: decided, or left open.
   Json clauses = Json::array();
   RandomStream random(1, "hard");
@@ -253,6 +253,6 @@ TEST_CASE("ksat: hostile completions and formulas cost little") {
     const auto order = random.permutation(200);
     for (int l = 0; l < 3; ++l) clause.push_back((order[l] + 1) * (random.below(2) == 0 ? 1 : -1));
   }
-  score("unsatisfiable", {{"formula", clauses}});
+  ksat_score("unsatisfiable", {{"formula", clauses}});
   CHECK(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 10);
 }

@@ -11,8 +11,10 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "reward/entries.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -25,20 +27,11 @@ std::vector<std::string> program(const std::string& body, const std::string& bef
 }
 const std::string kOne = "echo \"{\\\"id\\\": $id, \\\"score\\\": 1}\"";
 
-ProcessOptions options(const std::vector<std::string>& command, double timeout_s = 5) {
+ProcessOptions process_options(const std::vector<std::string>& command, double timeout_s = 5) {
   ProcessOptions o;
   o.command = command;
   o.timeout_s = timeout_s;
   return o;
-}
-
-std::vector<RewardItem> items(const std::vector<std::string>& completions) {
-  std::vector<RewardItem> out;
-  for (const std::string& text : completions) {
-    out.emplace_back();
-    out.back().completion = text;
-  }
-  return out;
 }
 
 bool alive(int pid) {
@@ -55,11 +48,7 @@ bool has_zombie() {
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
 }
 
-double since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-std::string problem(Reward& reward, const std::vector<RewardItem>& batch) {
+std::string scoring_problem(Reward& reward, const std::vector<RewardItem>& batch) {
   try {
     reward.score(batch);
   } catch (const UserError& e) {
@@ -68,22 +57,11 @@ std::string problem(Reward& reward, const std::vector<RewardItem>& batch) {
   return "";
 }
 
-std::string shown(const std::vector<Score>& scores) {
-  std::string out;
-  for (const auto& score : scores)
-    out += (out.empty() ? "" : " ") + (score.value ? fmt::format("{}", *score.value) : "null");
-  return out;
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("process: scores come back to their items, whatever their order") {
   // Holds the first answer back until the third, and answers half, null and true.
-  const auto reward = options(program(R"(n=$((n+1))
+  const auto reward = process_options(program(R"(n=$((n+1))
 case $n in 1) first=$id;; 2) echo "{\"id\": $id, \"score\": null}";;
 3) echo "{\"id\": $id, \"score\": 0.5, \"why\": \"x\"}"; echo "{\"score\": true, \"id\": $first}"; n=0;; esac)"))
                           .make();
@@ -99,7 +77,7 @@ case $n in 1) first=$id;; 2) echo "{\"id\": $id, \"score\": null}";;
 TEST_CASE("process: the request holds the item and its record") {
   TempFolder folder;
   const std::string log = (folder / "log").string();
-  const auto reward = options(program("printf '%s\\n' \"$line\" >> " + log + "; " + kOne)).make();
+  const auto reward = process_options(program("printf '%s\\n' \"$line\" >> " + log + "; " + kOne)).make();
   const Json columns = {{"answer", 3}, {"prompt", {"a chat"}}, {"id", "mine"}};
   RewardItem item;
   item.prompt = "P\n";
@@ -123,7 +101,7 @@ TEST_CASE("process: the request holds the item and its record") {
 
 TEST_CASE("process: thousands of items in flight fill no pipe for good") {
   const auto reward =
-      options(program("echo noise >&2; echo \"{\\\"id\\\": $id, \\\"score\\\": ${#line}}\"")).make();
+      process_options(program("echo noise >&2; echo \"{\\\"id\\\": $id, \\\"score\\\": ${#line}}\"")).make();
   std::vector<RewardItem> batch = items(std::vector<std::string>(3000));
   for (size_t i = 0; i < batch.size(); ++i) batch[i].completion = std::string(i % 7 == 0 ? 2000 : 10, 'x');
   const auto scores = reward->score(batch);
@@ -136,7 +114,7 @@ TEST_CASE("process: thousands of items in flight fill no pipe for good") {
 
 TEST_CASE("process: an item that hangs is tried twice and null; the others are scored") {
   const auto reward =
-      options(program("case $line in *hang*) sleep 100;; *) " + kOne + ";; esac"), 0.3).make();
+      process_options(program("case $line in *hang*) sleep 100;; *) " + kOne + ";; esac"), 0.3).make();
   const auto start = std::chrono::steady_clock::now();
   const auto scores = reward->score(items({"a", "hang", "b", "c", "d"}));
   CHECK(shown(scores) == "1 null 1 1 1");
@@ -149,19 +127,19 @@ TEST_CASE("process: an item that hangs is tried twice and null; the others are s
 TEST_CASE("process: it is started again when it dies, and the item tried once more") {
   TempFolder folder;
   const std::string mark = (folder / "mark").string();
-  const auto once = options(program("case $line in *die*) [ -e " + mark + " ] || { touch " + mark +
-                                    "; kill -9 $$; };; esac; " + kOne))
+  const auto once = process_options(program("case $line in *die*) [ -e " + mark + " ] || { touch " + mark +
+                                            "; kill -9 $$; };; esac; " + kOne))
                         .make();
   CHECK(shown(once->score(items({"a", "die", "b"}))) == "1 1 1");
   CHECK(once->counters().at("restarts") == 1);
   CHECK(once->counters().at("nulls") == 0);
-  const auto always = options(program("case $line in *die*) exit 3;; esac; " + kOne)).make();
+  const auto always = process_options(program("case $line in *die*) exit 3;; esac; " + kOne)).make();
   CHECK(shown(always->score(items({"a", "die", "b"}))) == "1 null 1");
   CHECK(always->counters().at("restarts") == 2);
 }
 
 TEST_CASE("process: what it says beside a score comes with it") {
-  const auto reward = options(program(R"(case $line in
+  const auto reward = process_options(program(R"(case $line in
 *why*) printf '%s\n' "{\"id\": $id, \"score\": null, \"text\": \"no r\u00e9sum\u00e9\\nin it\"}";;
 *none*) echo "{\"id\": $id, \"score\": 1, \"text\": null}";;
 *number*) echo "{\"id\": $id, \"score\": 1, \"text\": 5}";;
@@ -176,7 +154,7 @@ esac)"))
 }
 
 TEST_CASE("process: lines that are no answer are passed over or count as failures") {
-  const auto reward = options(program(R"(case $line in
+  const auto reward = process_options(program(R"(case $line in
 *noise*) echo loading; echo '{"id": 999, "score": 1}'; echo '[1,'; echo; echo "{\"id\": $id, \"score\": 2}";;
 *nan*) echo "{\"id\": $id, \"score\": NaN}";;
 *text*) echo "{\"id\": $id, \"score\": \"good\"}";;
@@ -191,10 +169,10 @@ esac)"))
 }
 
 TEST_CASE("process: too many nulls stop the run, with the program's last words") {
-  const auto reward = options(program("exit 7", "echo 'Traceback: no module named foo' >&2")).make();
+  const auto reward = process_options(program("exit 7", "echo 'Traceback: no module named foo' >&2")).make();
   const auto start = std::chrono::steady_clock::now();
-  CHECK(problem(*reward, items(std::vector<std::string>(19, "x"))).empty());
-  const std::string text = problem(*reward, items({"x"}));
+  CHECK(scoring_problem(*reward, items(std::vector<std::string>(19, "x"))).empty());
+  const std::string text = scoring_problem(*reward, items({"x"}));
   CAPTURE(text);
   CHECK(has(text, "20 of its last 20 scores are null"));
   CHECK(has(text, "no module named foo"));
@@ -204,17 +182,17 @@ TEST_CASE("process: too many nulls stop the run, with the program's last words")
 
   // A share: 10 nulls of 20 are allowed, 11 of 21 are not.
   const auto half =
-      options(program("case $line in *bad*) echo \"{\\\"id\\\": $id, \\\"score\\\": null}\";; *) " + kOne +
-                      ";; esac"))
+      process_options(program("case $line in *bad*) echo \"{\\\"id\\\": $id, \\\"score\\\": null}\";; *) " +
+                              kOne + ";; esac"))
           .make();
-  for (int i = 0; i < 10; ++i) CHECK(problem(*half, items({"good", "bad"})).empty());
-  CHECK(has(problem(*half, items({"bad"})), "11 of its last 21 scores are null"));
+  for (int i = 0; i < 10; ++i) CHECK(scoring_problem(*half, items({"good", "bad"})).empty());
+  CHECK(has(scoring_problem(*half, items({"bad"})), "11 of its last 21 scores are null"));
 }
 
 TEST_CASE("process: a program that is not there") {
   const auto start = [](const std::vector<std::string>& command) {
     try {
-      options(command).make();
+      process_options(command).make();
     } catch (const UserError& e) {
       return std::string(e.what());
     }
@@ -229,7 +207,7 @@ TEST_CASE("process: a program that is not there") {
   ProcessOptions().check(problems, "rewards.0");
   CHECK(has(problems.at(0), "rewards.0.command: missing"));
   problems.clear();
-  options({"python3 reward.py"}).check(problems, "rewards.0");
+  process_options({"python3 reward.py"}).check(problems, "rewards.0");
   CHECK(has(problems.at(0), "strings of their own"));
 }
 
@@ -238,7 +216,7 @@ TEST_CASE("process: nothing of it stays behind") {
   const std::string pids = (folder / "pids").string();
   {
     const auto reward =
-        options(program(kOne, "trap '' TERM INT HUP; sleep 1000 & echo $! $$ > " + pids)).make();
+        process_options(program(kOne, "trap '' TERM INT HUP; sleep 1000 & echo $! $$ > " + pids)).make();
     CHECK(reward->score(items({"a"})).at(0) == 1.0);
   }
   std::ifstream in(pids);
@@ -255,11 +233,11 @@ TEST_CASE("process: nothing of it stays behind") {
 TEST_CASE("process: it gets none of our descriptors, and one that reads nothing kills nobody") {
   const int leak = ::open("/dev/null", O_RDONLY);  // without close-on-exec
   const auto reward =
-      options(program("set -- /proc/$$/fd/*; echo \"{\\\"id\\\": $id, \\\"score\\\": $#}\"")).make();
+      process_options(program("set -- /proc/$$/fd/*; echo \"{\\\"id\\\": $id, \\\"score\\\": $#}\"")).make();
   const auto open = reward->score(items({"a"})).at(0).value;
   ::close(leak);
   CHECK(*open <= 4);  // its three, and perhaps one of the shell's own
-  auto deaf = options({"/bin/sh", "-c", "exec 0<&-; sleep 0.2; exit 1"}, 2);
+  auto deaf = process_options({"/bin/sh", "-c", "exec 0<&-; sleep 0.2; exit 1"}, 2);
   deaf.fail_share = 1;
   const auto scores =
       deaf.make()->score(items({std::string(1 << 20, 'x')}));  // more than a pipe holds: SIGPIPE
@@ -267,31 +245,32 @@ TEST_CASE("process: it gets none of our descriptors, and one that reads nothing 
 }
 
 TEST_CASE("process: a flood of output is no answer") {
-  auto flood = options({"/bin/sh", "-c", "while :; do echo flood; echo flood >&2; done"}, 0.3);
+  auto flood = process_options({"/bin/sh", "-c", "while :; do echo flood; echo flood >&2; done"}, 0.3);
   const auto start = std::chrono::steady_clock::now();
   CHECK_FALSE(flood.make()->score(items({"x"})).at(0).value.has_value());
   CHECK(since(start) < 5);
-  auto endless = options({"/bin/sh", "-c", "exec tr '\\0' x < /dev/zero"}, 5);
+  auto endless = process_options({"/bin/sh", "-c", "exec tr '\\0' x < /dev/zero"}, 5);
   CHECK_FALSE(endless.make()->score(items({"x"})).at(0).value.has_value());
   CHECK(since(start) < 20);
   // Why it was killed is told.
   endless.fail_share = 0;
-  const std::string text = problem(*endless.make(), items(std::vector<std::string>(20, "x")));
+  const std::string text = scoring_problem(*endless.make(), items(std::vector<std::string>(20, "x")));
   CHECK(has(text, "it last wrote a line longer than 16 MB and was killed"));
 }
 
 TEST_CASE("process: one that never answers, or falls silent, ends the run soon, however large the batch") {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<std::string> many(500, "x");
-  const std::string never = problem(*options({"/bin/sleep", "1000"}, 0.1).make(), items(many));
+  const std::string never =
+      scoring_problem(*process_options({"/bin/sleep", "1000"}, 0.1).make(), items(many));
   CHECK(has(never, "it has never given an answer; so far 5 time-outs"));
   CHECK(has(never, "it last gave no answer in time"));
   // One answer, then none: the item that waited longest is tried again at once, so nulls come soon.
-  auto once = options(program("[ -e \"$0\" ] || { " + kOne + "; touch \"$0\"; }; exit 3"));
+  auto once = process_options(program("[ -e \"$0\" ] || { " + kOne + "; touch \"$0\"; }; exit 3"));
   TempFolder folder;
   once.command.push_back((folder / "mark").string());
   once.fail_share = 0.1;
-  const std::string silent = problem(*once.make(), items(many));
+  const std::string silent = scoring_problem(*once.make(), items(many));
   CHECK(has(silent, "19 of its last 20 scores are null"));
   CHECK(has(silent, "so far 0 time-outs, 38 restarts"));
   CHECK(since(start) < 60);
@@ -300,7 +279,7 @@ TEST_CASE("process: one that never answers, or falls silent, ends the run soon, 
 TEST_CASE("process: whoever waits for it can leave") {
   RewardEntry entry;
   entry.kind = "process";
-  entry.options = std::make_unique<ProcessOptions>(options({"/bin/sleep", "1000"}, 600));
+  entry.options = std::make_unique<ProcessOptions>(process_options({"/bin/sleep", "1000"}, 600));
   std::vector<RewardEntry> entries;
   entries.push_back(std::move(entry));
   RewardSet rewards(entries);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "reward/entries.h"
 #include "reward/math.h"
 #include "reward/normalise.h"
 #include "reward/pattern.h"
@@ -15,46 +16,16 @@
 #include "reward/shaping.h"
 #include "reward/text_match.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
 namespace {
 
-struct Config : Fields {
-  std::vector<RewardEntry> rewards;
-  void fields(FieldVisitor& v) override { v.list("rewards", rewards, "the rewards"); }
-};
-
-std::vector<RewardEntry> entries(const std::string& text) {
-  Config config;
-  read_fields(config, parse_json("{\"rewards\": " + text + "}", "c"), "c", "");
-  return std::move(config.rewards);
-}
-
-std::string problems(const std::string& text) {
-  try {
-    entries(text);
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "";
-}
-
-RewardItem item_of(const std::string& completion, const Json* columns = nullptr) {
-  RewardItem item;
-  item.completion = item.raw_completion = completion;
-  item.columns = columns;
-  return item;
-}
-
 std::optional<double> score(const std::string& kind, const std::string& completion,
                             const Json& columns = Json::object()) {
   const auto list = entries("[" + kind + "]");
   return list[0].options->make()->score({item_of(completion, &columns)}).at(0).value;
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

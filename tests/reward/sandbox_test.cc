@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 namespace fs = std::filesystem;
@@ -31,10 +32,6 @@ std::string text_of(const fs::path& path) {
   std::ostringstream out;
   out << std::ifstream(path, std::ios::binary).rdbuf();
   return out.str();
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // Processes that live and have the word in their command line.

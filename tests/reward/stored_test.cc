@@ -15,7 +15,7 @@ struct Entries : Fields {
   void fields(FieldVisitor& v) override { v.list("rewards", rewards, "the rewards"); }
 };
 
-std::vector<RewardEntry> entries(const char* rewards) {
+std::vector<RewardEntry> stored_entries(const char* rewards) {
   Entries out;
   read_fields(out, {{"rewards", Json::parse(rewards)}}, "test", ".");
   return std::move(out.rewards);
@@ -25,19 +25,19 @@ std::vector<RewardEntry> entries(const char* rewards) {
 const char* const kTwo = R"([{"kind": "contains", "name": "one", "texts": ["1"]},
                              {"kind": "contains", "name": "two", "texts": ["2"], "weight": 0.5}])";
 
-std::vector<Json> scored(const std::vector<std::string>& lines, const StoredScoring& how = {},
-                         const char* rewards = kTwo) {
+std::vector<Json> stored_scores(const std::vector<std::string>& lines, const StoredScoring& how = {},
+                                const char* rewards = kTwo) {
   std::vector<Record> records;
   for (const std::string& line : lines)
     records.push_back({Json::parse(line), "f.jsonl", static_cast<int64_t>(records.size()) + 1});
-  RewardSet set(entries(rewards));
+  RewardSet set(stored_entries(rewards));
   return score_stored(set, records, how);
 }
 
 }  // namespace
 
 TEST_CASE("stored answers: each form of line keeps its columns and gets the scores") {
-  const auto lines = scored(
+  const auto lines = stored_scores(
       {R"({"prompt": "p", "completion": "a 1 and 2", "answer": "7", "reward": 99, "rewards": {"old": 1}})",
        R"({"messages": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "only 2"}]})",
        R"({"text": "none"})", R"({"prompt": "p", "completion": "1", "label": true})",
@@ -60,18 +60,18 @@ TEST_CASE("stored answers: each form of line keeps its columns and gets the scor
 }
 
 TEST_CASE("stored answers: a reward that cannot tell leaves null") {
-  const auto null = scored({R"({"prompt": "p", "completion": "\\boxed{4}", "answer": "4"})",
-                            R"({"prompt": "p", "completion": "5", "answer": "1/0"})"},
-                           {}, R"([{"kind": "math"}])");
+  const auto null = stored_scores({R"({"prompt": "p", "completion": "\\boxed{4}", "answer": "4"})",
+                                   R"({"prompt": "p", "completion": "5", "answer": "1/0"})"},
+                                  {}, R"([{"kind": "math"}])");
   CHECK(null[0]["reward"] == 1.0);
   CHECK(null[1]["reward"].is_null());
 }
 
 TEST_CASE("stored answers: in segments") {
   const auto lines =
-      scored({R"({"text": "A 1. B 2! C"})", R"({"prompt": "p", "completions": ["1\n2\n", ""]})",
-              R"({"prompt": "p", "completion": "1. 2", "reward": 3})"},
-             {.segments = "sentence"});
+      stored_scores({R"({"text": "A 1. B 2! C"})", R"({"prompt": "p", "completions": ["1\n2\n", ""]})",
+                     R"({"prompt": "p", "completion": "1. 2", "reward": 3})"},
+                    {.segments = "sentence"});
   CHECK(lines[0]["segments"] ==
         Json::parse(R"([{"text": "A 1.", "reward": 1.0}, {"text": " B 2!", "reward": 0.5},
                                                 {"text": " C", "reward": 0.0}])"));
@@ -79,7 +79,8 @@ TEST_CASE("stored answers: in segments") {
   CHECK(lines[1]["segments"] ==
         Json::parse(R"([[{"text": "1", "reward": 1.0}, {"text": "\n2\n", "reward": 0.5}], []])"));
   CHECK_FALSE(lines[2].contains("reward"));
-  const auto by_line = scored({R"({"prompt": "p", "completions": ["1\n2\n", ""]})"}, {.segments = "line"});
+  const auto by_line =
+      stored_scores({R"({"prompt": "p", "completions": ["1\n2\n", ""]})"}, {.segments = "line"});
   CHECK(by_line[0]["segments"][0] ==
         Json::parse(R"([{"text": "1\n", "reward": 1.0}, {"text": "2\n", "reward": 0.5}])"));
 }
@@ -88,7 +89,7 @@ TEST_CASE("stored answers: tokens are counted where somebody can") {
   const FakeTokenizer tokenizer({});
   const char* const overlong = R"([{"kind": "overlong", "max_tokens": 4, "cache": 2}])";
   const auto counts = [&](const char* rewards) {
-    const auto all = entries(rewards);
+    const auto all = stored_entries(rewards);
     return counts_tokens(all[0]);
   };
   CHECK(counts(overlong));
@@ -97,15 +98,16 @@ TEST_CASE("stored answers: tokens are counted where somebody can") {
   CHECK_FALSE(counts(R"([{"kind": "math"}])"));
   const std::string plain = R"({"prompt": "p", "completion": "abc"})",
                     tokens = R"({"prompt": "p", "completion": "abc", "completion_ids": [7, 8, 9, 9, 9]})";
-  CHECK_THROWS_WITH_AS(scored({tokens, plain}, {.counts_tokens = true}, overlong),
+  CHECK_THROWS_WITH_AS(stored_scores({tokens, plain}, {.counts_tokens = true}, overlong),
                        doctest::Contains("f.jsonl:2: a reward counts tokens"), UserError);
-  const auto lines = scored({tokens, plain}, {.tokenizer = &tokenizer, .counts_tokens = true}, overlong);
+  const auto lines =
+      stored_scores({tokens, plain}, {.tokenizer = &tokenizer, .counts_tokens = true}, overlong);
   CHECK(lines[0]["reward"] == -1.0);
   CHECK(lines[1]["reward"] == -0.5);
   // Of a conversation the policy's.
-  const auto talk = scored({R"({"prompt": "p", "completion": "abc", "completion_ids": [7, 8, 9, 9, 9],
+  const auto talk = stored_scores({R"({"prompt": "p", "completion": "abc", "completion_ids": [7, 8, 9, 9, 9],
                                 "turns": [[0, 1], [3, 5]]})"},
-                           {.counts_tokens = true}, overlong);
+                                  {.counts_tokens = true}, overlong);
   CHECK(talk[0]["reward"] == -0.5);
 }
 
@@ -118,6 +120,6 @@ TEST_CASE("stored answers: other lines are told") {
            {R"({"prompt": "p", "completions": ["a"], "finish": []})", "\"finish\" must be a list"},
        }) {
     CAPTURE(line);
-    CHECK_THROWS_WITH_AS(scored({line}), doctest::Contains(what), UserError);
+    CHECK_THROWS_WITH_AS(stored_scores({line}), doctest::Contains(what), UserError);
   }
 }

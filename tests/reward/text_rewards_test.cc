@@ -13,6 +13,7 @@
 #include "reward/text/squad.h"
 #include "reward/text/words.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -38,7 +39,7 @@ std::unique_ptr<Reward> reward_of(const Json& json) {
   return read.entry.options->make();
 }
 
-std::string problems(const Json& json) {
+std::string reward_problems(const Json& json) {
   try {
     reward_of(json);
   } catch (const UserError& e) {
@@ -47,12 +48,8 @@ std::string problems(const Json& json) {
   return "";
 }
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::optional<double> score(const Json& reward, const std::string& completion,
-                            const Json& columns = Json::object()) {
+std::optional<double> text_score(const Json& reward, const std::string& completion,
+                                 const Json& columns = Json::object()) {
   RewardItem item;
   item.completion = item.raw_completion = completion;
   item.columns = &columns;
@@ -146,20 +143,21 @@ TEST_CASE("text rewards: words") {
 TEST_CASE("text rewards: no reference, another column, bytes that are no text") {
   for (const char* kind : {"rouge", "bleu", "f1"}) {
     CAPTURE(kind);
-    CHECK(score({{"kind", kind}}, "x y z w v", {{"answer", "x y z w v"}}) ==
+    CHECK(text_score({{"kind", kind}}, "x y z w v", {{"answer", "x y z w v"}}) ==
           doctest::Approx(1).epsilon(1e-12));
-    CHECK_FALSE(score({{"kind", kind}}, "x", {{"answer", Json::array()}}).has_value());
-    CHECK(score({{"kind", kind}, {"column", "n"}}, "12", {{"n", {11, 12}}}) ==
+    CHECK_FALSE(text_score({{"kind", kind}}, "x", {{"answer", Json::array()}}).has_value());
+    CHECK(text_score({{"kind", kind}, {"column", "n"}}, "12", {{"n", {11, 12}}}) ==
           doctest::Approx(1).epsilon(1e-12));
-    CHECK(score({{"kind", kind}}, "x\xff\xc3", {{"answer", "y"}}) == 0.0);
-    CHECK_THROWS_AS(score({{"kind", kind}}, "x"), UserError);
+    CHECK(text_score({{"kind", kind}}, "x\xff\xc3", {{"answer", "y"}}) == 0.0);
+    CHECK_THROWS_AS(text_score({{"kind", kind}}, "x"), UserError);
     CHECK(reward_of({{"kind", kind}})->each_alone());
     const auto reward = reward_of({{"kind", kind}});
     CHECK(reward->check({{"answer", Json::array()}}).has_value());
     CHECK_FALSE(reward->check({{"answer", "x"}}).has_value());
     CHECK_THROWS_AS(reward->check(Json::object()), UserError);
   }
-  CHECK(has(problems({{"kind", "rouge"}, {"type", "rouge3"}}), "one of rouge1, rouge2, rougeL, rougeLsum"));
+  CHECK(has(reward_problems({{"kind", "rouge"}, {"type", "rouge3"}}),
+            "one of rouge1, rouge2, rougeL, rougeLsum"));
 }
 
 TEST_CASE("text rewards: long texts take little time; a table beyond bounds gives null") {
@@ -319,14 +317,15 @@ TEST_CASE("json_schema: hostile completions") {
 TEST_CASE("json_schema: the reward") {
   const Json schema = {{"type", "object"}, {"required", {"a"}}};
   const Json reward = {{"kind", "json_schema"}, {"schema", schema}};
-  CHECK(score(reward, "{\"a\": 1}") == 1.0);
-  CHECK(score(reward, "{\"b\": 1}") == 0.0);
-  CHECK(score(reward, "So: {\"a\": 1}") == 0.0);
-  CHECK(score({{"kind", "json_schema"}, {"schema", schema}, {"extract", "first"}}, "So: {\"a\": 1}") == 1.0);
+  CHECK(text_score(reward, "{\"a\": 1}") == 1.0);
+  CHECK(text_score(reward, "{\"b\": 1}") == 0.0);
+  CHECK(text_score(reward, "So: {\"a\": 1}") == 0.0);
+  CHECK(text_score({{"kind", "json_schema"}, {"schema", schema}, {"extract", "first"}}, "So: {\"a\": 1}") ==
+        1.0);
   const Json column = {{"kind", "json_schema"}, {"column", "shape"}};
-  CHECK(score(column, "{\"a\": 1}", {{"shape", schema}}) == 1.0);
-  CHECK(score(column, "{\"b\": 1}", {{"shape", schema.dump()}}) == 0.0);
-  CHECK_THROWS_WITH_AS(score(column, "1", Json::object()), doctest::Contains("no column \"shape\""),
+  CHECK(text_score(column, "{\"a\": 1}", {{"shape", schema}}) == 1.0);
+  CHECK(text_score(column, "{\"b\": 1}", {{"shape", schema.dump()}}) == 0.0);
+  CHECK_THROWS_WITH_AS(text_score(column, "1", Json::object()), doctest::Contains("no column \"shape\""),
                        UserError);
   const Json bad = {{"shape", {{"typ", "object"}}}};
   CHECK_THROWS_WITH_AS(reward_of(column)->check(bad),
@@ -338,12 +337,15 @@ TEST_CASE("json_schema: the reward") {
   read_fields(again, dump_fields(read), "c", "");
   CHECK(dump_fields(again) == dump_fields(read));
 
-  CHECK(has(problems({{"kind", "json_schema"}}), "needs one of \"schema\", \"schema_file\" and \"column\""));
-  CHECK(has(problems({{"kind", "json_schema"}, {"schema", schema}, {"column", "x"}}), "needs one of"));
-  CHECK(has(problems({{"kind", "json_schema"}, {"schema", "a.json"}}), "a path goes into \"schema_file\""));
-  CHECK(has(problems({{"kind", "json_schema"}, {"schema", {{"typ", 1}}}}),
+  CHECK(has(reward_problems({{"kind", "json_schema"}}),
+            "needs one of \"schema\", \"schema_file\" and \"column\""));
+  CHECK(has(reward_problems({{"kind", "json_schema"}, {"schema", schema}, {"column", "x"}}), "needs one of"));
+  CHECK(has(reward_problems({{"kind", "json_schema"}, {"schema", "a.json"}}),
+            "a path goes into \"schema_file\""));
+  CHECK(has(reward_problems({{"kind", "json_schema"}, {"schema", {{"typ", 1}}}}),
             "the keyword \"typ\" is not checked"));
-  CHECK(has(problems({{"kind", "json_schema"}, {"schema_file", "/nowhere/a.json"}}), "/nowhere/a.json"));
+  CHECK(
+      has(reward_problems({{"kind", "json_schema"}, {"schema_file", "/nowhere/a.json"}}), "/nowhere/a.json"));
 
   // A pattern that is given up is no fit, and counted.
   const auto slow = reward_of({{"kind", "json_schema"}, {"schema", {{"pattern", "^(a+)+$"}}}});

@@ -9,32 +9,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "reward/entries.h"
 #include "reward/reward.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-struct Config : Fields {
-  std::vector<RewardEntry> rewards;
-  void fields(FieldVisitor& v) override { v.list("rewards", rewards, "the rewards"); }
-};
-
-std::vector<RewardEntry> entries(const std::string& text) {
-  Config config;
-  read_fields(config, parse_json("{\"rewards\": " + text + "}", "c"), "c", "");
-  return std::move(config.rewards);
-}
-
-std::string problems(const std::string& text) {
-  try {
-    entries(text);
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "";
-}
 
 // The transforms of one entry.
 struct Chain : Fields {
@@ -53,14 +34,6 @@ std::vector<std::optional<double>> numbers(const Json& list) {
   std::vector<std::optional<double>> out;
   for (const Json& x : list) out.push_back(x.is_null() ? std::nullopt : std::optional(x.get<double>()));
   return out;
-}
-
-// Items of a process-free set: what "cosine" and others say follows from the text alone.
-RewardItem item_of(const std::string& completion, const Json* columns) {
-  RewardItem item;
-  item.completion = item.raw_completion = completion;
-  item.columns = columns;
-  return item;
 }
 
 }  // namespace

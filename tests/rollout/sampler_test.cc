@@ -87,7 +87,7 @@ std::vector<float> random_logits(int64_t n, double scale, uint64_t seed) {
   return out;
 }
 
-SamplingOptions options_from(const Json& json) {
+SamplingOptions sampling_from(const Json& json) {
   SamplingOptions o;
   read_fields(o, json, "options", ".");
   return o;
@@ -118,7 +118,7 @@ TEST_CASE("truncations keep the tokens that transformers keeps") {
   for (const Json& entry : golden["truncation"]) {
     const std::string name = entry["options"].dump();
     CAPTURE(name);
-    check_distribution(entry["logits"].get<std::vector<float>>(), options_from(entry["options"]),
+    check_distribution(entry["logits"].get<std::vector<float>>(), sampling_from(entry["options"]),
                        entry["kept"].get<std::vector<int64_t>>(), entry["logp"].get<std::vector<double>>());
   }
 }
@@ -270,7 +270,7 @@ TEST_CASE("a diverged model is the user's to know") {
 TEST_CASE("options are checked") {
   const auto problem = [](const char* json) -> std::string {
     try {
-      options_from(parse_json(json, "test"));
+      sampling_from(parse_json(json, "test"));
     } catch (const UserError& error) {
       return error.what();
     }

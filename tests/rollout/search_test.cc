@@ -21,7 +21,7 @@ std::unique_ptr<Model> golden_model() {
 }
 
 template <class Options>
-Options options_from(Json json) {
+Options search_from(Json json) {
   Options options;
   read_fields(options, json, "options", ".");
   return options;
@@ -38,7 +38,7 @@ TEST_CASE("beam search finds what transformers finds") {
   for (const Json& entry : golden["beam"]) {
     const std::string name = entry["options"].dump() + entry["prompt"].dump();
     CAPTURE(name);
-    const auto beam = options_from<BeamOptions>(entry["options"]);
+    const auto beam = search_from<BeamOptions>(entry["options"]);
     SamplingOptions sampling;
     sampling.max_new_tokens = 12, sampling.min_new_tokens = entry["min_new_tokens"];
     EngineOptions engine;

@@ -6,14 +6,12 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "run/not_finite.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 std::string stop_message(Health& health, int64_t step, double loss, double grad) {
   try {

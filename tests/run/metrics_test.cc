@@ -10,14 +10,12 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "run/not_finite.h"
 #include "test.h"
 
 using namespace temper;
 
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 struct Folder {
   Folder() : path((fs::temp_directory_path() / ("temper_metrics_" + std::to_string(::getpid()))).string()) {

@@ -55,7 +55,7 @@ std::string content_of(const std::vector<Json>& pieces, int64_t index = 0) {
   return out;
 }
 
-ApiError refusal(const std::function<void()>& ask) {
+ApiError asking_refusal(const std::function<void()>& ask) {
   try {
     ask();
   } catch (const ApiError& e) {
@@ -113,12 +113,12 @@ TEST_CASE("answer: limits of tokens") {
   CHECK(reply["choices"][0]["message"]["content"] == "ans");
   CHECK(reply["choices"][0]["finish_reason"] == "length");
   limited["max_tokens"] = 4096 - prompt + 1;
-  const ApiError e = refusal([&] { answerer.chat(limited); });
+  const ApiError e = asking_refusal([&] { answerer.chat(limited); });
   CHECK(e.status == 400);
   CHECK(e.code == "context_length_exceeded");
   CHECK(std::string(e.what()).find("4096") != std::string::npos);
   fake.service.tokens_context = prompt;
-  CHECK(refusal([&] { answerer.chat(request); }).code == "context_length_exceeded");
+  CHECK(asking_refusal([&] { answerer.chat(request); }).code == "context_length_exceeded");
   fake.service.tokens_context = 4096;
   whole(answerer, {{"prompt", "a"}}, false);
   CHECK(fake.service.last().sampling.max_new_tokens == 16);
@@ -133,12 +133,14 @@ TEST_CASE("answer: models by name") {
   CHECK(fake.service.last().adapter == "tuned");
   whole(answerer, {{"messages", user_says("hi")}, {"model", "base"}});
   CHECK(fake.service.last().adapter.empty());
-  const ApiError e = refusal([&] { answerer.chat({{"messages", user_says("hi")}, {"model", "other"}}); });
+  const ApiError e = asking_refusal([&] {
+    answerer.chat({{"messages", user_says("hi")}, {"model", "other"}});
+  });
   CHECK(e.status == 404);
   CHECK(e.code == "model_not_found");
   CHECK(std::string(e.what()).find("base, tuned") != std::string::npos);
   fake.service.busy = true;
-  CHECK(refusal([&] { answerer.chat(request); }).status == 429);
+  CHECK(asking_refusal([&] { answerer.chat(request); }).status == 429);
 }
 
 TEST_CASE("answer: tools, as the model writes them") {
@@ -184,7 +186,7 @@ TEST_CASE("answer: tools, as the model writes them") {
   CHECK(forced["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == "{\"a\":7}");
   CHECK(forced["choices"][0]["message"]["content"].is_null());
   request["tools"][0]["function"]["parameters"]["properties"]["a"] = {{"if", 1}};
-  CHECK(refusal([&] { answerer.chat(request); }).param == "tool_choice");
+  CHECK(asking_refusal([&] { answerer.chat(request); }).param == "tool_choice");
 }
 
 TEST_CASE("answer: a forced call can be kept, and is read, in every form") {
@@ -279,7 +281,7 @@ TEST_CASE("answer: several prompts") {
   CHECK(reply["choices"][3]["text"] == "answer 1");
   const auto all = pieces(answerer, request, false);
   for (int i = 0; i < 4; ++i) CHECK(content_of(all, i) == reply["choices"][static_cast<size_t>(i)]["text"]);
-  CHECK(refusal([&] { answerer.completion({{"prompt", {100000}}}); }).param == "prompt");
+  CHECK(asking_refusal([&] { answerer.completion({{"prompt", {100000}}}); }).param == "prompt");
 }
 
 TEST_CASE("answer: who has gone is told nothing, and what fails under way is told as an event") {

@@ -23,7 +23,7 @@ Json completion_of(const std::string& more = "{}") {
 
 // "param: message" of the refusal; "": there is none.
 template <class F>
-std::string refusal(F read) {
+std::string reading_refusal(F read) {
   try {
     read();
   } catch (const ApiError& e) {
@@ -34,10 +34,10 @@ std::string refusal(F read) {
 }
 
 std::string chat_refusal(const std::string& more) {
-  return refusal([&] { read_chat_request(chat_of(more), {}); });
+  return reading_refusal([&] { read_chat_request(chat_of(more), {}); });
 }
 std::string completion_refusal(const std::string& more) {
-  return refusal([&] { read_completion_request(completion_of(more), {}); });
+  return reading_refusal([&] { read_completion_request(completion_of(more), {}); });
 }
 
 bool says(const std::string& text, const std::string& part) {
@@ -133,7 +133,7 @@ TEST_CASE("protocol: ranges and types") {
   CHECK(says(chat_refusal(R"({"logprobs": 3})"), "logprobs: expected true or false"));
   CHECK(says(chat_refusal(R"({"stream": "yes"})"), "stream: "));
   CHECK(says(chat_refusal(R"({"model": 3})"), "model: "));
-  CHECK(says(refusal([] { read_chat_request(Json::array(), {}); }), "expected an object"));
+  CHECK(says(reading_refusal([] { read_chat_request(Json::array(), {}); }), "expected an object"));
 }
 
 TEST_CASE("protocol: messages") {
@@ -151,7 +151,7 @@ TEST_CASE("protocol: messages") {
         Json::parse(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls":
     [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]},
     {"role": "tool", "content": "2", "tool_call_id": "c1"}])"));
-  const auto wrong = [&](const std::string& text) { return refusal([&] { messages(text); }); };
+  const auto wrong = [&](const std::string& text) { return reading_refusal([&] { messages(text); }); };
   CHECK(says(wrong("[]"), "messages: expected a list of messages, found []"));
   CHECK(says(wrong(R"(["hi"])"), "messages[0]: expected an object"));
   CHECK(says(wrong(R"([{"role": "robot", "content": "x"}])"), "messages[0].role: "));

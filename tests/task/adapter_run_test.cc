@@ -41,7 +41,7 @@ struct AdapterRuns : Runs {
   }
 };
 
-const char* const kRl = R"({
+const char* const kRlAdapter = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "max_tokens": 100},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 6},
@@ -141,7 +141,7 @@ TEST_CASE("every kind of adapter in rl: what is sampled is what is trained, and 
   for (const std::string& kind : kinds()) {
     if (kind == "lora_pair") continue;
     CAPTURE(kind);
-    const auto rows = runs(kRl, kind, {adapter_json(kind)});
+    const auto rows = runs(kRlAdapter, kind, {adapter_json(kind)});
     REQUIRE(rows.size() == 3);
     for (const MetricsRow& row : rows) CHECK(*row.find("rollout_gap") < 1e-4);
     // At the start the policy is the base, whatever the start took out of it; but for tokens in front.

@@ -12,11 +12,6 @@ namespace {
 
 const std::vector<std::string> kHalf = {"data.eval_share=0.5", "eval.every=1"};
 
-std::vector<std::string> with(std::vector<std::string> sets, const std::vector<std::string>& more) {
-  sets.insert(sets.end(), more.begin(), more.end());
-  return sets;
-}
-
 size_t steps_of(const std::vector<MetricsRow>& rows) {
   size_t steps = 0;
   for (const MetricsRow& row : rows) steps += row.split == "train" ? 1 : 0;

@@ -15,7 +15,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kRl = R"({
+const char* const kRlCredit = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "max_tokens": 100},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 12},
@@ -65,23 +65,23 @@ class CreditRuns : public Runs {
   void check_resumes(const std::string& name, const std::vector<std::string>& sets) {
     CAPTURE(name);
     const fs::path whole = folder() / name, torn = folder() / (name + "-torn");
-    (*this)(kRl, name, sets);
+    (*this)(kRlCredit, name, sets);
     fs::copy(whole, torn, fs::copy_options::recursive);
     fs::remove_all(torn / "final");
     fs::remove_all(torn / "checkpoints/step-4");
-    (*this)(kRl, name + "-torn", sets, "must");
+    (*this)(kRlCredit, name + "-torn", sets, "must");
     CHECK(bytes(whole / "final/model.safetensors") == bytes(torn / "final/model.safetensors"));
     CHECK(bytes(whole / "samples.jsonl") == bytes(torn / "samples.jsonl"));
   }
   void check_split(const std::string& name, std::vector<std::string> sets) {
     CAPTURE(name);
-    const auto whole = (*this)(kRl, name, sets);
+    const auto whole = (*this)(kRlCredit, name, sets);
     sets.insert(sets.end(), {"train.micro_batch_tokens=40", "train.share_prompts=false"});
-    check_same(whole, (*this)(kRl, name + "-cut", sets), 2e-5);
+    check_same(whole, (*this)(kRlCredit, name + "-cut", sets), 2e-5);
   }
   std::string problem(const std::vector<std::string>& sets) {
     try {
-      (*this)(kRl, "problem", sets);
+      (*this)(kRlCredit, "problem", sets);
     } catch (const UserError& e) {
       return e.what();
     }
@@ -102,11 +102,11 @@ TEST_CASE("an entropy bonus reaches the weights, the same for any micro-batch") 
   // Of rewards that are all equal nothing is learnt but the bonus, and the entropy rises.
   const std::vector<std::string> flat = {R"(rewards=[{"kind": "contains", "texts": [""]}])",
                                          "train.steps=12"};
-  const auto without = runs(kRl, "without", flat);
+  const auto without = runs(kRlCredit, "without", flat);
   CHECK(*without.back().find("grad_norm") < 1e-6);
   auto with = flat;
   with.push_back("algorithm.entropy_coef=0.5");
-  const auto rows = runs(kRl, "with", with);
+  const auto rows = runs(kRlCredit, "with", with);
   CHECK(*rows.back().find("entropy") > *rows.front().find("entropy") + 0.05);
   CHECK(*rows.front().find("entropy_bonus") ==
         doctest::Approx(0.5 * *rows.front().find("entropy")).epsilon(0.2));
@@ -124,7 +124,7 @@ TEST_CASE("coderl: critic, policy and reference programs learn together, and a t
   runs.check_split("split", sets);
   auto longer = sets;
   longer.insert(longer.end(), {"train.steps=12", "checkpoint.every=0"});
-  const auto rows = runs(kRl, "longer", longer);
+  const auto rows = runs(kRlCredit, "longer", longer);
   const auto mean = [&](const std::string& name, size_t begin) {
     double sum = 0;
     for (size_t i = begin; i < begin + 3; ++i) sum += *rows[i].find(name);
@@ -157,7 +157,7 @@ TEST_CASE("rewards of steps: a process model's scores stand where the policy's t
   };
   const std::string zscore =
       R"({"name": "grpo", "advantage": "process_zscore", "process": {"reward": "prm", "outcome_weight": 0}})";
-  const auto rows = runs(kRl, "zscore", with(zscore));
+  const auto rows = runs(kRlCredit, "zscore", with(zscore));
   for (const MetricsRow& row : rows) {
     CHECK(*row.find("steps") >= 1);
     CHECK(*row.find("steps_unknown") == 0);
@@ -174,7 +174,7 @@ TEST_CASE("rewards of steps: a process model's scores stand where the policy's t
                                   "\"return_to_go\", " +
                                   refined + "}"));
   runs.check_split("critic", with("{\"name\": \"ppo\", " + refined + "}"));
-  const auto critic = runs(kRl, "critic-again", with("{\"name\": \"ppo\", " + refined + "}"));
+  const auto critic = runs(kRlCredit, "critic-again", with("{\"name\": \"ppo\", " + refined + "}"));
   CHECK(*critic.back().find("step_reward") <= 0);  // refined by clip first
 
   CHECK(contains(runs.problem(with(R"({"name": "ppo", "process": {"reward": "pmr"}})")),

@@ -16,7 +16,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kConfig = R"({
+const char* const kInputsConfig = R"({
   "task": "sft", "threads": 1,
   "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 16, "intermediate": 32, "layers": 1, "heads": 2,
                                      "kv_heads": 1, "max_positions": 256}},
@@ -31,7 +31,7 @@ struct Fixture {
     folder.write("train.jsonl", arithmetic());
     auto sets = more;
     sets.push_back("inputs=[" + inputs + "]");
-    load_run_config(config, folder.write("config.json", kConfig), sets);
+    load_run_config(config, folder.write("config.json", kInputsConfig), sets);
     config.run = (folder / "run").string();
     ConsoleOptions options;
     options.quiet = true;

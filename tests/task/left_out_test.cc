@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "runs.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -10,7 +11,7 @@ namespace {
 
 const std::string kWords(300, 'w');
 
-const char* const kRl = R"({
+const char* const kRlLeftOut = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "max_tokens": 60, "order": "sequential"},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 4},
@@ -28,14 +29,6 @@ std::string long_pair() {
 }
 std::string long_sum() {
   return R"({"prompt": ")" + kWords + R"(", "completion": " 2", "answer": "2"})";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  CAPTURE(text);
-  CAPTURE(part);
-  const bool found = text.find(part) != std::string::npos;
-  CHECK(found);
-  return found;
 }
 
 struct LeftOut : Runs {
@@ -70,15 +63,15 @@ void check_held_out(LeftOut& runs, const std::string& task, const std::string& c
   CHECK(rows.front().find("loss").has_value());
   const std::string line = "1 of 17 held-out " + what + " are longer than max_tokens 60 and left out";
   const std::string said = runs.said(task + "-some");
-  has(said, line);
+  CHECK(has(said, line));
   CHECK(said.find(line) == said.rfind(line));  // once, not at each evaluation
-  has(said, "1 of 17 ");                       // of the training data too
+  CHECK(has(said, "1 of 17 "));                // of the training data too
 
   const auto empty = runs(config, task + "-none", all);
   REQUIRE(empty.front().split == "eval");
   CHECK(*empty.front().find("left_out") == 1);
   CHECK_FALSE(empty.front().find("loss").has_value());
-  has(runs.said(task + "-none"), "before training: no held-out loss, as nothing held out is left");
+  CHECK(has(runs.said(task + "-none"), "before training: no held-out loss, as nothing held out is left"));
 }
 
 }  // namespace
@@ -105,14 +98,14 @@ TEST_CASE("left out: rl's prompts follow data.overlong") {
   LeftOut runs;
   const std::string train = "data.train=" + runs.file("some.jsonl"),
                     eval = "data.eval=" + runs.file("some.jsonl");
-  const auto dropped = runs(kRl, "drop", {train, eval, "eval.every=2", "eval.max_new_tokens=4"});
-  has(runs.said("drop"), "1 of 17 prompts are longer than max_tokens 60 and left out");
-  has(runs.said("drop"), "1 of 17 held-out prompts are longer than max_tokens 60 and left out");
+  const auto dropped = runs(kRlLeftOut, "drop", {train, eval, "eval.every=2", "eval.max_new_tokens=4"});
+  CHECK(has(runs.said("drop"), "1 of 17 prompts are longer than max_tokens 60 and left out"));
+  CHECK(has(runs.said("drop"), "1 of 17 held-out prompts are longer than max_tokens 60 and left out"));
   CHECK(*dropped.front().find("prompts_left_out") == 1);
   CHECK(*dropped.front().find("n") == 16);
   // What is left is the run without the record.
   check_same(
-      runs(kRl, "without",
+      runs(kRlLeftOut, "without",
            {"eval.every=2", "eval.max_new_tokens=4", "data.eval=" + runs.file("train.jsonl")}),
       [&] {
         auto rows = dropped;
@@ -121,23 +114,23 @@ TEST_CASE("left out: rl's prompts follow data.overlong") {
         return rows;
       }(),
       1e-9);
-  const auto none = runs(kRl, "none", {"data.eval=" + runs.file("none.jsonl"), "eval.every=2"});
+  const auto none = runs(kRlLeftOut, "none", {"data.eval=" + runs.file("none.jsonl"), "eval.every=2"});
   CHECK_FALSE(none.front().find("reward").has_value());
-  has(runs.said("none"), "no held-out reward, as nothing held out is left");
-  CHECK_NOTHROW(runs(kRl, "truncate", {train, "data.overlong=truncate"}));
-  CHECK_THROWS_WITH_AS(runs(kRl, "error", {train, "data.overlong=error"}),
+  CHECK(has(runs.said("none"), "no held-out reward, as nothing held out is left"));
+  CHECK_NOTHROW(runs(kRlLeftOut, "truncate", {train, "data.overlong=truncate"}));
+  CHECK_THROWS_WITH_AS(runs(kRlLeftOut, "error", {train, "data.overlong=error"}),
                        doctest::Contains("some.jsonl:17: the prompt has"), UserError);
-  CHECK_THROWS_WITH_AS(runs(kRl, "all", {"data.train=" + runs.file("none.jsonl")}),
+  CHECK_THROWS_WITH_AS(runs(kRlLeftOut, "all", {"data.train=" + runs.file("none.jsonl")}),
                        doctest::Contains("no prompt is within max_tokens 60"), UserError);
   // Pairs that are sampled, and a student's own answers.
-  Json pairs = Json::parse(kRl);
+  Json pairs = Json::parse(kRlLeftOut);
   pairs["task"] = "preference";
   pairs["algorithm"] = {{"name", "dpo"}};
   pairs["pairs"] = {{"from", "online"}};
   pairs["rollout"].erase("prompts_per_step");
   runs(pairs.dump(), "online",
        {train, "train.steps=1", "rewards=[{\"kind\": \"regex\", \"pattern\": \"[a-i]\"}]"});
-  has(runs.said("online"), "1 of 17 prompts are longer than max_tokens 60 and left out");
+  CHECK(has(runs.said("online"), "1 of 17 prompts are longer than max_tokens 60 and left out"));
 }
 
 TEST_CASE("left out: what a reward cannot read is known before the first step, and no step shows nan") {
@@ -153,21 +146,23 @@ TEST_CASE("left out: what a reward cannot read is known before the first step, a
     return more;
   };
   const std::string math = "rewards=[{\"kind\": \"math\"}]";
-  const auto rows = runs(kRl, "half", with("half.jsonl", {math}));
-  has(runs.said("half"), "data.train: reward math cannot score 1 of 2 records, their rewards are null");
-  has(runs.said("half"), "half.jsonl:2: column \"answer\" holds no answer: \"$ $\"");
+  const auto rows = runs(kRlLeftOut, "half", with("half.jsonl", {math}));
+  CHECK(
+      has(runs.said("half"), "data.train: reward math cannot score 1 of 2 records, their rewards are null"));
+  CHECK(has(runs.said("half"), "half.jsonl:2: column \"answer\" holds no answer: \"$ $\""));
   CHECK(*rows[1].find("null_rewards") == 1);  // the second prompt's
   CHECK_FALSE(rows[1].find("reward").has_value());
   CHECK(runs.said("half").find("nan") == std::string::npos);
-  has(runs.said("half"), "100 % of the rewards are null");
-  CHECK_THROWS_WITH_AS(runs(kRl, "odd", with("odd.jsonl", {math})),
+  CHECK(has(runs.said("half"), "100 % of the rewards are null"));
+  CHECK_THROWS_WITH_AS(runs(kRlLeftOut, "odd", with("odd.jsonl", {math})),
                        doctest::Contains("data.train: reward math can score none of the 2 records"),
                        UserError);
   CHECK_THROWS_WITH_AS(
-      runs(kRl, "odd-eval",
+      runs(kRlLeftOut, "odd-eval",
            with("half.jsonl", {math, "eval.every=1", "data.eval=" + runs.file("odd.jsonl")})),
       doctest::Contains("data.eval: reward math can score none"), UserError);
-  CHECK_THROWS_WITH_AS(
-      runs(kRl, "column", with("half.jsonl", {"rewards=[{\"kind\": \"exact\", \"column\": \"gold\"}]"})),
-      doctest::Contains("half.jsonl:1: reward exact: the data has no column \"gold\""), UserError);
+  CHECK_THROWS_WITH_AS(runs(kRlLeftOut, "column",
+                            with("half.jsonl", {"rewards=[{\"kind\": \"exact\", \"column\": \"gold\"}]"})),
+                       doctest::Contains("half.jsonl:1: reward exact: the data has no column \"gold\""),
+                       UserError);
 }

@@ -7,7 +7,7 @@ using namespace temper;
 
 namespace {
 
-const std::string kSft = tiny_sft("train.jsonl", 4);
+const std::string kSftOptimizers = tiny_sft("train.jsonl", 4);
 
 double last_loss(const std::vector<MetricsRow>& rows) {
   return *rows.back().find("loss");
@@ -28,7 +28,7 @@ TEST_CASE("every optimizer trains, and a killed run ends with the same bytes") {
   for (auto& [name, sets] : cases) {
     CAPTURE(name);
     sets.insert(sets.end(), {"checkpoint.every=1", "checkpoint.keep=9"});
-    const auto whole = runs(kSft, name, sets);
+    const auto whole = runs(kSftOptimizers, name, sets);
     REQUIRE(whole.size() == 4);
     for (const MetricsRow& row : whole) CHECK(*row.find("skipped") == 0);
     CHECK(last_loss(whole) < *whole.front().find("loss"));
@@ -40,7 +40,7 @@ TEST_CASE("every optimizer trains, and a killed run ends with the same bytes") {
       std::filesystem::remove_all(torn / "final");
       for (int later = step + 1; later <= 4; ++later)
         std::filesystem::remove_all(torn / "checkpoints" / fmt::format("step-{}", later));
-      check_same(whole, runs(kSft, torn.filename().string(), sets, "must"), 0x1p-60);
+      check_same(whole, runs(kSftOptimizers, torn.filename().string(), sets, "must"), 0x1p-60);
       const char* weights = name == "lora" ? "final/adapter_model.safetensors" : "final/model.safetensors";
       CHECK(bytes(folder / weights) == bytes(torn / weights));
       CHECK(bytes(folder / "checkpoints/step-4/optimizer.safetensors") ==
@@ -54,7 +54,7 @@ TEST_CASE("8-bit moments train as fp32 moments do: losses within 0.01 nats of ea
   const std::vector<std::string> longer = {"train.steps=100", "train.batch_size=16", "optimizer.lr=1e-3"};
   auto eight = longer;
   eight.insert(eight.end(), {"optimizer.name=adamw8bit", "optimizer.min_size=1024"});
-  const auto fp32 = runs(kSft, "fp32", longer), codes = runs(kSft, "codes", eight);
+  const auto fp32 = runs(kSftOptimizers, "fp32", longer), codes = runs(kSftOptimizers, "codes", eight);
   REQUIRE(fp32.size() == codes.size());
   double apart = 0;
   for (size_t i = 0; i < fp32.size(); ++i)
@@ -66,7 +66,7 @@ TEST_CASE("8-bit moments train as fp32 moments do: losses within 0.01 nats of ea
 
 TEST_CASE("a refined schedule from a run, and a finished run continued with rewarm") {
   Runs runs;
-  runs(kSft, "first", {"train.steps=12"});
+  runs(kSftOptimizers, "first", {"train.steps=12"});
   const std::string first = (runs.folder() / "first").string(), file = (runs.folder() / "s.json").string();
   const Json made = refine_schedule(first, "adam", file);
   CHECK(made["steps"] == 12);
@@ -74,8 +74,8 @@ TEST_CASE("a refined schedule from a run, and a finished run continued with rewa
     return std::vector<std::string>{"train.steps=12",
                                     "schedule={\"name\": \"refined\", \"from\": \"" + from + "\"}"};
   };
-  const auto direct = runs(kSft, "direct", with(first));
-  check_same(direct, runs(kSft, "through-file", with(file)), 0x1p-60);
+  const auto direct = runs(kSftOptimizers, "direct", with(first));
+  check_same(direct, runs(kSftOptimizers, "through-file", with(file)), 0x1p-60);
   CHECK(*direct.back().find("lr") == 0);
   double peak = 0;
   for (const MetricsRow& row : direct) peak = std::max(peak, *row.find("lr"));
@@ -90,7 +90,7 @@ TEST_CASE("a refined schedule from a run, and a finished run continued with rewa
   CHECK_THROWS_WITH_AS(inspect_schedule(config, with(first + "/nothing"), ""), doctest::Contains("nothing"),
                        UserError);
 
-  const auto next = runs(kSft, "next",
+  const auto next = runs(kSftOptimizers, "next",
                          {"train.steps=20", "model={\"path\": \"" + first + "/final\", \"dtype\": \"f32\"}",
                           "schedule={\"name\": \"rewarm\", \"warmup\": 4}"});
   CHECK(*next[0].find("lr") == doctest::Approx(1e-2 * (0.1 + 0.9 / 4)));

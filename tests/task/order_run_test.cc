@@ -14,7 +14,7 @@ namespace {
 
 using Sets = std::vector<std::string>;
 
-const char* const kRl = R"({
+const char* const kRlOrder = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["graded.jsonl"], "max_tokens": 60},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 6, "max_batch": 16},
@@ -22,7 +22,7 @@ const char* const kRl = R"({
   "optimizer": {"name": "adamw", "lr": 3e-3}, "schedule": {"name": "constant"},
   "train": {"steps": 6, "batch_size": 2}, "checkpoint": {"every": 0}, "samples_logged": 64, "run": "rl" })";
 
-const char* const kSft = R"({
+const char* const kSftOrder = R"({
   "task": "sft", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["graded.jsonl", "old.jsonl"], "max_tokens": 60},
   "optimizer": {"name": "adamw", "lr": 3e-3}, "schedule": {"name": "constant"},
@@ -126,24 +126,24 @@ const char* const kMixCd =
 
 TEST_CASE("orders: a torn run of rl goes on with what its order took in") {
   OrderRuns runs;
-  runs.check_resumes(kRl, {order(kPassRate)});
-  runs.check_resumes(kRl, {order(R"({"kind": "rcs", "stage_steps": 4})")});
-  runs.check_resumes(kRl, {order(kMastering)});
+  runs.check_resumes(kRlOrder, {order(kPassRate)});
+  runs.check_resumes(kRlOrder, {order(R"({"kind": "rcs", "stage_steps": 4})")});
+  runs.check_resumes(kRlOrder, {order(kMastering)});
 }
 
 TEST_CASE("orders: a torn run of sft goes on with what its order took in") {
   OrderRuns runs;
-  runs.check_resumes(kSft, {order(kMastering)});
+  runs.check_resumes(kSftOrder, {order(kMastering)});
   Json mix = parse_json(kMixCd, "order");
   mix["files"] = {(runs.folder() / "old.jsonl").string()};
-  runs.check_resumes(kSft, {order(mix.dump())});
-  runs.check_resumes(kSft, {order(R"({"kind": "power_law", "share": 0.25})")});
-  runs.check_resumes(kSft, {order(R"({"kind": "pacing", "column": "level", "until": 0.7})")});
+  runs.check_resumes(kSftOrder, {order(mix.dump())});
+  runs.check_resumes(kSftOrder, {order(R"({"kind": "power_law", "share": 0.25})")});
+  runs.check_resumes(kSftOrder, {order(R"({"kind": "pacing", "column": "level", "until": 0.7})")});
 }
 
 TEST_CASE("rcs: the second stage has no prompt that was solved perfectly, and prompts.jsonl says why") {
   OrderRuns runs;
-  const auto rows = runs(kRl, "rcs", {order(R"({"kind": "rcs", "stage_steps": 3})")});
+  const auto rows = runs(kRlOrder, "rcs", {order(R"({"kind": "rcs", "stage_steps": 3})")});
   REQUIRE(rows.size() == 6);
   const auto drawn = runs.trained_on("rcs");
   std::set<int64_t> solved;
@@ -176,23 +176,23 @@ TEST_CASE("orders: groups that are dropped are observed, and what was not sample
   OrderRuns runs;
   const Sets dapo = {order(R"({"kind": "rcs", "stage_steps": 6})"), "algorithm.name=dapo",
                      "algorithm.filter_max_rounds=1000"};
-  runs.check_resumes(kRl, dapo);
+  runs.check_resumes(kRlOrder, dapo);
   const auto drawn = runs.trained_on("whole");
   for (const auto& [step, records] : drawn)
     for (const int64_t record : records) CHECK(record >= 8);  // equal rewards teach nothing
   const Json state = runs.state("whole", 6);
   const auto solved = state["order"]["solved"].get<std::set<int64_t>>();
   for (int64_t record = 0; record < 8; ++record) CHECK(solved.count(record) == 1);
-  runs.check_resumes(kRl, {order(kPassRate), "algorithm.correction=truncate", "rollout.step_tokens=3"});
+  runs.check_resumes(kRlOrder, {order(kPassRate), "algorithm.correction=truncate", "rollout.step_tokens=3"});
 }
 
 TEST_CASE("orders: what is observed is the prompt without its hint") {
   OrderRuns runs;
   const Sets one = {order(kPassRate), "train.steps=1"};
-  runs(kRl, "plain", one);
+  runs(kRlOrder, "plain", one);
   Sets hinted = one;
   hinted.push_back(R"(hint={"column": "task", "at_most": 1, "keep": 0})");
-  const auto rows = runs(kRl, "hinted", hinted);
+  const auto rows = runs(kRlOrder, "hinted", hinted);
   CHECK(*rows[0].find("hinted") == 1);
   CHECK(bytes(runs.folder() / "plain/samples.jsonl") != bytes(runs.folder() / "hinted/samples.jsonl"));
   CHECK(bytes(runs.folder() / "plain/prompts.jsonl") == bytes(runs.folder() / "hinted/prompts.jsonl"));
@@ -202,8 +202,8 @@ TEST_CASE("mix_cd: a quarter of each batch is rehearsed, and no micro-batch chan
   OrderRuns runs;
   Json mix = parse_json(kMixCd, "order");
   mix["files"] = {(runs.folder() / "old.jsonl").string()};
-  const auto whole = runs(kSft, "whole", {order(mix.dump())});
-  check_same(whole, runs(kSft, "cut", {order(mix.dump()), "train.micro_batch_tokens=30"}), 1e-3);
+  const auto whole = runs(kSftOrder, "whole", {order(mix.dump())});
+  check_same(whole, runs(kSftOrder, "cut", {order(mix.dump()), "train.micro_batch_tokens=30"}), 1e-3);
   const auto a = runs.history("whole"), b = runs.history("cut");
   int64_t rehearsed = 0, draws = 0;
   REQUIRE(a.size() == b.size());
@@ -227,7 +227,7 @@ TEST_CASE("mastering_rate: the loss of an example before the update is what is o
   OrderRuns runs;
   const Sets sets = {"train.steps=1", order(R"({"kind": "mastering_rate", "measure": "probability"})"),
                      "optimizer.lr=0"};
-  const auto rows = runs(kSft, "one", sets);
+  const auto rows = runs(kSftOrder, "one", sets);
   // The mean over examples of one target each is the loss; all completions here are a space and a digit.
   double sum = 0, count = 0;
   for (const auto& [place, one] : runs.history("one")) {
@@ -245,8 +245,8 @@ TEST_CASE("mastering_rate: the loss of an example before the update is what is o
 TEST_CASE("orders: a run from before orders had fields goes on") {
   OrderRuns runs;
   const Sets sets = {"checkpoint.every=1", "checkpoint.keep=9"};
-  runs(kSft, "whole", sets);
-  runs(kSft, "older", sets);
+  runs(kSftOrder, "whole", sets);
+  runs(kSftOrder, "older", sets);
   const auto file = runs.folder() / "older/config.json";
   Json config = Json::parse(bytes(file));
   CHECK(config["data"]["order"] == Json::object({{"kind", "shuffle"}}));
@@ -255,12 +255,12 @@ TEST_CASE("orders: a run from before orders had fields goes on") {
   for (const char* step : {"4", "5", "6"})
     std::filesystem::remove_all(runs.folder() / "older/checkpoints" / (std::string("step-") + step));
   std::filesystem::remove_all(runs.folder() / "older/final");
-  runs(kSft, "older", sets, "must");
+  runs(kSftOrder, "older", sets, "must");
   CHECK(bytes(runs.folder() / "whole/final/model.safetensors") ==
         bytes(runs.folder() / "older/final/model.safetensors"));
   config["data"]["order"] = "sequential";
   write_file_atomic(file.string(), config.dump());
-  CHECK(has(problem([&] { runs(kSft, "older", sets, "must"); }),
+  CHECK(has(problem([&] { runs(kSftOrder, "older", sets, "must"); }),
             "data.order.kind: \"sequential\" in the run, \"shuffle\" now"));
 }
 
@@ -271,10 +271,10 @@ TEST_CASE(
     std::filesystem::remove_all(runs.folder() / "refused");
     return problem([&] { runs(config, "refused", sets); });
   };
-  CHECK(has(refused(kSft, {order("rcs")}),
+  CHECK(has(refused(kSftOrder, {order("rcs")}),
             "data.order: \"rcs\" needs rewards of sampled completions, which this run does not observe; use "
             "\"shuffle\", or a task that does (rl)"));
-  CHECK(has(refused(kRl, {order(R"({"kind": "mix_cd", "files": ["graded.jsonl"]})")}),
+  CHECK(has(refused(kRlOrder, {order(R"({"kind": "mix_cd", "files": ["graded.jsonl"]})")}),
             "\"mix_cd\" needs losses of examples, which this run does not observe"));
   const char* const kPreference = R"({
     "task": "preference", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
@@ -289,13 +289,13 @@ TEST_CASE(
       has(refused(kPreference, {order("pacing")}),
           "\"pacing\" reads columns and files of the records, but task \"preference\" draws what it makes"));
   runs(kPreference, "pairs", {order(R"({"kind": "subset", "share": 0.5})")});
-  CHECK(has(refused(kRl, {order(R"({"kind": "mastering_rate", "edges": [["a", "b"], ["b", "a"]]})")}),
+  CHECK(has(refused(kRlOrder, {order(R"({"kind": "mastering_rate", "edges": [["a", "b"], ["b", "a"]]})")}),
             "data.order.edges: go in a circle"));
-  CHECK(has(refused(kRl, {order(R"({"kind": "mastering_rate", "edges": [["low", "harder"]]})")}),
+  CHECK(has(refused(kRlOrder, {order(R"({"kind": "mastering_rate", "edges": [["low", "harder"]]})")}),
             "task \"harder\" has no record; column \"task\" has low, high"));
-  CHECK(has(refused(kRl, {order(R"({"kind": "pacing", "column": "hardness"})")}),
+  CHECK(has(refused(kRlOrder, {order(R"({"kind": "pacing", "column": "hardness"})")}),
             "graded.jsonl:1: has no column \"hardness\", which data.order needs"));
-  CHECK(has(refused(kSft, {order("pacing"), "data.weights=[1, 1]"}),
+  CHECK(has(refused(kSftOrder, {order("pacing"), "data.weights=[1, 1]"}),
             "data.order: \"pacing\" draws from all files as it sees fit; leave out data.weights"));
-  CHECK(has(refused(kRl, {order("shufle")}), "data.order.kind: expected one of shuffle, sequential"));
+  CHECK(has(refused(kRlOrder, {order("shufle")}), "data.order.kind: expected one of shuffle, sequential"));
 }

@@ -16,7 +16,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kConfig = R"({
+const char* const kRewardConfig = R"({
   "task": "reward_model", "threads": 1,
   "model": {"dtype": "f32", "init": {"vocab": 280, "hidden": 32, "intermediate": 64, "layers": 2, "heads": 2,
                                      "kv_heads": 1, "max_positions": 128}},
@@ -53,7 +53,7 @@ Json group(int a, int b, int i) {
   }
   return {{"prompt", question(a, b)}, {"completions", answers}, {"labels", labels}};
 }
-Json rated(int a, int b, int i) {
+Json rated_record(int a, int b, int i) {
   Json ratings = {{"right", i % 2}, {"brief", i % 5 == 0 ? Json(nullptr) : Json(i % 3)}};
   if (i % 7 == 0) ratings["right"] = -100;
   return {{"prompt", question(a, b)}, {"completion", text(a + b + 1 - i % 2)}, {"ratings", ratings}};
@@ -65,19 +65,19 @@ Json steps(int a, int b, int i) {
           {"labels", {true, right}}};
 }
 
-class Runs {
+class RewardRuns {
  public:
-  Runs() {
+  RewardRuns() {
     folder_.write("pairs.jsonl", records(pair));
     folder_.write("groups.jsonl", records(group));
-    folder_.write("rated.jsonl", records(rated));
+    folder_.write("rated.jsonl", records(rated_record));
     folder_.write("steps.jsonl", records(steps));
-    folder_.write("both.jsonl", records(pair) + records(rated));
+    folder_.write("both.jsonl", records(pair) + records(rated_record));
   }
 
   std::vector<MetricsRow> operator()(const std::string& name, const std::string& data,
                                      std::vector<std::string> sets) {
-    const std::string file = folder_.write(name + ".json", kConfig);
+    const std::string file = folder_.write(name + ".json", kRewardConfig);
     for (const char* part : {"train", "eval"})
       sets.push_back(fmt::format("data.{}=[\"{}.jsonl\"]", part, folder(data)));
     RunConfig run(task_registry());
@@ -98,7 +98,7 @@ class Runs {
   TempFolder folder_;
 };
 
-void check_same(const std::vector<MetricsRow>& a, const std::vector<MetricsRow>& b) {
+void check_same_figures(const std::vector<MetricsRow>& a, const std::vector<MetricsRow>& b) {
   REQUIRE(a.size() == b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     REQUIRE(a[i].values.size() == b[i].values.size());
@@ -136,7 +136,7 @@ std::vector<std::optional<double>> scores(const std::string& path, const Json& c
 
 TEST_CASE(
     "reward model: a pair's loss begins near ln 2, the pairs are learnt, and final/ is what was measured") {
-  Runs runs;
+  RewardRuns runs;
   const auto rows = runs("bt", "pairs", {"train.steps=30", "eval.every=30"});
   CHECK(rows.front().split == "eval");
   CHECK(*rows.front().find("loss") == doctest::Approx(std::log(2.0)).epsilon(0.02));
@@ -174,7 +174,7 @@ TEST_CASE(
 }
 
 TEST_CASE("reward model: every loss takes its steps, the same for any micro-batch and shared prompts") {
-  Runs runs;
+  RewardRuns runs;
   const std::pair<std::string, std::string> all[] = {{"bt", "pairs"},         {"margin_bt", "pairs"},
                                                      {"scaled_bt", "pairs"},  {"listwise", "groups"},
                                                      {"regression", "rated"}, {"process", "steps"}};
@@ -191,14 +191,14 @@ TEST_CASE("reward model: every loss takes its steps, the same for any micro-batc
     REQUIRE(whole.size() == 5);
     for (const MetricsRow& row : whole) CHECK(std::isfinite(*row.find("loss")));
     CHECK(*whole[1].find("grad_norm") > 0);
-    check_same(whole, runs(name + "-cut", data, with("train.micro_batch_tokens=30")));
-    check_same(whole, runs(name + "-own", data, with("train.share_prompts=false")));
+    check_same_figures(whole, runs(name + "-cut", data, with("train.micro_batch_tokens=30")));
+    check_same_figures(whole, runs(name + "-own", data, with("train.share_prompts=false")));
   }
 }
 
 TEST_CASE(
     "reward model: groups, ratings and steps are learnt; the reward reads heads by name and steps by kind") {
-  Runs runs;
+  RewardRuns runs;
   const auto groups =
       runs("groups", "groups", {"algorithm.name=listwise", "train.steps=40", "eval.every=40"});
   CHECK(*groups.back().find("accuracy") > 0.95);
@@ -210,7 +210,8 @@ TEST_CASE(
   const Json config = read_json_file(rated_final + "/config.json");
   CHECK(config["id2label"] == Json({{"0", "brief"}, {"1", "right"}}));
   const auto by = [&](const std::string& head) {
-    return *scores(rated_final, rated(2, 1, 1), {" 3"}, [&](ModelRewardOptions& o) { o.head = head; })[0];
+    return *scores(rated_final, rated_record(2, 1, 1), {" 3"},
+                   [&](ModelRewardOptions& o) { o.head = head; })[0];
   };
   CHECK(by("right") == by("1"));
   CHECK(by("brief") == by(""));
@@ -232,7 +233,7 @@ TEST_CASE(
 }
 
 TEST_CASE("reward model: comparisons and ratings train one model together") {
-  Runs runs;
+  RewardRuns runs;
   const std::vector<std::string> sets = {
       "algorithm={\"name\": \"bt\", \"head\": 1, \"also\": [{\"name\": "
       "\"regression\", \"weight\": 0.5}]}"};
@@ -245,11 +246,11 @@ TEST_CASE("reward model: comparisons and ratings train one model together") {
   }
   auto cut = sets;
   cut.push_back("train.micro_batch_tokens=30");
-  check_same(rows, runs("both-cut", "both", cut));
+  check_same_figures(rows, runs("both-cut", "both", cut));
 }
 
 TEST_CASE("reward model: a verbaliser is a causal model; a LoRA trains its score head too") {
-  Runs runs;
+  RewardRuns runs;
   const std::vector<std::string> sets = {
       "score={\"mode\": \"verbaliser\", \"question\": \" good?\", \"yes\": \"1\", \"no\": \"2\"}"};
   auto longer = sets;
@@ -281,7 +282,7 @@ TEST_CASE("reward model: a verbaliser is a causal model; a LoRA trains its score
 }
 
 TEST_CASE("reward model: bt takes a record's margin off the difference") {
-  Runs runs;
+  RewardRuns runs;
   // -logsigmoid(delta - margin) of the one pair that the step takes, as TRL's RewardTrainer has it; null is
   // none.
   for (const double margin : {0.0, 5.0, -1.5, std::nan("")}) {
@@ -298,7 +299,7 @@ TEST_CASE("reward model: bt takes a record's margin off the difference") {
 }
 
 TEST_CASE("reward model: what the data lacks is one clear line before training") {
-  Runs runs;
+  RewardRuns runs;
   const auto refusal = [&](const std::string& name, const std::string& data,
                            const std::vector<std::string>& sets) -> std::string {
     try {
@@ -327,9 +328,9 @@ TEST_CASE("reward model: what the data lacks is one clear line before training")
   runs.write("weak.jsonl", records(pair) + weak.dump() + "\n");
   CHECK(has(refusal("strength", "weak", {"algorithm.name=margin_bt"}),
             "weak.jsonl:17: there is no \"strength\""));
-  Json words = rated(1, 2, 1);
+  Json words = rated_record(1, 2, 1);
   words["ratings"]["right"] = "high";
-  runs.write("words.jsonl", records(rated) + words.dump() + "\n");
+  runs.write("words.jsonl", records(rated_record) + words.dump() + "\n");
   CHECK(has(refusal("words", "words", {"algorithm.name=regression"}), "words.jsonl:17: ratings.right"));
   runs.write("alike.jsonl", records([](int a, int b, int i) {
                Json out = group(a, b, i);

@@ -10,7 +10,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kRl = R"({
+const char* const kRlScoring = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "max_tokens": 100},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 12, "max_batch": 3},
@@ -28,9 +28,9 @@ struct ScoringRuns : Runs {
   // The same run scored beside decoding and after it: the same bytes but for times.
   void check_both(const std::string& name, const std::vector<std::string>& sets) {
     CAPTURE(name);
-    const auto beside = (*this)(kRl, name, sets);
+    const auto beside = (*this)(kRlScoring, name, sets);
     scores_while_decoding = false;
-    const auto after = (*this)(kRl, name + "-after", sets);
+    const auto after = (*this)(kRlScoring, name + "-after", sets);
     scores_while_decoding = true;
     check_same_bytes(name, name + "-after");
     for (const auto* rows : {&beside, &after}) {
@@ -102,7 +102,8 @@ TEST_CASE("an error of a reward ends the run as it does when all is decoded firs
   for (const bool beside : {true, false}) {
     runs.scores_while_decoding = beside;
     try {
-      runs(kRl, beside ? "beside" : "after", {dies, "rollout.prompts_per_step=8", "train.batch_size=8"});
+      runs(kRlScoring, beside ? "beside" : "after",
+           {dies, "rollout.prompts_per_step=8", "train.batch_size=8"});
       FAIL("it has not ended");
     } catch (const UserError& e) {
       said[beside ? 1 : 0] = e.what();
@@ -120,7 +121,7 @@ TEST_CASE("the order of decoding follows the lengths in the state, and a torn ru
     more.insert(more.begin(), sets.begin(), sets.end());
     return more;
   };
-  const auto whole = runs(kRl, "whole", with({}));
+  const auto whole = runs(kRlScoring, "whole", with({}));
   REQUIRE(whole.size() == 10);
   CHECK(runs.state("whole", 2)["lengths"].size() == 8);    // 4 records a step
   CHECK(runs.state("whole", 10)["lengths"].size() == 16);  // all there are
@@ -129,16 +130,16 @@ TEST_CASE("the order of decoding follows the lengths in the state, and a torn ru
     CHECK(pair[1] >= 1);
     CHECK(pair[1] <= 12);
   }
-  runs(kRl, "torn", with({}));
+  runs(kRlScoring, "torn", with({}));
   for (const char* step : {"8", "10"})
     std::filesystem::remove_all(runs.folder() / "torn/checkpoints" / (std::string("step-") + step));
   std::filesystem::remove_all(runs.folder() / "torn/final");
-  runs(kRl, "torn", with({}), "must");
+  runs(kRlScoring, "torn", with({}), "must");
   runs.check_same_bytes("whole", "torn");
 
   // Tokens depend on the order by rounding alone.
-  check_same(whole, runs(kRl, "drawn", with({"rollout.longest_first=false"})), 1e-3);
+  check_same(whole, runs(kRlScoring, "drawn", with({"rollout.longest_first=false"})), 1e-3);
   // Where all are decoded at once there is no order, and no length to remember.
-  runs(kRl, "roomy", with({"rollout.max_batch=16"}));
+  runs(kRlScoring, "roomy", with({"rollout.max_batch=16"}));
   CHECK(runs.state("roomy", 10)["lengths"].empty());
 }

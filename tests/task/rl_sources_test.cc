@@ -13,7 +13,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kRl = R"({
+const char* const kRlSources = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "max_tokens": 100},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 6},
@@ -58,7 +58,7 @@ TEST_CASE("every algorithm that can trains on stored responses, and does not dep
   for (const std::string name : {"topr", "cispo", "gvpo", "copg", "brain", "awr", "grpo", "ppo"}) {
     CAPTURE(name);
     const auto sets = runs.offline({"algorithm.name=" + name, "rewards=[]", "data.train=[]"});
-    const auto whole = runs(kRl, name, sets);
+    const auto whole = runs(kRlSources, name, sets);
     REQUIRE(whole.size() == 4);
     for (const auto& row : whole) {
       CHECK(std::isfinite(*row.find("loss")));
@@ -67,23 +67,23 @@ TEST_CASE("every algorithm that can trains on stored responses, and does not dep
     }
     auto cut = sets;
     cut.emplace_back("train.micro_batch_tokens=20");
-    check_same(whole, runs(kRl, name + "-cut", cut), 1e-4);
+    check_same(whole, runs(kRlSources, name + "-cut", cut), 1e-4);
   }
   const auto topr =
-      runs(kRl, "topr-share",
+      runs(kRlSources, "topr-share",
            runs.offline({"algorithm={\"name\": \"topr\", \"positive_share\": 0.2}", "rewards=[]"}));
   CHECK(mean_logp(topr, "positive_share") == doctest::Approx(0.2));
-  CHECK_THROWS_WITH_AS(runs(kRl, "remax", runs.offline({"algorithm.name=remax"})),
+  CHECK_THROWS_WITH_AS(runs(kRlSources, "remax", runs.offline({"algorithm.name=remax"})),
                        doctest::Contains("offline.files"), UserError);
 }
 
 TEST_CASE("stored log-probs are the ones that count; half of the groups may be fresh") {
   SourceRuns runs;
-  const auto computed =
-      runs(kRl, "computed", runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
+  const auto computed = runs(kRlSources, "computed",
+                             runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
   CHECK(*computed[0].find("approx_kl") == doctest::Approx(0).epsilon(1e-6));  // the behaviour is the start
-  const auto again =
-      runs(kRl, "again", runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
+  const auto again = runs(kRlSources, "again",
+                          runs.offline({"algorithm.name=cispo", "train.steps=1", "train.batch_size=4"}));
   check_same(computed, again, 0x1p-60);
   int files = 0;
   for (const auto& entry : fs::directory_iterator(runs.folder() / "cache/temper/behaviour"))
@@ -97,13 +97,13 @@ TEST_CASE("stored log-probs are the ones that count; half of the groups may be f
         k % 2);
   }
   runs.write("stored.jsonl", far);
-  const auto given = runs(kRl, "given", runs.offline({"algorithm.name=cispo", "train.steps=1"}));
+  const auto given = runs(kRlSources, "given", runs.offline({"algorithm.name=cispo", "train.steps=1"}));
   CHECK(*given[0].find("weight") < 0.5);  // the policy finds these tokens far less likely
   CHECK_THROWS_WITH_AS(
-      runs(kRl, "temperature", runs.offline({"algorithm.name=cispo", "rollout.temperature=0.7"})),
+      runs(kRlSources, "temperature", runs.offline({"algorithm.name=cispo", "rollout.temperature=0.7"})),
       doctest::Contains("stored.jsonl:1: temperature"), UserError);
   runs.write("stored.jsonl", stored());
-  const auto mixed = runs(kRl, "mixed", runs.offline({"offline.share=0.5"}));
+  const auto mixed = runs(kRlSources, "mixed", runs.offline({"offline.share=0.5"}));
   CHECK(mixed[0].find("groups_kept"));  // of the sampled half
   CHECK_FALSE(computed[0].find("groups_kept"));
 }
@@ -114,7 +114,7 @@ TEST_CASE("stored responses that cannot be used are named by file and line") {
     CAPTURE(line);
     static int n = 0;
     runs.write("stored.jsonl", stored() + line + "\n");
-    CHECK_THROWS_WITH_AS(runs(kRl, "bad" + std::to_string(n++), runs.offline()),
+    CHECK_THROWS_WITH_AS(runs(kRlSources, "bad" + std::to_string(n++), runs.offline()),
                          doctest::Contains(what.c_str()), UserError);
   };
   refused(R"({"prompt": "Add", "completion": " 2"})", "stored.jsonl:17: a scored response needs \"reward\"");
@@ -142,7 +142,7 @@ TEST_CASE("null rewards, groups of one, empty responses and far-off log-probs gi
   for (const std::string name :
        {"grpo", "topr", "cispo", "gvpo", "copg", "brain", "awr", "gmpo", "gspo", "ppo"}) {
     CAPTURE(name);
-    for (const auto& row : runs(kRl, name, runs.offline({"algorithm.name=" + name}))) {
+    for (const auto& row : runs(kRlSources, name, runs.offline({"algorithm.name=" + name}))) {
       CHECK(std::isfinite(*row.find("loss")));
       CHECK(std::isfinite(*row.find("grad_norm")));
       CHECK(*row.find("skipped") == 0);
@@ -152,7 +152,7 @@ TEST_CASE("null rewards, groups of one, empty responses and far-off log-probs gi
 
 TEST_CASE("luffy's demonstrations are a share of every group") {
   SourceRuns runs;
-  const auto rows = runs(kRl, "luffy",
+  const auto rows = runs(kRlSources, "luffy",
                          {"algorithm.name=luffy", "rollout.demonstrations=1", "train.steps=30",
                           "rewards=[{\"kind\": \"math\"}]"});
   CHECK(*rows.back().find("demonstrations") == doctest::Approx(0.25));
@@ -162,9 +162,9 @@ TEST_CASE("luffy's demonstrations are a share of every group") {
     CHECK(*row.find("demonstration_p") > 0);
     CHECK(*row.find("demonstration_p") < 1);
   }
-  CHECK_THROWS_WITH_AS(runs(kRl, "none", {"algorithm.name=luffy"}),
+  CHECK_THROWS_WITH_AS(runs(kRlSources, "none", {"algorithm.name=luffy"}),
                        doctest::Contains("rollout.demonstrations"), UserError);
-  CHECK_THROWS_WITH_AS(runs(kRl, "grpo", {"rollout.demonstrations=1"}), doctest::Contains("luffy"),
+  CHECK_THROWS_WITH_AS(runs(kRlSources, "grpo", {"rollout.demonstrations=1"}), doctest::Contains("luffy"),
                        UserError);
 }
 
@@ -173,35 +173,35 @@ TEST_CASE("adaptthink forces its openings, asks the initial model once a prompt,
   const std::vector<std::string> sets = {"algorithm.name=adaptthink",
                                          R"(rollout.openings=["<|im_end|>", "<|im_start|>"])",
                                          "rollout.reference_samples=4", "train.steps=6"};
-  const auto rows = runs(kRl, "adaptthink", sets);
+  const auto rows = runs(kRlSources, "adaptthink", sets);
   REQUIRE(rows.size() == 6);
   for (const auto& row : rows) CHECK(*row.find("opened") == doctest::Approx(0.5));
   const Json state = read_json_file((runs.folder() / "adaptthink/checkpoints/step-6/state.json").string());
   CHECK(state["reference_rewards"].size() == 16);  // of 16 records, each asked once
   CHECK_THROWS_WITH_AS(
-      runs(kRl, "long", {"algorithm.name=adaptthink", R"(rollout.openings=["Add 1", "Add 2"])"}),
+      runs(kRlSources, "long", {"algorithm.name=adaptthink", R"(rollout.openings=["Add 1", "Add 2"])"}),
       doctest::Contains("must be one token"), UserError);
 }
 
 TEST_CASE("ppo's critic learns what to expect, first alone and then beside the policy") {
   SourceRuns runs;
-  const auto rows = runs(kRl, "ppo",
+  const auto rows = runs(kRlSources, "ppo",
                          {"algorithm={\"name\": \"ppo\", \"critic\": {\"warmup\": 5, \"coef\": 1.0}}",
                           "train.steps=25", "train.updates_per_rollout=2"});
   REQUIRE(rows.size() == 25);
   CHECK(*rows.back().find("value_error") < 0.7 * *rows.front().find("value_error"));
   for (int i = 0; i < 5; ++i) CHECK(std::abs(*rows[i].find("approx_kl")) < 1e-6);  // the policy stays
   CHECK(*rows[6].find("approx_kl") > 0);
-  check_same(runs(kRl, "whole", {"algorithm.name=ppo"}),
-             runs(kRl, "cut", {"algorithm.name=ppo", "train.micro_batch_tokens=30"}), 1e-4);
+  check_same(runs(kRlSources, "whole", {"algorithm.name=ppo"}),
+             runs(kRlSources, "cut", {"algorithm.name=ppo", "train.micro_batch_tokens=30"}), 1e-4);
   for (const std::string trace : {"retrace", "rbis"}) {
-    const auto traced =
-        runs(kRl, trace, runs.offline({"algorithm={\"name\": \"ppo\", \"advantage\": \"" + trace + "\"}"}));
+    const auto traced = runs(
+        kRlSources, trace, runs.offline({"algorithm={\"name\": \"ppo\", \"advantage\": \"" + trace + "\"}"}));
     CHECK(std::isfinite(*traced.back().find("loss")));
   }
   for (const std::string adapter : {"{\"kind\": \"lora\", \"rank\": 2}", "{\"kind\": \"full\"}"}) {
     const auto detached =
-        runs(kRl, "detached" + std::to_string(adapter.size()),
+        runs(kRlSources, "detached" + std::to_string(adapter.size()),
              {"algorithm={\"name\": \"ppo\", \"critic\": {\"trunk\": \"detached\"}}", "adapter=" + adapter});
     CHECK(*detached.back().find("critic_loss") > 0);
   }
@@ -210,7 +210,7 @@ TEST_CASE("ppo's critic learns what to expect, first alone and then beside the p
 TEST_CASE("oreal's token scores learn the outcome") {
   SourceRuns runs;
   const auto rows =
-      runs(kRl, "oreal",
+      runs(kRlSources, "oreal",
            runs.offline({"algorithm={\"name\": \"oreal\", \"token_scores\": true, \"keep_one_each\": "
                          "true, \"critic\": {\"warmup\": 2, \"coef\": 0.5}}",
                          "train.steps=25", "optimizer.lr=1e-3"}));

@@ -10,7 +10,7 @@ using namespace temper;
 
 namespace {
 
-const char* const kRl = R"({
+const char* const kRlTransforms = R"({
   "task": "rl", "threads": 1, "model": {"path": "start/final", "dtype": "f32"},
   "data": {"train": ["train.jsonl"], "eval": ["eval.jsonl"], "max_tokens": 100},
   "rollout": {"prompts_per_step": 4, "group_size": 4, "max_new_tokens": 8},
@@ -58,7 +58,7 @@ TEST_CASE(
   const std::vector<std::string> sets = {
       "rewards=[" + process(R"({"kind": "calibrate", "samples": 3}, {"kind": "exp", "t": 2})") + "]",
       "eval.every=3", "adapter={\"kind\": \"full\"}"};
-  const auto rows = runs(kRl, "whole", sets);
+  const auto rows = runs(kRlTransforms, "whole", sets);
   for (const MetricsRow& row : rows) {
     const double said = *row.find("reward/sum"), counted = *row.find("reward/sum/transformed");
     CHECK(said > 0);
@@ -82,25 +82,25 @@ TEST_CASE(
   }
 
   // Where the run was torn, and whether scores came while others were decoded, changes no byte.
-  runs(kRl, "torn", sets);
+  runs(kRlTransforms, "torn", sets);
   for (const char* step : {"4", "6"})
     std::filesystem::remove_all(runs.folder() / "torn/checkpoints" / (std::string("step-") + step));
   std::filesystem::remove_all(runs.folder() / "torn/final");
-  runs(kRl, "torn", sets, "must");
+  runs(kRlTransforms, "torn", sets, "must");
   runs.check_same_run("whole", "torn");
   runs.scores_while_decoding = false;
-  runs(kRl, "after", sets);
+  runs(kRlTransforms, "after", sets);
   runs.scores_while_decoding = true;
   runs.check_same_run("whole", "after");
 
   // They are the initial model's, whenever they are asked for: by a run that never changes it as well.
   auto still = sets;
   still.insert(still.end(), {"optimizer.lr=0", "rollout.prompts_per_step=16", "train.steps=1"});
-  runs(kRl, "still", still);
+  runs(kRlTransforms, "still", still);
   CHECK(runs.state("still", 1)["reference_scores"] == state["reference_scores"]);
   auto lora = sets;
   lora.back() = "adapter={\"kind\": \"lora\", \"rank\": 4}";
-  runs(kRl, "lora", lora);
+  runs(kRlTransforms, "lora", lora);
   CHECK(runs.state("lora", 6)["reference_scores"] == state["reference_scores"]);
 }
 
@@ -110,7 +110,7 @@ TEST_CASE("a shaped score counts, what was said is told, and groups left over ke
       "rewards=[" + process(R"({"kind": "shape", "verifier": "says"})") +
       R"(, {"kind": "contains", "name": "says", "texts": ["1", "2", "3"], "weight": 0}])";
   const std::vector<std::string> sets = {shaped, "algorithm.name=dapo", "algorithm.filter_max_rounds=100"};
-  runs(kRl, "whole", sets);
+  runs(kRlTransforms, "whole", sets);
   for (const Json& sample : runs.lines("whole", "samples.jsonl")) {
     const double right = sample["rewards"]["says"], said = sample["rewards"]["sum"],
                  counted = sample["reward"];
@@ -118,13 +118,13 @@ TEST_CASE("a shaped score counts, what was said is told, and groups left over ke
     CHECK(sample["reward_transformed"]["sum"] == counted);
     CHECK_FALSE(sample["reward_transformed"].contains("says"));
   }
-  runs(kRl, "torn", sets);
+  runs(kRlTransforms, "torn", sets);
   std::filesystem::remove_all(runs.folder() / "torn/checkpoints/step-6");
   std::filesystem::remove_all(runs.folder() / "torn/final");
-  runs(kRl, "torn", sets, "must");
+  runs(kRlTransforms, "torn", sets, "must");
   runs.check_same_run("whole", "torn");
   CHECK_THROWS_WITH_AS(
-      runs(kRl, "none",
+      runs(kRlTransforms, "none",
            {R"(rewards=[{"kind": "math", "transforms": [{"kind": "shape", "verifier": "x"}]}])"}),
       doctest::Contains("reads another reward"), UserError);
 }
@@ -134,7 +134,7 @@ TEST_CASE("outcomes of programs are shares of a step's completions") {
   const std::vector<std::string> sets = {
       R"(rewards=[{"kind": "code", "score": "coderl", "inputs": "prompt", "outputs": "answer"}])",
       "train.steps=1", "eval.every=1"};
-  const auto rows = runs(kRl, "code", sets);
+  const auto rows = runs(kRlTransforms, "code", sets);
   REQUIRE(rows.size() == 3);  // before, the step, after
   for (const MetricsRow& row : rows) {
     double sum = 0;
@@ -151,5 +151,5 @@ TEST_CASE("outcomes of programs are shares of a step's completions") {
   REQUIRE(config["rewards"][0].contains("transforms"));
   config["rewards"][0].erase("transforms");
   runs.write("code/config.json", config.dump());
-  CHECK_NOTHROW(runs(kRl, "code", sets, "must"));
+  CHECK_NOTHROW(runs(kRlTransforms, "code", sets, "must"));
 }

@@ -45,7 +45,7 @@ struct RoundRuns : Runs {
   }
 };
 
-std::string with(const std::string& from, const std::string& to) {
+std::string replaced(const std::string& from, const std::string& to) {
   std::string out = kRounds;
   const size_t at = out.find(from);
   REQUIRE(at != std::string::npos);
@@ -144,7 +144,8 @@ TEST_CASE("rounds: what is sampled in parts is the same in parts") {
 TEST_CASE("rounds: what the training of a round sees of real data and of earlier rounds") {
   RoundRuns runs;
   const auto count = [&](const std::string& policy) {
-    runs(with(R"({"kind": "train", )", R"({"kind": "train", "data_policy": ")" + policy + R"(", )"), policy);
+    runs(replaced(R"({"kind": "train", )", R"({"kind": "train", "data_policy": ")" + policy + R"(", )"),
+         policy);
     std::vector<size_t> out;
     for (const char* round : {"01", "02"})
       out.push_back(runs.lines(policy + "/rounds/" + round + "/3-train/data.jsonl").size());
@@ -162,7 +163,7 @@ TEST_CASE("rounds: what the training of a round sees of real data and of earlier
 
 TEST_CASE("rounds: a training with an adapter goes on from the merged model") {
   RoundRuns runs;
-  runs(with(R"("task": "sft", )", R"("task": "sft", "adapter": {"kind": "lora", "rank": 2}, )"), "lora");
+  runs(replaced(R"("task": "sft", )", R"("task": "sft", "adapter": {"kind": "lora", "rank": 2}, )"), "lora");
   const Json config = Json::parse(bytes(runs.folder() / "lora/rounds/02/3-train/run/config.json"));
   CHECK(config["model"]["path"].get<std::string>().ends_with("lora/rounds/01/3-train/model"));
   CHECK(fs::exists(runs.folder() / "lora/rounds/01/3-train/model/model.safetensors"));
@@ -171,7 +172,7 @@ TEST_CASE("rounds: a training with an adapter goes on from the merged model") {
 
 TEST_CASE("rounds: from the base each time, and no more models than asked for") {
   RoundRuns runs;
-  runs(with(R"({"kind": "train", )", R"({"kind": "train", "from": "base", )"), "base", {"keep_models=1"});
+  runs(replaced(R"({"kind": "train", )", R"({"kind": "train", "from": "base", )"), "base", {"keep_models=1"});
   const Json config = Json::parse(bytes(runs.folder() / "base/rounds/02/3-train/run/config.json"));
   CHECK(config["model"]["path"].get<std::string>().ends_with("start/final"));
   CHECK_FALSE(fs::exists(runs.folder() / "base/rounds/01/3-train/run/final"));
@@ -236,7 +237,8 @@ TEST_CASE("rounds: feedback that is missing, a grid of one, a model that always 
 TEST_CASE("rounds: the optimizer's state goes on or begins anew") {
   RoundRuns runs;
   const auto weights = [&](const std::string& moments) {
-    runs(with(R"({"kind": "train", )", R"({"kind": "train", "moments": ")" + moments + R"(", )"), moments);
+    runs(replaced(R"({"kind": "train", )", R"({"kind": "train", "moments": ")" + moments + R"(", )"),
+         moments);
     return std::pair{bytes(runs.folder() / (moments + "/rounds/01/3-train/run/final/model.safetensors")),
                      bytes(runs.folder() / (moments + "/rounds/02/3-train/run/final/model.safetensors"))};
   };
@@ -253,30 +255,30 @@ TEST_CASE("rounds: mistakes are told before anything is done") {
     CAPTURE(text);
     CHECK(text.find(what) != std::string::npos);
   };
-  says(with(R"("name": "good", )", R"("name": "good", "from": ["anwers"], )"),
+  says(replaced(R"("name": "good", )", R"("name": "good", "from": ["anwers"], )"),
        "phases.1.from: no phase \"anwers\" leaves lines; those that do: answers, good");
-  says(with(R"("task": "sft", )", R"("task": "sft", "run": "x", )"),
+  says(replaced(R"("task": "sft", )", R"("task": "sft", "run": "x", )"),
        "phases.2.config.run: follows from the rounds' own");
-  says(with(R"("task": "sft", )", R"("task": "sft", "data": {"train": ["x"]}, )"),
+  says(replaced(R"("task": "sft", )", R"("task": "sft", "data": {"train": ["x"]}, )"),
        "phases.2.config.data: the lines of the phases in \"data\" are trained on");
-  says(with(R"("task": "sft", )", R"("task": "rounds", )"),
+  says(replaced(R"("task": "sft", )", R"("task": "rounds", )"),
        "phases.2.config.task: rounds do not go into rounds");
-  says(with(R"("lr": 1e-2)", R"("lr": -1)"), "phases.2.config: optimizer.lr");
-  says(with(R"("steps": 3)", R"("stepps": 3)"),
+  says(replaced(R"("lr": 1e-2)", R"("lr": -1)"), "phases.2.config: optimizer.lr");
+  says(replaced(R"("steps": 3)", R"("stepps": 3)"),
        "phases.2.config: train.stepps: unknown key; did you mean \"steps\"?");
-  says(with(R"("name": "good")", R"("name": "go/od")"), "phases.1.name: \"go/od\" names a folder");
-  says(with(R"("name": "good")", R"("name": "answers")"),
+  says(replaced(R"("name": "good")", R"("name": "go/od")"), "phases.1.name: \"go/od\" names a folder");
+  says(replaced(R"("name": "good")", R"("name": "answers")"),
        "phases.1.name: phase 0 has the name \"answers\", too");
-  says(with(R"("rounds": 2, )", R"("rounds": 2, "optimizer": {"name": "adamw"}, )"),
+  says(replaced(R"("rounds": 2, )", R"("rounds": 2, "optimizer": {"name": "adamw"}, )"),
        "optimizer: unknown key");
-  says(with(R"("path": "start/final")", R"("init": {"vocab": 280})"),
+  says(replaced(R"("path": "start/final")", R"("init": {"vocab": 280})"),
        "model.path: rounds start from a model");
-  says(with(R"("path": "start/final")", R"("path": "nowhere")"), "nowhere");
+  says(replaced(R"("path": "start/final")", R"("path": "nowhere")"), "nowhere");
 }
 
 TEST_CASE("rounds: a round that selects nothing is told, and the run goes on when that is mended") {
   RoundRuns runs;
-  const std::string strict = with(R"("k": 2)", R"("k": 2, "min": 7)");
+  const std::string strict = replaced(R"("k": 2)", R"("k": 2, "min": 7)");
   const std::string text = problem([&] { runs(strict, "none"); });
   CAPTURE(text);
   CHECK(text.find("round 1, train: there is nothing to train on: the phases good left no lines") !=

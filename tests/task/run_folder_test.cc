@@ -18,11 +18,6 @@ namespace {
 
 const std::vector<std::string> kSaving = {"train.steps=6", "checkpoint.every=1", "checkpoint.keep=9"};
 
-std::vector<std::string> with(std::vector<std::string> sets, std::initializer_list<std::string> more) {
-  sets.insert(sets.end(), more);
-  return sets;
-}
-
 // The run without its end and the checkpoints from step `from` on.
 void tear(const fs::path& run, int from, int steps) {
   fs::remove_all(run / "final");

@@ -14,7 +14,7 @@ using namespace temper;
 
 namespace {
 
-const std::string kSft = tiny_sft("train.jsonl", 60);
+const std::string kSftRun = tiny_sft("train.jsonl", 60);
 
 const char* const kRl = R"({
   "task": "rl", "threads": 1,
@@ -31,7 +31,7 @@ const char* const kRl = R"({
 
 TEST_CASE("sft overfits one batch and writes what it promises") {
   Runs runs;
-  const auto rows = runs(kSft, "sft", {"train.batch_size=16", "train.steps=150"});
+  const auto rows = runs(kSftRun, "sft", {"train.batch_size=16", "train.steps=150"});
   REQUIRE(rows.size() == 150);
   CHECK(*rows.front().find("loss") > 3.0);
   CHECK(*rows.back().find("loss") < 0.1);
@@ -44,11 +44,11 @@ TEST_CASE("sft overfits one batch and writes what it promises") {
 
 TEST_CASE("sft gives the same numbers for any micro-batch") {
   Runs runs;
-  const auto whole = runs(kSft, "whole", {"train.steps=4"});
-  const auto cut = runs(kSft, "cut", {"train.steps=4", "train.micro_batch_tokens=16"});
+  const auto whole = runs(kSftRun, "whole", {"train.steps=4"});
+  const auto cut = runs(kSftRun, "cut", {"train.steps=4", "train.micro_batch_tokens=16"});
   check_same(whole, cut, 1e-5);
-  check_same(whole, runs(kSft, "checkpointed", {"train.steps=4", "model.checkpointing=all"}), 1e-5);
-  const auto other = runs(kSft, "seed", {"train.steps=4", "seed=2"});
+  check_same(whole, runs(kSftRun, "checkpointed", {"train.steps=4", "model.checkpointing=all"}), 1e-5);
+  const auto other = runs(kSftRun, "seed", {"train.steps=4", "seed=2"});
   CHECK(*other[0].find("loss") != *whole[0].find("loss"));
 }
 
@@ -125,14 +125,14 @@ TEST_CASE("rl learns a toy task") {
 
 TEST_CASE("a finished run that is started again stays what it is; a changed config is refused") {
   Runs runs;
-  const auto rows = runs(kSft, "sft", {"train.steps=3"});
+  const auto rows = runs(kSftRun, "sft", {"train.steps=3"});
   const auto weights = runs.folder() / "sft" / "final/model.safetensors";
   const std::string before = bytes(weights);
-  check_same(rows, runs(kSft, "sft", {"train.steps=3"}, "auto"), 0x1p-60);
+  check_same(rows, runs(kSftRun, "sft", {"train.steps=3"}, "auto"), 0x1p-60);
   CHECK(bytes(weights) == before);
-  CHECK_THROWS_WITH_AS(runs(kSft, "sft", {"train.steps=4"}, "auto"), doctest::Contains("train.steps"),
+  CHECK_THROWS_WITH_AS(runs(kSftRun, "sft", {"train.steps=4"}, "auto"), doctest::Contains("train.steps"),
                        UserError);
-  CHECK_THROWS_AS(runs(kSft, "sft", {"train.steps=3"}, "never"), UserError);
-  CHECK_THROWS_AS(runs(kSft, "nothing", {"train.steps=3"}, "must"), UserError);
+  CHECK_THROWS_AS(runs(kSftRun, "sft", {"train.steps=3"}, "never"), UserError);
+  CHECK_THROWS_AS(runs(kSftRun, "nothing", {"train.steps=3"}, "must"), UserError);
   CHECK(bytes(weights) == before);
 }

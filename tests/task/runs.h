@@ -113,6 +113,11 @@ class Runs {
   TempFolder folder_;
 };
 
+inline std::vector<std::string> with(std::vector<std::string> sets, const std::vector<std::string>& more) {
+  sets.insert(sets.end(), more.begin(), more.end());
+  return sets;
+}
+
 inline void check_same(const std::vector<MetricsRow>& a, const std::vector<MetricsRow>& b, double tolerance) {
   REQUIRE(a.size() == b.size());
   for (size_t i = 0; i < a.size(); ++i) {

@@ -8,7 +8,7 @@ using namespace temper;
 
 namespace {
 
-const std::string kSft = tiny_sft("scored.jsonl", 4);
+const std::string kSftScored = tiny_sft("scored.jsonl", 4);
 
 // Sums with right answers of reward 1 and wrong ones of reward -1, and what input transforms read.
 std::string scored() {
@@ -44,15 +44,15 @@ void check_cuts(SftRuns& runs, const std::string& name, const std::vector<std::s
     all.push_back(more);
     return all;
   };
-  const auto whole = runs(kSft, name, sets);
+  const auto whole = runs(kSftScored, name, sets);
   REQUIRE(whole.size() == 4);
   for (const MetricsRow& row : whole) {
     CHECK(std::isfinite(*row.find("loss")));
     CHECK(*row.find("grad_norm") > 0);
     CHECK(*row.find("skipped") == 0);
   }
-  check_same(whole, runs(kSft, name + "-cut", with("train.micro_batch_tokens=16")), 1e-5);
-  check_same(whole, runs(kSft, name + "-recomputed", with("model.checkpointing=all")), 1e-5);
+  check_same(whole, runs(kSftScored, name + "-cut", with("train.micro_batch_tokens=16")), 1e-5);
+  check_same(whole, runs(kSftScored, name + "-recomputed", with("model.checkpointing=all")), 1e-5);
 }
 
 }  // namespace
@@ -79,12 +79,12 @@ TEST_CASE("every input transform trains, for any micro-batch, and a killed run e
     auto saving = sets;
     saving.push_back("checkpoint.every=1");
     saving.push_back("checkpoint.keep=9");
-    const auto whole = runs(kSft, name + "-whole", saving);
+    const auto whole = runs(kSftScored, name + "-whole", saving);
     const auto folder = runs.folder() / (name + "-whole"), torn = runs.folder() / (name + "-torn");
     std::filesystem::copy(folder, torn, std::filesystem::copy_options::recursive);
     std::filesystem::remove_all(torn / "final");
     for (const char* step : {"step-3", "step-4"}) std::filesystem::remove_all(torn / "checkpoints" / step);
-    check_same(whole, runs(kSft, name + "-torn", saving, "must"), 0x1p-60);
+    check_same(whole, runs(kSftScored, name + "-torn", saving, "must"), 0x1p-60);
     CHECK(bytes(folder / "final/model.safetensors") == bytes(torn / "final/model.safetensors"));
   }
 }
@@ -97,9 +97,9 @@ TEST_CASE("label smoothing keeps the model from certainty") {
   auto smooth = longer;
   smooth.push_back("optimizer.lr=3e-3");
   smooth.push_back("loss.label_smoothing=0.2");
-  CHECK(losses(runs(kSft, "sharp", longer)).back() < 0.2);
+  CHECK(losses(runs(kSftScored, "sharp", longer)).back() < 0.2);
   // The cross entropy with 0.8 on the target and the rest on all of 280 tokens is at least 1.62.
-  CHECK(losses(runs(kSft, "smooth", smooth)).back() > 1.6);
+  CHECK(losses(runs(kSftScored, "smooth", smooth)).back() > 1.6);
 }
 
 TEST_CASE("noise on embeddings is fresh in every step and gone with alpha 0") {
@@ -108,9 +108,9 @@ TEST_CASE("noise on embeddings is fresh in every step and gone with alpha 0") {
   const auto with = [&](const std::string& alpha) {
     auto all = still;
     all.push_back("inputs=[{\"kind\": \"neftune\", \"alpha\": " + alpha + "}]");
-    return losses(runs(kSft, "noise-" + alpha, all));
+    return losses(runs(kSftScored, "noise-" + alpha, all));
   };
-  const auto plain = losses(runs(kSft, "plain", still)), none = with("0"), noisy = with("5");
+  const auto plain = losses(runs(kSftScored, "plain", still)), none = with("0"), noisy = with("5");
   CHECK(plain[0] == doctest::Approx(plain[1]).epsilon(1e-6));
   CHECK(none == plain);
   CHECK(noisy[0] != plain[0]);
@@ -128,18 +128,18 @@ TEST_CASE("rewards filter records, weigh them, and stand before them as control 
     return out;
   }());
   // Both train their tokenizer on the same texts.
-  runs(kSft, "base", {"train.steps=1"});
+  runs(kSftScored, "base", {"train.steps=1"});
   const auto file = [&](const char* name) { return "\"" + (runs.folder() / name).string() + "\""; };
   const std::string base = "model={\"path\": " + file("base/final") + ", \"dtype\": \"f32\"}";
-  const auto filtered = runs(kSft, "filtered", {base, "inputs=[{\"kind\": \"filter\", \"min\": 0.5}]"});
-  check_same(filtered, runs(kSft, "good", {base, "data.train=[" + file("good.jsonl") + "]"}), 1e-9);
-  CHECK_THROWS_WITH_AS(runs(kSft, "none", {base, "inputs=[{\"kind\": \"filter\", \"min\": 2}]"}),
+  const auto filtered = runs(kSftScored, "filtered", {base, "inputs=[{\"kind\": \"filter\", \"min\": 0.5}]"});
+  check_same(filtered, runs(kSftScored, "good", {base, "data.train=[" + file("good.jsonl") + "]"}), 1e-9);
+  CHECK_THROWS_WITH_AS(runs(kSftScored, "none", {base, "inputs=[{\"kind\": \"filter\", \"min\": 2}]"}),
                        doctest::Contains("no record"), UserError);
 
   // What follows the control token is learnt: wrong answers behind <|bad|> alone.
   const std::string inputs = "inputs=[{\"kind\": \"conditional\"}]";
   const auto rows =
-      runs(kSft, "conditional",
+      runs(kSftScored, "conditional",
            {base, inputs, "train.steps=60", "data.eval=[" + file("good.jsonl") + "]", "eval.every=60",
             "eval.max_new_tokens=8", "rewards=[{\"kind\": \"contains\", \"texts\": [\"1\"]}]"});
   CHECK(rows.front().split == "eval");
@@ -156,7 +156,7 @@ TEST_CASE("rewards filter records, weigh them, and stand before them as control 
                                                {"loss.name=unlikelihood"}}) {
     auto all = sets;
     all.push_back(base);
-    CHECK_THROWS_WITH_AS(runs(kSft, "lacking-" + sets[0].substr(0, 9) + sets[0].substr(10, 6), all),
+    CHECK_THROWS_WITH_AS(runs(kSftScored, "lacking-" + sets[0].substr(0, 9) + sets[0].substr(10, 6), all),
                          doctest::Contains("scored.jsonl:2: has no column \"reward\""), UserError);
   }
 }
@@ -176,17 +176,17 @@ TEST_CASE("mml takes all solutions of a prompt at once, in one micro-batch") {
   const std::vector<std::string> sets = {"loss.name=mml", "loss.beta=0.5", "train.batch_size=3", vocab};
   check_cuts(runs, "mml", sets);
   const auto rows =
-      runs(kSft, "mml-longer", {"loss.name=mml", "train.batch_size=6", "train.steps=60", vocab});
+      runs(kSftScored, "mml-longer", {"loss.name=mml", "train.batch_size=6", "train.steps=60", vocab});
   CHECK(*rows.back().find("loss") < 0.2 * *rows.front().find("loss"));
   // All 24 solutions of the 6 prompts.
-  const auto tokens = runs(kSft, "nll", {"train.batch_size=24", "train.steps=1", vocab});
+  const auto tokens = runs(kSftScored, "nll", {"train.batch_size=24", "train.steps=1", vocab});
   CHECK(*rows.front().find("targets") == *tokens.front().find("targets"));
 }
 
 TEST_CASE("a value head learns the rewards beside the language model and is not part of what is saved") {
   SftRuns runs;
   const auto rows =
-      runs(kSft, "awr", {"loss.name=phf_awr", "loss.alpha=0", "train.steps=60", "train.batch_size=16"});
+      runs(kSftScored, "awr", {"loss.name=phf_awr", "loss.alpha=0", "train.steps=60", "train.batch_size=16"});
   CHECK(*rows.front().find("loss") > 0.9);  // mean of R^2, R = 1 or -1
   CHECK(*rows.back().find("loss") < 0.3);
   CHECK(bytes(runs.folder() / "awr/final/model.safetensors").find("score.weight") == std::string::npos);
@@ -202,7 +202,7 @@ TEST_CASE("shares of files over training") {
   const auto targets = [&](const std::string& name, std::vector<std::string> sets) {
     sets.insert(sets.begin(), {files, "train.steps=6", "model.init.vocab=320"});
     std::vector<double> out;
-    for (const MetricsRow& row : runs(kSft, name, sets)) out.push_back(*row.find("targets"));
+    for (const MetricsRow& row : runs(kSftScored, name, sets)) out.push_back(*row.find("targets"));
     return out;
   };
   const auto sums = targets("sums", {"data.weights=[1, 0]"});

@@ -11,6 +11,7 @@
 #include "temp_folder.h"
 #include "tensor/safetensors.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -21,7 +22,7 @@ std::string golden() {
 }
 
 // Reads everything there is; the message of the UserError, "" when there is none.
-std::string refusal(const std::string& bytes) {
+std::string gguf_refusal(const std::string& bytes) {
   const TempFolder folder;
   const std::string path = folder.text() + "/x.gguf";
   std::ofstream(path, std::ios::binary) << bytes;
@@ -47,10 +48,6 @@ std::string refusal(const std::string& bytes) {
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 struct Bytes {
@@ -140,40 +137,42 @@ TEST_CASE("gguf: what is written is read back") {
 }
 
 TEST_CASE("gguf: hostile files are refused in one line") {
-  CHECK(has(refusal(""), "does not begin with GGUF"));
-  CHECK(has(refusal("GGML...."), "does not begin with GGUF"));
-  CHECK(has(refusal("GGUF"), "ends inside the header"));
-  CHECK(has(refusal(header(0, 0, 1).data), "version 1"));
-  CHECK(has(refusal(header(0, 0, 0x03000000).data), "version"));
-  CHECK(refusal(header(0, 0).data) == "");
-  CHECK(has(refusal(header(0, 1ull << 60).data), "do not fit"));
-  CHECK(has(refusal(header(1ull << 60, 0).data), "do not fit"));
+  CHECK(has(gguf_refusal(""), "does not begin with GGUF"));
+  CHECK(has(gguf_refusal("GGML...."), "does not begin with GGUF"));
+  CHECK(has(gguf_refusal("GGUF"), "ends inside the header"));
+  CHECK(has(gguf_refusal(header(0, 0, 1).data), "version 1"));
+  CHECK(has(gguf_refusal(header(0, 0, 0x03000000).data), "version"));
+  CHECK(gguf_refusal(header(0, 0).data) == "");
+  CHECK(has(gguf_refusal(header(0, 1ull << 60).data), "do not fit"));
+  CHECK(has(gguf_refusal(header(1ull << 60, 0).data), "do not fit"));
   const std::string padding(64, '\0');
-  CHECK(has(refusal(header(0, 1).put<uint64_t>(1ull << 63).data + padding), "a key is"));
-  CHECK(has(refusal(header(0, 1).put<uint64_t>(1000).data + padding), "ends inside a key"));
-  CHECK(has(refusal(header(0, 1).text("k").put<uint32_t>(13).data + padding), "unknown value type 13"));
-  CHECK(has(refusal(header(0, 1).text("k").put<uint32_t>(8).put<uint64_t>(~0ull).data + padding),
+  CHECK(has(gguf_refusal(header(0, 1).put<uint64_t>(1ull << 63).data + padding), "a key is"));
+  CHECK(has(gguf_refusal(header(0, 1).put<uint64_t>(1000).data + padding), "ends inside a key"));
+  CHECK(has(gguf_refusal(header(0, 1).text("k").put<uint32_t>(13).data + padding), "unknown value type 13"));
+  CHECK(has(gguf_refusal(header(0, 1).text("k").put<uint32_t>(8).put<uint64_t>(~0ull).data + padding),
             "ends inside a value"));
-  CHECK(has(refusal(header(0, 1).text("k").put<uint32_t>(9).put<uint32_t>(6).put<uint64_t>(1ull << 62).data +
-                    padding),
-            "do not fit"));
-  CHECK(has(refusal(header(0, 1).text("k").put<uint32_t>(9).put<uint32_t>(8).put<uint64_t>(1ull << 61).data +
-                    padding),
-            "do not fit"));
+  CHECK(has(
+      gguf_refusal(header(0, 1).text("k").put<uint32_t>(9).put<uint32_t>(6).put<uint64_t>(1ull << 62).data +
+                   padding),
+      "do not fit"));
+  CHECK(has(
+      gguf_refusal(header(0, 1).text("k").put<uint32_t>(9).put<uint32_t>(8).put<uint64_t>(1ull << 61).data +
+                   padding),
+      "do not fit"));
   Bytes nested = header(0, 1).text("k").put<uint32_t>(9);
   for (int i = 0; i < 1000; ++i) nested.put<uint32_t>(9).put<uint64_t>(1);
-  CHECK(has(refusal(nested.data + padding), "nested"));
+  CHECK(has(gguf_refusal(nested.data + padding), "nested"));
   Bytes twice = header(0, 2);
   for (int i = 0; i < 2; ++i) twice.text("k").put<uint32_t>(0).put<uint8_t>(1);
-  CHECK(has(refusal(twice.data + padding), "stands twice"));
-  CHECK(has(refusal(header(0, 1).text("general.alignment").put<uint32_t>(4).put<uint32_t>(0).data),
+  CHECK(has(gguf_refusal(twice.data + padding), "stands twice"));
+  CHECK(has(gguf_refusal(header(0, 1).text("general.alignment").put<uint32_t>(4).put<uint32_t>(0).data),
             "alignment"));
 
   auto tensor = [&](uint32_t dims, std::vector<uint64_t> shape, uint32_t type, uint64_t offset) {
     Bytes b = header(1, 0).text("t").put<uint32_t>(dims);
     for (const uint64_t size : shape) b.put<uint64_t>(size);
     b.put<uint32_t>(type).put<uint64_t>(offset);
-    return refusal(b.data + std::string(256, '\0'));
+    return gguf_refusal(b.data + std::string(256, '\0'));
   };
   CHECK(tensor(1, {32}, 0, 0) == "");
   CHECK(has(tensor(0, {}, 0, 0), "0 dimensions"));
@@ -190,20 +189,21 @@ TEST_CASE("gguf: hostile files are refused in one line") {
   Bytes overlap = header(2, 0);
   for (const char* name : {"a", "b"})
     overlap.text(name).put<uint32_t>(1).put<uint64_t>(8).put<uint32_t>(0).put<uint64_t>(0);
-  CHECK(has(refusal(overlap.data + std::string(256, '\0')), "overlap"));
+  CHECK(has(gguf_refusal(overlap.data + std::string(256, '\0')), "overlap"));
   Bytes same = header(2, 0);
   for (const uint64_t offset : {0, 32})
     same.text("a").put<uint32_t>(1).put<uint64_t>(8).put<uint32_t>(0).put<uint64_t>(offset);
-  CHECK(has(refusal(same.data + std::string(256, '\0')), "stands twice"));
+  CHECK(has(gguf_refusal(same.data + std::string(256, '\0')), "stands twice"));
 }
 
 TEST_CASE("gguf: truncations and flipped bytes never crash") {
   const std::string good = read_file(golden());
   const size_t metadata = good.find("t.F32");
-  for (size_t n = 0; n < good.size(); n += n < metadata ? 7 : 997) CHECK(refusal(good.substr(0, n)) != "");
+  for (size_t n = 0; n < good.size(); n += n < metadata ? 7 : 997)
+    CHECK(gguf_refusal(good.substr(0, n)) != "");
   for (size_t i = 0; i < metadata + 1000; i += 3) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ (1 << (i / 3 % 8)));
-    refusal(bad);
+    gguf_refusal(bad);
   }
 }

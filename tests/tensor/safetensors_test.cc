@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "temp_folder.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -23,7 +24,7 @@ std::string with_header(const std::string& header, size_t data_bytes) {
 }
 
 // The message of the UserError that opening and reading the file gives; "" when there is none.
-std::string refusal(const std::string& bytes) {
+std::string safetensors_refusal(const std::string& bytes) {
   const TempFolder folder;
   put(folder.text("x.safetensors"), bytes);
   try {
@@ -35,10 +36,6 @@ std::string refusal(const std::string& bytes) {
     return e.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 const char* const kGood =
@@ -107,80 +104,87 @@ TEST_CASE("safetensors: reads what the Python package wrote, and writes the same
 }
 
 TEST_CASE("safetensors: malformed files are refused in one line") {
-  CHECK(refusal(with_header(kGood, 11)) == "");
-  CHECK(has(refusal(""), "only 0 bytes"));
-  CHECK(has(refusal("1234567"), "only 7 bytes"));
-  CHECK(has(refusal(with_header(kGood, 11).substr(0, 40)), "header is"));
-  CHECK(has(refusal(std::string(8, '\xff') + "{}"), "header is"));
-  CHECK(has(refusal(with_header("", 0)), "does not begin"));
-  CHECK(has(refusal(with_header("[]", 0)), "does not begin"));
-  CHECK(has(refusal(with_header("{]", 0)), "not valid JSON"));
-  CHECK(has(refusal(with_header("{\"\xff\":1}", 0)), "not valid JSON"));
-  CHECK(has(refusal(with_header("{/* */}", 0)), "not valid JSON"));
-  CHECK(has(refusal(with_header("{\"a\":" + std::string(100000, '[') + std::string(100000, ']') + "}", 0)),
+  CHECK(safetensors_refusal(with_header(kGood, 11)) == "");
+  CHECK(has(safetensors_refusal(""), "only 0 bytes"));
+  CHECK(has(safetensors_refusal("1234567"), "only 7 bytes"));
+  CHECK(has(safetensors_refusal(with_header(kGood, 11).substr(0, 40)), "header is"));
+  CHECK(has(safetensors_refusal(std::string(8, '\xff') + "{}"), "header is"));
+  CHECK(has(safetensors_refusal(with_header("", 0)), "does not begin"));
+  CHECK(has(safetensors_refusal(with_header("[]", 0)), "does not begin"));
+  CHECK(has(safetensors_refusal(with_header("{]", 0)), "not valid JSON"));
+  CHECK(has(safetensors_refusal(with_header("{\"\xff\":1}", 0)), "not valid JSON"));
+  CHECK(has(safetensors_refusal(with_header("{/* */}", 0)), "not valid JSON"));
+  CHECK(has(safetensors_refusal(
+                with_header("{\"a\":" + std::string(100000, '[') + std::string(100000, ']') + "}", 0)),
             "nested"));
-  CHECK(has(refusal(with_header("{\"a\":" + std::string(100000, '['), 0)), "nested"));
-  CHECK(has(refusal(with_header(kGood, 10)), "truncated"));
-  CHECK(has(refusal(with_header(kGood, 12)), "follow the last tensor"));
-  CHECK(has(refusal(with_header(R"({"a":3})", 0)), "expected an object with dtype"));
-  CHECK(
-      has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[2]}})", 8)), "expected an object with dtype"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}})", 8)),
-            "unknown key"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}})", 8)), "F31"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8)),
-            "takes 12 bytes"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)),
-            "non-negative"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", 8)),
-            "non-negative"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)),
-            "do not lie"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12)), "gap"));
-  CHECK(has(refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}})", 8)),
-            "[begin, end]"));
+  CHECK(has(safetensors_refusal(with_header("{\"a\":" + std::string(100000, '['), 0)), "nested"));
+  CHECK(has(safetensors_refusal(with_header(kGood, 10)), "truncated"));
+  CHECK(has(safetensors_refusal(with_header(kGood, 12)), "follow the last tensor"));
+  CHECK(has(safetensors_refusal(with_header(R"({"a":3})", 0)), "expected an object with dtype"));
+  CHECK(has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[2]}})", 8)),
+            "expected an object with dtype"));
   CHECK(has(
-      refusal(with_header(R"({"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", 4)),
-      "64 bits"));
-  CHECK(has(refusal(with_header(
+      safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}})", 8)),
+      "unknown key"));
+  CHECK(has(safetensors_refusal(with_header(R"({"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}})", 8)),
+            "F31"));
+  CHECK(has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8)),
+            "takes 12 bytes"));
+  CHECK(has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)),
+            "non-negative"));
+  CHECK(
+      has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", 8)),
+          "non-negative"));
+  CHECK(has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)),
+            "do not lie"));
+  CHECK(
+      has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12)),
+          "gap"));
+  CHECK(
+      has(safetensors_refusal(with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}})", 8)),
+          "[begin, end]"));
+  CHECK(has(safetensors_refusal(with_header(
+                R"({"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", 4)),
+            "64 bits"));
+  CHECK(has(safetensors_refusal(with_header(
                 R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
             "64 bits"));
-  CHECK(has(refusal(with_header(
+  CHECK(has(safetensors_refusal(with_header(
                 R"({"a":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
             "64 bits"));
+  CHECK(has(safetensors_refusal(
+                with_header(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,0]}})", 0)),
+            "64 bits"));
   CHECK(has(
-      refusal(with_header(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,0]}})", 0)),
-      "64 bits"));
-  CHECK(has(
-      refusal(with_header(
+      safetensors_refusal(with_header(
           R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
           6)),
       "overlap"));
   CHECK(has(
-      refusal(with_header(
+      safetensors_refusal(with_header(
           R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[6,10]}})",
           10)),
       "gap"));
   CHECK(has(
-      refusal(with_header(
+      safetensors_refusal(with_header(
           R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
           2)),
       "twice"));
-  CHECK(has(refusal(with_header(R"({"__metadata__":{"k":1}})", 0)), "expected a string"));
-  CHECK(has(refusal(with_header(R"({"__metadata__":[]})", 0)), "__metadata__"));
-  CHECK(
-      has(refusal(with_header("{\"a\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_offsets\":[0,1]}}", 0) + "\2"),
-          "neither 0 nor 1"));
+  CHECK(has(safetensors_refusal(with_header(R"({"__metadata__":{"k":1}})", 0)), "expected a string"));
+  CHECK(has(safetensors_refusal(with_header(R"({"__metadata__":[]})", 0)), "__metadata__"));
+  CHECK(has(safetensors_refusal(
+                with_header("{\"a\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_offsets\":[0,1]}}", 0) + "\2"),
+            "neither 0 nor 1"));
 }
 
 TEST_CASE("safetensors: any truncation and any flipped byte of a header is refused or read within bounds") {
   const std::string good = with_header(kGood, 11);
-  for (size_t n = 0; n < good.size(); ++n) CHECK(refusal(good.substr(0, n)) != "");
+  for (size_t n = 0; n < good.size(); ++n) CHECK(safetensors_refusal(good.substr(0, n)) != "");
   for (size_t i = 0; i < good.size(); ++i) {
     for (const int bit : {1, 16, 128}) {
       std::string bad = good;
       bad[i] = static_cast<char>(bad[i] ^ bit);
-      refusal(bad);  // must not crash; some flips are harmless
+      safetensors_refusal(bad);  // must not crash; some flips are harmless
     }
   }
 }

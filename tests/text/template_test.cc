@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "fake_tokenizer.h"
 #include "test.h"
+#include "told.h"
 
 using namespace temper;
 
@@ -33,10 +34,6 @@ std::string error_of(const std::string& source, const std::string& messages = "[
   } catch (const UserError& e) {
     return e.what();
   }
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // The pieces, those the assistant wrote in brackets.

@@ -23,8 +23,8 @@ Json assistant(const std::string& text) {
 }
 
 // The text, what is marked in brackets.
-std::string shown(const Tokenizer& tokenizer, const std::vector<int64_t>& ids,
-                  const std::vector<bool>& mask) {
+std::string shown_turns(const Tokenizer& tokenizer, const std::vector<int64_t>& ids,
+                        const std::vector<bool>& mask) {
   std::string out;
   bool open = false;
   REQUIRE(ids.size() == mask.size());
@@ -36,8 +36,8 @@ std::string shown(const Tokenizer& tokenizer, const std::vector<int64_t>& ids,
   return out + (open ? "]" : "");
 }
 
-std::string shown(const Tokenizer& tokenizer, const EncodedChat& chat) {
-  return shown(tokenizer, chat.ids, chat.assistant_mask);
+std::string shown_turns(const Tokenizer& tokenizer, const EncodedChat& chat) {
+  return shown_turns(tokenizer, chat.ids, chat.assistant_mask);
 }
 
 std::string bracketed(const std::string& text, const std::vector<std::pair<size_t, size_t>>& spans) {
@@ -76,7 +76,7 @@ TEST_CASE("turns of real templates are those that TRL's training templates mark"
                                    .encode(tokenizer, messages, false, file["extra"]);
       CHECK(chat.text == want["text"].get<std::string>());
       REQUIRE_MESSAGE(chat.unmarked.empty(), chat.unmarked);
-      CHECK(shown(tokenizer, chat) ==
+      CHECK(shown_turns(tokenizer, chat) ==
             bracketed(chat.text, want["turns"].get<std::vector<std::pair<size_t, size_t>>>()));
       turns += want["turns"].size();
     }
@@ -134,7 +134,7 @@ TEST_CASE("turns of long and short chats are those that rendering every beginnin
       const EncodedChat got = chat.encode(tokenizer, messages, false, extra);
       CAPTURE(messages.dump());
       REQUIRE_MESSAGE(got.unmarked.empty(), got.unmarked);
-      CHECK(shown(tokenizer, got) == want);
+      CHECK(shown_turns(tokenizer, got) == want);
       names.insert(name);
       ++compared;
     }
@@ -183,19 +183,20 @@ TEST_CASE("what the generation prompt alone writes is no part of a stored turn")
   const FakeTokenizer tokenizer({"<u>", "<a>", "<e>"}, {"<think>"});
   const ChatTemplate thinks(kThinks);
   const Json chat = Json::array({user("2+2?"), assistant("4"), user("and?"), assistant("<5")});
-  CHECK(shown(tokenizer, thinks.encode(tokenizer, chat, false)) == "<u>2+2?<a>[4<e>]<u>and?<a>[<5<e>]");
+  CHECK(shown_turns(tokenizer, thinks.encode(tokenizer, chat, false)) == "<u>2+2?<a>[4<e>]<u>and?<a>[<5<e>]");
   // A turn that has it is prompted with it.
   const Json thought = Json::array({user("2+2?"), assistant("<think>\nsum</think>4")});
-  CHECK(shown(tokenizer, thinks.encode(tokenizer, thought, false)) == "<u>2+2?<a><think>\n[sum</think>4<e>]");
+  CHECK(shown_turns(tokenizer, thinks.encode(tokenizer, thought, false)) ==
+        "<u>2+2?<a><think>\n[sum</think>4<e>]");
   // A generation prompt that shares a token's beginning with the turn, and one that shares nothing.
   const std::string loop = "{%- for m in messages %}{{ m.content + '|' }}{%- endfor %}";
   const ChatTemplate half(
       "{%- for m in messages %}{{ ('' if m.role == 'user' else '<thing>') + m.content + '|' }}{%- endfor %}"
       "{{ '<think>' if add_generation_prompt }}");
-  CHECK(shown(tokenizer, half.encode(tokenizer, Json::array({user("q"), assistant("a")}), false)) ==
+  CHECK(shown_turns(tokenizer, half.encode(tokenizer, Json::array({user("q"), assistant("a")}), false)) ==
         "q|[<thing>a|]");
-  CHECK(shown(tokenizer, ChatTemplate(loop + "{{ 'THINK' if add_generation_prompt }}")
-                             .encode(tokenizer, Json::array({user("q"), assistant("a")}), false)) ==
+  CHECK(shown_turns(tokenizer, ChatTemplate(loop + "{{ 'THINK' if add_generation_prompt }}")
+                                   .encode(tokenizer, Json::array({user("q"), assistant("a")}), false)) ==
         "q|[a|]");
 }
 
@@ -203,10 +204,10 @@ TEST_CASE("a chat that the assistant opens") {
   const FakeTokenizer tokenizer({"<e>", "<|user|>", "<|assistant|>"});
   const Json chat = Json::array({assistant("hello"), user("q"), assistant("a")});
   const std::string want = "<|assistant|>[hello<e>]\n<|user|>q<e>\n<|assistant|>[a<e>]\n";
-  CHECK(shown(tokenizer, ChatTemplate(kPlain).encode(tokenizer, chat, false)) == want);
+  CHECK(shown_turns(tokenizer, ChatTemplate(kPlain).encode(tokenizer, chat, false)) == want);
   // A template that takes no empty chat.
   const ChatTemplate looks(std::string("{%- if messages[0].role == 'system' %}S{% endif %}") + kPlain);
-  CHECK(shown(tokenizer, looks.encode(tokenizer, chat, false)) == want);
+  CHECK(shown_turns(tokenizer, looks.encode(tokenizer, chat, false)) == want);
 }
 
 TEST_CASE("a chat whose turns cannot be told says so and is encoded all the same") {
@@ -228,8 +229,8 @@ TEST_CASE("a chat whose turns cannot be told says so and is encoded all the same
   CHECK(ends.encode(tokenizer, more, false).unmarked.find("the end of the assistant's turn in message 1") !=
         std::string::npos);
   // The answer to a prompt is what follows where they part, as in TRL.
-  CHECK(shown(tokenizer, chat.encode_answer(tokenizer, messages, Json::array({user("q")}), false, {})) ==
-        "q|[2|a|2|]");
+  CHECK(shown_turns(tokenizer, chat.encode_answer(tokenizer, messages, Json::array({user("q")}), false,
+                                                  {})) == "q|[2|a|2|]");
 }
 
 TEST_CASE("the special token behind a generation span is the turn's only when it ends the turn") {
@@ -242,7 +243,7 @@ TEST_CASE("the special token behind a generation span is the turn's only when it
   const auto with = [&](const std::string& end) {
     std::string text = source;
     text.replace(text.find("END"), 3, end);
-    return shown(tokenizer, ChatTemplate(text).encode(tokenizer, messages, false));
+    return shown_turns(tokenizer, ChatTemplate(text).encode(tokenizer, messages, false));
   };
   CHECK(with("") == "[A]<|im_start|>u");
   CHECK(with("<|im_end|>") == "[A<|im_end|>]<|im_start|>u");
@@ -268,7 +269,7 @@ TEST_CASE("a prompt that ends in the assistant's words is left open behind them"
 
   // The answer goes on in the same turn, and its mask ends with the turn.
   const Json whole = Json::array({user("q"), assistant(" The answer is 4"), user("r"), assistant("s")});
-  CHECK(shown(tokenizer, ChatTemplate(kPlain).encode_answer(tokenizer, whole, prompt, true, {})) ==
+  CHECK(shown_turns(tokenizer, ChatTemplate(kPlain).encode_answer(tokenizer, whole, prompt, true, {})) ==
         "<|user|>q<e>\n<|assistant|> The answer is [4<e>]\n<|user|>r<e>\n<|assistant|>[s<e>]\n");
 }
 
@@ -278,11 +279,11 @@ TEST_CASE("the answer to a prompt begins behind what both have") {
   const Json prompt = Json::array({user("p"), assistant("x"), user("q")});
   Json whole = prompt;
   whole.push_back(assistant("4"));
-  CHECK(shown(tokenizer, thinks.encode_answer(tokenizer, whole, prompt, false, {})) ==
+  CHECK(shown_turns(tokenizer, thinks.encode_answer(tokenizer, whole, prompt, false, {})) ==
         "<u>p<a>x<e><u>q<a>[4<e>]");
   CHECK(tokenizer.decode(thinks.encode_prompt(tokenizer, prompt, false, {})) ==
         "<u>p<a>x<e><u>q<a><think>\n");
   // Nothing behind the prompt: nothing is marked.
   const EncodedChat none = thinks.encode_answer(tokenizer, prompt, prompt, false, {});
-  CHECK(shown(tokenizer, none) == "<u>p<a>x<e><u>q");
+  CHECK(shown_turns(tokenizer, none) == "<u>p<a>x<e><u>q");
 }

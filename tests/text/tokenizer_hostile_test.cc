@@ -11,23 +11,23 @@
 namespace temper {
 namespace {
 
-std::string golden(const std::string& file) {
+std::string golden_text(const std::string& file) {
   return read_file(test_file("text/golden/tokenizers/" + file));
 }
 
-struct Folder {
-  Folder() : path(std::string(TEMPER_BINARY_DIR) + "/test-tokenizer-hostile") {
+struct HostileFolder {
+  HostileFolder() : path(std::string(TEMPER_BINARY_DIR) + "/test-tokenizer-hostile") {
     fs::remove_all(path);
     fs::create_directories(path);
   }
-  ~Folder() { fs::remove_all(path); }
+  ~HostileFolder() { fs::remove_all(path); }
   std::string path;
 };
 
 // What loading says and, if it loads, encoding some text and decoding some ids; "" when all of that works.
 std::string complaint(const std::string& file, const std::string& content,
                       const std::string& text = "Hello, wörld 12") {
-  const Folder folder;
+  const HostileFolder folder;
   write_file_atomic(folder.path + "/" + file, content);
   try {
     const auto t = Tokenizer::load(folder.path);
@@ -125,7 +125,7 @@ TEST_CASE("malformed added tokens and side files are refused") {
                   }),
                   "leave holes");
   const auto side = [](const std::string& file, const std::string& content) {
-    const Folder folder;
+    const HostileFolder folder;
     write_file_atomic(folder.path + "/tokenizer.json", R"({"model": {"vocab": {"a": 0}, "merges": []}})");
     write_file_atomic(folder.path + "/" + file, content);
     try {
@@ -150,7 +150,7 @@ TEST_CASE("malformed added tokens and side files are refused") {
   check_complaint(side("tokenizer_config.json", "{"), "tokenizer_config.json: not valid JSON");
   check_complaint(side("special_tokens_map.json", "[1]"), "special_tokens_map.json");
   CHECK_THROWS_WITH_AS(Tokenizer::load("/no/such/folder"), doctest::Contains("no such folder"), UserError);
-  const Folder empty;
+  const HostileFolder empty;
   CHECK_THROWS_WITH_AS(Tokenizer::load(empty.path),
                        doctest::Contains("neither tokenizer.json nor tokenizer.model"), UserError);
 }
@@ -171,14 +171,14 @@ TEST_CASE("patterns that do not compile or never end are refused") {
 }
 
 TEST_CASE("a truncated or damaged tokenizer.json never crashes") {
-  const std::string whole = golden("llama_legacy/tokenizer.json");
+  const std::string whole = golden_text("llama_legacy/tokenizer.json");
   for (size_t n = 0; n < whole.size() - 1; n += 1 + whole.size() / 60) {
     CHECK_FALSE(complaint("tokenizer.json", whole.substr(0, n)).empty());
   }
   RandomStream random(3, "damage");
   for (const char* style : {"llama_legacy", "qwen", "words"}) {
     for (int i = 0; i < 40; ++i) {
-      std::string bad = golden(std::string(style) + "/tokenizer.json");
+      std::string bad = golden_text(std::string(style) + "/tokenizer.json");
       for (uint64_t k = 0; k <= random.below(3); ++k) {
         const char* swaps[] = {"null", "-1", "\"\"", "[]", "{}", "1e99", "\"a\"", ","};
         const size_t at = random.below(bad.size());
@@ -191,7 +191,7 @@ TEST_CASE("a truncated or damaged tokenizer.json never crashes") {
 
 TEST_CASE("a truncated or damaged tokenizer.model never crashes") {
   for (const char* style : {"spm_bpe", "spm_unigram"}) {
-    const std::string whole = golden(std::string(style) + "/tokenizer.model");
+    const std::string whole = golden_text(std::string(style) + "/tokenizer.model");
     CHECK(complaint("tokenizer.model", whole).empty());
     CHECK_FALSE(complaint("tokenizer.model", whole.substr(0, whole.size() / 2)).empty());
     RandomStream random(4, style);

@@ -16,7 +16,7 @@ ToolCalls read(const std::string& format, const std::string& text) {
 }
 
 // "name arguments id" of each call, or its error, a line each.
-std::string shown(const ToolCalls& read) {
+std::string shown_calls(const ToolCalls& read) {
   std::string out;
   for (const ToolCall& call : read.calls) {
     if (!out.empty()) out += '\n';
@@ -38,21 +38,23 @@ TEST_CASE("hermes: calls between tags, and text around them") {
       read("hermes",
            "Let me look.\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": "
            "\"Paris\", \"days\": 2}}\n</tool_call>");
-  CHECK(shown(one) == R"(get_weather {"city":"Paris","days":2})");
+  CHECK(shown_calls(one) == R"(get_weather {"city":"Paris","days":2})");
   CHECK(one.content == "Let me look.");
   CHECK(one.calls[0].written == R"({"name": "get_weather", "arguments": {"city": "Paris", "days": 2}})");
 
   // Two, as Qwen2.5 writes parallel calls.
-  CHECK(shown(read("hermes",
-                   "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": 1}}\n</tool_call>\n<tool_call>\n"
-                   "{\"arguments\": {}, \"name\": \"b\"}\n</tool_call>")) == "a {\"x\":1}\nb {}");
+  CHECK(shown_calls(
+            read("hermes",
+                 "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": 1}}\n</tool_call>\n<tool_call>\n"
+                 "{\"arguments\": {}, \"name\": \"b\"}\n</tool_call>")) == "a {\"x\":1}\nb {}");
   // Not closed: a stop string took the tag, or the length ran out.
-  CHECK(shown(read("hermes", "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": 1}}\n")) ==
+  CHECK(shown_calls(read("hermes", "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": 1}}\n")) ==
         "a {\"x\":1}");
   // A list in one pair of tags, as SmolLM2 writes them, and arguments as JSON in a string.
-  CHECK(shown(read("hermes",
-                   R"(<tool_call>[{"name": "a", "arguments": "{\"x\": 1}"}, {"name": "b"}]</tool_call>)")) ==
-        "a {\"x\":1}\nb {}");
+  CHECK(
+      shown_calls(read(
+          "hermes", R"(<tool_call>[{"name": "a", "arguments": "{\"x\": 1}"}, {"name": "b"}]</tool_call>)")) ==
+      "a {\"x\":1}\nb {}");
   CHECK(read("hermes", "The answer is 4.").calls.empty());
   CHECK(read("hermes", "The answer is 4.").content == "The answer is 4.");
 }
@@ -61,24 +63,25 @@ TEST_CASE("hermes: tags that are special tokens stand in the raw text alone") {
   const ToolCalls calls =
       read_tool_calls(ToolFormat::kHermes, "\n{\"name\": \"a\", \"arguments\": {}}\n",
                       "<tool_call>\n{\"name\": \"a\", \"arguments\": {}}\n</tool_call><|im_end|>");
-  CHECK(shown(calls) == "a {}");
+  CHECK(shown_calls(calls) == "a {}");
 }
 
 TEST_CASE("llama3: the whole message is a call, or several with semicolons") {
-  CHECK(shown(read("llama3", R"({"name": "search", "parameters": {"query": "weather {today}; \"now\""}})")) ==
+  CHECK(shown_calls(
+            read("llama3", R"({"name": "search", "parameters": {"query": "weather {today}; \"now\""}})")) ==
         R"(search {"query":"weather {today}; \"now\""})");
-  CHECK(shown(read("llama3",
-                   R"({"name": "a", "parameters": {"x": 1}}; {"name": "b", "arguments": {"y": [2]}})")) ==
+  CHECK(shown_calls(read(
+            "llama3", R"({"name": "a", "parameters": {"x": 1}}; {"name": "b", "arguments": {"y": [2]}})")) ==
         "a {\"x\":1}\nb {\"y\":[2]}");
-  CHECK(shown(read("llama3", R"({"type": "function", "name": "a", "parameters": {}})")) == "a {}");
+  CHECK(shown_calls(read("llama3", R"({"type": "function", "name": "a", "parameters": {}})")) == "a {}");
   // <|python_tag|> is a special token.
   const ToolCalls tagged =
       read_tool_calls(ToolFormat::kLlama3, R"({"name": "a", "parameters": {"x": 1}})",
                       R"(<|python_tag|>{"name": "a", "parameters": {"x": 1}}<|eom_id|>)");
-  CHECK(shown(tagged) == "a {\"x\":1}");
+  CHECK(shown_calls(tagged) == "a {\"x\":1}");
   const ToolCalls several =
       read_tool_calls(ToolFormat::kLlama3, "", R"(<|python_tag|>{"name": "a"}; {"name": "b"};<|eom_id|>)");
-  CHECK(shown(several) == "a {}\nb {}");
+  CHECK(shown_calls(several) == "a {}\nb {}");
   // Python itself behind the tag is no call of a tool that was given.
   const ToolCalls python = read_tool_calls(ToolFormat::kLlama3, "brave_search.call(query=\"x\")",
                                            "<|python_tag|>brave_search.call(query=\"x\")<|eom_id|>");
@@ -93,14 +96,14 @@ TEST_CASE("mistral: a list behind [TOOL_CALLS], or a name and [ARGS] each") {
   const std::string list =
       R"([TOOL_CALLS] [{"name": "add", "arguments": {"a": 3.5, "b": 4}, "id": "VvvODy9mT"}, {"name": "x"}]</s>)";
   const ToolCalls old = read_tool_calls(ToolFormat::kMistral, "", list);
-  CHECK(shown(old) == "add {\"a\":3.5,\"b\":4} VvvODy9mT\nx {}");
+  CHECK(shown_calls(old) == "add {\"a\":3.5,\"b\":4} VvvODy9mT\nx {}");
   CHECK(old.content.empty());
   const ToolCalls v11 = read_tool_calls(
       ToolFormat::kMistral, "I add.",
       R"(I add.[TOOL_CALLS]add[ARGS]{"a": {"b": "[TOOL_CALLS]x[ARGS]{}"}}[TOOL_CALLS]mul[CALL_ID]abcdefghi[ARGS]{"x": 2}</s>)");
-  CHECK(shown(v11) == "add {\"a\":{\"b\":\"[TOOL_CALLS]x[ARGS]{}\"}}\nmul {\"x\":2} abcdefghi");
+  CHECK(shown_calls(v11) == "add {\"a\":{\"b\":\"[TOOL_CALLS]x[ARGS]{}\"}}\nmul {\"x\":2} abcdefghi");
   CHECK(v11.content == "I add.");
-  CHECK(shown(read("mistral", R"([TOOL_CALLS]add{"a": 1})")) == "add {\"a\":1}");
+  CHECK(shown_calls(read("mistral", R"([TOOL_CALLS]add{"a": 1})")) == "add {\"a\":1}");
   CHECK(read("mistral", "It is 4.").content == "It is 4.");
   for (const char* text :
        {"[TOOL_CALLS]", "[TOOL_CALLS]add", "[TOOL_CALLS]add[ARGS]", "[TOOL_CALLS]add[ARGS]{\"a\"",
@@ -113,14 +116,14 @@ TEST_CASE("mistral: a list behind [TOOL_CALLS], or a name and [ARGS] each") {
 }
 
 TEST_CASE("json: a call where a line begins, in a block or without one") {
-  CHECK(shown(read("json", R"({"name": "a", "arguments": {"x": 1}})")) == "a {\"x\":1}");
+  CHECK(shown_calls(read("json", R"({"name": "a", "arguments": {"x": 1}})")) == "a {\"x\":1}");
   const ToolCalls fenced =
       read("json",
            "I call it.\n```json\n{\n  \"name\": \"a\",\n  \"arguments\": {\"x\": 1}\n}\n```\nThen we see.");
-  CHECK(shown(fenced) == "a {\"x\":1}");
+  CHECK(shown_calls(fenced) == "a {\"x\":1}");
   CHECK(fenced.content == "I call it.\nThen we see.");
-  CHECK(shown(read("json", "{\"name\": \"a\"}\n{\"name\": \"b\"}")) == "a {}\nb {}");
-  CHECK(shown(read("json", "```\n[{\"name\": \"a\"}, {\"name\": \"b\"}]\n```")) == "a {}\nb {}");
+  CHECK(shown_calls(read("json", "{\"name\": \"a\"}\n{\"name\": \"b\"}")) == "a {}\nb {}");
+  CHECK(shown_calls(read("json", "```\n[{\"name\": \"a\"}, {\"name\": \"b\"}]\n```")) == "a {}\nb {}");
   const ToolCalls other = read("json", "```json\n{\"answer\": 4}\n```\nor {\"name\": \"a\"}");
   CHECK(other.calls.empty());
   CHECK(other.content == "```json\n{\"answer\": 4}\n```\nor {\"name\": \"a\"}");
@@ -155,10 +158,10 @@ TEST_CASE("calls that cannot be made say why, in their place") {
 TEST_CASE("what is thought calls nothing") {
   const std::string call = "<tool_call>{\"name\": \"a\"}</tool_call>";
   const ToolCalls thought = read("hermes", "<think>\nI could " + call + "\n</think>\n\nNo." + call);
-  CHECK(shown(thought) == "a {}");
+  CHECK(shown_calls(thought) == "a {}");
   CHECK(thought.content == "<think>\nI could " + call + "\n</think>\n\nNo.");
-  CHECK(read("hermes", "<think>\n" + call).calls.empty());          // thoughts that do not end
-  CHECK(shown(read("hermes", "so\n</think>\n" + call)) == "a {}");  // the prompt began them
+  CHECK(read("hermes", "<think>\n" + call).calls.empty());                // thoughts that do not end
+  CHECK(shown_calls(read("hermes", "so\n</think>\n" + call)) == "a {}");  // the prompt began them
 }
 
 TEST_CASE("hostile texts take little time and give few calls") {

@@ -39,15 +39,15 @@ RolloutGroup group(int64_t draw, std::vector<Rollout> rollouts) {
   return g;
 }
 
-std::vector<ReplayItem> items(const std::vector<std::pair<int64_t, double>>& step_and_priority) {
+std::vector<ReplayItem> replay_items(const std::vector<std::pair<int64_t, double>>& step_and_priority) {
   std::vector<ReplayItem> out;
   for (const auto& [step, priority] : step_and_priority) out.push_back({step, priority, ""});
   return out;
 }
 
-std::vector<double> chances(const std::string& json, const std::vector<ReplayItem>& items) {
+std::vector<double> chances(const std::string& json, const std::vector<ReplayItem>& replay_items) {
   const Config config = section(json);
-  return draw_probabilities(config.replay.options->log_weights(items));
+  return draw_probabilities(config.replay.options->log_weights(replay_items));
 }
 
 void check_proportional(const std::vector<double>& got, const std::vector<double>& weights) {
@@ -88,7 +88,7 @@ TEST_CASE("replay: btp's priority is alpha P + (1 - alpha) pass rate, the mean o
 }
 
 TEST_CASE("replay: chances of being drawn") {
-  const auto buffer = items({{0, 0.5}, {3, 0.0}, {3, 0.9}, {7, 0.5}});
+  const auto buffer = replay_items({{0, 0.5}, {3, 0.0}, {3, 0.9}, {7, 0.5}});
   check_proportional(chances(R"({"kind": "uniform"})", buffer), {1, 1, 1, 1});
   check_proportional(chances(R"({"kind": "recency", "decay": 0.8})", buffer),
                      {std::pow(0.8, 9), std::pow(0.8, 6), std::pow(0.8, 6), std::pow(0.8, 2)});
@@ -100,7 +100,8 @@ TEST_CASE("replay: chances of being drawn") {
                      {std::pow(3, -0.7), std::pow(4, -0.7), 1, std::pow(2, -0.7)});
   check_proportional(chances(R"({"kind": "btp", "exponent": 0})", buffer), {1, 1, 1, 1});
   // So far apart that a power would be 0.
-  check_proportional(chances(R"({"kind": "recency", "decay": 0.001})", items({{0, 0}, {100000, 0}})), {0, 1});
+  check_proportional(chances(R"({"kind": "recency", "decay": 0.001})", replay_items({{0, 0}, {100000, 0}})),
+                     {0, 1});
   CHECK(draw_probabilities({}).empty());
 }
 

@@ -28,13 +28,13 @@ struct Seen {
 class Length : public Reward {
  public:
   Length(Seen& seen, bool alone) : seen_(seen), alone_(alone) {}
-  Scores score(const std::vector<RewardItem>& items) override {
+  Scores score(const std::vector<RewardItem>& items_of) override {
     seen_.most_inside = std::max<int>(seen_.most_inside, ++seen_.inside);
     ++seen_.calls;
     seen_.threads = at::get_num_threads();
     if (std::this_thread::get_id() == seen_.caller) seen_.on_caller = true;
     Scores out;
-    for (const RewardItem& item : items) {
+    for (const RewardItem& item : items_of) {
       if (item.completion == "bad") user_error("reward length: a bad one");
       if (item.completion == "slow") std::this_thread::sleep_for(20ms);
       out.emplace_back(static_cast<double>(item.completion.size()));
@@ -81,7 +81,7 @@ RewardSet set_of(std::vector<std::function<std::unique_ptr<Reward>()>> hows) {
   return RewardSet(entries);
 }
 
-std::vector<RewardItem> items(const std::vector<std::string>& completions) {
+std::vector<RewardItem> items_of(const std::vector<std::string>& completions) {
   std::vector<RewardItem> out;
   for (const std::string& text : completions) {
     out.emplace_back();
@@ -103,10 +103,10 @@ TEST_CASE("scoring worker: scores come in the order of units, whatever the order
   RewardSet rewards = set_of({[&] { return std::make_unique<Length>(seen, true); },
                               [&] { return std::make_unique<Length>(seen, false); }});
   ScoringWorker worker(rewards);
-  worker.add(2, items({"slow", "four4"}));
-  worker.add(0, items({"a"}));
+  worker.add(2, items_of({"slow", "four4"}));
+  worker.add(0, items_of({"a"}));
   std::this_thread::sleep_for(30ms);  // some are done, some not
-  worker.add(1, items({"slow", "bb", "ccc"}));
+  worker.add(1, items_of({"slow", "bb", "ccc"}));
   const auto scored = worker.wait(kNothing);
   std::vector<double> lengths;
   for (const ScoredItem& item : scored) {
@@ -121,9 +121,9 @@ TEST_CASE("scoring worker: scores come in the order of units, whatever the order
   CHECK_FALSE(seen.on_caller);
   CHECK(seen.threads == at::get_num_threads());
   // Whole again with what the others say.
-  const auto others = rewards.parts(items({"xx"}), {}, ScoredBy::kOthers);
+  const auto others = rewards.parts(items_of({"xx"}), {}, ScoredBy::kOthers);
   std::vector<ScoredItem> joined = {rewards.join(scored[0], others[0])};
-  rewards.settle(items({"xx"}), joined);
+  rewards.settle(items_of({"xx"}), joined);
   CHECK(joined[0].total == 3.0);
   CHECK(worker.wait(kNothing).empty());
 }
@@ -133,10 +133,10 @@ TEST_CASE("scoring worker: what scoring throws reaches whoever waits, and whoeve
   RewardSet rewards = set_of({[&] { return std::make_unique<Length>(seen, true); }});
   {
     ScoringWorker worker(rewards);
-    worker.add(0, items({"a"}));
-    worker.add(1, items({"bad"}));
+    worker.add(0, items_of({"a"}));
+    worker.add(1, items_of({"bad"}));
     CHECK_THROWS_WITH_AS(worker.wait(kNothing), doctest::Contains("a bad one"), UserError);
-    CHECK_THROWS_WITH_AS(worker.add(2, items({"c"})), doctest::Contains("a bad one"), UserError);
+    CHECK_THROWS_WITH_AS(worker.add(2, items_of({"c"})), doctest::Contains("a bad one"), UserError);
   }
   const ScoringWorker unused(rewards);  // its end waits for nothing
 }
@@ -146,13 +146,13 @@ TEST_CASE("scoring worker: whoever waits can leave, and its end interrupts a sil
   const auto start = std::chrono::steady_clock::now();
   {
     ScoringWorker worker(rewards);
-    worker.add(0, items({"a"}));
+    worker.add(0, items_of({"a"}));
     int looks = 0;
     CHECK_THROWS_AS(worker.wait([&] {
       if (++looks == 2) throw Interrupted(15);
     }),
                     Interrupted);
-    worker.add(1, items({"b"}));
+    worker.add(1, items_of({"b"}));
   }
   CHECK(since(start) < 5);
 }
@@ -162,7 +162,7 @@ TEST_CASE("scoring worker: of many units that wait its end is after the one it i
   RewardSet rewards = set_of({[&] { return std::make_unique<Length>(seen, true); }});
   {
     ScoringWorker worker(rewards);
-    for (size_t unit = 0; unit < 1000; ++unit) worker.add(unit, items({"slow"}));
+    for (size_t unit = 0; unit < 1000; ++unit) worker.add(unit, items_of({"slow"}));
   }
   CHECK(seen.calls < 20);
 }

@@ -37,7 +37,8 @@ void read_tags(const Json& json, const std::string& where, TagNames& tags) {
   }
 }
 
-void read_columns(const Json& json, const std::string& where, std::map<std::string, std::string>& columns) {
+void read_column_names(const Json& json, const std::string& where,
+                       std::map<std::string, std::string>& columns) {
   for (const auto& [key, value] : json.items()) {
     if (std::find(kColumns.begin(), kColumns.end(), key) == kColumns.end()) {
       const std::string near = nearest_name(key, kColumns);
@@ -74,7 +75,7 @@ ListedFile read_entry(const std::string& name, const Json& entry, const std::str
     if (!entry[part].is_object())
       user_error("{}.{}: expected an object, found {}", where, part, entry[part].type_name());
   }
-  if (has_column(entry, "columns")) read_columns(entry["columns"], where + ".columns", out.columns);
+  if (has_column(entry, "columns")) read_column_names(entry["columns"], where + ".columns", out.columns);
   if (has_column(entry, "tags")) read_tags(entry["tags"], where + ".tags", out.tags);
   return out;
 }

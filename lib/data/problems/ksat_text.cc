@@ -8,14 +8,14 @@
 namespace temper {
 namespace {
 
-using Words = std::vector<std::string>;
+using SceneWords = std::vector<std::string>;
 
 struct Scene {
   std::string opening;  // {}: who or what, as a list
   std::string subject;  // of a sentence; {}: the name
   std::string is, is_not;
   std::string question;
-  Words names;
+  SceneWords names;
 };
 
 const std::vector<Scene>& scenes() {
@@ -50,7 +50,7 @@ const std::vector<Scene>& scenes() {
 }
 
 // "a, b and c"
-std::string list_of(const Words& items) {
+std::string list_in_words(const SceneWords& items) {
   std::string out;
   for (size_t i = 0; i < items.size(); ++i)
     out += (i == 0 ? "" : i + 1 == items.size() ? " and " : ", ") + items[i];
@@ -79,7 +79,7 @@ KsatText ksat_english(const CnfFormula& formula, RandomStream& random) {
   out.states = {scene.is, scene.is_not};
   out.answers = {"yes", "no"};
 
-  out.question = fmt::format(fmt::runtime(scene.opening), list_of(out.names));
+  out.question = fmt::format(fmt::runtime(scene.opening), list_in_words(out.names));
   out.question += " All of these must hold:\n";
   for (size_t c = 0; c < formula.clauses.size(); ++c) {
     std::string sentence;
@@ -103,7 +103,7 @@ KsatText ksat_symbols(const CnfFormula& formula) {
   out.states = {"true", "false"};
   out.answers = out.states;
   out.question =
-      fmt::format("Each of {} is true or false. All of these clauses must hold:\n", list_of(out.names));
+      fmt::format("Each of {} is true or false. All of these clauses must hold:\n", list_in_words(out.names));
   for (const auto& clause : formula.clauses) {
     std::string line;
     for (const int32_t literal : clause)

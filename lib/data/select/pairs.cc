@@ -86,7 +86,8 @@ Places every_pair(const PairCandidates& c) {
 }
 
 // All pairs of the rule, the first ones first.
-Places in_order(const PairRule& o, const PairCandidates& c, const SelectContext& context, size_t group) {
+Places ordered_places(const PairRule& o, const PairCandidates& c, const SelectContext& context,
+                      size_t group) {
   if (o.rule == "best_worst") return best_with_worst(c);
   if (o.rule == "threshold") return right_with_wrong(c, o.threshold);
   Places all = every_pair(c);
@@ -109,7 +110,7 @@ Places in_order(const PairRule& o, const PairCandidates& c, const SelectContext&
   return all;
 }
 
-Record pair_of(const Record& chosen, const Record& rejected) {
+Record pair_of_answers(const Record& chosen, const Record& rejected) {
   Record out{prompt_columns(chosen.json), chosen.file, chosen.line, chosen.prefix};
   out.json["chosen"] = chosen.json["completion"];
   out.json["rejected"] = rejected.json["completion"];
@@ -156,11 +157,11 @@ std::vector<Record> PairRule::select(std::vector<Record> in, SelectContext& cont
       if (reads_logp) c.logp.push_back(mean_logp(answer, rule));
     }
     size_t taken = 0;
-    for (const auto& [chosen, rejected] : in_order(*this, c, context, g)) {
+    for (const auto& [chosen, rejected] : ordered_places(*this, c, context, g)) {
       if (taken == most) break;
       const bool apart = rule == "threshold" || c.reward[chosen] - c.reward[rejected] > min_margin;
       if (!apart || !c.differ(chosen, rejected)) continue;
-      out.push_back(pair_of(c.answers[chosen], c.answers[rejected]));
+      out.push_back(pair_of_answers(c.answers[chosen], c.answers[rejected]));
       ++taken;
     }
     prompts += taken > 0 ? 1 : 0;

@@ -22,7 +22,7 @@ void add_words(const Json& value, std::string& out) {
   }
 }
 
-bool is_word(char32_t c) {
+bool is_word_character(char32_t c) {
   return c == U'_' || jinja::is_letter(c) || jinja::is_decimal(c) || jinja::is_digit(c) ||
          jinja::is_numeric(c);
 }
@@ -75,7 +75,7 @@ std::vector<std::string> punctuated_words(const std::string& text) {
   for (size_t at = 0; at < lower.size();) {
     const size_t begin = at;
     const char32_t c = jinja::decode_at(lower, at);
-    const auto now = jinja::is_space(c) ? kSpace : is_word(c) ? kWord : kOther;
+    const auto now = jinja::is_space(c) ? kSpace : is_word_character(c) ? kWord : kOther;
     if (now != kSpace && now != before) out.emplace_back();
     if (now != kSpace) out.back() += lower.substr(begin, at - begin);
     before = now;

@@ -15,10 +15,10 @@ constexpr size_t kChunk = 1 << 18;  // bytes that are unpacked at a time
 constexpr std::string_view kGzip = "\x1f\x8b", kZstd = "\x28\xb5\x2f\xfd";
 
 // Hands on what was unpacked, within the bounds.
-class Unpacked {
+class UnpackedChunks {
  public:
   using Take = std::function<void(std::string_view)>;
-  Unpacked(uint64_t packed, const std::string& where, const Take& take)
+  UnpackedChunks(uint64_t packed, const std::string& where, const Take& take)
       : packed_(packed), most_(most_unpacked(packed)), where_(where), take_(take) {}
 
   char* chunk() { return chunk_.get(); }
@@ -49,12 +49,12 @@ class Unpacked {
   user_error("{}: damaged {} ({}): fetch or copy the file again", where, kind, why);
 }
 
-void gunzip(std::string_view bytes, const std::string& where, const Unpacked::Take& take) {
+void gunzip(std::string_view bytes, const std::string& where, const UnpackedChunks::Take& take) {
   z_stream stream = {};
   constexpr int kGzipBits = 16 + MAX_WBITS;
   if (inflateInit2(&stream, kGzipBits) != Z_OK) bug("inflateInit2");
   const std::unique_ptr<z_stream, int (*)(z_stream*)> close(&stream, inflateEnd);
-  Unpacked out(bytes.size(), where, take);
+  UnpackedChunks out(bytes.size(), where, take);
   size_t at = 0;  // handed over
   for (int state = Z_OK; state != Z_STREAM_END || at < bytes.size() || stream.avail_in > 0;) {
     if (state == Z_STREAM_END && inflateReset(&stream) != Z_OK) bug("inflateReset");  // the next member
@@ -74,11 +74,11 @@ void gunzip(std::string_view bytes, const std::string& where, const Unpacked::Ta
   }
 }
 
-void unzstd(std::string_view bytes, const std::string& where, const Unpacked::Take& take) {
+void unzstd(std::string_view bytes, const std::string& where, const UnpackedChunks::Take& take) {
   const std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream(ZSTD_createDStream(),
                                                                         ZSTD_freeDStream);
   if (stream == nullptr) bug("ZSTD_createDStream");
-  Unpacked out(bytes.size(), where, take);
+  UnpackedChunks out(bytes.size(), where, take);
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   for (size_t more = 1, before = 0; more != 0 || in.pos < in.size; before = in.pos) {
     ZSTD_outBuffer part{out.chunk(), kChunk, 0};
@@ -99,7 +99,7 @@ bool is_compressed(std::string_view begin) {
   return begin.starts_with(kGzip) || begin.starts_with(kZstd);
 }
 
-bool decompress(std::string_view bytes, const std::string& where, const Unpacked::Take& take) {
+bool decompress(std::string_view bytes, const std::string& where, const UnpackedChunks::Take& take) {
   if (bytes.starts_with(kGzip))
     gunzip(bytes, where, take);
   else if (bytes.starts_with(kZstd))

@@ -13,9 +13,9 @@ constexpr size_t kLongest = 1000;
 constexpr int64_t kPlaces = 15;
 
 // Recursive descent; what goes wrong first stays in `error`.
-class Expression {
+class Calculation {
  public:
-  explicit Expression(std::string_view text) : text_(text) {}
+  explicit Calculation(std::string_view text) : text_(text) {}
 
   std::optional<Rational> value() {
     const auto out = sum();
@@ -152,7 +152,7 @@ class Calculator : public Tool {
 ToolResult calculate(std::string_view text) {
   if (text.size() > kLongest)
     return {fmt::format("the expression is longer than {} characters", kLongest), false};
-  Expression expression(text);
+  Calculation expression(text);
   const auto value = expression.value();
   if (!value) return {expression.error, false};
   return {written(*value)};

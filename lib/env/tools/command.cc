@@ -10,7 +10,7 @@ namespace temper {
 namespace {
 
 using Clock = ChildProcess::Clock;
-constexpr std::chrono::milliseconds kAttention(100);  // between looks at whether the run goes on
+constexpr std::chrono::milliseconds kGlance(100);  // between looks at whether the run goes on
 
 class Command : public Tool {
  public:
@@ -28,7 +28,7 @@ class Command : public Tool {
     std::string out;
     for (bool alive = true; alive;) {
       std::vector<std::string> lines;
-      alive = child.pump(std::min(deadline, Clock::now() + kAttention), lines);
+      alive = child.pump(std::min(deadline, Clock::now() + kGlance), lines);
       for (const std::string& line : lines) out += line + "\n";
       if (!alive) out += child.unfinished_line();
       if (interrupted_) {

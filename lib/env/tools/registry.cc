@@ -10,7 +10,7 @@ namespace temper {
 namespace {
 
 template <class Options>
-std::unique_ptr<ToolOptions> make() {
+std::unique_ptr<ToolOptions> make_tool() {
   return std::make_unique<Options>();
 }
 
@@ -34,19 +34,20 @@ Json one_parameter(const std::string& name, const std::string& type, const std::
 const Registry<ToolOptions>& tool_registry() {
   static const Registry<ToolOptions> registry = [] {
     Registry<ToolOptions> r("tool");
-    r.add({"calculator", "exact arithmetic: + - * / ^ and parentheses", "Temper", make<CalculatorOptions>});
+    r.add({"calculator", "exact arithmetic: + - * / ^ and parentheses", "Temper",
+           make_tool<CalculatorOptions>});
     r.add({"python", "runs a Python program in a sandbox and gives what it prints", "Temper",
-           make<PythonOptions>});
+           make_tool<PythonOptions>});
     r.add({"search", "the passages of files that share the most telling words with a query",
-           "Okapi BM25 (Robertson et al., TREC-3, 1994), as rank_bm25 has it", make<SearchOptions>});
+           "Okapi BM25 (Robertson et al., TREC-3, 1994), as rank_bm25 has it", make_tool<SearchOptions>});
     r.add({"command",
            "a program of the user's: the arguments as JSON on its standard input, the result on its "
            "standard output",
-           "Temper", make<CommandOptions>});
+           "Temper", make_tool<CommandOptions>});
     r.add({"http", "a server of the user's: the arguments are posted, the result is the body of its answer",
-           "Temper", make<HttpToolOptions>});
+           "Temper", make_tool<HttpToolOptions>});
     r.add({"mcp", "all tools of a server of the Model Context Protocol, over its standard input and output",
-           "Model Context Protocol, revision 2025-06-18", make<McpOptions>});
+           "Model Context Protocol, revision 2025-06-18", make_tool<McpOptions>});
     return r;
   }();
   return registry;

@@ -32,13 +32,6 @@ bool alike(const Json& a, const Json& b) {
   return std::abs(x - y) <= 1e-6 * std::max(std::abs(x), std::abs(y));
 }
 
-template <class Value>
-Json by_layer(const ModelConfig& c, Value value) {
-  Json out = Json::array();
-  for (int64_t l = 0; l < c.layers; ++l) out.push_back(value(l));
-  return out;
-}
-
 // What a model computes, by the keys of config.json that say it.
 std::vector<std::pair<std::string, Json>> computed(const ModelConfig& c) {
   const Experts& e = c.experts;

@@ -58,7 +58,7 @@ Json llama3_scaling(const Tensor& found, ModelConfig config) {
 }
 
 // "a.b": b in the object a.
-void put(Json& j, const std::string& key, const Json& value) {
+void put_key(Json& j, const std::string& key, const Json& value) {
   const size_t dot = key.find('.');
   (dot == std::string::npos ? j[key] : j[key.substr(0, dot)][key.substr(dot + 1)]) = value;
 }
@@ -81,7 +81,7 @@ class Reading {
     j_["vocab_size"] = contents_.vocab;
     j_["rope_theta"] = 10000.0;  // llama.cpp's, where the file has none
     for (const GgufKey& key : gguf_keys(family_)) {
-      if (!key.config.empty() && has(key.name)) put(j_, key.config, contents_.metadata[key.name]);
+      if (!key.config.empty() && has(key.name)) put_key(j_, key.config, contents_.metadata[key.name]);
     }
     if (reads("kv_lora_rank")) {
       read_latent_heads();

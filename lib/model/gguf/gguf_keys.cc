@@ -13,13 +13,6 @@ bool is_yarn(const ModelConfig& c) {
   return c.rope.type == "yarn";
 }
 
-template <class Value>
-Json by_layer(const ModelConfig& c, Value value) {
-  Json out = Json::array();
-  for (int64_t l = 0; l < c.layers; ++l) out.push_back(value(l));
-  return out;
-}
-
 int64_t leading_dense_layers(const ModelConfig& c) {
   int64_t first = 0;
   while (first < c.layers && !c.sparse(first)) ++first;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json_fwd.h"
+#include "base/json.h"
 #include "model/config.h"
 
 namespace temper {
@@ -20,6 +20,14 @@ struct GgufKey {
   Json (*value)(const ModelConfig& config) = nullptr;  // null, or a JSON null: it is not written
   bool needed = false;
 };
+
+// An array of value(layer).
+template <class Value>
+Json by_layer(const ModelConfig& c, Value value) {
+  Json out = Json::array();
+  for (int64_t l = 0; l < c.layers; ++l) out.push_back(value(l));
+  return out;
+}
 
 std::vector<GgufKey> usual_keys();
 std::vector<GgufKey> joined(std::vector<GgufKey> a, const std::vector<GgufKey>& b);

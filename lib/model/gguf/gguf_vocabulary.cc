@@ -7,8 +7,6 @@
 namespace temper {
 namespace {
 
-constexpr size_t kMaxTokens = 1 << 24;
-
 std::optional<int64_t> token_id(const GgufFile& file, const std::string& key, size_t tokens) {
   if (!file.has(key)) return std::nullopt;
   const int64_t id = file.integer(key);

@@ -11,6 +11,8 @@
 
 namespace temper {
 
+inline constexpr int64_t kMaxTokens = 1 << 24;  // of a vocabulary
+
 struct GgufVocabulary {
   enum Type : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
   // "gpt2": byte-level BPE; "llama": SentencePiece BPE with byte fallback; "gemma4": the same by merges

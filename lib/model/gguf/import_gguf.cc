@@ -22,7 +22,7 @@ namespace {
 
 using at::Tensor;
 
-std::string first_few(const std::vector<std::string>& items) {
+std::string first_names(const std::vector<std::string>& items) {
   std::string out;
   for (size_t i = 0; i < items.size() && i < 4; ++i) out += (i > 0 ? ", " : "") + items[i].substr(0, 100);
   return items.size() <= 4 ? out : fmt::format("{} and {} more", out, items.size() - 4);
@@ -124,7 +124,7 @@ void gguf_to_folder(const std::string& path, const std::string& folder, std::opt
       unexpected.push_back(t.name);
   }
   if (!unexpected.empty())
-    user_error("{}: tensors that a {} model does not have: {}", path, arch, first_few(unexpected));
+    user_error("{}: tensors that a {} model does not have: {}", path, arch, first_names(unexpected));
 
   // What is stored, and which part of which parameter it is.
   const at::ScalarType type = dtype.value_or(own_dtype(file));
@@ -169,7 +169,7 @@ void folder_to_gguf(const std::string& folder, const std::string& path, std::opt
   const WeightReport report = inspect_weights(folder, shapes);
   if (!report.complete())
     user_error("{}: not a complete model: {}", folder,
-               first_few(report.missing.empty() ? report.misshapen : report.missing));
+               first_names(report.missing.empty() ? report.misshapen : report.missing));
   const ModelFiles files(folder, config.tied);
   if (static_cast<int64_t>(vocabulary.tokens.size()) > config.vocab) {
     user_error("{}: the tokenizer has {} tokens, but the embedding {} rows", folder, vocabulary.tokens.size(),

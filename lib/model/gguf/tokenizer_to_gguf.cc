@@ -13,8 +13,6 @@ namespace {
 using Type = GgufVocabulary::Type;
 using Sorted = nlohmann::json;  // a vocabulary of 150,000 keys would be slow to build in file order
 
-constexpr int64_t kMaxTokens = 1 << 24;
-
 Sorted read_sorted(const std::string& path) {
   try {
     return Sorted::parse(read_file(path));

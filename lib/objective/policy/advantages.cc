@@ -104,19 +104,19 @@ at::Tensor batch_zscore(const Statistics& s, const Step&, double eps) {
   return zero_safe_divide(s.centered, unbiased_deviation(squares, count) + eps);
 }
 
-at::Tensor rloo(const Statistics& s, const Step&, double) {
+at::Tensor rloo_advantage(const Statistics& s, const Step&, double) {
   return s.centered * s.count / (s.count - 1).clamp_min(1);
 }
 
-at::Tensor reinforce_pp(const Statistics& s, const Step& step, double) {
+at::Tensor reinforce_pp_advantage(const Statistics& s, const Step& step, double) {
   return whiten_over_tokens(s.reward, s.valid, step.length);
 }
 
-at::Tensor reinforce_pp_baseline(const Statistics& s, const Step& step, double) {
+at::Tensor reinforce_pp_baseline_advantage(const Statistics& s, const Step& step, double) {
   return whiten_over_tokens(s.centered, s.valid, step.length);
 }
 
-at::Tensor remax(const Statistics& s, const Step& step, double) {
+at::Tensor remax_advantage(const Statistics& s, const Step& step, double) {
   const at::Tensor difference = s.reward - step.greedy.to(at::kDouble);
   return at::where(s.valid, at::nan_to_num(difference, 0.0), 0.0);
 }
@@ -127,13 +127,13 @@ at::Tensor ended_baseline(const Statistics& s, const Step& step, double) {
   return at::where(s.valid.logical_and(s.deviation.gt(0)).logical_and(count.gt(0)), s.reward - baseline, 0.0);
 }
 
-at::Tensor opo(const Statistics& s, const Step& step, double) {
+at::Tensor opo_advantage(const Statistics& s, const Step& step, double) {
   const at::Tensor length = step.length.to(at::kDouble) * s.valid.to(at::kDouble);
   const at::Tensor baseline = s.group.sum(length * s.reward) / s.group.sum(length).clamp_min(1);
   return at::where(s.valid.logical_and(s.deviation.gt(0)), s.reward - baseline, 0.0);
 }
 
-at::Tensor pass_at_k(const Statistics& s, const Step&, double) {
+at::Tensor pass_at_k_advantage(const Statistics& s, const Step&, double) {
   const at::Tensor reward = at::where(s.valid, s.reward, -kInfinity);
   const at::Tensor best = s.group.max(reward), is_best = s.valid.logical_and(reward.eq(best));
   const at::Tensor alone = is_best.logical_and(s.group.sum(is_best.to(at::kDouble)).eq(1));
@@ -141,7 +141,7 @@ at::Tensor pass_at_k(const Statistics& s, const Step&, double) {
   return at::where(alone.logical_and(s.count.gt(1)), best - second, at::zeros_like(best));
 }
 
-at::Tensor gdpo(const Statistics& s, const Step& step, double eps) {
+at::Tensor gdpo_advantage(const Statistics& s, const Step& step, double eps) {
   at::Tensor total = at::zeros_like(s.reward);
   at::Tensor valid = at::zeros_like(s.valid);
   for (int64_t f = 0; f < step.parts.size(1); ++f) {
@@ -161,13 +161,13 @@ constexpr Estimator kEstimators[] = {
     {"group_zscore", group_zscore},
     {"group_center", group_center},
     {"batch_zscore", batch_zscore},
-    {"rloo", rloo},
-    {"reinforce_pp", reinforce_pp, true},
-    {"reinforce_pp_baseline", reinforce_pp_baseline, true},
-    {"remax", remax, false, true},
-    {"opo", opo, true},
-    {"pass_at_k", pass_at_k},
-    {"gdpo", gdpo, false, false, true},
+    {"rloo", rloo_advantage},
+    {"reinforce_pp", reinforce_pp_advantage, true},
+    {"reinforce_pp_baseline", reinforce_pp_baseline_advantage, true},
+    {"remax", remax_advantage, false, true},
+    {"opo", opo_advantage, true},
+    {"pass_at_k", pass_at_k_advantage},
+    {"gdpo", gdpo_advantage, false, false, true},
     {"ended_baseline", ended_baseline, false, false, false, true},
 };
 

@@ -15,7 +15,7 @@ const std::vector<std::string> kKnown = {
     "outcome_score", "outcome",          "steps",     "easy",         "turns",
     "ended"};
 
-std::unique_ptr<PolicyAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
+std::unique_ptr<PolicyAlgorithm> make_policy(const std::string& name, const Json& overrides) {
   auto algorithm = policy_registry().find(name)->make();
   read_fields(*algorithm, overrides, "objective " + name, ".");
   return algorithm;
@@ -135,7 +135,7 @@ PolicyBatch read_batch(const Json& input, const Columns& columns, const PolicyAl
 }  // namespace
 
 Json evaluate_policy(const std::string& name, const Json& input, const Json& overrides) {
-  const auto algorithm = make_algorithm(name, overrides);
+  const auto algorithm = make_policy(name, overrides);
   const Columns columns = sequence_columns(input, {"max_length", "reward_weights"}, kKnown);
   const PolicyBatch batch = read_batch(input, columns, *algorithm);
   double max_length = algorithm->max_length;
@@ -170,7 +170,7 @@ Json evaluate_policy(const std::string& name, const Json& input, const Json& ove
 }
 
 std::vector<std::string> policy_inputs(const std::string& name, const Json& overrides) {
-  const auto algorithm = make_algorithm(name, overrides);
+  const auto algorithm = make_policy(name, overrides);
   const Needs needs = algorithm->needs();
   std::vector<std::string> out = {"logp"};
   for (const std::string& key : need_names(needs)) {

@@ -7,7 +7,7 @@
 namespace temper::objective {
 namespace {
 
-std::unique_ptr<PreferenceAlgorithm> make_algorithm(const std::string& name, const Json& overrides) {
+std::unique_ptr<PreferenceAlgorithm> make_preference(const std::string& name, const Json& overrides) {
   auto algorithm = preference_registry().find(name)->make();
   read_fields(*algorithm, overrides, "objective " + name, ".");
   return algorithm;
@@ -45,7 +45,7 @@ bool included_pair(const Json& pair) {
 }  // namespace
 
 Json evaluate_preference(const std::string& name, const Json& input, const Json& overrides) {
-  const auto algorithm = make_algorithm(name, overrides);
+  const auto algorithm = make_preference(name, overrides);
   PreferenceObjective objective(*algorithm);
   const PreferenceNeeds needs = objective.needs();
   const Columns columns = needs.list    ? sequence_columns(input, {}, kListKeys)
@@ -94,7 +94,7 @@ Json evaluate_preference(const std::string& name, const Json& input, const Json&
 }
 
 std::vector<std::string> preference_inputs(const std::string& name, const Json& overrides) {
-  const PreferenceNeeds needs = make_algorithm(name, overrides)->needs();
+  const PreferenceNeeds needs = make_preference(name, overrides)->needs();
   std::vector<std::string> out = {"logp"};
   if (needs.logp_ref) out.push_back("logp_ref");
   if (needs.log_sum_squares) out.push_back("log_sum_squares");

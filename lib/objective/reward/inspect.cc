@@ -5,7 +5,7 @@
 namespace temper::objective {
 namespace {
 
-std::unique_ptr<RewardLoss> make_loss(const std::string& name, const Json& overrides) {
+std::unique_ptr<RewardLoss> make_reward_loss(const std::string& name, const Json& overrides) {
   auto options = reward_loss_registry().find(name)->make();
   read_fields(*options, overrides, "objective " + name, ".");
   return options->make();
@@ -14,7 +14,7 @@ std::unique_ptr<RewardLoss> make_loss(const std::string& name, const Json& overr
 }  // namespace
 
 Json evaluate_reward(const std::string& name, const Json& input, const Json& overrides) {
-  const auto loss = make_loss(name, overrides);
+  const auto loss = make_reward_loss(name, overrides);
   const RewardNeeds needs = loss->needs();
   const std::string who = "objective " + name;
   RewardBatch batch;
@@ -78,7 +78,7 @@ Json evaluate_reward(const std::string& name, const Json& input, const Json& ove
 }
 
 std::vector<std::string> reward_inputs(const std::string& name, const Json& overrides) {
-  const RewardNeeds needs = make_loss(name, overrides)->needs();
+  const RewardNeeds needs = make_reward_loss(name, overrides)->needs();
   if (needs.rows == RewardRows::kGroups) return {"score", "group", "label"};
   if (needs.rows == RewardRows::kRated) return {"score", "target"};
   if (needs.rows == RewardRows::kSteps) return {"score", "label"};

@@ -121,12 +121,12 @@ struct RegressionOptions : RewardLossOptions {
 
 // ---- steps ----
 
-struct ProcessOptions : OneHead {
+struct ProcessLossOptions : OneHead {
   std::unique_ptr<RewardLoss> make() const override;
 };
 
 struct Process : RewardLoss {
-  explicit Process(const ProcessOptions& options) : o(options) {}
+  explicit Process(const ProcessLossOptions& options) : o(options) {}
   RewardNeeds needs() const override { return {.rows = RewardRows::kSteps, .head = o.head}; }
   RewardTerms operator()(const RewardBatch& batch) const override {
     const at::Tensor r = head_of(batch, o.head), known = batch.label.isnan().logical_not();
@@ -137,7 +137,7 @@ struct Process : RewardLoss {
             known.sum().item<double>(),
             {{"accuracy", total(right)}}};
   }
-  ProcessOptions o;
+  ProcessLossOptions o;
 };
 
 std::unique_ptr<RewardLoss> PairOptions::make() const {
@@ -146,7 +146,7 @@ std::unique_ptr<RewardLoss> PairOptions::make() const {
 std::unique_ptr<RewardLoss> ListwiseOptions::make() const {
   return std::make_unique<Listwise>(*this);
 }
-std::unique_ptr<RewardLoss> ProcessOptions::make() const {
+std::unique_ptr<RewardLoss> ProcessLossOptions::make() const {
   return std::make_unique<Process>(*this);
 }
 
@@ -168,7 +168,7 @@ std::unique_ptr<RewardLossOptions> regression() {
   return std::make_unique<RegressionOptions>();
 }
 std::unique_ptr<RewardLossOptions> process() {
-  return std::make_unique<ProcessOptions>();
+  return std::make_unique<ProcessLossOptions>();
 }
 
 at::Tensor aggregate_steps(const std::string& how, const at::Tensor& score, const at::Tensor& solution,

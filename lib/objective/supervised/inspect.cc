@@ -8,7 +8,7 @@
 namespace temper::objective {
 namespace {
 
-std::unique_ptr<SupervisedLoss> make_loss(const std::string& name, const Json& overrides) {
+std::unique_ptr<SupervisedLoss> make_supervised_loss(const std::string& name, const Json& overrides) {
   auto options = supervised_registry().find(name)->make();
   read_fields(*options, overrides, "objective " + name, ".");
   return options->make();
@@ -27,7 +27,7 @@ std::vector<std::string> need_names(const SupervisedNeeds& needs) {
 }
 
 Json evaluate_supervised(const std::string& name, const Json& input, const Json& overrides) {
-  const auto loss = make_loss(name, overrides);
+  const auto loss = make_supervised_loss(name, overrides);
   const SupervisedNeeds needs = loss->needs();
   const Columns columns =
       sequence_columns(input, {}, {"logp", "mean_logp", "cosine", "value", "reward", "group"});
@@ -65,7 +65,8 @@ Json evaluate_supervised(const std::string& name, const Json& input, const Json&
 
 std::vector<std::string> supervised_inputs(const std::string& name, const Json& overrides) {
   std::vector<std::string> out = {"logp"};
-  for (const std::string& key : need_names(make_loss(name, overrides)->needs())) out.push_back(key);
+  for (const std::string& key : need_names(make_supervised_loss(name, overrides)->needs()))
+    out.push_back(key);
   return out;
 }
 

@@ -16,10 +16,10 @@ namespace {
 constexpr std::string_view kThought = "</think>";
 constexpr double kLeast = 1e-9;  // probability, where rounding leaves less
 
-bool ascii_letter(char c) {
+bool is_latin(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-bool digit(char c) {
+bool is_decimal(char c) {
   return c >= '0' && c <= '9';
 }
 
@@ -40,7 +40,7 @@ bool same_word(const std::string& a, const std::string& b) {
   return b.size() > 1 ? lower(a) == lower(b) : a == b;
 }
 
-std::string trimmed(const std::string& text) {
+std::string trimmed_answer(const std::string& text) {
   const char* blanks = " \t\r\n";
   const size_t begin = text.find_first_not_of(blanks);
   return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
@@ -132,13 +132,13 @@ double number_at(const std::string& text, size_t i, size_t& end) {
   const size_t begin = i;
   if (text[i] == '-') digits += text[i++];
   const auto three = [&](size_t k) {
-    return k + 3 < text.size() && digit(text[k + 1]) && digit(text[k + 2]) && digit(text[k + 3]) &&
-           (k + 4 == text.size() || !digit(text[k + 4]));
+    return k + 3 < text.size() && is_decimal(text[k + 1]) && is_decimal(text[k + 2]) &&
+           is_decimal(text[k + 3]) && (k + 4 == text.size() || !is_decimal(text[k + 4]));
   };
   for (; i < text.size(); ++i) {
     if (text[i] == ',' && i - begin <= 4 && three(i)) continue;
-    if (!digit(text[i]) && !(text[i] == '.' && i + 1 < text.size() && digit(text[i + 1]) &&
-                             digits.find('.') == std::string::npos))
+    if (!is_decimal(text[i]) && !(text[i] == '.' && i + 1 < text.size() && is_decimal(text[i + 1]) &&
+                                  digits.find('.') == std::string::npos))
       break;
     digits += text[i];
   }
@@ -148,21 +148,21 @@ double number_at(const std::string& text, size_t i, size_t& end) {
   return value;
 }
 
-struct Number {
+struct NumberAt {
   double value;
   size_t begin, end;
 };
 
-std::vector<Number> numbers_in(const std::string& text) {
-  std::vector<Number> out;
+std::vector<NumberAt> numbers_in(const std::string& text) {
+  std::vector<NumberAt> out;
   for (size_t i = 0; i < text.size();) {
-    const bool glued = i > 0 && (ascii_letter(text[i - 1]) || text[i - 1] == '_');
-    const bool before_digit = i + 1 < text.size() && digit(text[i + 1]);
+    const bool glued = i > 0 && (is_latin(text[i - 1]) || text[i - 1] == '_');
+    const bool before_digit = i + 1 < text.size() && is_decimal(text[i + 1]);
     const bool sign = text[i] == '-' && before_digit &&
-                      (i == 0 || (!ascii_letter(text[i - 1]) && !digit(text[i - 1]) && text[i - 1] != ')'));
+                      (i == 0 || (!is_latin(text[i - 1]) && !is_decimal(text[i - 1]) && text[i - 1] != ')'));
     const bool point =
         text[i] == '.' && before_digit && (i == 0 || std::strchr(" \t\n:=(", text[i - 1]) != nullptr);
-    if (!digit(text[i]) && !sign && !point) {
+    if (!is_decimal(text[i]) && !sign && !point) {
       ++i;
       continue;
     }
@@ -194,11 +194,11 @@ std::optional<JudgeReply> read_judge_reply(const std::string& body) {
 }
 
 std::optional<double> last_number(const std::string& text, double max) {
-  const std::vector<Number> all = numbers_in(text);
+  const std::vector<NumberAt> all = numbers_in(text);
   if (all.empty()) return std::nullopt;
   if (all.size() > 1 && all.back().value == max) {
-    const Number& before = all[all.size() - 2];
-    const std::string between = lower(trimmed(text.substr(before.end, all.back().begin - before.end)));
+    const NumberAt& before = all[all.size() - 2];
+    const std::string between = lower(trimmed_answer(text.substr(before.end, all.back().begin - before.end)));
     if (between == "/" || between == "out of") return before.value;
   }
   return all.back().value;
@@ -218,7 +218,7 @@ std::optional<bool> said_word(const std::string& said, const std::string& yes, c
     return same_word(word, no) ? std::optional(false) : std::nullopt;
   };
   const auto in_word = [](char c) {
-    return ascii_letter(c) || digit(c) || (static_cast<unsigned char>(c) & 0x80) != 0;
+    return is_latin(c) || is_decimal(c) || (static_cast<unsigned char>(c) & 0x80) != 0;
   };
   const auto begin = std::find_if(text.begin(), text.end(), in_word);
   if (begin == text.end()) return std::nullopt;
@@ -238,8 +238,8 @@ std::optional<double> word_log_odds(const JudgeReply& reply, const std::string& 
       const double one = std::exp(logprob);
       least = std::min(least, one);
       listed += one;
-      if (same_word(trimmed(text), yes)) p[0] += one;
-      if (same_word(trimmed(text), no)) p[1] += one;
+      if (same_word(trimmed_answer(text), yes)) p[0] += one;
+      if (same_word(trimmed_answer(text), no)) p[1] += one;
     }
     if (p[0] == 0 && p[1] == 0) continue;
     const double bound = std::max(std::min(least, 1 - listed), kLeast);

@@ -13,7 +13,7 @@ namespace {
 
 using Cause = HttpAnswer::Cause;
 
-constexpr int64_t kSilent = 5;  // failed attempts of a server that never gave an answer
+constexpr int64_t kSilentFailures = 5;  // failed attempts of a server that never gave an answer
 
 // What waiting would not mend.
 bool hopeless(const HttpAnswer& answer) {
@@ -42,7 +42,7 @@ RemoteCalls::RemoteCalls(const RemoteOptions& options, const std::string& reward
     : client_(options.http, "reward " + reward),
       reward_(reward),
       in_flight_(options.in_flight),
-      patience_(std::max(kSilent, options.http.retries + 1)),
+      patience_(std::max(kSilentFailures, options.http.retries + 1)),
       null_share_(options.fail_share) {}
 
 void RemoteCalls::post(size_t count, const std::function<std::string(size_t)>& body, const Done& done) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "reward/normalise.h"
 #include "reward/text/compared.h"
 #include "reward/text/words.h"
 
@@ -11,14 +12,6 @@ namespace temper {
 namespace {
 
 constexpr size_t kOrders = 4;
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  std::string out;
-  size_t begin = 0;
-  for (size_t at; (at = text.find(from, begin)) != std::string::npos; begin = at + from.size())
-    out.append(text, begin, at - begin).append(to);
-  text = out.append(text, begin);
-}
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';

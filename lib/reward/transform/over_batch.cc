@@ -6,7 +6,7 @@
 namespace temper {
 namespace {
 
-std::vector<double> known(const std::vector<std::optional<double>>& values) {
+std::vector<double> known_values(const std::vector<std::optional<double>>& values) {
   std::vector<double> out;
   for (const std::optional<double>& value : values)
     if (value) out.push_back(*value);
@@ -24,7 +24,7 @@ void ZScoreOptions::fields(FieldVisitor& v) {
 
 Transform ZScoreOptions::make() const {
   return [sample = std == "sample", eps = eps](TransformBatch& batch) {
-    const std::vector<double> values = known(batch.values);
+    const std::vector<double> values = known_values(batch.values);
     if (values.empty()) return;
     const auto n = static_cast<double>(values.size());
     double sum = 0, squares = 0;
@@ -39,7 +39,7 @@ Transform ZScoreOptions::make() const {
 
 Transform QuantileOptions::make() const {
   return [](TransformBatch& batch) {
-    std::vector<double> values = known(batch.values);
+    std::vector<double> values = known_values(batch.values);
     std::sort(values.begin(), values.end());
     for (std::optional<double>& value : batch.values) {
       if (!value) continue;

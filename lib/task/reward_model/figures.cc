@@ -21,7 +21,7 @@ double sigmoid(double x) {
   return 1 / (1 + std::exp(-x));
 }
 
-struct Tally {
+struct FigureTally {
   double right = 0, all = 0;
   void add(double good) {
     right += good;
@@ -32,17 +32,17 @@ struct Tally {
 // What was predicted of what, over all comparisons or steps.
 struct Predictions {
   std::vector<double> probability, came_true;
-  Tally total;
-  std::vector<std::pair<std::string, Tally>> by_margin;
-  std::map<double, Tally> by_strength;
+  FigureTally total;
+  std::vector<std::pair<std::string, FigureTally>> by_margin;
+  std::map<double, FigureTally> by_strength;
 
   Predictions() {
     double low = 0;
     for (const double edge : kMarginEdges) {
-      by_margin.emplace_back(fmt::format("{}-{}", low, edge), Tally{});
+      by_margin.emplace_back(fmt::format("{}-{}", low, edge), FigureTally{});
       low = edge;
     }
-    by_margin.emplace_back(fmt::format("{}-inf", low), Tally{});
+    by_margin.emplace_back(fmt::format("{}-inf", low), FigureTally{});
   }
   // delta: score of the better one minus that of the worse one. A tie is wrong, as in the training metrics.
   void comparison(double delta, double strength) {

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/error.h"
 #include "rollout/constrained.h"
@@ -14,11 +13,7 @@
 #include "train/session.h"
 
 namespace temper {
-namespace {
-
-constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
+namespace {}  // namespace
 
 at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
   SamplingOptions sampling = s.config.task->sampling();

@@ -71,7 +71,7 @@ void check_temperature(const Record& record, double wanted) {
 }
 
 // Of a conversation, the policy's turns, [begin, end) of the completion's tokens; else nothing.
-std::vector<Turn> turns_of(const Record& record, size_t tokens) {
+std::vector<Turn> recorded_turns(const Record& record, size_t tokens) {
   if (!has_column(record.json, "turns")) return {};
   const auto wrong = [&] {
     user_error(
@@ -211,7 +211,7 @@ std::vector<RolloutGroup> read_stored_rollouts(Session& s, const RlTask& task) {
       groups.push_back(std::move(g));
     }
     Rollout r;
-    r.turns = turns_of(record, answer.completion.size());
+    r.turns = recorded_turns(record, answer.completion.size());
     r.ids = std::move(answer.completion);
     r.logp_old = logprobs_of(record, static_cast<size_t>(r.tokens()));
     r.reward = reward;

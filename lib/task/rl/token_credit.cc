@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/error.h"
 #include "data/segments.h"
@@ -12,8 +11,6 @@
 
 namespace temper {
 namespace {
-
-constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 
 // f(its group, rollout, place among all, first of its tokens among all)
 template <typename F>
