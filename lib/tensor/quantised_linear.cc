@@ -35,24 +35,11 @@ constexpr int64_t kGrain = 1 << 15;
 constexpr int64_t kFewRows = 24;
 constexpr int64_t kTogether = dots::kTogether;
 
-// 16 codes as floats, or as many as a vector has.
-vec::Floats widened(const int8_t* codes) {
-#if defined(__AVX512BW__)
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
-#elif defined(CPU_CAPABILITY_AVX2)
-  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
-#else
-  float lanes[vec::kWidth];
-  for (int64_t k = 0; k < vec::kWidth; ++k) lanes[k] = codes[k];
-  return vec::Floats::loadu(lanes);
-#endif
-}
-
 template <typename T>
 void int8_row(const int8_t* codes, float absmax, int64_t n, T* out) {
   const vec::Floats scale(absmax), over_127(kOver127);
   int64_t i = 0;
-  for (; i + vec::kWidth <= n; i += vec::kWidth) vec::store(out + i, widened(codes + i) * scale * over_127);
+  for (; i + vec::kWidth <= n; i += vec::kWidth) vec::store(out + i, vec::load(codes + i) * scale * over_127);
   for (; i < n; ++i) out[i] = static_cast<float>(codes[i]) * absmax * kOver127;
 }
 
@@ -221,14 +208,15 @@ struct FewRows {
     vec::for_each(rows * in,
                   [&](int64_t i, int64_t n) { vec::store(floats.data() + i, vec::load(x + i, n), n); });
   }
-  // f(row, sums of kTogether rows of w) for all rows.
-  template <typename F>
-  void for_each(const T* w, const F& f) const {
+  // f(row, sums of kTogether rows of w) for all rows. W: T, or int8 codes, which need not be written down as
+  // floats.
+  template <typename W, typename F>
+  void for_each(const W* w, const F& f) const {
     float sums[dots::kMost * kTogether];
     const int64_t most = kInPairs ? 1 : dots::kMost;
     for (int64_t r = 0; r < rows; r += most) {
       const int64_t n = std::min(most, rows - r);
-      if constexpr (kInPairs)
+      if constexpr (kInPairs && std::is_same_v<W, T>)
         pair_dots(w, x + r * in, in, sums);
       else if constexpr (std::is_same_v<T, float>)
         dots::of(n, x + r * in, w, in, sums);
@@ -245,17 +233,27 @@ void few_rows_product(const Tensor& x, const QuantisedRows& part, const T* bias,
   const int64_t in = part.matrix->columns;
   const FewRows<T> rows_of_x(x.const_data_ptr<T>(), x.size(0), in);
   const Source source(*part.matrix);
+  // Into bf16 every weight is rounded first, as where there are many rows.
+  const bool by_codes = std::is_same_v<T, float> && source.int8;
   const int64_t groups = (part.rows() + kTogether - 1) / kTogether;
   at::parallel_for(0, groups, kGrain / (in * kTogether) + 1, [&](int64_t first, int64_t last) {
     std::vector<T> w(static_cast<size_t>(kTogether * in));
     for (int64_t group = first; group < last; ++group) {
       const int64_t row = group * kTogether, count = std::min(kTogether, part.rows() - row);
+      const auto put = [&](int64_t r, int64_t j, float sum) {
+        const float offset = bias == nullptr ? 0.0f : static_cast<float>(bias[row + j]);
+        y[r * y_stride + row + j] = static_cast<T>(sum + offset);
+      };
+      if (by_codes && count == kTogether) {
+        const int64_t begin = part.begin + row;
+        rows_of_x.for_each(source.int8_codes + begin * in, [&](int64_t r, const float* sums) {
+          for (int64_t j = 0; j < count; ++j) put(r, j, sums[j] * source.absmax[begin + j] * kOver127);
+        });
+        continue;
+      }
       for (int64_t j = 0; j < count; ++j) row_range(source, part.begin + row + j, {0, in}, w.data() + j * in);
       rows_of_x.for_each(w.data(), [&](int64_t r, const float* sums) {
-        for (int64_t j = 0; j < count; ++j) {
-          const float offset = bias == nullptr ? 0.0f : static_cast<float>(bias[row + j]);
-          y[r * y_stride + row + j] = static_cast<T>(sums[j] + offset);
-        }
+        for (int64_t j = 0; j < count; ++j) put(r, j, sums[j]);
       });
     }
   });

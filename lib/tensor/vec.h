@@ -39,6 +39,19 @@ inline Floats load(const float* p, int64_t n = kWidth) {
 #endif
   return at::vec::convert<float>(at::vec::Vectorized<c10::BFloat16>::loadu(p, n));
 }
+// int8 codes as floats.
+[[gnu::always_inline]] inline Floats load(const int8_t* p, int64_t n = kWidth) {
+#if defined(CPU_CAPABILITY_AVX512)
+  if (n == kWidth)
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(CPU_CAPABILITY_AVX2)
+  if (n == kWidth)
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#endif
+  float lanes[kWidth] = {};
+  std::copy_n(p, n, lanes);
+  return Floats::loadu(lanes);
+}
 inline void store(float* p, const Floats& v, int64_t n = kWidth) {
   if (n == kWidth)
     v.store(p);

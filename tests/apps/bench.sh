@@ -41,6 +41,8 @@ for row in rows:
     assert not set(kept["sides"]) & {"TRL", "transformers", "llama.cpp", "safetensors"}, kept["sides"].keys()
 phases = json.loads((out / "grpo-full-bf16.json").read_text())["sides"]["Temper"][0]["phases"]
 assert {"generate", "reward", "forward", "head", "backward", "optimizer"} <= set(phases), phases
+for name in ("grpo-full-bf16", "dpo-fp32", "lora-nf4"):
+    assert any(line.startswith(f"| {name} |") for line in table.split("GB planned")[1].splitlines()), table
 bars = (out / "ratios.svg").read_text()
 xml.fromstring(bars)
 assert bars.count("<rect") == 1 + 5 and "lora-nf4" in bars and "memory-growth" in bars, bars  # the rows beside Temper itself

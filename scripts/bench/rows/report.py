@@ -84,6 +84,14 @@ def busy(rows):
             if run.get("others_s", 0) > 3]  # fmt: skip
 
 
+def planned(rows):
+    """What --plan said of each run's peak, beside the process's largest resident set."""
+    runs = {row["row"]: [run for run in row["sides"].get("Temper", []) if "planned" in run] for row in rows}
+    lines = [f"| {name} | {median(r['planned'] for r in kept) / 1e9:.2f} | {median(r['peak'] for r in kept) / 1e9:.2f} | "
+             f"{median(r['planned'] / r['peak'] for r in kept):.2f} |" for name, kept in runs.items() if kept]  # fmt: skip
+    return ["", "| row | GB planned | GB at the peak | planned / peak |", "|---|---|---|---|", *lines] if lines else []
+
+
 def table(rows):
     titles = ["row", "what", "Temper", "beside", "it", "unit", "ratio", "target", "GB", "its GB", "share", "target", "runs"]
     out = [where(rows), "", "Medians, lowest to highest; the ratio is how many times as good Temper is, of paired runs; memory is the largest "
@@ -91,6 +99,7 @@ def table(rows):
     for row in rows:
         for side in beside(row) or [None]:
             out.append("| " + " | ".join(cells_of(row, side)) + " |")
+    out += planned(rows)
     if disturbed := busy(rows):
         out += ["", f"Other processes used more than 3 s of CPU during: {', '.join(disturbed)}."]
     return "\n".join(out) + "\n"

@@ -21,16 +21,17 @@ def config_of(work, task, dtype, steps, **sections):
 
 
 def train(work, name, config):
-    """A run of temper-train: seconds a step without the first, the process's peak, and where the time of a step goes."""
+    """A run of temper-train: seconds a step without the first, the process's peak and the one planned, and where a step's time goes."""
     run = work.folder / f"run-{name}"
     shutil.rmtree(run, ignore_errors=True)
     path = work.folder / f"{name}.json"
     path.write_text(json.dumps({**config, "run": str(run)}, indent=1))
     sets = [word for s in work.args.set for word in ("--set", s)]
+    plan = json.loads(work.temper("temper-train", path, "--plan", *sets).stdout)["memory"]
     done = work.temper("temper-train", path, "--quiet", *sets)
     times, rows = steps_of(run)
     out = {"value": median(times["seconds"]), "peak": done.peak, "steps": times["seconds"], "phases": phases_of(times),
-           "others_s": done.others}  # fmt: skip
+           "weights": plan["weights_bytes"], "planned": plan["peak_bytes"], "others_s": done.others}  # fmt: skip
     for key in ("rollout_s", "train_s", "tokens_per_s"):
         if key in times:
             out[key] = median(times[key])
@@ -173,8 +174,7 @@ def lora_on(work, base):
         data={"train": [str(data)], "order": "sequential"}, train={"batch_size": work.sizes.records})  # fmt: skip
     out = train(work, f"lora-{base}", config)
     out["counts"]["tokens"] = out["counts"]["tokens_a_step"]
-    plan = json.loads(work.temper("temper-train", work.folder / f"lora-{base}.json", "--plan").stdout)["memory"]
-    return {**out, "weights": plan["weights_bytes"], "planned": plan["peak_bytes"]}
+    return out
 
 
 def lora_row(base):
