@@ -24,13 +24,13 @@ Tensor on_device(const Tensor& host) {
 }
 
 // One sequence's queries and keys, in fp32, [heads, rows, D] with key/value heads repeated.
-struct Sequence {
+struct SequenceRange {
   int64_t first_q, queries, first_k, keys;
 };
 
-std::vector<Sequence> sequences_of(const Tensor& begin_q, const Tensor& begin_k,
-                                   const std::optional<Tensor>& used, int64_t longest_q, int64_t longest_k,
-                                   int64_t rows_q, int64_t rows_k) {
+std::vector<SequenceRange> sequences_of(const Tensor& begin_q, const Tensor& begin_k,
+                                        const std::optional<Tensor>& used, int64_t longest_q,
+                                        int64_t longest_k, int64_t rows_q, int64_t rows_k) {
   TORCH_CHECK(begin_q.scalar_type() == at::kInt && begin_k.scalar_type() == at::kInt,
               "cu_seqlens must be int32");
   TORCH_CHECK(begin_q.is_contiguous() && begin_k.is_contiguous(), "cu_seqlens must be contiguous");
@@ -39,9 +39,9 @@ std::vector<Sequence> sequences_of(const Tensor& begin_q, const Tensor& begin_k,
               "seqused_k must be int32 of shape (batch_size)");
   const Tensor q = on_host_memory(begin_q), k = on_host_memory(begin_k),
                u = used ? on_host_memory(*used) : Tensor();
-  std::vector<Sequence> out;
+  std::vector<SequenceRange> out;
   for (int64_t i = 0; i + 1 < q.size(0); ++i) {
-    Sequence s;
+    SequenceRange s;
     s.first_q = q[i].item<int>(), s.queries = q[i + 1].item<int>() - s.first_q;
     s.first_k = k[i].item<int>();
     s.keys = used ? u[i].item<int>() : k[i + 1].item<int>() - s.first_k;
@@ -80,11 +80,11 @@ struct Result {
   Tensor out;
   std::vector<Tensor> lse;
 };
-Result forward(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Sequence>& sequences,
+Result forward(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<SequenceRange>& sequences,
                const Rule& rule) {
   const int64_t group = q.size(1) / k.size(1);
   Result result{at::zeros(q.sizes(), q.options()), {}};
-  for (const Sequence& s : sequences) {
+  for (const SequenceRange& s : sequences) {
     const Tensor z = scores(heads(q, s.first_q, s.queries, 1), heads(k, s.first_k, s.keys, group), rule);
     const Tensor lse = at::logsumexp(z, -1);
     const Tensor out = at::matmul((z - lse.unsqueeze(-1)).exp(), heads(v, s.first_k, s.keys, group));
@@ -98,12 +98,12 @@ Result forward(const Tensor& q, const Tensor& k, const Tensor& v, const std::vec
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dout, const Tensor& q, const Tensor& k,
                                             const Tensor& v, const Tensor& out,
                                             const std::vector<Tensor>& lse,
-                                            const std::vector<Sequence>& sequences, const Rule& rule) {
+                                            const std::vector<SequenceRange>& sequences, const Rule& rule) {
   const int64_t group = q.size(1) / k.size(1), d = q.size(2);
   Tensor dq = at::zeros(q.sizes(), q.options()), dk = at::zeros(k.sizes(), at::kFloat),
          dv = at::zeros(v.sizes(), at::kFloat);
   for (size_t i = 0; i < sequences.size(); ++i) {
-    const Sequence& s = sequences[i];
+    const SequenceRange& s = sequences[i];
     const Tensor qs = heads(q, s.first_q, s.queries, 1), ks = heads(k, s.first_k, s.keys, group),
                  vs = heads(v, s.first_k, s.keys, group), g = heads(dout, s.first_q, s.queries, 1);
     const Tensor p = (scores(qs, ks, rule) - lse[i].unsqueeze(-1)).exp();
@@ -173,7 +173,8 @@ std::tuple<Tensor, Tensor, Tensor> flash_backward(const Tensor& dout, const Tens
   const auto sequences = sequences_of(begin_q, begin_k, {}, longest_q.expect_int(), longest_k.expect_int(),
                                       q.size(0), k.size(0));
   std::vector<Tensor> parts;
-  for (const Sequence& s : sequences) parts.push_back(on_host_memory(lse).narrow(1, s.first_q, s.queries));
+  for (const SequenceRange& s : sequences)
+    parts.push_back(on_host_memory(lse).narrow(1, s.first_q, s.queries));
   const auto [dq, dk, dv] =
       backward(on_host_memory(dout), on_host_memory(q), on_host_memory(k), on_host_memory(v),
                on_host_memory(out), parts, sequences, flash_rule(causal, *scale, left));

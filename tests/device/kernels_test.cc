@@ -21,10 +21,10 @@ Tensor random(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat, double s
   return (at::randn(shape, generator, at::kFloat) * scale).to(dtype);
 }
 
-using Op = std::function<Tensor(const std::vector<Tensor>&, at::Device)>;
+using Operation = std::function<Tensor(const std::vector<Tensor>&, at::Device)>;
 
 // The result and the gradients of its weighted sum, on the host in fp32.
-std::vector<Tensor> run(const Op& op, const std::vector<Tensor>& inputs, at::Device device,
+std::vector<Tensor> run(const Operation& op, const std::vector<Tensor>& inputs, at::Device device,
                         const Tensor& weights) {
   std::vector<Tensor> there;
   for (const Tensor& x : inputs)
@@ -36,7 +36,8 @@ std::vector<Tensor> run(const Op& op, const std::vector<Tensor>& inputs, at::Dev
   return out;
 }
 
-void compare(const Op& op, const std::vector<Tensor>& inputs, at::IntArrayRef shape, double tolerance) {
+void compare(const Operation& op, const std::vector<Tensor>& inputs, at::IntArrayRef shape,
+             double tolerance) {
   const Tensor weights = random(shape);
   const auto cpu = run(op, inputs, at::kCPU, weights), fake = run(op, inputs, kFake, weights);
   for (size_t i = 0; i < cpu.size(); ++i) {

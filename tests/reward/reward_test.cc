@@ -232,7 +232,7 @@ TEST_CASE("rewards: the config's array of them") {
   CHECK(list[0].weight == 2);
   CHECK(dynamic_cast<MathOptions&>(*list[0].options).column == "a");
   CHECK(list[1].name == "shape");
-  Config config;
+  RewardConfig config;
   read_fields(
       config,
       parse_json(R"({"rewards": [{"kind": "cosine", "max_tokens": 5, "verifier": {"kind": "exact"}}]})", "c"),
@@ -240,7 +240,7 @@ TEST_CASE("rewards: the config's array of them") {
   const Json dump = dump_fields(config);
   CHECK(dump["rewards"][0]["verifier"]["kind"] == "exact");
   CHECK(dump["rewards"][0]["max_tokens"] == 5);
-  Config again;
+  RewardConfig again;
   read_fields(again, dump, "c", "");
   CHECK(dump_fields(again) == dump);
   CHECK(has(problems(R"([{"kind": "maths"}])"), "did you mean \"math\"?"));

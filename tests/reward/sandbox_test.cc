@@ -60,16 +60,16 @@ std::set<std::string> left_on_disk() {
 }
 
 // TMPDIR is a folder of the test's own, so that nothing of other programs is seen in it.
-struct Place {
+struct SandboxPlace {
   TempFolder folder;
   std::string before = std::getenv("TMPDIR") == nullptr ? "" : std::getenv("TMPDIR");
-  Place() {
+  SandboxPlace() {
     fs::create_directory(folder / "tmp");
     ::chmod(folder.text().c_str(), 0755);  // by its mode, another user may come as far as here
     ::chmod(folder.text("tmp").c_str(), 01777);
     ::setenv("TMPDIR", folder.text("tmp").c_str(), 1);
   }
-  ~Place() {
+  ~SandboxPlace() {
     if (before.empty())
       ::unsetenv("TMPDIR");
     else
@@ -166,7 +166,7 @@ SandboxResult run_text(const std::string& program, const std::string& input = ""
 TEST_CASE("sandbox: what hostile programs try comes to nothing, and nothing of them is left") {
   const SandboxGuards guards = sandbox_guards("python3");
   REQUIRE(guards.filter);
-  const Place place;
+  const SandboxPlace place;
   const Listener listener;
   const std::string run = place.folder.text("run"), everybody = place.folder.text("everybody");
   fs::create_directory(run);
@@ -221,7 +221,7 @@ TEST_CASE("sandbox: what hostile programs try comes to nothing, and nothing of t
 }
 
 TEST_CASE("sandbox: input, output, exit codes, and no descriptors but three") {
-  const Place place;
+  const SandboxPlace place;
   const SandboxResult echo =
       run_text("import sys; print(sys.stdin.read()[::-1]); print('e', file=sys.stderr)", "abc");
   CHECK(echo.good());
@@ -246,7 +246,7 @@ TEST_CASE("sandbox: input, output, exit codes, and no descriptors but three") {
 }
 
 TEST_CASE("sandbox: a run is stopped from outside, and runs beside each other do not meet") {
-  const Place place;
+  const SandboxPlace place;
   std::atomic<bool> stop = false;
   std::thread other([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));

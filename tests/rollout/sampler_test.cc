@@ -16,7 +16,7 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 // The formulas word for word, in fp64, by sorting: the log-prob of every id, -inf where it is ruled out.
-std::vector<double> reference(std::vector<double> x, const SamplingOptions& o) {
+std::vector<double> reference_logp(std::vector<double> x, const SamplingOptions& o) {
   const auto softmax = [&] {
     const double max = *std::max_element(x.begin(), x.end());
     double sum = 0;
@@ -169,11 +169,11 @@ TEST_CASE("the fast paths agree with the plain formulas on a whole vocabulary") 
       CAPTURE(vocab);
       CAPTURE(k);
       const auto logits = random_logits(vocab, 2.5, 100 + k);
-      const auto logp = reference({logits.begin(), logits.end()}, all[k]);
+      const auto logp = reference_logp({logits.begin(), logits.end()}, all[k]);
       auto plain = all[k];
       plain = SamplingOptions();
       plain.temperature = all[k].temperature;
-      const auto full = reference({logits.begin(), logits.end()}, plain);
+      const auto full = reference_logp({logits.begin(), logits.end()}, plain);
       RandomStream random(k, "uniform");
       for (int draw = 0; draw < 20; ++draw) {
         const double uniform = random.uniform();
@@ -207,7 +207,7 @@ TEST_CASE("draws follow the distribution (chi-square)") {
     if (all[k].penalises()) seen = {{1, 1}, {7, 2}};
     auto shifted = logits;
     for (const auto& [id, count] : seen) shifted[id] -= 1;
-    const auto logp = reference({shifted.begin(), shifted.end()}, all[k]);
+    const auto logp = reference_logp({shifted.begin(), shifted.end()}, all[k]);
     std::vector<int64_t> count(vocab);
     for (int64_t i = 0; i < draws; ++i) {
       RandomStream random(11, "chi", k, i);  // as the engine does it: the first draw of many streams

@@ -39,7 +39,7 @@ size_t early(const Shown& shown) {
   return shown.text.size() - shown.pieces.back().size();
 }
 
-struct Place {
+struct ShownPlace {
   SpokenTokenizer tokenizer{{"<end>", "<mark>", "<|python_tag|>", "[TOOL_CALLS]"}, {"th", "\xe2\x82", "<to"}};
   AnswerRules rules(std::vector<std::string> stop = {}, std::optional<ToolFormat> tools = {}) const {
     return {&tokenizer, {*tokenizer.id("<end>")}, std::move(stop), tools, true, ""};
@@ -51,7 +51,7 @@ const char* const kCall = R"({"name": "add", "arguments": {"a": 1}})";
 }  // namespace
 
 TEST_CASE("answer text: characters that tokens split, and special tokens") {
-  const Place p;
+  const ShownPlace p;
   const auto rules = p.rules();
   const Shown shown = show(p.tokenizer, rules, "5 \xe2\x82\xac <mark>for the caf\xc3\xa9 \xf0\x9f\x98\x80");
   CHECK(shown.text == "5 \xe2\x82\xac for the caf\xc3\xa9 \xf0\x9f\x98\x80");
@@ -59,7 +59,7 @@ TEST_CASE("answer text: characters that tokens split, and special tokens") {
 }
 
 TEST_CASE("answer text: what may begin a stop string waits") {
-  const Place p;
+  const ShownPlace p;
   const auto rules = p.rules({"STOP", "<mark>"});
   Shown shown = show(p.tokenizer, rules, "A STO is no STOP and this is not shown");
   CHECK(shown.text == "A STO is no ");
@@ -75,7 +75,7 @@ TEST_CASE("answer text: what may begin a stop string waits") {
 }
 
 TEST_CASE("answer text: calls of tools are no words") {
-  const Place p;
+  const ShownPlace p;
   const auto rules = p.rules({}, ToolFormat::kHermes);
   Shown shown =
       show(p.tokenizer, rules, std::string("Let me see.\n<tool_call>\n") + kCall + "\n</tool_call>");
@@ -102,7 +102,7 @@ TEST_CASE("answer text: calls of tools are no words") {
 }
 
 TEST_CASE("answer text: calls in every form") {
-  const Place p;
+  const ShownPlace p;
   const std::string call = kCall;
   CHECK(show(p.tokenizer, p.rules({}, ToolFormat::kLlama3), call).whole.calls.size() == 1);
   CHECK(show(p.tokenizer, p.rules({}, ToolFormat::kLlama3), "<|python_tag|>" + call).whole.calls.size() == 1);
@@ -120,7 +120,7 @@ TEST_CASE("answer text: calls in every form") {
 }
 
 TEST_CASE("answer text: an answer that is a call from its first word on") {
-  const Place p;
+  const ShownPlace p;
   auto rules = p.rules({}, ToolFormat::kHermes);
   rules.begun = "<tool_call>\n";
   const Shown shown = show(p.tokenizer, rules, kCall);
@@ -130,7 +130,7 @@ TEST_CASE("answer text: an answer that is a call from its first word on") {
 }
 
 TEST_CASE("answer text: pieces make the whole, whatever is written") {
-  const Place p;
+  const ShownPlace p;
   const std::vector<std::string> parts = {"the ",
                                           "\xe2\x82\xac",
                                           "\xc3\xa9",
