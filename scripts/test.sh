@@ -12,6 +12,7 @@ shared=$(df --output=avail /dev/shm 2>/dev/null | tail -1 || true)
 free=$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)
 if [ -z "${TMPDIR:-}" ] && [ "$(gb "$shared")" -ge 4 ] && [ "$(gb "$free")" -ge 12 ]; then
   TMPDIR=$(mktemp -d /dev/shm/temper.XXXXXX)
+  chmod 755 "$TMPDIR"  # programs that are scored run as another user
   export TMPDIR
   trap 'rm -rf "$TMPDIR"' EXIT
 fi

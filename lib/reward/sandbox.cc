@@ -149,10 +149,11 @@ std::vector<std::string> folders_of(const std::string& program) {
   return out;
 }
 
-// Whether any user may run it: all folders above it and above what it links to can be passed by others.
-bool open_to_others(const std::string& program) {
+// Whether any user may run the program or enter the folder: it and all folders above it and above what it
+// links to can be passed by others.
+bool open_to_others(const std::string& place) {
   std::error_code failed;
-  for (fs::path path : {fs::path(program), fs::canonical(program, failed)}) {
+  for (fs::path path : {fs::path(place), fs::canonical(place, failed)}) {
     for (; !failed; path = path.parent_path()) {
       struct stat info {};
       if (::stat(path.c_str(), &info) != 0 || (info.st_mode & S_IXOTH) == 0) return false;
@@ -182,10 +183,13 @@ bool is_user(uid_t user) {
 }
 
 // A user that nobody else is, another for each program that runs at a time; nobody (65534) where there are
-// not so many users; 0 where none will do.
+// not so many users; 0 where none will do, as where TMPDIR is closed to others and with it the program's
+// folder.
 uid_t other_user(const std::string& program) {
   static std::atomic<uint32_t> next{0};
-  if (::geteuid() != 0 || !may_change_users() || !open_to_others(program)) return 0;
+  if (::geteuid() != 0 || !may_change_users() || !open_to_others(program) ||
+      !open_to_others(SandboxFolder::above()))
+    return 0;
   const uid_t own = 0x60000000u + (static_cast<uint32_t>(::getpid()) % 0x10000u) * 0x400u + next++ % 0x400u;
   for (const uid_t user : {own, uid_t{65534}}) {
     if (is_user(user)) return user;

@@ -92,10 +92,13 @@ void empty(int top) {
 
 }  // namespace
 
-SandboxFolder::SandboxFolder() {
-  std::error_code ignored;
-  const auto parent = std::filesystem::temp_directory_path(ignored);
-  path_ = (ignored ? std::filesystem::path("/tmp") : parent) / "temper-code-XXXXXX";
+std::string SandboxFolder::above() {
+  std::error_code failed;
+  const auto path = std::filesystem::temp_directory_path(failed);
+  return failed ? "/tmp" : path.string();
+}
+
+SandboxFolder::SandboxFolder() : path_(above() + "/temper-code-XXXXXX") {
   if (::mkdtemp(path_.data()) == nullptr)
     user_error("cannot make a folder for a program: {}: {}; set TMPDIR to a folder that can be written to",
                path_, std::strerror(errno));

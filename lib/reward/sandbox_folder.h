@@ -16,6 +16,7 @@ class SandboxFolder {
   SandboxFolder(const SandboxFolder&) = delete;
   SandboxFolder& operator=(const SandboxFolder&) = delete;
 
+  static std::string above();  // TMPDIR or /tmp
   const std::string& path() const { return path_; }
   int descriptor() const { return fd_; }
   // Throws UserError when the disk is full.

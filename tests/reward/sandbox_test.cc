@@ -245,6 +245,15 @@ TEST_CASE("sandbox: input, output, exit codes, and no descriptors but three") {
                        UserError);
 }
 
+TEST_CASE("sandbox: programs find their files where TMPDIR is closed to other users, too") {
+  const SandboxPlace place;
+  ::chmod(place.folder.text().c_str(), 0700);
+  CHECK(!sandbox_guards("python3").own_user);
+  const SandboxResult r = run_sandboxed(small(), {"python3", "program.py"}, "", {{"program.py", "print(7)"}});
+  CHECK(r.out == "7\n");
+  CHECK(r.err.empty());
+}
+
 TEST_CASE("sandbox: a run is stopped from outside, and runs beside each other do not meet") {
   const SandboxPlace place;
   std::atomic<bool> stop = false;
