@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdlib>
+#include <string>
 
 // jemalloc's, where the program is linked with it.
 extern "C" __attribute__((weak)) int mallctl(const char* name, void* old, size_t* old_size, void* value,
@@ -11,14 +12,23 @@ extern "C" __attribute__((weak)) int mallctl(const char* name, void* old, size_t
 namespace temper {
 namespace {
 
-// Arenas that are there (4096: all of them), and those that new threads get.
-constexpr const char* kDecay[] = {"arena.4096.dirty_decay_ms", "arenas.dirty_decay_ms"};
 constexpr ssize_t kNever = -1, kUsual = 10000;  // jemalloc's own default
 
+// Of the arenas that new threads get, and then of those that are there: one by one, since a decay has no name
+// that stands for all arenas, and jemalloc does not check the number.
 bool set_decay(ssize_t milliseconds) {
-  bool all = true;
-  for (const char* name : kDecay)
-    all = mallctl(name, nullptr, nullptr, &milliseconds, sizeof milliseconds) == 0 && all;
+  bool all = mallctl("arenas.dirty_decay_ms", nullptr, nullptr, &milliseconds, sizeof milliseconds) == 0;
+  unsigned arenas = 0;
+  size_t size = sizeof arenas;
+  all = all && mallctl("arenas.narenas", &arenas, &size, nullptr, 0) == 0;
+  for (unsigned i = 0; all && i < arenas; ++i) {
+    const std::string arena = "arena." + std::to_string(i);
+    bool begun = false;
+    size = sizeof begun;
+    if (mallctl((arena + ".initialized").c_str(), &begun, &size, nullptr, 0) != 0 || !begun) continue;
+    all = mallctl((arena + ".dirty_decay_ms").c_str(), nullptr, nullptr, &milliseconds,
+                  sizeof milliseconds) == 0;
+  }
   return all;
 }
 
