@@ -237,7 +237,7 @@ void few_rows_product(const Tensor& x, const QuantisedRows& part, const T* bias,
   const bool by_codes = std::is_same_v<T, float> && source.int8;
   const int64_t groups = (part.rows() + kTogether - 1) / kTogether;
   at::parallel_for(0, groups, kGrain / (in * kTogether) + 1, [&](int64_t first, int64_t last) {
-    std::vector<T> w(static_cast<size_t>(kTogether * in));
+    std::vector<T> w;
     for (int64_t group = first; group < last; ++group) {
       const int64_t row = group * kTogether, count = std::min(kTogether, part.rows() - row);
       const auto put = [&](int64_t r, int64_t j, float sum) {
@@ -251,6 +251,7 @@ void few_rows_product(const Tensor& x, const QuantisedRows& part, const T* bias,
         });
         continue;
       }
+      w.resize(static_cast<size_t>(kTogether * in));
       for (int64_t j = 0; j < count; ++j) row_range(source, part.begin + row + j, {0, in}, w.data() + j * in);
       rows_of_x.for_each(w.data(), [&](int64_t r, const float* sums) {
         for (int64_t j = 0; j < count; ++j) put(r, j, sums[j]);

@@ -10,7 +10,6 @@
 #include "train/session.h"
 
 namespace temper {
-namespace {}  // namespace
 
 void RolloutBatch::commit(RunState& state) const {
   state.cursor = cursor;

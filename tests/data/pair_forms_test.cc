@@ -7,8 +7,6 @@
 
 using namespace temper;
 
-namespace {}  // namespace
-
 TEST_CASE("rated answers become pairs from easy to hard") {
   const auto four = records(
       {R"({"prompt": "p", "completions": ["c", "a", "d", "b"], "ratings": [2, 9, 1, 3.5], "answer": "7"})"});

@@ -13,7 +13,6 @@
 #include "train/session.h"
 
 namespace temper {
-namespace {}  // namespace
 
 at::Tensor greedy_rewards(Session& s, const std::vector<RolloutGroup>& groups) {
   SamplingOptions sampling = s.config.task->sampling();
